@@ -1,0 +1,65 @@
+/* The accounted allocator.
+ *
+ * Every heap byte of the data plane is taken through an fe_alloc object, under a class, so that
+ * INFO memory and MEMORY STATS can say what holds the memory, and so that a test can make the n-th
+ * allocation fail. Large page-granular areas (log segments, index chunks) come from fe_pages_*,
+ * accounted under the same classes.
+ *
+ * Threads: all functions may be called from any thread; counters are relaxed atomics.
+ * Failure: NULL when memory is exhausted or a test asked for it. The caller reports it upwards.
+ */
+#ifndef FE_BASE_ALLOC_H
+#define FE_BASE_ALLOC_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum fe_alloc_class {
+    FE_ALLOC_LOG,     /* log segments (pages) */
+    FE_ALLOC_INDEX,   /* index buckets and overflow buckets */
+    FE_ALLOC_CLIENT,  /* sessions, query buffers, output buffers, transactions */
+    FE_ALLOC_ENGINE,  /* tables of the engine: segment table, watches, slow log, statistics */
+    FE_ALLOC_SCRATCH, /* short-lived working memory of commands */
+    FE_ALLOC_CLASS_COUNT
+} fe_alloc_class;
+
+typedef struct fe_alloc {
+    _Atomic int64_t bytes[FE_ALLOC_CLASS_COUNT]; /* in use now, as the C library rounds them */
+    _Atomic int64_t fail_countdown; /* test hook: < 0 off; 0 = fail from now on; n = fail after n more */
+} fe_alloc;
+
+/* Makes an allocator whose counters are zero and that never fails on purpose. */
+void fe_alloc_init(fe_alloc *alloc);
+
+/* Makes the allocation after `count` more successful ones fail, and all after it; negative turns it off. */
+void fe_alloc_fail_after(fe_alloc *alloc, int64_t count);
+
+/* Returns `size` (> 0) bytes, uninitialised, or NULL. */
+void *fe_alloc_take(fe_alloc *alloc, fe_alloc_class class, size_t size);
+
+/* Returns `size` (> 0) zeroed bytes, or NULL. */
+void *fe_alloc_take_zeroed(fe_alloc *alloc, fe_alloc_class class, size_t size);
+
+/* Grows or shrinks `ptr` (NULL is allowed) to `size` (> 0); on NULL the old block is untouched. */
+void *fe_alloc_resize(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size);
+
+/* Gives `ptr` (NULL is allowed) back; `class` must be the one it was taken under. */
+void fe_alloc_give(fe_alloc *alloc, fe_alloc_class class, void *ptr);
+
+/* Maps `size` bytes (a multiple of 4096) of zeroed anonymous memory, aligned to `align` (a power of two
+ * >= 4096). Accounts `size` at once. NULL on failure. */
+void *fe_pages_map(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t align);
+
+/* Unmaps what fe_pages_map returned, with the same size. */
+void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size);
+
+/* Grows a mapping made with align 4096 to `new_size`; it may move. NULL on failure, old mapping untouched. */
+void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t old_size,
+                     size_t new_size);
+
+/* Bytes in use now, of one class, and of all classes. Never negative. */
+uint64_t fe_alloc_used(const fe_alloc *alloc, fe_alloc_class class);
+uint64_t fe_alloc_used_all(const fe_alloc *alloc);
+
+#endif
