@@ -1,0 +1,13 @@
+/* Glob patterns as in Redis KEYS, SCAN MATCH and CONFIG GET: * ? [abc] [a-z] [^x] and backslash. Bounded work: no
+ * exponential backtracking. */
+#ifndef FE_BASE_GLOB_H
+#define FE_BASE_GLOB_H
+
+#include "base/bytes.h"
+
+bool fe_glob_match(fe_bytes pattern, fe_bytes text, bool ignore_case);
+
+/* Whether the pattern has no special characters, so that it matches only itself. */
+bool fe_glob_is_literal(fe_bytes pattern);
+
+#endif
