@@ -1,0 +1,190 @@
+/* Commands: the row that says everything about one, the call that a handler sees, and the registry.
+ *
+ * To add a C command: write its handler and its row in native/command/<family>.c. COMMAND, COMMAND DOCS, ACL categories, INFO
+ * commandstats, docs and the differential matrix read the registry. The family's table is listed in command/families.c once, when
+ * the family is new.
+ */
+#ifndef FE_COMMAND_COMMAND_H
+#define FE_COMMAND_COMMAND_H
+
+#include "client/client.h"
+#include "engine/engine.h"
+#include "resp/reply.h"
+
+/* Flags of a command; the names are those of COMMAND INFO. */
+enum {
+    FE_WRITE = 1 << 0,
+    FE_READONLY = 1 << 1,
+    FE_DENYOOM = 1 << 2,
+    FE_ADMIN = 1 << 3,
+    FE_NOSCRIPT = 1 << 4,
+    FE_BLOCKING = 1 << 5,
+    FE_LOADING = 1 << 6,
+    FE_STALE = 1 << 7,
+    FE_SKIP_MONITOR = 1 << 8,
+    FE_SKIP_SLOWLOG = 1 << 9,
+    FE_FAST = 1 << 10,
+    FE_NO_AUTH = 1 << 11,
+    FE_NO_MULTI = 1 << 12,
+    FE_ALLOW_BUSY = 1 << 13,
+    FE_NO_ASYNC_LOADING = 1 << 14,
+    FE_MAY_REPLICATE = 1 << 15,
+    FE_MOVABLE_KEYS = 1 << 16,
+    FE_PUBSUB = 1 << 17,
+    FE_NO_MANDATORY_KEYS = 1 << 18,
+    FE_PROTECTED = 1 << 19,
+    /* not shown by COMMAND */
+    FE_PYTHON = 1 << 24,     /* answered by a Python coroutine: the session parks */
+    FE_CONTAINER = 1 << 25,  /* has only subcommands */
+    FE_SECRET = 1 << 26,     /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
+};
+
+/* ACL categories, beyond those that the flags imply (read, write, fast/slow, admin, dangerous, blocking, pubsub). */
+enum {
+    FE_CAT_KEYSPACE = 1 << 0,
+    FE_CAT_STRING = 1 << 1,
+    FE_CAT_BITMAP = 1 << 2,
+    FE_CAT_HYPERLOGLOG = 1 << 3,
+    FE_CAT_CONNECTION = 1 << 4,
+    FE_CAT_TRANSACTION = 1 << 5,
+    FE_CAT_DANGEROUS = 1 << 6,
+    FE_CAT_SCRIPTING = 1 << 7,
+};
+
+/* Key specifications as in COMMAND INFO. */
+enum {
+    FE_KEY_RO = 1 << 0,
+    FE_KEY_RW = 1 << 1,
+    FE_KEY_OW = 1 << 2,
+    FE_KEY_RM = 1 << 3,
+    FE_KEY_ACCESS = 1 << 4,
+    FE_KEY_UPDATE = 1 << 5,
+    FE_KEY_INSERT = 1 << 6,
+    FE_KEY_DELETE = 1 << 7,
+    FE_KEY_VARIABLE_FLAGS = 1 << 8,
+    FE_KEY_INCOMPLETE = 1 << 9,
+    FE_KEY_NOT_KEY = 1 << 10,
+};
+
+/* The keys argv[first], argv[first + step], ... up to `last`: relative to first when >= 0, from the end of argv when < 0 (-1 = last
+ * argument). A spec with first == 0 is unused. */
+typedef struct fe_key_spec {
+    uint32_t flags;
+    int8_t first;
+    int8_t last;
+    int8_t step;
+} fe_key_spec;
+
+#define FE_KEY_SPECS_MAX 2
+
+typedef struct fe_call fe_call;
+typedef void fe_handler(fe_call *call);
+
+typedef struct fe_command_row {
+    const char *name;       /* lower case; "client|list" for a subcommand */
+    fe_handler *run;        /* NULL for FE_PYTHON and FE_CONTAINER */
+    int32_t arity;          /* as in Redis: counts the name (and the subcommand's); negative = at least */
+    uint32_t flags;
+    uint32_t categories;
+    fe_key_spec keys[FE_KEY_SPECS_MAX];
+    const char *group;      /* as COMMAND DOCS: "string", "bitmap", "generic", ... */
+    const char *since;      /* the Redis version that has it: "1.0.0" */
+    const char *complexity; /* "O(1)" */
+    const char *summary;    /* our own words, one sentence */
+    const char *syntax;     /* arguments only, in the notation of redis.io: "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
+} fe_command_row;
+
+/* Statistics of one command, guarded by the engine's lock. */
+#define FE_LATENCY_BUCKETS 32
+typedef struct fe_command_stats {
+    uint64_t calls;
+    uint64_t ticks;     /* time spent */
+    uint64_t rejected;  /* refused before it ran: arity, permission, OOM */
+    uint64_t failed;    /* answered an error while running */
+    uint64_t latency[FE_LATENCY_BUCKETS]; /* calls by floor(log2(nanoseconds)) */
+} fe_command_stats;
+
+/* A registered command: the row plus what the registry derives. */
+typedef struct fe_command {
+    const fe_command_row *row;
+    struct fe_command *parent;     /* of a subcommand */
+    struct fe_command **children;  /* of a container */
+    uint32_t child_count;
+    fe_command_stats stats;
+} fe_command;
+
+/* What the session does after the handler returns. */
+typedef enum fe_after {
+    FE_AFTER_NEXT,   /* go on */
+    FE_AFTER_EXEC,   /* run the queue of the transaction */
+    FE_AFTER_WAIT    /* park until call->wait_until_ms, then answer `wait_reply` as an integer (WAIT) */
+} fe_after;
+
+struct fe_commands;
+
+/* What a handler sees. It reads argv, reaches data through command/open.h and store/keyspace.h, and writes exactly one reply. */
+struct fe_call {
+    fe_engine *engine;
+    fe_store *store;
+    fe_clients *clients;
+    fe_client *client;
+    struct fe_commands *commands;
+    const fe_command_row *row;
+    const fe_bytes *argv;
+    uint32_t argc;
+    fe_reply reply;
+    bool in_exec;       /* runs inside EXEC */
+    bool failed;        /* an error reply was written; set by fe_call_error */
+    fe_after after;
+    int64_t wait_until_ms; /* 0: for ever */
+    int64_t wait_reply;
+};
+
+/* Writes an error reply and counts it. Every error of a handler goes through here. */
+void fe_call_error(fe_call *call, const char *line);
+void fe_call_errorf(fe_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void fe_call_syntax_error(fe_call *call);      /* ERR syntax error */
+void fe_call_arity_error(fe_call *call);       /* ERR wrong number of arguments for 'x' command */
+void fe_call_no_memory(fe_call *call);         /* the OOM error of Redis */
+void fe_call_status_error(fe_call *call, fe_status status); /* of a store operation */
+
+/* Replies with the lines of a subcommand's HELP in Redis's form; `lines` ends with NULL. */
+void fe_call_help(fe_call *call, const char *name, const char *const *lines);
+
+/* Argument `i` as an integer; on failure answers "ERR value is not an integer or out of range" and returns false. */
+FE_MUST_USE bool fe_call_int64(fe_call *call, uint32_t i, int64_t *value);
+
+/* The registry. --------------------------------------------------------------------------------------- */
+
+typedef struct fe_commands fe_commands;
+
+/* Makes a registry of all C families. NULL when memory is exhausted. */
+fe_commands *fe_commands_new(fe_alloc *alloc);
+void fe_commands_free(fe_commands *commands);
+
+/* Adds a row (Python's rows are added this way before listening; row and texts must outlive the registry). A subcommand's container is found by
+ * its name before the '|', and must be there. False when the name exists or memory is exhausted. */
+FE_MUST_USE bool fe_commands_add(fe_commands *commands, const fe_command_row *row);
+
+/* Finds by name, case-insensitively; for a container with a second argument, the subcommand. NULL: unknown. When the
+ * container is known but not the subcommand, *container is set (and NULL is returned). */
+fe_command *fe_commands_find(const fe_commands *commands, const fe_bytes *argv, uint32_t argc,
+                             fe_command **container);
+
+/* All top-level commands, in order of registration. */
+fe_command *const *fe_commands_all(const fe_commands *commands, uint32_t *count);
+
+/* Whether argc fits the row's arity. */
+bool fe_command_arity_ok(const fe_command_row *row, uint32_t argc);
+
+/* Calls `visit` with the argv index and flags of each key of a request. Returns the number of keys. */
+typedef void fe_key_visit(void *context, uint32_t index, uint32_t flags);
+uint32_t fe_command_keys(const fe_command_row *row, uint32_t argc, fe_key_visit *visit, void *context);
+
+/* Families: each command/<family>.c ends with its table; command/families.c lists them. */
+typedef struct fe_family {
+    const fe_command_row *rows;
+    uint32_t count;
+} fe_family;
+
+#endif

@@ -1,0 +1,112 @@
+/* The engine: the store, its lock, its clock, its options and its statistics. Everything mutable of the data plane hangs off
+ * this object (connections hang off fe_clients, client/client.h).
+ *
+ * Lock: `enter` before touching anything here except `alloc`; one batch of one session, or one step of a worker, per entry. Never
+ * held across a system call that can block, a Python call or a wait.
+ */
+#ifndef FE_ENGINE_ENGINE_H
+#define FE_ENGINE_ENGINE_H
+
+#include "base/clock.h"
+#include "engine/lock.h"
+#include "engine/slowlog.h"
+#include "store/keyspace.h"
+
+/* Options that can change at run time; set as a whole by fe_engine_set_options. Sizes in bytes. */
+typedef struct fe_engine_options {
+    fe_store_options store;
+    uint64_t bulk_len_max;        /* proto-max-bulk-len */
+    uint64_t query_buffer_max;    /* client-query-buffer-limit */
+    struct {
+        uint64_t hard, soft;      /* 0 = no limit */
+        uint32_t soft_seconds;
+    } output_limit[3];            /* FE_CLIENT_CLASS_NORMAL, _REPLICA, _PUBSUB */
+    uint64_t clients_memory_max;  /* maxmemory-clients; 0 = no limit */
+    uint32_t timeout_seconds;     /* idle clients; 0 = never */
+    int64_t slowlog_threshold_us; /* negative: off */
+    uint32_t slowlog_max;
+    uint32_t latency_threshold_ms; /* latency-monitor-threshold; 0 = off */
+    uint32_t expire_effort;        /* 1..10 */
+    uint32_t hz;
+    bool flush_async;              /* lazyfree-lazy-user-flush: FLUSHALL without argument is ASYNC */
+    bool debug_enabled;            /* DEBUG is allowed */
+    char requirepass[513];         /* "" = none; at most 512 bytes */
+} fe_engine_options;
+
+typedef enum fe_step_kind {
+    FE_STEP_INDEX,
+    FE_STEP_EXPIRE,
+    FE_STEP_COMPACT,
+    FE_STEP_BATCH, /* one session's batch of commands under the lock */
+    FE_STEP_KIND_COUNT
+} fe_step_kind;
+
+typedef struct fe_step_stats {
+    uint64_t count;
+    uint64_t ticks_total;
+    uint64_t ticks_max;
+} fe_step_stats;
+
+typedef struct fe_engine_stats {
+    uint64_t commands;            /* processed since start or reset */
+    uint64_t connections;         /* accepted */
+    uint64_t connections_rejected;
+    uint64_t net_in, net_out;     /* bytes */
+    uint64_t error_replies;
+    uint64_t output_kills;        /* connections closed by client-output-buffer-limit */
+    uint64_t query_kills;         /* ... by client-query-buffer-limit */
+    uint64_t memory_kills;        /* ... by maxmemory-clients */
+    uint64_t timeout_kills;       /* ... by timeout */
+    uint64_t protocol_errors;
+    uint64_t memory_peak;
+    fe_step_stats steps[FE_STEP_KIND_COUNT];
+} fe_engine_stats;
+
+/* CLIENT PAUSE, and the exclusive hold that EXEC takes while one of its commands is answered by Python. */
+typedef struct fe_pause {
+    int64_t until_ms;   /* 0: not paused */
+    bool all;           /* all commands; else commands that may write */
+    uint64_t exclusive; /* id of the client that alone may run, or 0 */
+} fe_pause;
+
+#define FE_ERROR_KINDS_MAX 64 /* distinct error codes that INFO errorstats counts */
+
+typedef struct fe_error_count {
+    char code[32];
+    uint64_t count;
+} fe_error_count;
+
+typedef struct fe_engine {
+    fe_alloc alloc;
+    fe_lock lock;
+    fe_store *store;
+    fe_engine_options options;
+    fe_engine_stats stats;
+    fe_error_count errors[FE_ERROR_KINDS_MAX];
+    fe_slowlog slowlog;
+    fe_pause pause;
+    fe_random random;
+    int64_t started_ms;
+    int64_t now_ms;         /* wall clock of this batch */
+    double ticks_per_us;
+    bool expire_paused;     /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    struct fe_workers *workers; /* background threads; NULL when not started */
+} fe_engine;
+
+/* Opens an engine; NULL when memory is exhausted. No threads are started. */
+fe_engine *fe_engine_new(const fe_engine_options *options);
+void fe_engine_free(fe_engine *engine);
+
+void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options);
+
+/* Takes the lock, reads the clock once for the batch. Returns the ticks at entry, to be given to fe_engine_leave. */
+uint64_t fe_engine_enter(fe_engine *engine);
+void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks);
+
+/* Counts one error reply under its code ("ERR", "WRONGTYPE", ...): the first word of `line`. */
+void fe_engine_count_error(fe_engine *engine, const char *line, size_t len);
+
+/* Back to zero: CONFIG RESETSTAT. */
+void fe_engine_reset_stats(fe_engine *engine);
+
+#endif
