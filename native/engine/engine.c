@@ -1,0 +1,103 @@
+/* See engine.h.
+ *
+ * Time: the wall clock is read once per entry of the lock, so that all commands of a batch see one "now"; durations come from the
+ * time-stamp counter.
+ */
+#include "engine/engine.h"
+
+#include "base/assert.h"
+
+static void apply_options(fe_engine *engine, const fe_engine_options *options)
+{
+    engine->options = *options;
+    fe_slowlog_set_max(&engine->slowlog, options->slowlog_max);
+}
+
+fe_engine *fe_engine_new(const fe_engine_options *options)
+{
+    fe_alloc bootstrap;
+    fe_alloc_init(&bootstrap);
+    fe_engine *engine = fe_alloc_take_zeroed(&bootstrap, FE_ALLOC_ENGINE, sizeof *engine);
+    if (engine == NULL) return NULL;
+    fe_alloc_init(&engine->alloc);
+    fe_lock_init(&engine->lock);
+    fe_slowlog_init(&engine->slowlog, &engine->alloc);
+    uint64_t seed = (uint64_t)fe_clock_wall_us();
+    (void)fe_random_system(&seed, sizeof seed); /* the clock serves when the system refuses */
+    fe_random_init(&engine->random, seed);
+    engine->ticks_per_us = fe_clock_ticks_per_us();
+    engine->started_ms = engine->now_ms = fe_clock_wall_ms();
+    apply_options(engine, options);
+    engine->store = fe_store_new(&engine->alloc, &options->store);
+    if (engine->store == NULL) {
+        fe_engine_free(engine);
+        return NULL;
+    }
+    fe_store_set_now(engine->store, engine->now_ms);
+    return engine;
+}
+
+void fe_engine_free(fe_engine *engine)
+{
+    if (engine == NULL) return;
+    FE_ASSERT(engine->workers == NULL);
+    if (engine->store != NULL) fe_store_free(engine->store);
+    fe_slowlog_free(&engine->slowlog);
+    fe_lock_destroy(&engine->lock);
+    fe_alloc bootstrap;
+    fe_alloc_init(&bootstrap);
+    fe_alloc_give(&bootstrap, FE_ALLOC_ENGINE, engine);
+}
+
+void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options)
+{
+    apply_options(engine, options);
+    fe_store_set_options(engine->store, &options->store);
+}
+
+uint64_t fe_engine_enter(fe_engine *engine)
+{
+    fe_lock_enter(&engine->lock);
+    uint64_t ticks = fe_clock_ticks();
+    engine->now_ms = fe_clock_wall_ms();
+    fe_store_set_now(engine->store, engine->now_ms);
+    return ticks;
+}
+
+void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks)
+{
+    uint64_t ticks = fe_clock_ticks() - entered_ticks;
+    fe_step_stats *step = &engine->stats.steps[kind];
+    step->count++;
+    step->ticks_total += ticks;
+    if (ticks > step->ticks_max) step->ticks_max = ticks;
+    fe_lock_leave(&engine->lock);
+}
+
+void fe_engine_count_error(fe_engine *engine, const char *line, size_t len)
+{
+    engine->stats.error_replies++;
+    size_t code_len = 0;
+    while (code_len < len && line[code_len] != ' ') code_len++;
+    if (code_len >= sizeof engine->errors[0].code) code_len = sizeof engine->errors[0].code - 1;
+    for (uint32_t i = 0; i < FE_ERROR_KINDS_MAX; i++) {
+        fe_error_count *error = &engine->errors[i];
+        if (error->count == 0) {
+            memcpy(error->code, line, code_len);
+            error->code[code_len] = 0;
+            error->count = 1;
+            return;
+        }
+        if (strlen(error->code) == code_len && memcmp(error->code, line, code_len) == 0) {
+            error->count++;
+            return;
+        }
+    }
+}
+
+void fe_engine_reset_stats(fe_engine *engine)
+{
+    engine->stats = (fe_engine_stats){.memory_peak = fe_store_used(engine->store)};
+    memset(engine->errors, 0, sizeof engine->errors);
+    fe_store_stats_reset(engine->store);
+}

@@ -1,0 +1,176 @@
+/* See workers.h.
+ *
+ * A round does each kind of step once. While a round says that more is due, the next follows at once, but never with more than its
+ * share of the processor: after a busy round the thread sleeps for a multiple of what the round took, by
+ * `expire_effort`, so that background work stays under a quarter of one core. Without work it sleeps 1/hz seconds.
+ *
+ * Locks: a step holds the engine's lock and makes no system call; trash is unmapped and spare segments are mapped without it.
+ */
+#include "engine/workers.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define STEP_INDEX_BUCKETS 256u
+#define STEP_EXPIRE_RECORDS 4096u
+#define STEP_COMPACT_BYTES (64u * 1024u)
+#define ROUND_TRASH_MAX 64
+
+struct fe_workers {
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool stop;
+    bool woken;
+};
+
+static bool step_index(fe_engine *engine)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    bool more = fe_store_step_index(engine->store, STEP_INDEX_BUCKETS);
+    fe_engine_leave(engine, FE_STEP_INDEX, entered);
+    return more;
+}
+
+static bool step_expire(fe_engine *engine)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    bool more = false;
+    if (!engine->expire_paused && engine->pause.until_ms == 0)
+        more = fe_store_step_expire(engine->store, STEP_EXPIRE_RECORDS);
+    uint64_t used = fe_store_used(engine->store);
+    if (used > engine->stats.memory_peak) engine->stats.memory_peak = used;
+    fe_engine_leave(engine, FE_STEP_EXPIRE, entered);
+    return more;
+}
+
+static bool step_compact(fe_engine *engine)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    bool more = fe_store_step_compact(engine->store, STEP_COMPACT_BYTES);
+    fe_engine_leave(engine, FE_STEP_COMPACT, entered);
+    return more;
+}
+
+/* Unmaps a bounded number of unreachable mappings; true when some are left. */
+static bool empty_trash(fe_engine *engine)
+{
+    for (int i = 0; i < ROUND_TRASH_MAX; i++) {
+        fe_trash trash;
+        fe_lock_enter(&engine->lock);
+        bool taken = fe_store_trash_take(engine->store, &trash);
+        fe_lock_leave(&engine->lock);
+        if (!taken) return false;
+        fe_pages_unmap(&engine->alloc, trash.class, trash.ptr, trash.size);
+    }
+    return true;
+}
+
+static void provide_spare(fe_engine *engine)
+{
+    size_t size;
+    fe_lock_enter(&engine->lock);
+    bool wanted = fe_store_spare_wanted(engine->store, &size);
+    fe_lock_leave(&engine->lock);
+    if (!wanted) return;
+    size_t align = size >= (2u << 20) ? (2u << 20) : 4096u;
+    void *mapping = fe_pages_map(&engine->alloc, FE_ALLOC_LOG, size, align);
+    if (mapping == NULL) return; /* the append that needs it will try and report */
+    fe_lock_enter(&engine->lock);
+    fe_store_spare_give(engine->store, mapping, size);
+    fe_lock_leave(&engine->lock);
+}
+
+bool fe_workers_round(fe_engine *engine)
+{
+    bool more = step_index(engine);
+    more |= step_expire(engine);
+    more |= step_compact(engine);
+    more |= empty_trash(engine);
+    provide_spare(engine);
+    return more;
+}
+
+/* Sleeps for `ns`, or until woken or stopped; returns whether to stop. */
+static bool rest(fe_workers *workers, uint64_t ns)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t at = (uint64_t)until.tv_sec * 1000000000u + (uint64_t)until.tv_nsec + ns;
+    until.tv_sec = (time_t)(at / 1000000000u);
+    until.tv_nsec = (long)(at % 1000000000u);
+    pthread_mutex_lock(&workers->mutex);
+    int status = 0;
+    while (!workers->stop && !workers->woken && status != ETIMEDOUT)
+        status = pthread_cond_timedwait(&workers->wake, &workers->mutex, &until);
+    workers->woken = false;
+    bool stop = workers->stop;
+    pthread_mutex_unlock(&workers->mutex);
+    return stop;
+}
+
+static void *run(void *argument)
+{
+    fe_engine *engine = argument;
+    fe_workers *workers = engine->workers;
+    for (;;) {
+        uint64_t began = fe_clock_monotonic_ns();
+        bool more = fe_workers_round(engine);
+        uint64_t took = fe_clock_monotonic_ns() - began;
+        fe_lock_enter(&engine->lock);
+        uint64_t idle = 1000000000u / (engine->options.hz > 0 ? engine->options.hz : 10u);
+        uint64_t effort = engine->options.expire_effort;
+        fe_lock_leave(&engine->lock);
+        uint64_t busy = took * (effort >= 10 ? 2 : effort > 5 ? 3 : 4);
+        if (rest(workers, more && busy < idle ? busy : idle)) return NULL;
+    }
+}
+
+bool fe_workers_start(fe_engine *engine)
+{
+    FE_ASSERT(engine->workers == NULL);
+    fe_workers *workers = fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_ENGINE, sizeof *workers);
+    if (workers == NULL) return false;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&workers->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&workers->mutex, NULL);
+    engine->workers = workers;
+    if (pthread_create(&workers->thread, NULL, run, engine) != 0) {
+        engine->workers = NULL;
+        pthread_cond_destroy(&workers->wake);
+        pthread_mutex_destroy(&workers->mutex);
+        fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, workers);
+        return false;
+    }
+    return true;
+}
+
+void fe_workers_wake(fe_engine *engine)
+{
+    fe_workers *workers = engine->workers;
+    if (workers == NULL) return;
+    pthread_mutex_lock(&workers->mutex);
+    workers->woken = true;
+    pthread_cond_signal(&workers->wake);
+    pthread_mutex_unlock(&workers->mutex);
+}
+
+void fe_workers_stop(fe_engine *engine)
+{
+    fe_workers *workers = engine->workers;
+    if (workers == NULL) return;
+    pthread_mutex_lock(&workers->mutex);
+    workers->stop = true;
+    pthread_cond_signal(&workers->wake);
+    pthread_mutex_unlock(&workers->mutex);
+    pthread_join(workers->thread, NULL);
+    engine->workers = NULL;
+    pthread_cond_destroy(&workers->wake);
+    pthread_mutex_destroy(&workers->mutex);
+    fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, workers);
+}
