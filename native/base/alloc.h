@@ -26,13 +26,15 @@ typedef enum fe_alloc_class {
 
 typedef struct fe_alloc {
     _Atomic int64_t bytes[FE_ALLOC_CLASS_COUNT]; /* in use now, as the C library rounds them */
-    _Atomic int64_t fail_countdown; /* test hook: < 0 off; 0 = fail from now on; n = fail after n more */
+    _Atomic int64_t
+        fail_countdown; /* test hook: < 0 off; 0 = fail from now on; n = fail after n more */
 } fe_alloc;
 
 /* Makes an allocator whose counters are zero and that never fails on purpose. */
 void fe_alloc_init(fe_alloc *alloc);
 
-/* Makes the allocation after `count` more successful ones fail, and all after it; negative turns it off. */
+/* Makes the allocation after `count` more successful ones fail, and all after it; negative turns it
+ * off. */
 void fe_alloc_fail_after(fe_alloc *alloc, int64_t count);
 
 /* Returns `size` (> 0) bytes, uninitialised, or NULL. */
@@ -47,14 +49,16 @@ void *fe_alloc_resize(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t s
 /* Gives `ptr` (NULL is allowed) back; `class` must be the one it was taken under. */
 void fe_alloc_give(fe_alloc *alloc, fe_alloc_class class, void *ptr);
 
-/* Maps `size` bytes (a multiple of 4096) of zeroed anonymous memory, aligned to `align` (a power of two
+/* Maps `size` bytes (a multiple of 4096) of zeroed anonymous memory, aligned to `align` (a power of
+ * two
  * >= 4096). Accounts `size` at once. NULL on failure. */
 void *fe_pages_map(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t align);
 
 /* Unmaps what fe_pages_map returned, with the same size. */
 void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size);
 
-/* Grows a mapping made with align 4096 to `new_size`; it may move. NULL on failure, old mapping untouched. */
+/* Grows a mapping made with align 4096 to `new_size`; it may move. NULL on failure, old mapping
+ * untouched. */
 void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t old_size,
                      size_t new_size);
 

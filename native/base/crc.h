@@ -1,4 +1,5 @@
-/* Checksums: CRC-64 (Jones, reflected, as in RDB and DUMP) and CRC-32C (Castagnoli; SSE 4.2 where present). */
+/* Checksums: CRC-64 (Jones, reflected, as in RDB and DUMP) and CRC-32C (Castagnoli; SSE 4.2 where
+ * present). Both start from 0 and chain: crc(crc(0, a), b) is the checksum of a followed by b. */
 #ifndef FE_BASE_CRC_H
 #define FE_BASE_CRC_H
 

@@ -1,5 +1,5 @@
-/* Glob patterns as in Redis KEYS, SCAN MATCH and CONFIG GET: * ? [abc] [a-z] [^x] and backslash. Bounded work: no
- * exponential backtracking. */
+/* Glob patterns as in Redis KEYS, SCAN MATCH and CONFIG GET: * ? [abc] [a-z] [^x] and backslash.
+ * Bounded work: no exponential backtracking. */
 #ifndef FE_BASE_GLOB_H
 #define FE_BASE_GLOB_H
 

@@ -1,5 +1,6 @@
-/* The keyed hash of keys: SipHash-1-3 with a 128-bit seed, so that nobody who does not know the seed can make
- * keys collide. Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012 (the 1-3 variant). */
+/* The keyed hash of keys: SipHash-1-3 with a 128-bit seed, so that nobody who does not know the
+ * seed can make keys collide. Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012 (the
+ * 1-3 variant). */
 #ifndef FE_BASE_HASH_H
 #define FE_BASE_HASH_H
 

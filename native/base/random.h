@@ -1,4 +1,5 @@
-/* Random numbers: xoshiro256** state owned by its user (not for secrets), and bytes from the operating system. */
+/* Random numbers: xoshiro256** state owned by its user (not for secrets), and bytes from the
+ * operating system. */
 #ifndef FE_BASE_RANDOM_H
 #define FE_BASE_RANDOM_H
 
@@ -10,9 +11,10 @@ typedef struct fe_random {
     uint64_t s[4];
 } fe_random;
 
-void fe_random_init(fe_random *random, uint64_t seed);       /* splitmix64 expands the seed */
+void fe_random_init(fe_random *random, uint64_t seed); /* splitmix64 expands the seed */
 uint64_t fe_random_next(fe_random *random);
-uint64_t fe_random_below(fe_random *random, uint64_t bound); /* uniform in [0, bound), bound > 0, without bias */
-bool fe_random_system(void *out, size_t len);                /* getrandom; false when the system refuses */
+uint64_t fe_random_below(fe_random *random,
+                         uint64_t bound);     /* uniform in [0, bound), bound > 0, without bias */
+bool fe_random_system(void *out, size_t len); /* getrandom; false when the system refuses */
 
 #endif
