@@ -1,0 +1,68 @@
+# What is built on top of the library. Each function looks into its folder and builds what it finds.
+
+# Links `target` with the library once there is one.
+function(ferrite_link_library target)
+  if(TARGET ferrite)
+    target_link_libraries(${target} PRIVATE ferrite)
+  endif()
+endfunction()
+
+# ferrite_py/_native from native/python/.
+function(ferrite_add_extension)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/python/*.c")
+  if(NOT sources)
+    message(STATUS "native/python/ holds no sources yet: no extension module")
+    return()
+  endif()
+  find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module)
+  python_add_library(_native MODULE WITH_SOABI ${sources})
+  ferrite_compile(_native)
+  ferrite_optimise(_native)
+  ferrite_link_library(_native)
+  install(TARGETS _native LIBRARY DESTINATION ferrite_py)
+endfunction()
+
+# One ctest "<layer>/test_<module>" for each tests/<layer>/test_<module>.c. Other .c files beside
+# them are helpers, linked into every test of the same folder.
+function(ferrite_add_tests)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/*/test_*.c")
+  foreach(source IN LISTS sources)
+    get_filename_component(name "${source}" NAME_WE)
+    get_filename_component(folder "${source}" DIRECTORY)
+    get_filename_component(layer "${folder}" NAME)
+    file(GLOB helpers CONFIGURE_DEPENDS "${folder}/*.c")
+    list(FILTER helpers EXCLUDE REGEX "/test_[^/]*$")
+    set(target "${layer}_${name}")
+    add_executable(${target} "${source}" ${helpers})
+    ferrite_compile(${target})
+    ferrite_link_library(${target})
+    add_test(NAME "${layer}/${name}" COMMAND ${target})
+    set_tests_properties("${layer}/${name}" PROPERTIES TIMEOUT 300)
+  endforeach()
+endfunction()
+
+# fuzz/<target> for each fuzz/fuzz_*.c.
+function(ferrite_add_fuzz_targets)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/fuzz/fuzz_*.c")
+  foreach(source IN LISTS sources)
+    get_filename_component(target "${source}" NAME_WE)
+    add_executable(${target} "${source}")
+    ferrite_compile(${target})
+    ferrite_link_library(${target})
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    set_property(TARGET ${target} PROPERTY RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+  endforeach()
+endfunction()
+
+# bench/<target> for each bench/*.c.
+function(ferrite_add_benches)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/bench/*.c")
+  foreach(source IN LISTS sources)
+    get_filename_component(target "${source}" NAME_WE)
+    add_executable(${target} "${source}")
+    ferrite_compile(${target})
+    ferrite_optimise(${target})
+    ferrite_link_library(${target})
+    set_property(TARGET ${target} PROPERTY RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+  endforeach()
+endfunction()
