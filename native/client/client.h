@@ -20,8 +20,6 @@ typedef enum fe_client_class {
 
 typedef enum fe_reply_mode { FE_REPLY_ON, FE_REPLY_OFF, FE_REPLY_SKIP_NEXT, FE_REPLY_SKIP } fe_reply_mode;
 
-struct fe_command_row;
-
 typedef struct fe_client {
     uint64_t id;
     uint32_t db;
@@ -41,7 +39,7 @@ typedef struct fe_client {
     uint8_t *addresses;
     fe_bytes name;          /* owned; len 0 = none */
     fe_bytes lib_name, lib_version; /* owned */
-    const struct fe_command_row *last_row; /* for CLIENT LIST cmd=; NULL before the first */
+    const char *last_command; /* for CLIENT LIST cmd=; NULL before the first */
     uint64_t commands, net_in, net_out;
     fe_transaction transaction;
     fe_reader *reader;

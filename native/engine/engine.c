@@ -1,7 +1,7 @@
 /* See engine.h.
  *
- * Time: the wall clock is read once per entry of the lock, so that all commands of a batch see one "now"; durations come from the
- * time-stamp counter.
+ * Time: the wall clock is read once per entry of the lock, so that all commands of a batch see one
+ * "now"; durations come from the time-stamp counter.
  */
 #include "engine/engine.h"
 
@@ -78,7 +78,8 @@ void fe_engine_count_error(fe_engine *engine, const char *line, size_t len)
 {
     engine->stats.error_replies++;
     size_t code_len = 0;
-    while (code_len < len && line[code_len] != ' ') code_len++;
+    while (code_len < len && line[code_len] != ' ')
+        code_len++;
     if (code_len >= sizeof engine->errors[0].code) code_len = sizeof engine->errors[0].code - 1;
     for (uint32_t i = 0; i < FE_ERROR_KINDS_MAX; i++) {
         fe_error_count *error = &engine->errors[i];

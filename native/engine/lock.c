@@ -1,8 +1,9 @@
 /* See lock.h.
  *
- * A thread that wants the lock takes the turnstile, then `held`, then gives the turnstile back. Whoever leaves `held` and comes
- * straight back must pass the turnstile first, where the next thread already stands: so two threads alternate instead of one
- * starving the other, as a plain mutex allows.
+ * A thread that wants the lock takes the turnstile, then `held`, then gives the turnstile back.
+ * Whoever leaves `held` and comes straight back must pass the turnstile first, where the next
+ * thread already stands: so two threads alternate instead of one starving the other, as a plain
+ * mutex allows.
  */
 #include "engine/lock.h"
 

@@ -1,4 +1,5 @@
-/* See slowlog.h. Each entry owns one block of text that holds its arguments, client address and client name. */
+/* See slowlog.h. Each entry owns one block of text that holds its arguments, client address and
+ * client name. */
 #include "engine/slowlog.h"
 
 #include "base/assert.h"
@@ -18,7 +19,8 @@ static void entry_drop(fe_slowlog *log, fe_slowlog_entry *entry)
 
 void fe_slowlog_clear(fe_slowlog *log)
 {
-    for (uint32_t i = 0; i < log->cap; i++) entry_drop(log, &log->ring[i]);
+    for (uint32_t i = 0; i < log->cap; i++)
+        entry_drop(log, &log->ring[i]);
     log->count = 0;
     log->newest = 0;
 }
@@ -71,8 +73,8 @@ static fe_bytes copy(uint8_t **at, const void *bytes, size_t len)
     return copied;
 }
 
-void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us, const fe_bytes *argv,
-                    uint32_t argc, fe_bytes client_addr, fe_bytes client_name)
+void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
+                    const fe_bytes *argv, uint32_t argc, fe_bytes client_addr, fe_bytes client_name)
 {
     if (log->cap == 0) return;
     uint32_t kept = argc < FE_SLOWLOG_ARGS_MAX ? argc : FE_SLOWLOG_ARGS_MAX;

@@ -1,10 +1,12 @@
 /* See workers.h.
  *
- * A round does each kind of step once. While a round says that more is due, the next follows at once, but never with more than its
- * share of the processor: after a busy round the thread sleeps for a multiple of what the round took, by
- * `expire_effort`, so that background work stays under a quarter of one core. Without work it sleeps 1/hz seconds.
+ * A round does each kind of step once. While a round says that more is due, the next follows at
+ * once, but never with more than its share of the processor: after a busy round the thread sleeps
+ * for a multiple of what the round took, by `expire_effort`, so that background work stays under a
+ * quarter of one core. Without work it sleeps 1/hz seconds.
  *
- * Locks: a step holds the engine's lock and makes no system call; trash is unmapped and spare segments are mapped without it.
+ * Locks: a step holds the engine's lock and makes no system call; trash is unmapped and spare
+ * segments are mapped without it.
  */
 #include "engine/workers.h"
 
