@@ -15,6 +15,7 @@
 #define FE_VALUE_HLL_H
 
 #include "base/buf.h"
+#include "base/status.h"
 
 enum {
     FE_HLL_REGISTERS = 16384,
@@ -31,11 +32,9 @@ typedef enum fe_hll_status {
     FE_HLL_NO_MEMORY /* the fe_buf has failed; its bytes are to be thrown away */
 } fe_hll_status;
 
-#define FE_HLL_MUST_USE __attribute__((warn_unused_result))
-
 /* Looks at the header and, for a dense value, the length: FE_HLL_OK or FE_HLL_NOT_HLL. All
  * functions below that take a stored value need one that passed. */
-FE_HLL_MUST_USE fe_hll_status fe_hll_validate(fe_bytes hll);
+FE_MUST_USE fe_hll_status fe_hll_validate(fe_bytes hll);
 
 /* Whether a validated value is dense. */
 bool fe_hll_is_dense(fe_bytes hll);
@@ -44,7 +43,7 @@ bool fe_hll_is_dense(fe_bytes hll);
 void fe_hll_write_empty(uint8_t out[FE_HLL_EMPTY_BYTES]);
 
 /* Whether adding `element` would change the value. Reads only. FE_HLL_OK or FE_HLL_CORRUPT. */
-FE_HLL_MUST_USE fe_hll_status fe_hll_probe(fe_bytes hll, fe_bytes element, bool *would_change);
+FE_MUST_USE fe_hll_status fe_hll_probe(fe_bytes hll, fe_bytes element, bool *would_change);
 
 /* Adds to a validated dense value of FE_HLL_DENSE_BYTES in place. Returns whether a register
  * changed; then the cached cardinality is marked stale. */
@@ -55,8 +54,8 @@ bool fe_hll_add_dense(uint8_t *hll, fe_bytes element);
  * or when a register exceeds
  * 32. `changed` is set on FE_HLL_OK; a change marks the cached cardinality stale. The bytes are
  * those that Redis would hold. On FE_HLL_CORRUPT the bytes are as before. */
-FE_HLL_MUST_USE fe_hll_status fe_hll_add(fe_buf *hll, fe_bytes element, size_t sparse_bytes_max,
-                                         bool *changed);
+FE_MUST_USE fe_hll_status fe_hll_add(fe_buf *hll, fe_bytes element, size_t sparse_bytes_max,
+                                     bool *changed);
 
 /* The cardinality that the header remembers; false when it is stale. */
 bool fe_hll_get_cached(fe_bytes hll, uint64_t *cardinality);
@@ -65,26 +64,26 @@ bool fe_hll_get_cached(fe_bytes hll, uint64_t *cardinality);
 void fe_hll_set_cached(uint8_t *hll, uint64_t cardinality);
 
 /* Estimates from the registers, without regard to the cache. FE_HLL_OK or FE_HLL_CORRUPT. */
-FE_HLL_MUST_USE fe_hll_status fe_hll_count(fe_bytes hll, uint64_t *cardinality);
+FE_MUST_USE fe_hll_status fe_hll_count(fe_bytes hll, uint64_t *cardinality);
 
 /* Raises each of the caller's registers (one byte each, zeroed before the first merge) to the
  * value's. On FE_HLL_CORRUPT some may have been raised. */
-FE_HLL_MUST_USE fe_hll_status fe_hll_merge(uint8_t registers[FE_HLL_REGISTERS], fe_bytes hll);
+FE_MUST_USE fe_hll_status fe_hll_merge(uint8_t registers[FE_HLL_REGISTERS], fe_bytes hll);
 
 /* Estimates the cardinality of merged registers (PFCOUNT of several keys). */
 uint64_t fe_hll_count_registers(const uint8_t registers[FE_HLL_REGISTERS]);
 
 /* Raises the registers of the value in `hll` to `registers` (PFMERGE's last step) and marks the
  * cached cardinality stale. `dense` makes it dense first (Redis: when any source is dense). */
-FE_HLL_MUST_USE fe_hll_status fe_hll_raise(fe_buf *hll, const uint8_t registers[FE_HLL_REGISTERS],
-                                           bool dense, size_t sparse_bytes_max);
+FE_MUST_USE fe_hll_status fe_hll_raise(fe_buf *hll, const uint8_t registers[FE_HLL_REGISTERS],
+                                       bool dense, size_t sparse_bytes_max);
 
 /* Makes the value in `hll` dense; nothing happens if it is. On FE_HLL_CORRUPT the bytes are as
  * before. */
-FE_HLL_MUST_USE fe_hll_status fe_hll_to_dense(fe_buf *hll);
+FE_MUST_USE fe_hll_status fe_hll_to_dense(fe_buf *hll);
 
 /* Appends the opcodes of a sparse value as PFDEBUG DECODE prints them, "z:3 v:1,2 Z:16379" with a
  * space between. FE_HLL_CORRUPT when the opcodes do not cover the registers. */
-FE_HLL_MUST_USE fe_hll_status fe_hll_describe(fe_bytes hll, fe_buf *out);
+FE_MUST_USE fe_hll_status fe_hll_describe(fe_bytes hll, fe_buf *out);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/status.h"
 
 typedef enum fe_lcs_status {
     FE_LCS_OK,
@@ -38,13 +39,13 @@ typedef struct fe_lcs {
 
 /* Computes only the length. `bytes_max` bounds the bit matrix that fe_lcs_open would take, so that
  * the bound on memory is also one on time. */
-__attribute__((warn_unused_result)) fe_lcs_status
-fe_lcs_length(fe_alloc *alloc, fe_bytes a, fe_bytes b, size_t bytes_max, size_t *length);
+FE_MUST_USE fe_lcs_status fe_lcs_length(fe_alloc *alloc, fe_bytes a, fe_bytes b, size_t bytes_max,
+                                        size_t *length);
 
 /* Computes the comparison and stands before the last match. `a` and `b` must stay as they are until
  * fe_lcs_close. On failure there is nothing to close. */
-__attribute__((warn_unused_result)) fe_lcs_status
-fe_lcs_open(fe_lcs *lcs, fe_alloc *alloc, fe_bytes a, fe_bytes b, size_t bytes_max);
+FE_MUST_USE fe_lcs_status fe_lcs_open(fe_lcs *lcs, fe_alloc *alloc, fe_bytes a, fe_bytes b,
+                                      size_t bytes_max);
 
 /* Gives the memory back. */
 void fe_lcs_close(fe_lcs *lcs);

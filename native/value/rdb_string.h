@@ -7,6 +7,7 @@
 #define FE_VALUE_RDB_STRING_H
 
 #include "base/buf.h"
+#include "base/status.h"
 
 enum {
     FE_RDB_VERSION = 11, /* written, and the newest that is read: Redis 7.2 */
@@ -30,7 +31,7 @@ void fe_rdb_string_dump(fe_buf *out, fe_bytes value);
 
 /* Appends the string that `payload` holds to `value`. `len_max` bounds it (proto-max-bulk-len).
  * `type` gets the RDB type number on FE_RDB_OTHER_TYPE. Nothing is appended unless FE_RDB_OK. */
-__attribute__((warn_unused_result)) fe_rdb_status
-fe_rdb_string_restore(fe_bytes payload, size_t len_max, fe_buf *value, uint8_t *type);
+FE_MUST_USE fe_rdb_status fe_rdb_string_restore(fe_bytes payload, size_t len_max, fe_buf *value,
+                                                uint8_t *type);
 
 #endif
