@@ -54,10 +54,10 @@ test-python: build $(VENV)/.extra-test ## the Python tests; PYTEST_ARGS selects
 check: check-format check-lint check-types check-c check-generated check-stubs ## format, lint, types, generated files, stubs
 
 check-format: $(VENV)/.extra-dev
-	$(BIN)/ruff format --check $(PYTHON_DIRS)
+	$(BIN)/ruff format --check $(PYTHON_DIRS) .ci
 
 check-lint: $(VENV)/.extra-dev
-	$(BIN)/ruff check $(PYTHON_DIRS)
+	$(BIN)/ruff check $(PYTHON_DIRS) .ci
 
 check-types: build $(VENV)/.extra-dev $(VENV)/.extra-test $(VENV)/.extra-bench
 	$(BIN)/mypy $(PYTHON_DIRS)
@@ -96,8 +96,8 @@ tidy: test-c ## clang-tidy over the C sources
 	clang-tidy -p build/test --quiet $$(find native/*/ -maxdepth 1 -name '*.c' -not -path '*/python/*' -not -path '*/fuzz/*' -not -path '*/bench/*')
 
 format: $(VENV)/.extra-dev ## lay out Python and C as `make check` wants it
-	$(BIN)/ruff format $(PYTHON_DIRS)
-	$(BIN)/ruff check --fix $(PYTHON_DIRS)
+	$(BIN)/ruff format $(PYTHON_DIRS) .ci
+	$(BIN)/ruff check --fix $(PYTHON_DIRS) .ci
 	$(BIN)/clang-format -i $(C_FILES)
 
 generate: build ## write the generated files
