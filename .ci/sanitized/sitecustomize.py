@@ -1,7 +1,7 @@
 """Put the extension module named by FERRITE_NATIVE in place of the installed one.
 
-`.ci/sanitize` puts this folder on PYTHONPATH, so the test runner and every server that a test starts
-load the sanitized module, however they are started.
+`.ci/sanitize` puts this folder on PYTHONPATH, so the test runner and every server that a test
+starts load the sanitized module, however they are started.
 """
 
 import os

@@ -30,7 +30,7 @@ def test_every_folder_is_a_known_layer() -> None:
 
 @pytest.mark.parametrize("layer", C_LAYERS)
 def test_a_layer_includes_itself_and_earlier_ones(layer: str) -> None:
-    """A file includes, by its path from native/, only headers of its own folder or an earlier one."""
+    """A file includes only headers of its own folder or earlier ones, by the path from native/."""
     quoted = [inc for file in c_files(layer) for inc in includes(file) if inc.quoted]
 
     assert [wrong for inc in quoted if (wrong := _wrong(inc, layer))] == []

@@ -10,8 +10,8 @@ from tests.house.sources import C_LAYERS, NATIVE, ROOT
 def has_c_test(layer: str, module: str) -> bool:
     """Whether native/tests/<layer>/ tests a module.
 
-    A module that is spread over files (`index.c`, `index_grow.c`) may be tested under the name of its
-    first file, so `index_grow` is also covered by `test_index.c`.
+    A module that is spread over files (`index.c`, `index_grow.c`) may be tested under the name of
+    its first file, so `index_grow` is also covered by `test_index.c`.
     """
     parts = module.split("_")
     names = ["_".join(parts[:end]) for end in range(len(parts), 0, -1)]
@@ -19,7 +19,7 @@ def has_c_test(layer: str, module: str) -> bool:
 
 
 def has_python_test(module: str) -> bool:
-    """Whether a file below tests/ is named after a module: its door is a command or the extension."""
+    """Whether a file below tests/ is named after a module whose door is in Python."""
     return any(True for _ in (ROOT / "tests").rglob(f"test_{module}*.py"))
 
 

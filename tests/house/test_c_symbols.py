@@ -1,6 +1,6 @@
-"""What the compiled library says about itself: no mutable globals, and names that carry their module.
+"""What the compiled library says about itself: no mutable globals, and names with our prefix.
 
-Looks at build/test/libferrite.a, which `make test-c` builds (from the test build, because objects of
+Looks at build/test/libferrite.a, which `make test-c` builds (of the test build, because objects of
 link-time optimisation hold no symbols to look at).
 """
 
@@ -93,18 +93,18 @@ def test_exported_names_are_declared_in_a_header(symbols: list[Symbol]) -> None:
 
 
 def test_a_mutable_symbol_is_seen() -> None:
-    """Initialised, zeroed and thread-local data count as mutable; constants and sealed tables do not."""
+    """Written, zeroed and thread-local data are mutable; constants and sealed tables are not."""
     text = """
 Symbols from libferrite.a[example.c.o]:
 
 Name                  Value           Class        Type         Size             Line  Section
 
-counter             |0000000000000000|   b  |            OBJECT|0000000000000004|     |.bss.counter
-table               |0000000000000000|   d  |            OBJECT|0000000000000010|     |.data.rel.ro.local
-fe_example_limit    |0000000000000000|   R  |            OBJECT|0000000000000004|     |.rodata
-cache               |0000000000000000|   b  |               TLS|0000000000000004|     |.tbss
-start               |0000000000000000|   D  |            OBJECT|0000000000000004|     |.data
-malloc              |                |   U  |            NOTYPE|                |     |*UND*
+counter             |0000000000000000| b |OBJECT|0000000000000004| |.bss.counter
+table               |0000000000000000| d |OBJECT|0000000000000010| |.data.rel.ro.local
+fe_example_limit    |0000000000000000| R |OBJECT|0000000000000004| |.rodata
+cache               |0000000000000000| b |TLS|0000000000000004| |.tbss
+start               |0000000000000000| D |OBJECT|0000000000000004| |.data
+malloc              |                | U |NOTYPE|                | |*UND*
 """
 
     found = list(parse_nm(text))

@@ -13,13 +13,13 @@ BASE, MIDDLE, SERVER, CLI = range(4)
 
 
 def _top(name: str) -> str:
-    """Return the part of `ferrite_py.part.more` that decides the layer; "" for the package itself."""
+    """Return the part of `ferrite_py.part.more` that decides the layer, "" for ferrite_py."""
     parts = name.split(".")
     return parts[1] if len(parts) > 1 else ""
 
 
 def _level(top: str, packages: set[str]) -> int:
-    """Return the level of a top-level part: a folder is in the middle, a single file at the base."""
+    """Return the level of a top-level part: folders are in the middle, single files the base."""
     if top in ("cli", "__main__"):
         return CLI
     if top == "server":
