@@ -64,7 +64,8 @@ check-types: build $(VENV)/.extra-dev $(VENV)/.extra-test $(VENV)/.extra-bench
 
 check-c: $(VENV)/.extra-dev
 	@echo "clang-format --dry-run --Werror: $(words $(C_FILES)) files"
-	@$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+	@mkdir -p build && $(BIN)/clang-format --dry-run --Werror $(C_FILES) 2>build/check-c.log || { head -n 12 build/check-c.log; \
+		echo "not laid out (make format does it):"; sed -n 's/^\([^:]*\):[0-9].*error:.*/  \1/p' build/check-c.log | sort -u; exit 1; }
 
 # Skipped only while the generator does not exist.
 check-generated: build
