@@ -39,7 +39,7 @@ FE_MUST_USE fe_hll_status fe_hll_validate(fe_bytes hll);
 /* Whether a validated value is dense. */
 bool fe_hll_is_dense(fe_bytes hll);
 
-/* Writes the empty HyperLogLog (sparse, cardinality 0 cached). */
+/* Writes the empty HyperLogLog as a PFADD without elements leaves it: sparse, cardinality stale. */
 void fe_hll_write_empty(uint8_t out[FE_HLL_EMPTY_BYTES]);
 
 /* Whether adding `element` would change the value. Reads only. FE_HLL_OK or FE_HLL_CORRUPT. */
@@ -51,9 +51,9 @@ bool fe_hll_add_dense(uint8_t *hll, fe_bytes element);
 
 /* Adds to the value that `hll` holds (all of the buffer), sparse or dense. A sparse value becomes
  * dense when it would grow longer than `sparse_bytes_max` (hll-sparse-max-bytes, header included)
- * or when a register exceeds
- * 32. `changed` is set on FE_HLL_OK; a change marks the cached cardinality stale. The bytes are
- * those that Redis would hold. On FE_HLL_CORRUPT the bytes are as before. */
+ * or when a register exceeds 32. `changed` is set on FE_HLL_OK; a change marks the cached
+ * cardinality stale. The bytes are those that Redis would hold. On FE_HLL_CORRUPT the bytes are as
+ * before. */
 FE_MUST_USE fe_hll_status fe_hll_add(fe_buf *hll, fe_bytes element, size_t sparse_bytes_max,
                                      bool *changed);
 
