@@ -1,0 +1,179 @@
+"""The command line: what each command does, and errors as one line and an exit status.
+
+0 is success, 1 an error of the configuration or the machine, 2 a wrong use of the command line.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from ferrite_py import __version__, doctor
+from ferrite_py.config import CATALOGUE, Sources
+from ferrite_py.config_docs import render_example, render_show
+from ferrite_py.errors import FerriteError, StartupError
+
+DEFAULT_FILE = Path("ferrite.toml")
+"""Read from the current folder if it is there and no --config is given."""
+
+# Each feature, and the modules without which it cannot work.
+_FEATURES = (
+    ("native", ("ferrite_py._native",)),
+    ("reactors", ("ferrite_py._native", "ferrite_py.listen.reactors")),
+    ("streams", ("ferrite_py._native", "ferrite_py.listen.streams")),
+    ("uvloop", ("uvloop",)),
+    ("tls", ("ssl", "ferrite_py._native", "ferrite_py.listen.streams")),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status; `argv` is without the program's name."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[Sources], int] = arguments.run
+    try:
+        return run(_sources(arguments, os.environ))
+    except FerriteError as error:
+        print(f"ferrite-py: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ferrite-py",
+        description="A Redis-compatible cache server. Without a command, it serves.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ferrite-py {__version__}")
+    parser.add_argument(
+        "--features",
+        action="store_const",
+        dest="run",
+        const=_print_features,
+        default=_serve,
+        help="show what this installation can do, and exit",
+    )
+    _add_setting_flags(parser, "")
+    commands = parser.add_subparsers(title="commands", metavar="")
+    examine = commands.add_parser("doctor", help="check this machine against the configuration")
+    _add_command(examine, _doctor)
+    config = commands.add_parser("config", help="check, show or write out a configuration")
+    actions = config.add_subparsers(title="actions", metavar="", required=True)
+    for name, action, text in (
+        ("check", _config_check, "say whether the configuration is sound"),
+        ("show", _config_show, "print the values in force and what set them"),
+        ("example", _config_example, "print a file with every key and its default"),
+    ):
+        _add_command(actions.add_parser(name, help=text), action)
+    return parser
+
+
+def _add_command(parser: argparse.ArgumentParser, run: Callable[[Sources], int]) -> None:
+    parser.allow_abbrev = False
+    parser.set_defaults(run=run)
+    _add_setting_flags(parser, "command_")
+
+
+def _add_setting_flags(parser: argparse.ArgumentParser, prefix: str) -> None:
+    """Add the flags that give settings; those behind a command go to names with a prefix.
+
+    With the same names argparse would let them replace the ones before the command.
+    """
+    group = parser.add_argument_group("configuration")
+    group.add_argument(
+        "--config",
+        dest=f"{prefix}config",
+        type=Path,
+        metavar="FILE",
+        help=f"configuration file (default: {DEFAULT_FILE}, if it is there)",
+    )
+    for setting in CATALOGUE.settings:
+        if setting.flag:
+            group.add_argument(
+                setting.flag,
+                dest=f"{prefix}settings",
+                action="append",
+                type=partial(_pair, setting.name),
+                metavar="VALUE",
+                help=f"{setting.name}: {setting.meaning}".replace("%", "%%"),
+            )
+    group.add_argument(
+        "--set",
+        dest=f"{prefix}settings",
+        action="append",
+        type=_assignment,
+        metavar="SECTION.KEY=VALUE",
+        help="any setting, by its name in the file; may be repeated",
+    )
+
+
+def _pair(name: str, value: str) -> tuple[str, str]:
+    return name, value
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"expected SECTION.KEY=VALUE, not {text!r}")
+    return name.strip(), value
+
+
+def _sources(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Sources:
+    given: Path | None = getattr(arguments, "command_config", None) or arguments.config
+    path = given or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    settings = [*(arguments.settings or ()), *(getattr(arguments, "command_settings", None) or ())]
+    return Sources(path, dict(environ), dict(settings))
+
+
+def _serve(sources: Sources) -> int:
+    loaded = sources.load()
+    try:
+        from ferrite_py.server import run
+    except ImportError as error:
+        message = f"this installation is incomplete ({error}); run `pip install .` or `make build`"
+        raise StartupError(message) from error
+    return run(loaded.config, sources.path, sources)
+
+
+def _print_features(sources: Sources) -> int:  # noqa: ARG001 - all commands have one signature
+    print(f"ferrite-py {__version__} (features: {', '.join(features()) or 'none'})")
+    return 0
+
+
+def features() -> list[str]:
+    """The features of which all modules can be imported here."""
+    return [name for name, modules in _FEATURES if all(map(_can_import, modules))]
+
+
+def _can_import(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def _config_check(sources: Sources) -> int:
+    sources.load()
+    print(f"{sources.path or 'no file, environment and flags'}: ok")
+    return 0
+
+
+def _config_show(sources: Sources) -> int:
+    print(render_show(sources.load()), end="")
+    return 0
+
+
+def _config_example(sources: Sources) -> int:  # noqa: ARG001 - all commands have one signature
+    print(render_example(), end="")
+    return 0
+
+
+def _doctor(sources: Sources) -> int:
+    """Print one line for each finding; 1 if the server could not serve as configured."""
+    findings = doctor.examine(sources.load().config, doctor.this_host())
+    for finding in findings:
+        print(finding.line)
+    return 1 if any(finding.level == "fail" for finding in findings) else 0

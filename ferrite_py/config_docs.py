@@ -1,0 +1,122 @@
+"""The texts that follow from the settings: example file, reference table, and what is in force."""
+
+import textwrap
+from collections.abc import Callable
+
+from ferrite_py.config import CATALOGUE, Config, Loaded
+from ferrite_py.config_redis import CONSTANTS
+from ferrite_py.config_sources import Setting
+
+_WIDTH = 98
+_EXAMPLE_HEAD = """\
+# The configuration of ferrite-py: every key, with its meaning and its default.
+#
+# To change one, take away the # before it. Environment variables and flags go before this file.
+# Sizes are numbers of bytes, or text in b, kb, mb or gb; durations are numbers, or text in us, ms,
+# s, m, h or d. `ferrite-py config check` says whether a file is sound.
+#
+# Written by `make generate` from ferrite_py/config.py.
+"""
+_REFERENCE_HEAD = """\
+# Configuration
+
+Written by `make generate` from `ferrite_py/config.py`; change the fields there.
+
+Precedence: the defaults, then the file (`--config`, or `ferrite.toml` in the current folder if it
+is there), then the environment, then flags. Every key can be set with `--set section.key=value`; a
+few have a flag of their own as well. An unknown key or a bad value is an error, which names the
+place, the key and what is expected.
+
+Sizes are numbers of bytes, or text such as `"64mb"` (`kb`, `mb`, `gb` count in 1024s, `k`, `m`, `g`
+in 1000s, as in Redis). Durations are numbers in the unit that the table names, or text such as
+`"300ms"` (`us`, `ms`, `s`, `m`, `h`, `d`). Keys with "yes" under *live* can be changed in a running
+server, by CONFIG SET or by editing the file and sending SIGHUP; the others need a restart.
+"""
+_CONSTANTS_HEAD = """\
+## Parameters of CONFIG GET with one answer
+
+They belong to what this server does not do; CONFIG SET takes only the same value.
+
+"""
+_REFERENCE_COLUMNS = (
+    "key",
+    "type",
+    "default",
+    "environment",
+    "flag",
+    "Redis parameter",
+    "live",
+    "meaning",
+)
+
+
+def render_example() -> str:
+    """The example file: all keys, commented out, at their defaults."""
+    return _EXAMPLE_HEAD + _render_sections(_example_lines)
+
+
+def render_show(loaded: Loaded) -> str:
+    """The configuration in force as TOML; a comment names what set a value. Hides secrets."""
+
+    def lines(setting: Setting) -> list[str]:
+        origin = loaded.origins.get(setting.name)
+        line = f"{setting.key} = {setting.kind.toml_format(loaded.config.value(setting.name))}"
+        if setting.secret and loaded.config.value(setting.name) != setting.default:
+            line = f"# {setting.key} is set, and not shown"
+        return [line if origin is None else f"{line}  # {origin}"]
+
+    return _render_sections(lines).lstrip("\n")
+
+
+def _render_sections(lines: Callable[[Setting], list[str]]) -> str:
+    parts: list[str] = []
+    for section in CATALOGUE.sections:
+        parts += ["", f"[{section}]"]
+        for setting in CATALOGUE.settings:
+            if setting.section == section:
+                parts += lines(setting)
+    return "\n".join(parts) + "\n"
+
+
+def _example_lines(setting: Setting) -> list[str]:
+    text = f"{setting.meaning} ({setting.kind.label})"
+    default = setting.kind.toml_format(setting.default)
+    comment = textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ")
+    return ["", *comment, f"#{setting.key} = {default}"]
+
+
+def render_reference() -> str:
+    """The page `docs/configuration.md`."""
+    parts = [_REFERENCE_HEAD]
+    for section in CATALOGUE.sections:
+        summary = (getattr(Config(), section).__doc__ or "").strip()
+        rows = [_reference_row(one) for one in CATALOGUE.settings if one.section == section]
+        parts += [f"## [{section}]\n\n{summary}\n\n{_table(_REFERENCE_COLUMNS, rows)}"]
+    rows = [(_code(name), _code(value or '""')) for name, value in CONSTANTS.items()]
+    parts.append(_CONSTANTS_HEAD + _table(("parameter", "value"), rows))
+    return "\n".join(parts)
+
+
+def _reference_row(setting: Setting) -> tuple[str, ...]:
+    return (
+        _code(setting.key),
+        setting.kind.label,
+        _code(setting.kind.toml_format(setting.default)),
+        _code(setting.environment),
+        _code(setting.flag),
+        _code(setting.redis),
+        "yes" if setting.runtime else "",
+        setting.meaning,
+    )
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for row in rows:
+        cells = [cell.replace("|", "\\|") for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

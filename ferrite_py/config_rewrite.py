@@ -1,0 +1,78 @@
+"""CONFIG REWRITE: put changed settings back into the file that they were read from."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from ferrite_py.config import CATALOGUE, Config, combine
+from ferrite_py.config_sources import assignments_of
+from ferrite_py.config_toml import set_value
+from ferrite_py.errors import ConfigError
+
+
+def rewrite(path: Path, config: Config, changed: Collection[str]) -> None:
+    """Write the settings named in `changed` to the file, which keeps all else that it says.
+
+    Comments, order and spelling stay; a value that the file gives already is not touched, and one
+    that it leaves out is added only if it is not the default. The file is replaced at once: a crash
+    leaves the old one or the new one. Raises ConfigError if the file cannot be read or written.
+    """
+    try:
+        before = path.read_bytes().decode("utf-8") if path.exists() else ""
+        after = rewritten(before, str(path), config, changed)
+        if after != before:
+            _replace_file(Path(os.path.realpath(path)), after.encode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: the file is not valid UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def rewritten(text: str, name: str, config: Config, changed: Collection[str]) -> str:
+    """The new text of a configuration file; see `rewrite`. `name` is the file's, for messages."""
+    in_file = combine(assignments_of(text, name, CATALOGUE)).config
+    settings = [
+        setting
+        for setting in CATALOGUE.settings
+        if setting.name in changed and config.value(setting.name) != in_file.value(setting.name)
+    ]
+    for setting in settings:
+        value = setting.kind.toml_format(config.value(setting.name))
+        text = set_value(text, setting.section, setting.key, value)
+    now_in_file = combine(assignments_of(text, name, CATALOGUE)).config
+    for setting in settings:
+        assert now_in_file.value(setting.name) == config.value(setting.name), setting.name
+    return text
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    """Replace a file by a synced new one of the same owner and mode."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            _copy_owner_and_mode(path, file.fileno())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _copy_owner_and_mode(path: Path, descriptor: int) -> None:
+    """A new file has mode 0600, which is right for one that may hold a password."""
+    if path.exists():
+        status = path.stat()
+        # Only root may give a file away; for anyone else it keeps the server's own user.
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        os.fchmod(descriptor, status.st_mode & 0o7777)

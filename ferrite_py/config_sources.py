@@ -1,0 +1,213 @@
+"""Settings by name, and reading their values from a file, the environment and flags.
+
+This module knows what a setting is and how the layers lie over each other, but not which settings
+there are: `config.py` declares those and passes them in.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from ferrite_py.config_kinds import BadValueError, Kind
+from ferrite_py.config_toml import line_of
+from ferrite_py.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "FERRITE_"
+_SHOWN_CHARS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """All that is known about one key; made from its field in `config.py`."""
+
+    section: str
+    key: str
+    kind: Kind[Any]
+    default: Any
+    meaning: str
+    redis: str = ""
+    """Its parameter in CONFIG GET and SET; empty for none."""
+    runtime: bool = False
+    """Whether CONFIG SET and a reload can change it in a running server."""
+    secret: bool = False
+    """Whether its value is kept out of messages and of `config show`."""
+    flag: str = ""
+    """A flag of its own, such as `--port`; every setting can be set with `--set`."""
+
+    @property
+    def name(self) -> str:
+        """The dotted name, `section.key`."""
+        return f"{self.section}.{self.key}"
+
+    @property
+    def environment(self) -> str:
+        """The environment variable that sets it."""
+        return f"{ENVIRONMENT_PREFIX}{self.section}_{self.key}".upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A value as it was written, and where."""
+
+    setting: Setting
+    value: object
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The known settings, for looking them up and for naming the nearest one."""
+
+    settings: tuple[Setting, ...]
+
+    @property
+    def sections(self) -> list[str]:
+        """The names of the sections, in order."""
+        return list(dict.fromkeys(setting.section for setting in self.settings))
+
+    def find(self, name: str) -> Setting | None:
+        """The setting of a dotted name."""
+        return next((setting for setting in self.settings if setting.name == name), None)
+
+    def unknown_key(self, section: str, key: str) -> str:
+        """The sentence that says that `[section] key` does not exist, and what may be meant."""
+        if section not in self.sections:
+            known = ", ".join(f"[{name}]" for name in self.sections)
+            near = difflib.get_close_matches(section.lower(), self.sections, 1)
+            return f"unknown section [{section}] (there are {known}){_suggestion(near)}"
+        keys = [setting.key for setting in self.settings if setting.section == section]
+        near = (
+            self._near_elsewhere(key, cutoff=1.0)
+            or difflib.get_close_matches(key.lower(), keys, 1)
+            or self._near_elsewhere(key, cutoff=0.7)
+        )
+        return f'unknown key "{key}" in [{section}]{_suggestion(near)}'
+
+    def stray_key(self, key: str) -> str:
+        """The sentence for a key that stands outside all sections."""
+        near = self._near_elsewhere(key, cutoff=0.7)
+        return f'unknown key "{key}" outside of a section{_suggestion(near)}'
+
+    def _near_elsewhere(self, key: str, cutoff: float) -> list[str]:
+        """The first setting, of any section, whose key or name in Redis is like this one."""
+        names: dict[str, str] = {}
+        for setting in self.settings:
+            names.setdefault(setting.key, setting.name)
+            names.setdefault(setting.redis.replace("-", "_"), setting.name)
+        word = key.lower().replace("-", "_")
+        near = difflib.get_close_matches(word, names, 1, cutoff)
+        return [names[found] for found in near]
+
+
+def _suggestion(near: Sequence[str]) -> str:
+    return f'; did you mean "{near[0]}"?' if near else '; see "ferrite-py config example"'
+
+
+def read_file(path: Path, catalogue: Catalogue) -> list[Assignment]:
+    """Read a TOML file. Raises ConfigError, which names the file and the line."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: the file is not valid UTF-8") from error
+    return assignments_of(text, str(path), catalogue)
+
+
+def assignments_of(text: str, name: str, catalogue: Catalogue) -> list[Assignment]:
+    """The settings that a TOML text gives, in its order; `name` is the file's, for messages."""
+    try:
+        document = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise ConfigError(f"{name}{_syntax_error(text, str(error))}") from error
+    found: list[Assignment] = []
+    for section, table in document.items():
+        origin = f"{name}:{line_of(text, (section,))}"
+        if not isinstance(table, dict):
+            is_section = section in catalogue.sections
+            message = f"[{section}] must be a table" if is_section else catalogue.stray_key(section)
+            raise ConfigError(f"{origin}: {message}")
+        if section not in catalogue.sections:
+            raise ConfigError(f"{origin}: {catalogue.unknown_key(section, '')}")
+        for key, value in table.items():
+            origin = f"{name}:{line_of(text, (section, key))}"
+            setting = catalogue.find(f"{section}.{key}")
+            if setting is None:
+                raise ConfigError(f"{origin}: {catalogue.unknown_key(section, key)}")
+            found.append(Assignment(setting, value, origin))
+    return found
+
+
+def _syntax_error(text: str, message: str) -> str:
+    """Turn tomli's message, whose place is at its end, into `:line:column: message`."""
+    match = re.fullmatch(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
+    if match is None:
+        return f": {message}"
+    lines = text.split("\n")
+    line, column = match[2] or len(lines), match[3] or len(lines[-1]) + 1
+    return f":{line}:{column}: {match[1]}"
+
+
+def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> list[Assignment]:
+    """Read the `FERRITE_<SECTION>_<KEY>` variables. Raises ConfigError for an unknown one.
+
+    A variable whose section is unknown is only refused if it is nearly one of ours. Others belong
+    to somebody else: Kubernetes sets FERRITE_PORT next to a service of the name `ferrite`.
+    """
+    names = {setting.environment: setting for setting in catalogue.settings}
+    found: list[Assignment] = []
+    for variable in sorted(environ):
+        setting = names.get(variable)
+        if setting is not None:
+            found.append(Assignment(setting, environ[variable], variable))
+        elif variable.startswith(ENVIRONMENT_PREFIX):
+            _refuse_misspelt(variable, names, catalogue)
+    return found
+
+
+def _refuse_misspelt(variable: str, names: Mapping[str, Setting], catalogue: Catalogue) -> None:
+    for section in catalogue.sections:
+        prefix = f"{ENVIRONMENT_PREFIX}{section}_".upper()
+        if variable.startswith(prefix):
+            key = variable.removeprefix(prefix).lower()
+            raise ConfigError(f"{variable}: {catalogue.unknown_key(section, key)}")
+    near = difflib.get_close_matches(variable, names, 1, cutoff=0.9)
+    if near:
+        raise ConfigError(f"{variable}: unknown setting{_suggestion(near)}")
+
+
+def read_flags(flags: Mapping[str, str], catalogue: Catalogue) -> list[Assignment]:
+    """Read the values given by flags, by dotted name. Raises ConfigError for an unknown one."""
+    found: list[Assignment] = []
+    for name, value in flags.items():
+        setting = catalogue.find(name)
+        if setting is None:
+            section, dot, key = name.partition(".")
+            message = catalogue.unknown_key(section, key) if dot else catalogue.stray_key(name)
+            raise ConfigError(f"--set {name}: {message}")
+        found.append(Assignment(setting, value, setting.flag or f"--set {name}"))
+    return found
+
+
+def parse_assignment(assignment: Assignment, base: object) -> object:
+    """The value that an assignment gives over `base`. Raises ConfigError, naming the place."""
+    setting = assignment.setting
+    try:
+        return setting.kind.parse(assignment.value, base)
+    except BadValueError as error:
+        shown = "(not shown)" if setting.secret else _shown(assignment.value)
+        message = f"{setting.name} = {shown}: expected {error.expected}"
+        raise ConfigError(f"{assignment.origin}: {message}") from error
+
+
+def _shown(value: object) -> str:
+    """The value in one short line, for a message."""
+    text = json.dumps(value, ensure_ascii=True, default=str)
+    return text if len(text) <= _SHOWN_CHARS_MAX else text[: _SHOWN_CHARS_MAX - 3] + "..."

@@ -1,0 +1,300 @@
+"""`ferrite-py doctor`: does this machine suit the configuration?
+
+Each check looks at one thing and returns findings; a finding that is not ok says what to do. What a
+check reads from the machine is in `Host`, so that tests can give it another one.
+"""
+
+import contextlib
+import errno
+import importlib
+import os
+import resource
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ferrite_py.config import Config
+
+RESERVED_FILES = 32
+"""Descriptors beside those of clients: listening sockets, event queues, files, asyncio's own."""
+
+Level = Literal["ok", "warn", "fail"]
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: `level` is ok, warn or fail; `remedy` is empty when it is ok."""
+
+    level: Level
+    subject: str
+    message: str
+    remedy: str = ""
+
+    @property
+    def line(self) -> str:
+        """The finding as it is printed."""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.level:<4}  {self.subject}: {self.message}{remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine: the folder that holds /proc and /sys, and this process's limits (-1: none)."""
+
+    root: Path
+    files_soft: int
+    files_hard: int
+    memlock_bytes: int
+
+    def read(self, path: str) -> str:
+        """The text of a file below the root, without blanks around it; empty if there is none."""
+        try:
+            return (self.root / path).read_text(encoding="utf-8").strip()
+        except OSError:
+            return ""
+
+
+def this_host() -> Host:
+    """The machine that this process runs on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Host(Path("/"), soft, hard, resource.getrlimit(resource.RLIMIT_MEMLOCK)[0])
+
+
+def examine(config: Config, host: Host) -> list[Finding]:
+    """Run all checks. The ports are bound for a moment; nothing else is changed."""
+    checks: tuple[Callable[[Config, Host], Iterator[Finding]], ...] = (
+        _native,
+        _uvloop,
+        _files,
+        _memory,
+        _overcommit,
+        _huge_pages,
+        _memlock,
+        _backlog,
+        _ports,
+        _unix_socket,
+        _log_file,
+        _tls,
+    )
+    return [finding for check in checks for finding in check(config, host)]
+
+
+def _native(_config: Config, _host: Host) -> Iterator[Finding]:
+    try:
+        importlib.import_module("ferrite_py._native")
+    except ImportError as error:
+        remedy = "build it with `pip install .` or `make build`"
+        yield Finding("fail", "native extension", str(error), remedy)
+    else:
+        yield Finding("ok", "native extension", "can be imported")
+
+
+def _uvloop(_config: Config, _host: Host) -> Iterator[Finding]:
+    try:
+        importlib.import_module("uvloop")
+    except ImportError as error:
+        remedy = "`pip install uvloop`; asyncio's own loop is slower"
+        yield Finding("warn", "uvloop", str(error), remedy)
+    else:
+        yield Finding("ok", "uvloop", "can be imported")
+
+
+def _files(config: Config, host: Host) -> Iterator[Finding]:
+    needed = config.server.max_connections + RESERVED_FILES
+    wanted = f"server.max_connections needs {needed}"
+    if host.files_soft < 0 or host.files_soft >= needed:
+        yield Finding("ok", "open files", f"the limit is {_limit(host.files_soft)}, {wanted}")
+    elif host.files_hard < 0 or host.files_hard >= needed:
+        message = f"the soft limit is {host.files_soft}, {wanted}"
+        remedy = f"`ulimit -n {needed}`, or LimitNOFILE={needed} in the service"
+        yield Finding("warn", "open files", message, remedy)
+    else:
+        message = f"the hard limit is {host.files_hard}, {wanted}"
+        remedy = f"raise it (LimitNOFILE={needed}) or lower server.max_connections"
+        yield Finding("fail", "open files", message, remedy)
+
+
+def _limit(value: int) -> str:
+    return "none" if value < 0 else str(value)
+
+
+def _memory(config: Config, host: Host) -> Iterator[Finding]:
+    wanted = config.storage.max_memory
+    total, available = _meminfo(host, "MemTotal"), _meminfo(host, "MemAvailable")
+    cgroup = _cgroup_memory(host)
+    bounds = [bound for bound in (total, cgroup) if bound is not None]
+    if not bounds:
+        yield Finding("warn", "memory", "/proc/meminfo cannot be read", "check it by hand")
+        return
+    ceiling = min(bounds)
+    owner = "this control group may use" if ceiling == cgroup else "this machine has"
+    has = f"{owner} {ceiling // _MIB} MiB"
+    if wanted == 0:
+        remedy = "set storage.max_memory below that, or the kernel may end the server"
+        yield Finding("warn", "memory", f"storage.max_memory is no limit, {has}", remedy)
+    elif wanted > ceiling:
+        message = f"storage.max_memory is {wanted // _MIB} MiB, {has}"
+        yield Finding("fail", "memory", message, "lower storage.max_memory")
+    elif available is not None and wanted > available:
+        message = f"storage.max_memory is {wanted // _MIB} MiB, {available // _MIB} MiB are free"
+        yield Finding("warn", "memory", message, "lower storage.max_memory or free memory")
+    else:
+        yield Finding("ok", "memory", f"storage.max_memory is {wanted // _MIB} MiB, {has}")
+
+
+def _meminfo(host: Host, name: str) -> int | None:
+    for line in host.read("proc/meminfo").splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) * 1024
+    return None
+
+
+def _cgroup_memory(host: Host) -> int | None:
+    """The lowest memory limit of this process's control groups, both versions; None for none."""
+    limits: list[int] = []
+    for line in host.read("proc/self/cgroup").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            base, name = "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            base, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        parts = [part for part in group.split("/") if part]
+        folders = ["/".join([base, *parts[:depth]]) for depth in range(len(parts) + 1)]
+        texts = [host.read(f"{folder}/{name}") for folder in folders]
+        limits += [int(text) for text in texts if text.isdigit()]
+    # The first version writes "no limit" as a number near 2**63.
+    return min((limit for limit in limits if limit < 2**60), default=None)
+
+
+def _overcommit(_config: Config, host: Host) -> Iterator[Finding]:
+    mode = host.read("proc/sys/vm/overcommit_memory")
+    if mode == "2":
+        message = "vm.overcommit_memory is 2: memory is refused before it is used up"
+        yield Finding("warn", "overcommit", message, "`sysctl vm.overcommit_memory=0`")
+    elif mode:
+        yield Finding("ok", "overcommit", f"vm.overcommit_memory is {mode}")
+    else:
+        yield Finding("warn", "overcommit", "cannot be read", "check vm.overcommit_memory by hand")
+
+
+def _huge_pages(_config: Config, host: Host) -> Iterator[Finding]:
+    path = "sys/kernel/mm/transparent_hugepage/enabled"
+    text = host.read(path)
+    if "[always]" in text:
+        message = "transparent huge pages are always used: memory is taken in larger steps"
+        yield Finding("warn", "huge pages", message, f"`echo madvise > /{path}`")
+    else:
+        mode = text.partition("[")[2].partition("]")[0] or "not available"
+        yield Finding("ok", "huge pages", f"transparent huge pages: {mode}")
+
+
+def _memlock(_config: Config, host: Host) -> Iterator[Finding]:
+    limit = "none" if host.memlock_bytes < 0 else f"{host.memlock_bytes // 1024} KiB"
+    yield Finding("ok", "locked memory", f"the limit is {limit}; the server locks none")
+
+
+def _backlog(config: Config, host: Host) -> Iterator[Finding]:
+    text = host.read("proc/sys/net/core/somaxconn")
+    wanted = config.server.tcp_backlog
+    if text.isdigit() and int(text) < wanted:
+        message = f"net.core.somaxconn is {text}, server.tcp_backlog is {wanted}"
+        yield Finding("warn", "backlog", message, f"`sysctl net.core.somaxconn={wanted}`")
+    elif text.isdigit():
+        yield Finding("ok", "backlog", f"net.core.somaxconn is {text}")
+
+
+def _ports(config: Config, _host: Host) -> Iterator[Finding]:
+    for key, port in (("server.port", config.server.port), ("tls.port", config.tls.port)):
+        for address in config.server.bind if port else ():
+            yield _port(key, address, port)
+
+
+def _port(key: str, address: str, port: int) -> Finding:
+    is_optional = address.startswith("-")
+    host = address.removeprefix("-")
+    place = f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
+    try:
+        _try_bind("0.0.0.0" if host == "*" else "::" if host == "::*" else host, port)
+    except OSError as error:
+        if is_optional and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            return Finding("ok", key, f"{place} is not on this machine, and optional")
+        reason = error.strerror or str(error)
+        return Finding("fail", key, f"{place}: {reason}", _bind_remedy(error, key))
+    return Finding("ok", key, f"{place} is free")
+
+
+def _try_bind(host: str, port: int) -> None:
+    """Bind as the server would, and let go. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        probe.bind(address)
+        probe.listen(1)
+
+
+def _bind_remedy(error: OSError, key: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"stop the server that uses it, or change {key}"
+    if error.errno == errno.EACCES:
+        return f"use a port from 1024 for {key}, or grant CAP_NET_BIND_SERVICE"
+    return "correct server.bind"
+
+
+def _unix_socket(config: Config, _host: Host) -> Iterator[Finding]:
+    if not config.server.unix_socket:
+        return
+    path = Path(config.server.unix_socket)
+    subject = "server.unix_socket"
+    if _has_listener(path):
+        yield Finding("fail", subject, f"{path} is in use", "stop its server or change the path")
+    elif not os.access(path.parent, os.W_OK | os.X_OK):
+        remedy = "create the folder, or give the server the right to write there"
+        yield Finding("fail", subject, f"{path.parent} cannot be written", remedy)
+    else:
+        yield Finding("ok", subject, f"{path} is free")
+
+
+def _has_listener(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
+
+
+def _log_file(config: Config, _host: Host) -> Iterator[Finding]:
+    if not config.logging.file:
+        return
+    path = Path(config.logging.file)
+    if os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir():
+        yield Finding("ok", "logging.file", f"{path} can be written")
+    else:
+        remedy = "create its folder, or give the server the right to write there"
+        yield Finding("fail", "logging.file", f"{path} cannot be written", remedy)
+
+
+def _tls(config: Config, _host: Host) -> Iterator[Finding]:
+    if not config.tls.port:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    subject = "tls.cert_file"
+    try:
+        context.load_cert_chain(config.tls.cert_file, config.tls.key_file)
+        subject = "tls.ca_file"
+        if config.tls.ca_file:
+            context.load_verify_locations(config.tls.ca_file)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        yield Finding("fail", subject, reason, "check the paths and the files below [tls]")
+    else:
+        yield Finding("ok", "tls", "the certificates can be loaded")

@@ -1,0 +1,1 @@
+"""Programs for those who work on ferrite-py; not part of an installation."""
