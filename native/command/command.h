@@ -92,6 +92,7 @@ typedef struct fe_command_row {
     const char *complexity; /* "O(1)" */
     const char *summary;    /* our own words, one sentence */
     const char *syntax;     /* arguments only, in the notation of redis.io: "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
+    const char *tips;       /* the tips of COMMAND INFO, separated by spaces; NULL = none */
 } fe_command_row;
 
 /* Statistics of one command, guarded by the engine's lock. */
@@ -132,6 +133,10 @@ struct fe_call {
     const fe_command_row *row;
     const fe_bytes *argv;
     uint32_t argc;
+    /* Hashes of key arguments that the session has already computed: hashes[i] is that of argv[i] when i < 64 and bit i of the
+     * mask is set. The mask is 0 when there are none. Read by command/open.c alone. */
+    const uint64_t *hashes;
+    uint64_t hash_known_mask;
     fe_reply reply;
     bool in_exec;       /* runs inside EXEC */
     bool failed;        /* an error reply was written; set by fe_call_error */
