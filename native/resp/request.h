@@ -2,7 +2,7 @@
  *
  * Understands RESP arrays of bulk strings, inline commands (with Redis's quoting), and, right before a
  * request, RESP3 attributes (`|1 traceparent <value>`), of which it keeps traceparent, tracestate and
- * baggage. Limits and error texts are those of Redis 7.2.
+ * baggage. One attribute per request, of scalars only. Limits and error texts are those of Redis 7.2.
  *
  * Use, by the session that owns both reader and input:
  *
@@ -24,14 +24,16 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 
-#define FE_READER_INLINE_MAX (64 * 1024)     /* longest inline line or header line, bytes */
-#define FE_READER_BULKS_MAX (1024 * 1024)    /* arguments of one request (Redis: 1024*1024; unauthenticated: 10) */
-#define FE_READER_ATTRIBUTE_PAIRS_MAX 16     /* more pairs than this in one attribute is a protocol error */
+#define FE_READER_INLINE_MAX (64 * 1024) /* longest inline line or header line, bytes */
+#define FE_READER_BULKS_MAX INT32_MAX /* arguments of one request; memory grows only as they come */
+#define FE_READER_ATTRIBUTE_PAIRS_MAX 16 /* more pairs than this is a protocol error */
+#define FE_READER_ATTRIBUTE_TEXT_MAX                                                               \
+    (64 * 1024) /* longest bulk key or value of an attribute, bytes */
 
 typedef enum fe_read_status {
     FE_READ_REQUEST, /* one whole request is in *request; argc may be 0 (an empty line or `*0`): ignore it */
-    FE_READ_MORE,    /* the input ends inside a request (or between requests) */
-    FE_READ_ERROR    /* protocol error: fe_reader_error has the text; or out of memory */
+    FE_READ_MORE, /* the input ends inside a request (or between requests) */
+    FE_READ_ERROR /* protocol error: fe_reader_error has the text; or out of memory */
 } fe_read_status;
 
 typedef struct fe_request {
@@ -45,15 +47,19 @@ typedef struct fe_request {
 
 typedef struct fe_reader fe_reader;
 
-/* Makes a reader. `bulk_len_max` is proto-max-bulk-len in bytes. NULL when memory is exhausted. */
+/* Makes a reader, with the limits of an authenticated client. `bulk_len_max` is proto-max-bulk-len in
+ * bytes. NULL when memory is exhausted. */
 fe_reader *fe_reader_new(fe_alloc *alloc, uint64_t bulk_len_max);
 void fe_reader_free(fe_reader *reader);
 
-/* Limits of a client that has not authenticated yet: 10 arguments of 16384 bytes, as in Redis. */
+/* Limits of a client that has not authenticated yet: 10 arguments of 16384 bytes, as in Redis. They apply to
+ * what is read from now on: the owner of an unauthenticated client runs each request before it reads the
+ * next, since that may be the AUTH that lifts them. */
 void fe_reader_set_authenticated(fe_reader *reader, bool authenticated);
 void fe_reader_set_bulk_len_max(fe_reader *reader, uint64_t bulk_len_max);
 
-/* Shows the reader the whole unread input. Invalidates the arguments of earlier requests. */
+/* Shows the reader the whole unread input. Invalidates the arguments of earlier requests, and gives back the
+ * memory that only a large batch needed (with no input too, so that an idle reader can be made small). */
 void fe_reader_feed(fe_reader *reader, const uint8_t *data, size_t len);
 
 /* Reads the next request of the input shown last. */
@@ -74,7 +80,7 @@ const char *fe_reader_error(const fe_reader *reader);
 /* Heap bytes held by the reader itself. */
 size_t fe_reader_memory(const fe_reader *reader);
 
-/* Forgets everything: a new connection. */
+/* Forgets everything but the limits: a new connection. */
 void fe_reader_reset(fe_reader *reader);
 
 #endif
