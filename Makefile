@@ -23,7 +23,7 @@ CMAKE_ARGS := -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -D
 # Folders of Python code that exist, and all our C.
 PYTHON_DIRS = $(shell for dir in ferrite_py tests benchmarks tools; do \
 	if [ -n "$$(find $$dir -name '*.py' -print -quit 2>/dev/null)" ]; then echo $$dir; fi; done)
-C_FILES = $(shell find native -name '*.c' -o -name '*.h')
+C_FILES = $(shell find native benchmarks -name '*.c' -o -name '*.h')
 
 # One build at a time in this folder: ninja does not lock, and two terminals are common.
 LOCKED = mkdir -p build && exec 9>build/.lock && flock 9 &&
@@ -87,7 +87,7 @@ fuzz: build ## fuzz every target for FUZZ_SECONDS (10), or FUZZ_RUNS executions
 
 bench: build $(VENV)/.extra-test $(VENV)/.extra-bench ## compare with redis-server; BENCH_ARGS selects
 	@.ci/need redis-benchmark 'command -v redis-benchmark redis-server' redis-server redis-tools
-	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 bench-c: build ## the C benches
 	@$(LOCKED) $(CMAKE) $(CMAKE_ARGS) -B build/bench -DFERRITE_BENCH=ON >/dev/null && $(CMAKE) --build build/bench -j $(JOBS)
