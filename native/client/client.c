@@ -174,17 +174,15 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_b
     append_text(out, " laddr=", client->laddr);
     fe_buf_append(out, text, (size_t)snprintf(text, sizeof text, " fd=%d", client->fd));
     append_text(out, " name=", client->name);
-    size_t output = client->output.len + client->pushed.len;
+    size_t output = client->output_len + client->pushed.len;
     int len = snprintf(
         text, sizeof text,
         " age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=%zu"
         " argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu tot-mem=%zu events=%s",
         (long long)((now_ms - client->created_ms) / 1000),
         (long long)((now_ms - client->last_ms) / 1000), flags, client->db,
-        client->transaction.open ? (int)client->transaction.count : -1, client->input.len,
-        client->input.cap - client->input.len, client->transaction.bytes, client->output.cap,
-        output, client->output.len, client->pushed.len > 0 ? 1 : 0,
-        client->output.cap + client->pushed.cap, client->memory, output > 0 ? "rw" : "r");
+        client->transaction.open ? (int)client->transaction.count : -1, client->input_len, client->input_cap - client->input_len, client->transaction.bytes, client->output_cap, output, client->output_len, client->pushed.len > 0 ? 1 : 0,
+        client->output_cap + client->pushed.cap, client->memory, output > 0 ? "rw" : "r");
     fe_buf_append(out, text, (size_t)len);
     const char *command = client->last_command != NULL ? client->last_command : "NULL";
     append_text(out, " cmd=", (fe_bytes){(const uint8_t *)command, strlen(command)});
@@ -208,6 +206,10 @@ void fe_client_kill(fe_client *client)
 
 void fe_client_account(fe_clients *clients, fe_client *client)
 {
+    client->input_len = client->input.len;
+    client->input_cap = client->input.cap;
+    client->output_len = client->output.len;
+    client->output_cap = client->output.cap;
     size_t memory = client->input.cap + client->output.cap + client->pushed.cap +
                     client->transaction.bytes + fe_reader_memory(client->reader) +
                     client->name.len + sizeof *client;

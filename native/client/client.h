@@ -46,7 +46,9 @@ typedef struct fe_client {
     fe_buf input;    /* what is left of requests that are not complete */
     fe_buf output;   /* replies that are not sent */
     fe_buf pushed;   /* bytes from other sessions (MONITOR, later pub/sub), moved to output by the owner */
-    size_t memory;   /* what of the above takes heap bytes, as last accounted */
+    /* Sizes as fe_client_account last saw them: what other threads may read of `input` and `output`. */
+    size_t input_len, input_cap, output_len, output_cap;
+    size_t memory;   /* heap bytes of all of the above */
     /* Asks the client's thread to look at the client again (kill, pushed, pause over). Called with the lock. */
     void (*wake)(struct fe_client *client);
     struct fe_client *next, *previous; /* in the register */
@@ -88,7 +90,7 @@ void fe_client_push(fe_client *client, fe_bytes bytes);
 /* Marks a client for closing by its own thread. */
 void fe_client_kill(fe_client *client);
 
-/* Takes stock of the heap bytes of a client into client->memory and clients->memory. */
+/* Takes stock of the buffers of a client, by its own thread, into the fields above and clients->memory. */
 void fe_client_account(fe_clients *clients, fe_client *client);
 
 #endif

@@ -31,7 +31,7 @@ void fe_watches_destroy(fe_watches *watches)
 }
 
 bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction,
-                          const struct fe_command_row *row, const fe_bytes *argv, uint32_t argc)
+                          struct fe_command *command, const fe_bytes *argv, uint32_t argc)
 {
     if (transaction->count == transaction->cap) {
         uint32_t cap = transaction->cap == 0 ? 8 : transaction->cap * 2;
@@ -52,7 +52,7 @@ bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction,
         copies[i] = (fe_bytes){at, argv[i].len};
         at += argv[i].len;
     }
-    transaction->queue[transaction->count++] = (fe_queued){row, copies, argc};
+    transaction->queue[transaction->count++] = (fe_queued){command, copies, argc};
     transaction->bytes += size + sizeof(fe_queued);
     return true;
 }

@@ -10,11 +10,10 @@
 #include "base/bytes.h"
 #include "store/keyspace.h"
 
-struct fe_client;
-struct fe_command_row;
+struct fe_command;
 
 typedef struct fe_queued {
-    const struct fe_command_row *row;
+    struct fe_command *command;
     fe_bytes *argv;  /* owned, with the bytes behind it, in one block */
     uint32_t argc;
 } fe_queued;
@@ -44,14 +43,13 @@ void fe_watches_destroy(fe_watches *watches);
 
 /* Copies a command into the queue. False when memory is exhausted. */
 FE_MUST_USE bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction,
-                                      const struct fe_command_row *row, const fe_bytes *argv,
+                                      struct fe_command *command, const fe_bytes *argv,
                                       uint32_t argc);
 
 /* Ends a transaction: queue freed, flags cleared. Watches are dropped with fe_watches_drop. */
 void fe_transaction_clear(fe_alloc *alloc, fe_transaction *transaction);
 
-/* Watches a key for a client; watching twice is watching once. `exists` is whether the key is there now, `expired` whether it is there but
- * past its deadline (it may then vanish without making EXEC fail, as in Redis). */
+/* Watches a key for a client; watching twice is watching once. `exists` is whether the key is there now. */
 FE_MUST_USE bool fe_watches_add(fe_watches *watches, fe_transaction *transaction, uint32_t db,
                                 fe_bytes name, uint64_t hash, bool exists);
 void fe_watches_drop(fe_watches *watches, fe_transaction *transaction);

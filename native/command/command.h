@@ -36,6 +36,7 @@ enum {
     /* not shown by COMMAND */
     FE_PYTHON = 1 << 24,     /* answered by a Python coroutine: the session parks */
     FE_CONTAINER = 1 << 25,  /* has only subcommands */
+    FE_UNQUEUED = 1 << 27,   /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
     FE_SECRET = 1 << 26,     /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
 };
 

@@ -1,0 +1,164 @@
+/* Serving: reads requests of several sessions ahead, then runs them under one entry of the lock. See session.h.
+ *
+ * Reading ahead needs no lock: a reader belongs to its session's thread, the registry is frozen before listening, and hashing
+ * needs only the seed, which never changes. Under the lock, first the index buckets of all keys are prefetched, then the
+ * records, and only then the first command runs: the cache misses of a batch overlap.
+ */
+#include "base/assert.h"
+#include "session/dispatch.h"
+
+#include <stdio.h>
+
+#define SLICE_US 100.0 /* after this long, give the lock to a thread that waits for it */
+
+/* Hashes the key arguments of a request. */
+static void hash_keys(fe_batch *batch, fe_ahead *ahead, const fe_hash_seed *seed)
+{
+    const fe_command_row *row = ahead->command->row;
+    uint32_t argc = ahead->request.argc < 64 ? ahead->request.argc : 64;
+    if (row->keys[0].first == 0 || batch->hash_count + argc > FE_BATCH_HASHES) return;
+    uint64_t *hashes = batch->hashes + batch->hash_count;
+    for (int s = 0; s < FE_KEY_SPECS_MAX && row->keys[s].first != 0; s++) {
+        const fe_key_spec *spec = &row->keys[s];
+        if (spec->flags & FE_KEY_NOT_KEY) continue;
+        int64_t last = spec->last >= 0 ? spec->first + spec->last
+                                       : (int64_t)ahead->request.argc + spec->last;
+        for (int64_t i = spec->first; i <= last && i < argc; i += spec->step) {
+            hashes[i] = fe_key_hash(seed, ahead->request.argv[i]);
+            ahead->hashed |= 1ULL << i;
+        }
+    }
+    if (ahead->hashed == 0) return;
+    ahead->hashes = hashes;
+    batch->hash_count += argc;
+}
+
+static void add(fe_batch *batch, fe_session *session, const fe_request *request)
+{
+    fe_ahead *ahead = &batch->ahead[batch->count++];
+    *ahead = (fe_ahead){.session = session, .end = fe_reader_consumed(session->client.reader)};
+    if (request == NULL) {
+        ahead->is_error = true;
+        return;
+    }
+    ahead->request = *request;
+    if (request->argc == 0) return;
+    ahead->command = fe_commands_find(session->server->commands, request->argv, request->argc,
+                                      &ahead->container);
+    if (ahead->command != NULL)
+        hash_keys(batch, ahead, fe_store_seed(session->server->engine->store));
+}
+
+static void prefetch(const fe_batch *batch, const fe_store *store)
+{
+    if (batch->count < 2 && batch->hash_count < 2) return;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < batch->count; i++) {
+            const fe_ahead *ahead = &batch->ahead[i];
+            uint32_t db = ahead->session->client.db;
+            for (uint64_t left = ahead->hashed; left != 0; left &= left - 1) {
+                uint64_t hash = ahead->hashes[__builtin_ctzll(left)];
+                if (pass == 0)
+                    fe_store_prefetch_bucket(store, db, hash);
+                else
+                    fe_store_prefetch_record(store, db, hash);
+            }
+        }
+    }
+}
+
+static void set_closing(fe_session *session)
+{
+    session->state = FE_SESSION_CLOSING;
+    session->park = FE_PARK_NONE;
+}
+
+static void answer_protocol_error(fe_session *session)
+{
+    fe_engine *engine = session->server->engine;
+    const char *line = fe_reader_error(session->client.reader);
+    fe_reply reply = {&session->client.output, session->client.resp};
+    fe_reply_error(&reply, line);
+    fe_engine_count_error(engine, line, strlen(line));
+    engine->stats.protocol_errors++;
+    set_closing(session);
+}
+
+static void run_one(const fe_ahead *ahead, uint64_t *ticks)
+{
+    fe_session *session = ahead->session;
+    if (session->state != FE_SESSION_READY) return;
+    if (session->client.kill) {
+        session->client.output.len = 0;
+        set_closing(session);
+        return;
+    }
+    if (ahead->is_error) {
+        answer_protocol_error(session);
+        return;
+    }
+    if (!fe_dispatch(ahead, ticks)) return;
+    session->data_run = ahead->end;
+    if (session->client.close_after_reply && session->state == FE_SESSION_READY)
+        set_closing(session);
+}
+
+/* Runs what was read ahead. The lock is held, and may be given to others in between. */
+static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
+{
+    fe_engine *engine = server->engine;
+    prefetch(batch, engine->store);
+    uint64_t slice = (uint64_t)(engine->ticks_per_us * SLICE_US);
+    uint64_t ticks = entered;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        run_one(&batch->ahead[i], &ticks);
+        if (FE_UNLIKELY(ticks - entered > slice) && fe_lock_is_wanted(&engine->lock)) {
+            fe_engine_leave(engine, FE_STEP_BATCH, entered);
+            entered = ticks = fe_engine_enter(engine);
+        }
+    }
+    batch->count = 0;
+    batch->hash_count = 0;
+    return entered;
+}
+
+static void run_full_batch(fe_server *server, fe_batch *batch)
+{
+    uint64_t entered = fe_engine_enter(server->engine);
+    entered = run_batch(server, batch, entered);
+    fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+}
+
+/* Reads all requests of one session into the batch, running the batch whenever it is full. A client that has not
+ * authenticated is read one request at a time, because AUTH changes the reader's limits. */
+static void read_session(fe_server *server, fe_batch *batch, fe_session *session)
+{
+    fe_reader *reader = session->client.reader;
+    fe_reader_feed(reader, session->data, session->data_len);
+    for (;;) {
+        fe_request request;
+        fe_read_status status = fe_reader_next(reader, &request);
+        if (status == FE_READ_MORE) break;
+        add(batch, session, status == FE_READ_REQUEST ? &request : NULL);
+        if (batch->count == FE_BATCH_COMMANDS || batch->hash_count > FE_BATCH_HASHES - 64 ||
+            !session->client.authenticated) {
+            run_full_batch(server, batch);
+            if (session->state != FE_SESSION_READY) return;
+        }
+        if (status == FE_READ_ERROR) break;
+    }
+    session->data_read = fe_reader_consumed(reader);
+}
+
+void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count)
+{
+    batch->count = 0;
+    batch->hash_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (sessions[i]->state == FE_SESSION_READY) read_session(server, batch, sessions[i]);
+    uint64_t entered = fe_engine_enter(server->engine);
+    entered = run_batch(server, batch, entered);
+    for (uint32_t i = 0; i < count; i++) fe_session_account(sessions[i]);
+    fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    for (uint32_t i = 0; i < count; i++) fe_session_keep_rest(sessions[i]);
+}

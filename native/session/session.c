@@ -1,0 +1,267 @@
+/* See session.h.
+ *
+ * Input: while a session has no unfinished input, requests are read where the transport received them. What is left goes to
+ * client.input, and from then on the transport receives behind it (fe_session_input), until the input is empty again.
+ *
+ * A parked session drops what its reader had read ahead: its input starts at the next request to run, and is read again from
+ * there.
+ */
+#include "session/session.h"
+
+#include "base/assert.h"
+#include "session/dispatch.h"
+
+#define INPUT_STEP 16384u      /* least space for one receive */
+#define INPUT_KEPT (32u * 1024u) /* an empty input buffer larger than this gives its memory back */
+#define PARKED_INPUT_MAX (64u * 1024u) /* a parked session reads no further than this ahead */
+
+fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bool unix_socket, int fd,
+                            void (*wake)(fe_client *client), void *transport)
+{
+    fe_engine *engine = server->engine;
+    fe_session *session = fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_CLIENT, sizeof *session);
+    if (session == NULL) return NULL;
+    session->server = server;
+    session->transport = transport;
+    session->client.wake = wake;
+    uint64_t entered = fe_engine_enter(engine);
+    bool opened = fe_client_open(&server->clients, &session->client, addr, laddr, unix_socket, fd);
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+    if (opened) return session;
+    fe_alloc_give(&engine->alloc, FE_ALLOC_CLIENT, session);
+    return NULL;
+}
+
+static void leave_paused(fe_session *session)
+{
+    if (!session->in_paused) return;
+    fe_session **link = &session->server->paused;
+    while (*link != session) link = &(*link)->paused_next;
+    *link = session->paused_next;
+    session->paused_next = NULL;
+    session->in_paused = false;
+}
+
+void fe_session_close(fe_session *session)
+{
+    fe_server *server = session->server;
+    fe_engine *engine = server->engine;
+    uint64_t entered = fe_engine_enter(engine);
+    leave_paused(session);
+    if (session->python != NULL) {
+        if (session->python->answered)
+            fe_python_request_free(server, session->python);
+        else
+            session->python->session = NULL;
+    }
+    if (engine->pause.exclusive == session->client.id) {
+        engine->pause.exclusive = 0;
+        fe_server_wake_paused(server);
+    }
+    engine->stats.net_in += session->received;
+    engine->stats.net_out += session->sent;
+    fe_client_close(&server->clients, &session->client);
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+    fe_alloc_give(&engine->alloc, FE_ALLOC_CLIENT, session);
+}
+
+uint8_t *fe_session_input(fe_session *session, size_t *space)
+{
+    fe_buf *input = &session->client.input;
+    if (input->len == 0) return NULL;
+    size_t missing = fe_reader_missing(session->client.reader);
+    size_t step = missing < INPUT_STEP ? INPUT_STEP : missing < input->len ? missing : input->len;
+    if (step < INPUT_STEP) step = INPUT_STEP;
+    uint8_t *at = fe_buf_reserve(input, step);
+    if (at == NULL) return NULL;
+    *space = input->cap - input->len;
+    return at;
+}
+
+void fe_session_receive(fe_session *session, const uint8_t *data, size_t len)
+{
+    fe_buf *input = &session->client.input;
+    session->received += len;
+    session->client.net_in += len;
+    bool in_place = input->data != NULL && data == input->data + input->len;
+    if (in_place)
+        input->len += len;
+    else if (input->len > 0 || session->state != FE_SESSION_READY)
+        fe_buf_append(input, data, len);
+    if (input->len > 0) {
+        data = input->data;
+        len = input->len;
+    }
+    session->data = data;
+    session->data_len = len;
+    session->data_run = 0;
+    session->data_read = 0;
+}
+
+/* Ends a connection whose reader did not keep up or who is not wanted any more: nothing more is sent. */
+static void cut_off(fe_session *session)
+{
+    session->client.output.len = 0;
+    session->state = FE_SESSION_CLOSING;
+    session->park = FE_PARK_NONE;
+}
+
+static bool output_over_limit(fe_session *session)
+{
+    const fe_engine *engine = session->server->engine;
+    size_t bytes = session->client.output.len + session->unsent;
+    fe_client_class class = fe_client_get_class(&session->client);
+    uint64_t hard = engine->options.output_limit[class].hard;
+    uint64_t soft = engine->options.output_limit[class].soft;
+    if (hard != 0 && bytes > hard) return true;
+    if (soft == 0 || bytes <= soft) {
+        session->soft_limit_since_ms = 0;
+        return false;
+    }
+    if (session->soft_limit_since_ms == 0) session->soft_limit_since_ms = engine->now_ms;
+    int64_t allowed_ms = (int64_t)engine->options.output_limit[class].soft_seconds * 1000;
+    return engine->now_ms - session->soft_limit_since_ms > allowed_ms;
+}
+
+/* Closes the largest client while all clients together hold more than maxmemory-clients. */
+static void check_clients_memory(fe_session *session)
+{
+    fe_server *server = session->server;
+    fe_engine *engine = server->engine;
+    uint64_t max = engine->options.clients_memory_max;
+    if (FE_LIKELY(max == 0 || server->clients.memory <= max)) return;
+    fe_client *largest = NULL;
+    for (fe_client *client = server->clients.first; client != NULL; client = client->next)
+        if (!client->no_evict && !client->kill && (largest == NULL || client->memory > largest->memory))
+            largest = client;
+    if (largest == NULL) return;
+    engine->stats.memory_kills++;
+    fe_client_kill(largest);
+}
+
+void fe_session_account(fe_session *session)
+{
+    fe_engine *engine = session->server->engine;
+    engine->stats.net_in += session->received;
+    engine->stats.net_out += session->sent;
+    session->received = session->sent = 0;
+    fe_client *client = &session->client;
+    if (client->input_len != client->input.len || client->input_cap != client->input.cap ||
+        client->output_len != client->output.len || client->output_cap != client->output.cap ||
+        client->pushed.cap != 0)
+        fe_client_account(&session->server->clients, client);
+    if (session->state == FE_SESSION_CLOSING) return;
+    if (client->input.failed || client->output.failed || client->pushed.failed || client->kill) {
+        cut_off(session);
+    } else if (output_over_limit(session)) {
+        engine->stats.output_kills++;
+        cut_off(session);
+    } else if (client->input.len > engine->options.query_buffer_max) {
+        engine->stats.query_kills++;
+        cut_off(session);
+    }
+    check_clients_memory(session);
+}
+
+void fe_session_keep_rest(fe_session *session)
+{
+    fe_buf *input = &session->client.input;
+    if (session->state == FE_SESSION_CLOSING || session->data == NULL) return;
+    bool parked = session->state == FE_SESSION_PARKED;
+    size_t done = parked ? session->data_run : session->data_read;
+    if (parked) {
+        fe_reader_reset(session->client.reader);
+        fe_reader_set_authenticated(session->client.reader, session->client.authenticated);
+    }
+    if (input->len > 0)
+        fe_buf_drop(input, done);
+    else
+        fe_buf_append(input, session->data + done, session->data_len - done);
+    session->data = NULL;
+    session->data_len = 0;
+    if (input->len == 0 && input->cap > INPUT_KEPT) fe_buf_free(input);
+}
+
+/* Takes Python's answer; true when the session may go on. */
+static bool take_answer(fe_session *session, uint64_t *ticks)
+{
+    fe_client *client = &session->client;
+    fe_python_request *request = session->python;
+    if (!request->answered) return false;
+    if (client->reply_mode == FE_REPLY_ON || session->executing)
+        fe_buf_append(&client->output, request->answer.data, request->answer.len);
+    if (client->reply_mode == FE_REPLY_SKIP) client->reply_mode = FE_REPLY_ON;
+    fe_dispatch_python_done(session, request);
+    session->python = NULL;
+    fe_python_request_free(session->server, request);
+    session->state = FE_SESSION_READY;
+    session->park = FE_PARK_NONE;
+    if (session->executing) fe_dispatch_exec_continue(session, ticks);
+    return session->state == FE_SESSION_READY;
+}
+
+/* Whether the cause of parking has passed; then the session is READY. The lock is held. */
+static bool unpark(fe_session *session, uint64_t *ticks)
+{
+    int64_t now_ms = session->server->engine->now_ms;
+    fe_reply reply = {&session->client.output, session->client.resp};
+    switch (session->park) {
+    case FE_PARK_PYTHON: return take_answer(session, ticks);
+    case FE_PARK_PAUSE: break; /* looked at again when the request runs */
+    case FE_PARK_TIME:
+        if (now_ms < session->due_ms) return false;
+        fe_reply_integer(&reply, session->wait_reply);
+        break;
+    case FE_PARK_OUTPUT:
+        if (session->client.output.len + session->unsent >= FE_OUTPUT_HIGH) return false;
+        break;
+    case FE_PARK_NONE: return false;
+    }
+    session->state = FE_SESSION_READY;
+    session->park = FE_PARK_NONE;
+    session->due_ms = 0;
+    return true;
+}
+
+void fe_session_resume(fe_session *session, fe_batch *batch)
+{
+    fe_server *server = session->server;
+    fe_client *client = &session->client;
+    uint64_t entered = fe_engine_enter(server->engine);
+    uint64_t ticks = entered;
+    bool go_on = session->state == FE_SESSION_PARKED && unpark(session, &ticks);
+    if (client->close_after_reply && session->state == FE_SESSION_READY)
+        session->state = FE_SESSION_CLOSING;
+    if (client->pushed.len > 0) {
+        fe_buf_append(&client->output, client->pushed.data, client->pushed.len);
+        fe_buf_free(&client->pushed);
+    }
+    fe_session_account(session);
+    fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    if (!go_on || session->state != FE_SESSION_READY || client->input.len == 0) return;
+    session->data = client->input.data;
+    session->data_len = client->input.len;
+    session->data_run = session->data_read = 0;
+    fe_server_serve(server, batch, &session, 1);
+}
+
+bool fe_session_wants_input(const fe_session *session)
+{
+    if (session->state == FE_SESSION_READY) return true;
+    return session->state == FE_SESSION_PARKED && session->client.input.len < PARKED_INPUT_MAX;
+}
+
+void fe_session_cron(fe_session *session)
+{
+    fe_engine *engine = session->server->engine;
+    uint64_t entered = fe_engine_enter(engine);
+    uint32_t timeout = engine->options.timeout_seconds;
+    int64_t idle_ms = engine->now_ms - session->client.last_ms;
+    bool may_time_out = session->state == FE_SESSION_READY && !session->client.monitor;
+    if (timeout != 0 && may_time_out && idle_ms > (int64_t)timeout * 1000) {
+        engine->stats.timeout_kills++;
+        cut_off(session);
+    }
+    fe_session_account(session);
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+}
