@@ -1,0 +1,64 @@
+"""Fixtures and profiles that the test suites share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.both import Both
+from tests.support.servers import Server, reference_server, subject_server, subject_transports
+
+_QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, max_examples=40, suppress_health_check=_QUIET
+)
+settings.register_profile(
+    "long", deadline=None, max_examples=3000, print_blob=True, suppress_health_check=_QUIET
+)
+settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Iterator[Server]:
+    """The stock redis-server, one for the whole run."""
+    server = reference_server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session", params=subject_transports())
+def subject(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The server under test, one for each transport."""
+    server = subject_server(request.param)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])
+def both(request: pytest.FixtureRequest, reference: Server, subject: Server) -> Iterator[Both]:
+    """Both servers, empty, and fresh connections that speak RESP2, then RESP3."""
+    yield from _both(reference, subject, request.param)
+
+
+@pytest.fixture
+def both2(reference: Server, subject: Server) -> Iterator[Both]:
+    """Both servers, empty, for tests to which the protocol version makes no difference."""
+    yield from _both(reference, subject, 2)
+
+
+def _both(reference: Server, subject: Server, protocol: int) -> Iterator[Both]:
+    for server in (reference, subject):
+        server.prepare()
+    found = Both(reference, subject, protocol)
+    try:
+        yield found
+    finally:
+        found.close()
