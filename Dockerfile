@@ -16,5 +16,6 @@ WORKDIR /data
 EXPOSE 6379
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/opt/ferrite/bin/ferrite-py"]
-# Inside a container the loopback interface serves nobody; publish the port to trusted networks only.
+# Inside a container the loopback interface serves nobody. Without a password, protected mode still
+# refuses clients from outside: set one, or see docker-compose.yaml.
 CMD ["--config", "/etc/ferrite/ferrite.toml", "--bind", "0.0.0.0"]

@@ -1,4 +1,4 @@
-"""Put the extension module named by FERRITE_NATIVE in place of the installed one.
+"""Put the extension module named by SANITIZED_NATIVE in place of the installed one.
 
 `.ci/sanitize` puts this folder on PYTHONPATH, so the test runner and every server that a test
 starts load the sanitized module, however they are started.
@@ -22,7 +22,7 @@ class NativeFinder:
         """Return the sanitized module's spec for `ferrite_py._native`, None for all other names."""
         if name != "ferrite_py._native":
             return None
-        return spec_from_file_location(name, os.environ["FERRITE_NATIVE"])
+        return spec_from_file_location(name, os.environ["SANITIZED_NATIVE"])
 
 
 sys.meta_path.insert(0, NativeFinder)
