@@ -4,18 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.sources import C_LAYERS, NATIVE, ROOT
+from tests.house.sources import C_LAYERS, NATIVE, ROOT, includes
 
 
 def has_c_test(layer: str, module: str) -> bool:
     """Whether native/tests/<layer>/ tests a module.
 
-    A module that is spread over files (`index.c`, `index_grow.c`) may be tested under the name of
-    its first file, so `index_grow` is also covered by `test_index.c`.
+    A test may carry the module's name, or the name of the file that a longer module began with
+    (`index_grow.c` is covered by `test_index.c`), or include the module's header.
     """
+    folder = NATIVE / "tests" / layer
     parts = module.split("_")
     names = ["_".join(parts[:end]) for end in range(len(parts), 0, -1)]
-    return any((NATIVE / "tests" / layer / f"test_{name}.c").exists() for name in names)
+    if any((folder / f"test_{name}.c").exists() for name in names):
+        return True
+    header = f"{layer}/{module}.h"
+    return any(header == inc.name for test in folder.glob("test_*.c") for inc in includes(test))
 
 
 def has_python_test(module: str) -> bool:
