@@ -56,11 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         help="show what this installation can do, and exit",
     )
     _add_setting_flags(parser, "")
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     examine = commands.add_parser("doctor", help="check this machine against the configuration")
     _add_command(examine, _doctor)
     config = commands.add_parser("config", help="check, show or write out a configuration")
-    actions = config.add_subparsers(title="actions", metavar="", required=True)
+    actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, action, text in (
         ("check", _config_check, "say whether the configuration is sound"),
         ("show", _config_show, "print the values in force and what set them"),

@@ -19,6 +19,7 @@ from ferrite_py.config_toml import line_of
 from ferrite_py.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "FERRITE_"
+_COMMAND_LINE = "command line"
 _SHOWN_CHARS_MAX = 100
 
 
@@ -191,8 +192,8 @@ def read_flags(flags: Mapping[str, str], catalogue: Catalogue) -> list[Assignmen
         if setting is None:
             section, dot, key = name.partition(".")
             message = catalogue.unknown_key(section, key) if dot else catalogue.stray_key(name)
-            raise ConfigError(f"--set {name}: {message}")
-        found.append(Assignment(setting, value, setting.flag or f"--set {name}"))
+            raise ConfigError(f"{_COMMAND_LINE}: {message}")
+        found.append(Assignment(setting, value, _COMMAND_LINE))
     return found
 
 

@@ -1,0 +1,373 @@
+"""The settings: reading them from every layer, errors, reloading, and the generated files."""
+
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+import tomli
+
+from ferrite_py.config import (
+    CATALOGUE,
+    Config,
+    MemoryBound,
+    OutputLimit,
+    OutputLimits,
+    Sources,
+    apply_runtime,
+    changed_names,
+    load,
+)
+from ferrite_py.config_docs import render_example, render_reference, render_show
+from ferrite_py.config_redis import CONSTANTS
+from ferrite_py.config_sources import Setting
+from ferrite_py.errors import ConfigError
+from tests.support.settings import ALL, NAMES, SAMPLES
+from tools import generate
+
+# What TLS needs beside its port, so that tls.port can be set alone in a test.
+TLS_NEEDS = {"tls.cert_file": "c", "tls.key_file": "k", "tls.ca_file": "ca"}
+
+
+SECTIONS = "there are [server], [storage], [logging], [tls]"
+PERMISSIONS = 'permission bits as octal text, such as "700"'
+
+
+def companions(name: str) -> dict[str, str]:
+    """The flags without which a setting cannot be set."""
+    return TLS_NEEDS if name == "tls.port" else {}
+
+
+def load_text(tmp_path: Path, text: str) -> Config:
+    """Load a configuration file of this text, alone."""
+    path = tmp_path / "ferrite.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, {}, {})
+
+
+def error_of(tmp_path: Path, text: str) -> str:
+    """The error that a file of this text gives, without the folder of the file."""
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, text)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+# The layers
+
+
+def test_every_setting_has_a_sample() -> None:
+    """The table above names every setting, so that the tests below miss none."""
+    assert list(SAMPLES) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_loads_from_a_file(tmp_path: Path, name: str) -> None:
+    """A file can give each setting, as text."""
+    text, value = SAMPLES[name]
+    section, _, key = name.partition(".")
+    path = tmp_path / "f.toml"
+    path.write_text(f'[{section}]\n{key} = "{text}"\n', encoding="utf-8")
+
+    config = load(path, {}, companions(name))
+
+    assert value == config.value(name)
+
+
+@pytest.mark.parametrize("setting", ALL, ids=NAMES)
+def test_every_setting_loads_from_the_environment(setting: Setting) -> None:
+    """The environment can give each setting, under the name that follows from its own."""
+    text, value = SAMPLES[setting.name]
+    variable = "FERRITE_" + setting.name.replace(".", "_").upper()
+
+    config = load(None, {variable: text}, companions(setting.name))
+
+    assert setting.environment == variable
+    assert value == config.value(setting.name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_loads_from_a_flag(name: str) -> None:
+    """A flag can give each setting, and changes no other one."""
+    text, value = SAMPLES[name]
+
+    config = load(None, {}, {**companions(name), name: text})
+
+    assert value == config.value(name)
+    assert changed_names(Config(), config) == {name, *companions(name)}
+
+
+@pytest.mark.parametrize("setting", ALL, ids=NAMES)
+def test_every_value_survives_its_own_notations(setting: Setting) -> None:
+    """What is written as TOML, or for CONFIG GET, reads as the same value."""
+    for value in (setting.default, SAMPLES[setting.name][1]):
+        toml = tomli.loads(f"x = {setting.kind.toml_format(value)}")["x"]
+        redis = setting.kind.redis_format(value)
+
+        assert value == setting.kind.parse(toml, setting.default)
+        assert value == setting.kind.redis_parse(redis, setting.default)
+
+
+def test_layers_go_over_each_other(tmp_path: Path) -> None:
+    """Flags go over the environment, that over the file, and that over the defaults."""
+    path = tmp_path / "f.toml"
+    path.write_text("[server]\nport = 1\nhz = 1\nio_threads = 1\n", encoding="utf-8")
+    environ = {"FERRITE_SERVER_PORT": "2", "FERRITE_SERVER_HZ": "2", "PATH": "/bin"}
+
+    loaded = Sources(path, environ, {"server.port": "3"}).load()
+
+    server = loaded.config.server
+    assert (server.port, server.hz, server.io_threads, server.tcp_backlog) == (3, 2, 1, 511)
+    assert loaded.origins == {
+        "server.port": "command line",
+        "server.hz": "FERRITE_SERVER_HZ",
+        "server.io_threads": f"{path}:4",
+    }
+
+
+def test_layers_of_output_limits_meet(tmp_path: Path) -> None:
+    """A layer that names one class of client leaves the others as the layer below has them."""
+    path = tmp_path / "f.toml"
+    text = '[server]\nclient_output_buffer_limit = ["normal 1 2 3", "slave 4 5 6"]\n'
+    path.write_text(text, encoding="utf-8")
+
+    config = load(path, {"FERRITE_SERVER_CLIENT_OUTPUT_BUFFER_LIMIT": "normal 7 8 9"}, {})
+
+    limits = config.server.client_output_buffer_limit
+    assert limits.normal == OutputLimit(7, 8, 9)
+    assert limits.replica == OutputLimit(4, 5, 6)
+    assert limits.pubsub == OutputLimits().pubsub
+
+
+def test_configuration_cannot_be_changed_in_place() -> None:
+    """The tree is frozen."""
+    with pytest.raises(FrozenInstanceError):
+        Config().server.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("[server]\ntimeout = 5", "server.timeout", 5),
+        ("[server]\nslowlog_log_slower_than = -1", "server.slowlog_log_slower_than", -1),
+        ("[server]\nbind = []\nunix_socket = 's'", "server.bind", ()),
+        ("[server]\nunix_socket_permissions = 0", "server.unix_socket_permissions", 0),
+        ("[storage]\nmax_memory = 1000", "storage.max_memory", 1000),
+        ("[storage]\nmax_memory = '1K'", "storage.max_memory", 1000),
+        ("[storage]\nsegment_size = 'auto'", "storage.segment_size", 0),
+        ("storage = { segment_size = 0 }", "storage.segment_size", 0),
+        ("[server]\nmax_memory_clients = 10", "server.max_memory_clients", MemoryBound(10)),
+        ("server.protected_mode = false", "server.protected_mode", False),
+    ],
+)
+def test_values_in_their_other_forms(tmp_path: Path, text: str, name: str, value: object) -> None:
+    """TOML's own numbers, lists and truth values are read, and words that stand for zero."""
+    assert value == load_text(tmp_path, text).value(name)
+
+
+def test_memory_bound_follows_max_memory() -> None:
+    """A percentage is of max_memory, and no bound while that has none."""
+    assert MemoryBound(5, is_percent=True).resolve(1000) == 50
+    assert MemoryBound(5, is_percent=True).resolve(0) == 0
+    assert MemoryBound(7).resolve(1000) == 7
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# c\n\n[server]\nprot = 1", '4: unknown key "prot" in [server]; did you mean "port"?'),
+        (
+            "[server]\nmaxclients = 1",
+            '2: unknown key "maxclients" in [server]; did you mean "server.max_connections"?',
+        ),
+        (
+            "server.databases = 1",
+            '1: unknown key "databases" in [server]; did you mean "storage.databases"?',
+        ),
+        ("port = 1", '1: unknown key "port" outside of a section; did you mean "server.port"?'),
+        (
+            "[server]\n'x y' = 1",
+            '2: unknown key "x y" in [server]; see "ferrite-py config example"',
+        ),
+        (
+            "\n[sever]\nport = 1",
+            f'2: unknown section [sever] ({SECTIONS}); did you mean "server"?',
+        ),
+        ("[[server]]\nport = 1", "1: [server] must be a table"),
+        (
+            "[server]\nport = 70000",
+            "2: server.port = 70000: expected an integer from 0 to 65535",
+        ),
+        (
+            "[server]\nport = true",
+            "2: server.port = true: expected an integer from 0 to 65535",
+        ),
+        (
+            "[server]\nbind = [\n  '::1', 3]",
+            '2: server.bind = ["::1", 3]: expected a list of words without blanks or commas',
+        ),
+        (
+            '[server]\ntransport = "x"',
+            '2: server.transport = "x": expected one of reactors, streams',
+        ),
+        (
+            "[server]\nunix_socket_permissions = 600",
+            f"2: server.unix_socket_permissions = 600: expected {PERMISSIONS}",
+        ),
+        ("[server]\nprotected_mode = 1", "2: server.protected_mode = 1: expected true or false"),
+        (
+            "[server]\nmax_memory_clients = '101%'",
+            '2: server.max_memory_clients = "101%": expected a percentage of at most "100%"',
+        ),
+        (
+            "[server]\nrequirepass = 12",
+            "2: server.requirepass = (not shown): expected text in UTF-8 without NUL",
+        ),
+        ("[server]\nport = \n", "2:8: Invalid value"),
+        ('x = """', "1:8: Unterminated string"),
+        ("[tls]\nport = 1", "2: tls.port: TLS needs tls.cert_file as well"),
+        (
+            "[server]\nport = 0",
+            "2: server.port: nothing to listen on; set server.port, tls.port or server.unix_socket",
+        ),
+        (
+            "[tls]\nport = 6379\ncert_file = 'c'\nkey_file = 'k'",
+            "2: tls.port: 6379 is server.port as well; choose another",
+        ),
+        (
+            "[tls]\nport = 1\ncert_file = 'c'\nkey_file = 'k'\nclient_auth = 'optional'",
+            '5: tls.client_auth: "optional" needs tls.ca_file, or set it to "no"',
+        ),
+    ],
+)
+def test_errors_in_a_file(tmp_path: Path, text: str, expected: str) -> None:
+    """An error names the file, the line, the key, the value, and what is expected or known."""
+    assert error_of(tmp_path, text) == f"ferrite.toml:{expected}"
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("storage.max_memory", ["-1", "1.5gb", "1tb", "", " 1", "9223372036854775808", "１"]),
+        ("storage.segment_size", ["3mb", "32kb", "2gb", "big"]),
+        ("server.timeout", ["500ms", "1w", "-1", "1.5s", "3000000000"]),
+        ("server.port", ["007", "+7", "1e3", "", "１"]),
+        ("server.client_output_buffer_limit", ["normal 1 2", "x 1 2 3", "normal a 2 3"]),
+        ("server.max_memory_clients", ["x", "-5%", "1e9%"]),
+        ("server.unix_socket_permissions", ["1777", "8", "-1"]),
+        ("server.bind", [" ".join(["::1"] * 17)]),
+        ("logging.file", ["a\0b", "\udcff"]),
+    ],
+)
+def test_bad_texts(name: str, texts: list[str]) -> None:
+    """Texts that are not quite a value are refused."""
+    for text in texts:
+        with pytest.raises(ConfigError, match=f"^command line: {name} = "):
+            load(None, {}, {name: text})
+
+
+def test_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A missing file and one that is not UTF-8 are named."""
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"# one\n\xff")
+
+    with pytest.raises(ConfigError, match=r"^cannot read .*/none: No such file or directory$"):
+        load(tmp_path / "none", {}, {})
+    with pytest.raises(ConfigError, match=r"/binary:2: the file is not valid UTF-8$"):
+        load(binary, {}, {})
+
+
+def test_errors_of_the_environment() -> None:
+    """A variable that is misspelt is refused; one that belongs to somebody else is not."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"FERRITE_SERVER_PROT": "1"}, {})
+    expected = 'FERRITE_SERVER_PROT: unknown key "prot" in [server]; did you mean "port"?'
+    assert str(caught.value) == expected
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"FERRITE_SEVER_PORT": "1"}, {})
+    expected = 'FERRITE_SEVER_PORT: unknown setting; did you mean "FERRITE_SERVER_PORT"?'
+    assert str(caught.value) == expected
+
+    assert load(None, {"FERRITE_PORT": "tcp://10.0.0.1:6379"}, {}) == Config()
+
+
+def test_a_long_value_is_cut_in_a_message() -> None:
+    """A message stays one line of bounded length, whatever the value."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, {}, {"server.port": "x\n" * 1000})
+
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
+# Reloading, and generated files
+
+
+def test_reload_takes_what_a_running_server_can() -> None:
+    """A reload applies what can change and names what needs a restart."""
+    loaded = load(None, {}, {"server.port": "7", "server.hz": "7"})
+
+    config, pending = apply_runtime(Config(), loaded)
+
+    assert (config.server.port, config.server.hz) == (6379, 7)
+    assert pending == {"server.port"}
+
+
+def test_generated_files_are_fresh() -> None:
+    """The example file and the reference say what the fields say."""
+    assert generate.stale(generate.ROOT) == []
+
+
+def test_generator_checks_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--check names stale files and writes nothing; without it they are written."""
+    assert generate.main(["--check"], tmp_path) == 1
+    assert "ferrite.toml.example is stale" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+    assert generate.main([], tmp_path) == 0
+    assert generate.main(["--check"], tmp_path) == 0
+
+
+def test_example_loads_as_the_defaults(tmp_path: Path) -> None:
+    """The example loads as it is, and with every key uncommented, as the defaults."""
+    example_text = render_example()
+    lines = example_text.splitlines()
+    keys = [line[1:] if line.startswith("#") and line[1:2].isalpha() else line for line in lines]
+
+    assert load_text(tmp_path, example_text) == Config()
+    assert load_text(tmp_path, "\n".join(keys)) == Config()
+    assert sum(before != after for before, after in zip(lines, keys, strict=True)) == len(ALL)
+
+
+def test_reference_names_everything() -> None:
+    """The reference page has a row for each setting and each constant parameter."""
+    page = render_reference()
+
+    for setting in ALL:
+        assert f"| `{setting.key}` | " in page
+        assert f"`{setting.environment}`" in page
+        assert setting.meaning.endswith(".")
+    for name in CONSTANTS:
+        assert f"| `{name}` | " in page
+
+
+def test_show_loads_again_and_hides_secrets(tmp_path: Path) -> None:
+    """What is shown can be loaded, names what set a value, and does not show a password."""
+    loaded = Sources(None, {"FERRITE_SERVER_REQUIREPASS": "secret"}, {"server.hz": "20"}).load()
+
+    text = render_show(loaded)
+
+    assert "secret" not in text
+    assert "hz = 20  # command line\n" in text
+    shown = load_text(tmp_path, text)
+    assert changed_names(shown, loaded.config) == {"server.requirepass"}
+
+
+def test_names_of_redis_are_unique() -> None:
+    """No two settings answer to one parameter or one variable, and constants are none of them."""
+    names = [setting.redis for setting in ALL if setting.redis] + list(CONSTANTS)
+
+    assert len(set(names)) == len(names)
+    assert len({setting.environment for setting in ALL}) == len(ALL)
+    assert [one.name for one in fields(Config)] == CATALOGUE.sections
