@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 10
 FUZZ_RUNS ?=
-SANITIZE_PYTESTS ?= tests/transport
+SANITIZE_PYTESTS ?= tests/transport tests/differential/test_strings_set.py
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -76,10 +76,10 @@ check-generated: build
 check-stubs: build $(VENV)/.extra-dev
 	$(if $(wildcard native/python/*.c),$(BIN)/stubtest --mypy-config-file pyproject.toml ferrite_py._native)
 
-asan: build $(VENV)/.extra-test ## C tests and transport tests under AddressSanitizer and UBSan
+asan: build $(VENV)/.extra-test ## C tests and tests of the transports under AddressSanitizer and UBSan
 	@SANITIZE_PYTESTS='$(SANITIZE_PYTESTS)' JOBS=$(JOBS) .ci/sanitize asan
 
-tsan: build $(VENV)/.extra-test ## C tests and transport tests under ThreadSanitizer
+tsan: build $(VENV)/.extra-test ## C tests and tests of the transports under ThreadSanitizer
 	@SANITIZE_PYTESTS='$(SANITIZE_PYTESTS)' JOBS=$(JOBS) .ci/sanitize tsan
 
 fuzz: build ## fuzz every target for FUZZ_SECONDS (10), or FUZZ_RUNS executions
