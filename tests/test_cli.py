@@ -161,7 +161,7 @@ def test_wrong_use_is_status_2(arguments: list[str], capsys: pytest.CaptureFixtu
 
 
 def test_config_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The actions of config: check says ok, show prints the values in force, example prints the example file."""
+    """Each action prints what it says: ok, the values in force, or the example file."""
     (folder / "f.toml").write_text("[server]\nhz = 20\n", encoding="utf-8")
 
     assert cli.main(["--config", "f.toml", "config", "check"]) == 0
