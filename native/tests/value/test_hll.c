@@ -1,8 +1,8 @@
-/* value/hll: the bytes of redis-server for the same elements, the sparse form against the dense one, the error of
- * the estimate, damaged bytes, and memory that runs out.
+/* value/hll: the bytes of redis-server for the same elements, the sparse form against the dense
+ * one, the error of the estimate, damaged bytes, and memory that runs out.
  *
- * The golden checksums (FNV-1a, 64 bits) are of what GET returned from redis-server 7.0.15 after PFADD of
- * "element:0", "element:1", ... with hll-sparse-max-bytes 3000. */
+ * The golden checksums (FNV-1a, 64 bits) are of what GET returned from redis-server 7.0.15 after
+ * PFADD of "element:0", "element:1", ... with hll-sparse-max-bytes 3000. */
 #include "value/hll.h"
 
 #include "tests/check.h"
@@ -192,7 +192,8 @@ TEST(estimates_stay_within_five_standard_errors)
     fe_buf_free(&hll);
 }
 
-/* -- sparse against dense ----------------------------------------------------------------------- */
+/* -- sparse against dense
+ * ----------------------------------------------------------------------- */
 
 static void check_same_registers(fe_bytes a, fe_bytes b)
 {
@@ -263,7 +264,8 @@ TEST(registers_raised_together_give_the_bytes_of_registers_raised_one_by_one)
     }
 }
 
-/* -- what the world may do ---------------------------------------------------------------------- */
+/* -- what the world may do
+ * ---------------------------------------------------------------------- */
 
 TEST(opcodes_that_do_not_cover_the_registers_are_corrupt)
 {
