@@ -364,7 +364,7 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     fe_session *session = ahead->session;
     fe_client *client = &session->client;
     if (ahead->request.argc == 0) return true;
-    if (client->output.len >= FE_OUTPUT_HIGH) {
+    if (client->output.len + session->unsent >= FE_OUTPUT_HIGH) {
         park(session, FE_PARK_OUTPUT, 0);
         return false;
     }

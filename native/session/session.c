@@ -146,6 +146,7 @@ void fe_session_account(fe_session *session)
     engine->stats.net_out += session->sent;
     session->received = session->sent = 0;
     fe_client *client = &session->client;
+    fe_reader_set_bulk_len_max(client->reader, engine->options.bulk_len_max);
     if (client->input_len != client->input.len || client->input_cap != client->input.cap ||
         client->output_len != client->output.len || client->output_cap != client->output.cap ||
         client->pushed.cap != 0)

@@ -62,7 +62,7 @@ typedef struct fe_session {
     size_t unsent;        /* bytes that the transport has taken out of `output` and not sent yet */
     struct fe_session *paused_next; /* in server->paused */
     bool in_paused;
-    struct fe_session *transport_next, *transport_previous; /* for the transport */
+    struct fe_session *woken_next; /* in the transport's list */
 } fe_session;
 
 /* One request read ahead. */
