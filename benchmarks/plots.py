@@ -1,0 +1,326 @@
+"""SVG plots of the kept data: one message each, units everywhere, one colour for each server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+Document = dict[str, Any]
+Rows = list[dict[str, Any]]
+
+_COLOURS = {
+    "redis-server": "#6b7280",
+    "ferrite-py": "#c2410c",
+    "ferrite-py (streams)": "#fb923c",
+    "valkey-server": "#2563eb",
+    "memcached": "#15803d",
+}
+_STAND_IN = "#7c3aed"
+_PAYLOAD = "#d1d5db"
+_STYLE: Any = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e5e7eb",
+    "legend.frameon": False,
+    "svg.hashsalt": "ferrite-py",
+}
+_BOUNDS = {1: 0.90, 16: 0.35, 64: 0.25}
+_COMMANDS = ("PING", "SET", "GET", "INCR", "MSET", "MGET", "SETEX")
+
+
+def _colour(server: str) -> str:
+    return _COLOURS.get(server, _STAND_IN)
+
+
+def _servers(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(row["server"] for row in rows))
+
+
+def _figure(
+    panels: int, title: str, width: float = 9.0, height: float = 3.4
+) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure, list(axes[0])
+
+
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def _plain_numbers(value: float, _position: int) -> str:
+    return f"{value:g}"
+
+
+def _size_text(size: float, _position: int) -> str:
+    return f"{size:.0f} B" if size < 1024 else f"{size / 1024:.0f} KiB"
+
+
+def throughput_cpu(document: Document) -> Figure:
+    """Server CPU per operation of each command and pipeline, relative to redis-server."""
+    keys = document["summary"][0]["keys"]
+    rows = [r for r in document["summary"] if r["value_bytes"] == 64 and r["keys"] == keys]
+    servers = [s for s in _servers(rows) if s not in ("redis-server", "memcached")]
+    commands = [c for c in _COMMANDS if any(row["command"] == c for row in rows)]
+    title = "Server CPU per operation relative to redis-server (64-byte values; lower is better)"
+    figure, panels = _figure(3, title, width=11.0, height=3.8)
+    width = 0.8 / len(servers)
+    for axes, pipeline in zip(panels, (1, 16, 64), strict=True):
+        for number, server in enumerate(servers):
+            chosen = {
+                r["command"]: r for r in rows if (r["server"], r["pipeline"]) == (server, pipeline)
+            }
+            places = [i + (number - (len(servers) - 1) / 2) * width for i in range(len(commands))]
+            ratios = [chosen[command]["cpu_ratio"] for command in commands]
+            bars = axes.bar(places, ratios, width * 0.92, color=_colour(server), label=server)
+            axes.bar_label(bars, fmt="%.2f", fontsize=6, rotation=90, padding=2)
+        axes.axhline(1.0, color=_COLOURS["redis-server"], linewidth=1, label="redis-server")
+        axes.axhline(_BOUNDS[pipeline], color="black", linewidth=1, linestyle="--", label="target")
+        axes.set_xticks(range(len(commands)), commands, fontsize=8)
+        axes.set_ylim(
+            0, max(1.1, max(r["cpu_ratio"] for r in rows if r["server"] in servers) * 1.18)
+        )
+        axes.set_title(f"pipeline {pipeline}")
+        axes.grid(axis="x", visible=False)
+    panels[0].set_ylabel("CPU time, × redis-server")
+    _legend(figure, panels[0], len(servers) + 2)
+    return figure
+
+
+def throughput_size(document: Document) -> Figure:
+    """Server CPU per operation over the size of the value."""
+    smallest = document["summary"][0]["keys"]
+    rows = [r for r in document["summary"] if r["pipeline"] == 16 and r["keys"] <= smallest]
+    figure, panels = _figure(
+        2, "Server CPU per operation over value size (pipeline 16; lower is better)"
+    )
+    for axes, command in zip(panels, ("GET", "SET"), strict=True):
+        for server in _servers(rows):
+            chosen = [r for r in rows if (r["server"], r["command"]) == (server, command)]
+            chosen.sort(key=lambda row: float(row["value_bytes"]))
+            if len(chosen) > 1:
+                sizes = [row["value_bytes"] for row in chosen]
+                middle = [row["cpu_us_per_op"] for row in chosen]
+                low = [row["cpu_us_low"] for row in chosen]
+                high = [row["cpu_us_high"] for row in chosen]
+                axes.fill_between(sizes, low, high, color=_colour(server), alpha=0.15, linewidth=0)
+                axes.plot(
+                    sizes, middle, marker="o", markersize=3, color=_colour(server), label=server
+                )
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(_size_text))
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain_numbers))
+        axes.set_xlabel("value size")
+        axes.set_ylabel("CPU per operation, µs")
+        axes.set_title(command)
+    _legend(figure, panels[0], 4)
+    return figure
+
+
+def memory(document: Document) -> Figure:
+    """Bytes per key, payload and overhead."""
+    keys = document["parameters"]["keys"]
+    title = (
+        f"Memory per key: 16-byte keys, 64-byte values, {keys / 1e6:g} M of them (lower is better)"
+    )
+    figure, panels = _figure(2, title, height=2.8)
+    for axes, deadlines in zip(panels, ("without", "with"), strict=True):
+        rows = [row for row in document["summary"] if row["deadlines"] == deadlines][::-1]
+        names = [row["server"] for row in rows]
+        colours = [_colour(name) for name in names]
+        axes.barh(names, [80] * len(rows), color=_PAYLOAD, label="payload, 80 B")
+        overhead = [row["overhead_per_key"] for row in rows]
+        bars = axes.barh(names, overhead, left=80, color=colours, label="overhead")
+        axes.bar_label(bars, [f"{row['bytes_per_key']:.0f} B" for row in rows], padding=3)
+        axes.set_xlim(0, max(row["bytes_per_key"] for row in document["summary"]) * 1.15)
+        axes.set_xlabel("resident anonymous memory per key, bytes (grey: the 80 of payload)")
+        axes.set_title(f"{deadlines} a deadline on every key")
+        axes.grid(axis="y", visible=False)
+    return figure
+
+
+def latency(document: Document) -> Figure:
+    """Worst latency of each moment while the index grows and while everything is flushed."""
+    keys = document["parameters"]["keys"]
+    title = (
+        f"Worst latency while {keys / 1e6:g} M keys are inserted, then dropped (lower is better)"
+    )
+    figure, panels = _figure(2, title)
+    labels = {
+        "growth": (f"inserts, {document['parameters']['insert_rate']:,}/s", "each second"),
+        "flush": (f"FLUSHALL ASYNC at {document['parameters']['flush_at_s']:g} s", "each 250 ms"),
+    }
+    for axes, phase in zip(panels, labels, strict=True):
+        rows = [r for r in document["samples"] if r["part"] == "window" and r["phase"] == phase]
+        for server in _servers(rows):
+            for number in sorted({row["round"] for row in rows}):
+                chosen = [r for r in rows if (r["server"], r["round"]) == (server, number)]
+                label = server if number == 0 else "_again"
+                times = [row["at_s"] for row in chosen]
+                worst = [row["max_us"] / 1e3 for row in chosen]
+                axes.plot(times, worst, color=_colour(server), linewidth=1.1, label=label)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain_numbers))
+        axes.set_xlabel("time, s")
+        axes.set_ylabel(f"maximum of {labels[phase][1]}, ms")
+        axes.set_title(labels[phase][0])
+    panels[1].axvline(
+        document["parameters"]["flush_at_s"], color="black", linewidth=1, linestyle=":"
+    )
+    _legend(figure, panels[0], 3)
+    return figure
+
+
+def spin(document: Document) -> Figure:
+    """Median latency with a Python thread computing nowhere, beside, and inside the server."""
+    names = {
+        "idle": "nothing else runs",
+        "outside": "a process computes on the generator's core",
+        "inside": "a Python thread of the server does",
+    }
+    shades = {"idle": "#d1d5db", "outside": "#9ca3af", "inside": "#c2410c"}
+    rows = document["summary"]
+    servers = _servers(rows)
+    title = "Median latency at 20,000 requests/s while Python computes (lower is better)"
+    figure, (axes,) = _figure(1, title, width=7.5, height=1.6 + 0.9 * len(servers))
+    for number, state in enumerate(names):
+        chosen = {row["server"]: row for row in rows if row["state"] == state}
+        places = [i + (number - 1) * 0.26 for i, server in enumerate(servers) if server in chosen]
+        values = [chosen[server]["p50_us"] for server in servers if server in chosen]
+        bars = axes.barh(places, values, 0.24, color=shades[state], label=names[state])
+        axes.bar_label(bars, [f"{value:,.0f} µs" for value in values], padding=3, fontsize=8)
+    axes.set_yticks(range(len(servers)), servers)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlim(10, max(row["p50_us"] for row in rows) * 2.5)
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain_numbers))
+    axes.set_xlabel("p50 from the intended send time, µs")
+    axes.grid(axis="y", visible=False)
+    _legend(figure, axes, 3)
+    return figure
+
+
+def churn(document: Document) -> Figure:
+    """Memory over live data, and throughput over the first tenth's, as overwriting goes on."""
+    count = document["parameters"]["overwrites"]
+    figure, panels = _figure(2, f"{count / 1e6:g} M random overwrites of 16 B to 1 KiB")
+    rows = [row for row in document["samples"] if row["tenth"] != "settled"]
+    for server in _servers(rows):
+        chosen = [row for row in rows if row["server"] == server]
+        tenths = [int(row["tenth"]) for row in chosen]
+        style: dict[str, Any] = {
+            "color": _colour(server),
+            "marker": "o",
+            "markersize": 3,
+            "label": server,
+        }
+        panels[0].plot(tenths, [row["memory_ratio"] for row in chosen], **style)
+        first = chosen[0]["ops_per_second"]
+        panels[1].plot(tenths, [row["ops_per_second"] / first for row in chosen], **style)
+    for axes, bound, label in (
+        (panels[0], 1.3, "memory, × live data"),
+        (panels[1], 0.9, "throughput, × first tenth"),
+    ):
+        axes.axhline(bound, color="black", linewidth=1, linestyle="--", label="target")
+        axes.set_ylim(bottom=0)
+        axes.set_xticks(range(1, 11))
+        axes.set_xlabel("tenth of the overwrites")
+        axes.set_ylabel(label)
+    panels[0].set_title("memory stays bounded (lower is better)")
+    panels[1].set_title("speed stays (higher is better)")
+    _legend(figure, panels[0], 3)
+    return figure
+
+
+def expiry(document: Document) -> Figure:
+    """Memory that is left while keys expire unread."""
+    window = document["parameters"]["window_s"]
+    keys = document["parameters"]["keys"]
+    title = (
+        f"{keys / 1e6:g} M keys expire unread within {window:g} s: what is left (lower is better)"
+    )
+    figure, panels = _figure(2, title)
+    for axes, name, label in (
+        (panels[0], "anonymous_bytes", "resident anonymous memory"),
+        (panels[1], "key_count", "keys in DBSIZE"),
+    ):
+        rows = [row for row in document["samples"] if row["at_s"] >= -0.5]
+        for server in _servers(rows):
+            chosen = [row for row in rows if row["server"] == server]
+            start = chosen[0][name]
+            left = [row[name] / start for row in chosen]
+            axes.plot([row["at_s"] for row in chosen], left, color=_colour(server), label=server)
+        axes.plot(
+            [0, window], [1, 0], color="black", linewidth=1, linestyle=":", label="not yet expired"
+        )
+        axes.axvline(
+            window + 2, color="black", linewidth=1, linestyle="--", label="2 s after the last"
+        )
+        axes.set_ylim(0, 1.05)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_xlabel("time since the first deadline, s")
+        axes.set_title(label)
+    panels[0].set_ylabel("share left")
+    _legend(figure, panels[0], 4)
+    return figure
+
+
+def hostile(document: Document) -> Figure:
+    """A healthy client's p99 before, during and after the attack."""
+    rows = document["samples"]
+    servers = _servers(rows)
+    states = {"normal": 1.0, "attacked": 1.0, "afterwards": 1.0}
+    count = document["parameters"]["connections"]
+    title = f"A healthy client's p99 beside {count:,} hostile connections (lower is better)"
+    figure, (axes,) = _figure(1, title, width=7.5)
+    width = 0.8 / len(servers)
+    for number, server in enumerate(servers):
+        chosen = {row["state"]: row for row in rows if row["server"] == server}
+        places = [i + (number - (len(servers) - 1) / 2) * width for i in range(len(states))]
+        values = [chosen[state]["p99_us"] / 1e3 for state in states]
+        bars = axes.bar(places, values, width * 0.92, color=_colour(server), label=server)
+        memory_mib = [chosen[state]["memory_bytes"] / 1024**2 for state in states]
+        texts = [f"{v:.2f} ms\n{m:.0f} MiB" for v, m in zip(values, memory_mib, strict=True)]
+        axes.bar_label(bars, texts, fontsize=8, padding=2)
+    axes.set_xticks(range(len(states)), list(states))
+    axes.set_ylim(0, max(row["p99_us"] for row in rows) / 1e3 * 1.25)
+    axes.set_ylabel("p99, ms (label: and server memory)")
+    axes.grid(axis="x", visible=False)
+    _legend(figure, axes, 3)
+    return figure
+
+
+PLOTS: dict[str, Sequence[tuple[str, Callable[[Document], Figure]]]] = {
+    "throughput": (("throughput-cpu", throughput_cpu), ("throughput-size", throughput_size)),
+    "memory": (("memory", memory),),
+    "latency": (("latency", latency),),
+    "spin": (("spin", spin),),
+    "churn": (("churn", churn),),
+    "expiry": (("expiry", expiry),),
+    "hostile": (("hostile", hostile),),
+}
+
+
+def write(document: Document, folder: Path, suffix: str = "svg") -> list[str]:
+    """Draw the plots of one benchmark's document into `folder`; return the names of the files."""
+    names = []
+    with mpl.rc_context(_STYLE):
+        for name, draw in PLOTS.get(document["benchmark"], ()):
+            path = folder / f"{name}.{suffix}"
+            metadata = {"Date": None} if suffix == "svg" else None
+            draw(document).savefig(path, dpi=110, metadata=metadata)
+            names.append(path.name)
+    return names
