@@ -134,6 +134,7 @@ static void run_full_batch(fe_server *server, fe_batch *batch)
 static void read_session(fe_server *server, fe_batch *batch, fe_session *session)
 {
     fe_reader *reader = session->client.reader;
+    if (session->data == NULL) return; /* resumed and served since it received */
     fe_reader_feed(reader, session->data, session->data_len);
     for (;;) {
         fe_request request;

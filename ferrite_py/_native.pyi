@@ -1,0 +1,165 @@
+"""The data plane: sessions, commands and the store, in C. See native/python/."""
+
+from collections.abc import Sequence
+from typing import Any, Final, final
+
+__all__ = ["PythonRequest", "Reactor", "Server", "Stream", "version"]
+
+version: Final[str]
+
+@final
+class Server:
+    """One server: the engine, the command table and the queue of commands for Python.
+
+    All methods may be called from any thread. Methods that take the engine's lock give the GIL back
+    while they wait for it.
+    """
+
+    def __new__(cls, options: dict[str, Any]) -> Server:
+        """Open an engine with `options`, a dict of every name that `OPTION_NAMES` lists.
+
+        Raises KeyError (naming the option), TypeError, ValueError or MemoryError.
+        """
+
+    def set_options(self, options: dict[str, Any]) -> None:
+        """Set all options at once; those that are fixed must be unchanged."""
+
+    def register(self, row: dict[str, Any]) -> None:
+        """Add a command that Python answers, before the first connection.
+
+        Keys: name, arity, flags (sequence of names as in COMMAND INFO), categories (sequence of ACL
+        categories without "@"), group, since, complexity, summary, syntax, container (bool), secret
+        (bool). Raises ValueError when the name exists or its container does not.
+        """
+
+    def commands(self) -> list[dict[str, Any]]:
+        """Describe every command and subcommand, in order of registration, parents first.
+
+        Keys as in `register`, plus: keys (list of dicts flags, first, last, step), python (bool), and
+        the statistics calls, microseconds, rejected, failed, latency (list of counts by
+        floor(log2(nanoseconds))).
+        """
+
+    def command_keys(self, args: Sequence[bytes]) -> list[tuple[int, list[str]]] | None:
+        """Positions and flag names of the keys of a whole command; None when the command is unknown.
+
+        Raises ValueError when the number of arguments does not fit.
+        """
+
+    def statistics(self) -> dict[str, Any]:
+        """One consistent snapshot of all counters and gauges."""
+
+    def error_counts(self) -> dict[str, int]:
+        """Error replies by their first word."""
+
+    def databases(self) -> list[tuple[int, int, int]]:
+        """Of each database: keys, keys with a deadline, their average TTL in milliseconds."""
+
+    def reset_statistics(self) -> None: ...
+    def start_workers(self) -> None:
+        """Start the background thread. Raises OSError."""
+
+    def stop_workers(self) -> None: ...
+    def notify_fd(self) -> int:
+        """Return an eventfd that is readable when `take_requests` or `take_woken` has something."""
+
+    def take_requests(self) -> list[PythonRequest]:
+        """Take the commands that wait for Python; also clears the eventfd."""
+
+    def take_woken(self) -> list[Stream]:
+        """Take the streams to be resumed."""
+
+    def count_rejected(self) -> None:
+        """Count a connection that was refused before it became a session."""
+
+    def connection_count(self) -> int: ...
+    def set_expire_paused(self, paused: bool) -> None:
+        """DEBUG SET-ACTIVE-EXPIRE: stop (or go on with) the background expiry."""
+
+    def check(self) -> str | None:
+        """Walk the whole store and check its invariants; None, or what is wrong. Blocks the engine."""
+
+    def close(self) -> None:
+        """Free everything. All reactors are joined and all streams closed before."""
+
+@final
+class PythonRequest:
+    """A command that waits for Python's answer. Answer it exactly once."""
+
+    @property
+    def name(self) -> str:
+        """The row's name, lower case, such as "config|get"."""
+
+    @property
+    def args(self) -> list[bytes]:
+        """All arguments, the command's name first."""
+
+    @property
+    def client_id(self) -> int: ...
+    @property
+    def database(self) -> int: ...
+    @property
+    def resp(self) -> int:
+        """Protocol version of the reply: 2 or 3."""
+
+    @property
+    def in_exec(self) -> bool: ...
+    def answer(self, reply: bytes, failed: bool) -> None:
+        """Send whole reply bytes; `failed` says that they are an error. Raises RuntimeError the second time."""
+
+@final
+class Reactor:
+    """A native thread that serves connections without the GIL."""
+
+    def __new__(cls, server: Server, number: int) -> Reactor:
+        """Start the thread. Raises OSError."""
+
+    def adopt(self, fd: int, addr: str, laddr: str, unix_socket: bool) -> None:
+        """Take over a connected, non-blocking socket by its descriptor, and its closing.
+
+        Raises OSError when it cannot; the caller then still owns the descriptor.
+        """
+
+    def drain(self, deadline_ms: int) -> None:
+        """Ask it to answer what was received and to end; returns at once."""
+
+    def join(self) -> None:
+        """Wait until the thread has ended; the GIL is given back."""
+
+    @property
+    def connections(self) -> int: ...
+
+@final
+class Stream:
+    """A session whose bytes are carried by Python (TLS, or any platform)."""
+
+    def __new__(
+        cls, server: Server, addr: str, laddr: str, unix_socket: bool, fd: int
+    ) -> Stream: ...
+    def feed(self, data: bytes | bytearray | memoryview, unsent: int) -> bytes:
+        """Serve received bytes; return reply bytes to send (may be empty).
+
+        `unsent` is how many bytes of earlier replies the transport still holds.
+        """
+
+    def resume(self, unsent: int) -> bytes:
+        """Look again after `take_woken`, when `due_ms` has passed or output was sent."""
+
+    def cron(self, unsent: int) -> None:
+        """Check timeouts and limits; call about once a second."""
+
+    @property
+    def wants_input(self) -> bool: ...
+    @property
+    def closing(self) -> bool:
+        """Whether to close once everything has been sent. Then `cut_off` says not to send any more."""
+
+    @property
+    def waits_for_python(self) -> bool:
+        """Whether a command of this session waits for a Python coroutine."""
+
+    @property
+    def due_ms(self) -> int:
+        """Unix milliseconds at which to call `resume`; 0 for none."""
+
+    def close(self) -> None: ...
