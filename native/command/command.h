@@ -34,10 +34,10 @@ enum {
     FE_NO_MANDATORY_KEYS = 1 << 18,
     FE_PROTECTED = 1 << 19,
     /* not shown by COMMAND */
-    FE_PYTHON = 1 << 24,     /* answered by a Python coroutine: the session parks */
-    FE_CONTAINER = 1 << 25,  /* has only subcommands */
-    FE_UNQUEUED = 1 << 27,   /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
-    FE_SECRET = 1 << 26,     /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
+    FE_PYTHON = 1 << 24,    /* answered by a Python coroutine: the session parks */
+    FE_CONTAINER = 1 << 25, /* has only subcommands */
+    FE_UNQUEUED = 1 << 27, /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
+    FE_SECRET = 1 << 26,   /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
 };
 
 /* ACL categories, beyond those that the flags imply (read, write, fast/slow, admin, dangerous, blocking, pubsub). */
@@ -82,9 +82,9 @@ typedef struct fe_call fe_call;
 typedef void fe_handler(fe_call *call);
 
 typedef struct fe_command_row {
-    const char *name;       /* lower case; "client|list" for a subcommand */
-    fe_handler *run;        /* NULL for FE_PYTHON and FE_CONTAINER */
-    int32_t arity;          /* as in Redis: counts the name (and the subcommand's); negative = at least */
+    const char *name; /* lower case; "client|list" for a subcommand */
+    fe_handler *run;  /* NULL for FE_PYTHON and FE_CONTAINER */
+    int32_t arity;    /* as in Redis: counts the name (and the subcommand's); negative = at least */
     uint32_t flags;
     uint32_t categories;
     fe_key_spec keys[FE_KEY_SPECS_MAX];
@@ -92,34 +92,35 @@ typedef struct fe_command_row {
     const char *since;      /* the Redis version that has it: "1.0.0" */
     const char *complexity; /* "O(1)" */
     const char *summary;    /* our own words, one sentence */
-    const char *syntax;     /* arguments only, in the notation of redis.io: "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
-    const char *tips;       /* the tips of COMMAND INFO, separated by spaces; NULL = none */
+    const char *
+        syntax; /* arguments only, in the notation of redis.io: "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
+    const char *tips; /* the tips of COMMAND INFO, separated by spaces; NULL = none */
 } fe_command_row;
 
 /* Statistics of one command, guarded by the engine's lock. */
 #define FE_LATENCY_BUCKETS 32
 typedef struct fe_command_stats {
     uint64_t calls;
-    uint64_t ticks;     /* time spent */
-    uint64_t rejected;  /* refused before it ran: arity, permission, OOM */
-    uint64_t failed;    /* answered an error while running */
+    uint64_t ticks;                       /* time spent */
+    uint64_t rejected;                    /* refused before it ran: arity, permission, OOM */
+    uint64_t failed;                      /* answered an error while running */
     uint64_t latency[FE_LATENCY_BUCKETS]; /* calls by floor(log2(nanoseconds)) */
 } fe_command_stats;
 
 /* A registered command: the row plus what the registry derives. */
 typedef struct fe_command {
     const fe_command_row *row;
-    struct fe_command *parent;     /* of a subcommand */
-    struct fe_command **children;  /* of a container */
+    struct fe_command *parent;    /* of a subcommand */
+    struct fe_command **children; /* of a container */
     uint32_t child_count;
     fe_command_stats stats;
 } fe_command;
 
 /* What the session does after the handler returns. */
 typedef enum fe_after {
-    FE_AFTER_NEXT,   /* go on */
-    FE_AFTER_EXEC,   /* run the queue of the transaction */
-    FE_AFTER_WAIT    /* park until call->wait_until_ms, then answer `wait_reply` as an integer (WAIT) */
+    FE_AFTER_NEXT, /* go on */
+    FE_AFTER_EXEC, /* run the queue of the transaction */
+    FE_AFTER_WAIT /* park until call->wait_until_ms, then answer `wait_reply` as an integer (WAIT) */
 } fe_after;
 
 struct fe_commands;
@@ -139,8 +140,8 @@ struct fe_call {
     const uint64_t *hashes;
     uint64_t hash_known_mask;
     fe_reply reply;
-    bool in_exec;       /* runs inside EXEC */
-    bool failed;        /* an error reply was written; set by fe_call_error */
+    bool in_exec; /* runs inside EXEC */
+    bool failed;  /* an error reply was written; set by fe_call_error */
     fe_after after;
     int64_t wait_until_ms; /* 0: for ever */
     int64_t wait_reply;
@@ -149,9 +150,9 @@ struct fe_call {
 /* Writes an error reply and counts it. Every error of a handler goes through here. */
 void fe_call_error(fe_call *call, const char *line);
 void fe_call_errorf(fe_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void fe_call_syntax_error(fe_call *call);      /* ERR syntax error */
-void fe_call_arity_error(fe_call *call);       /* ERR wrong number of arguments for 'x' command */
-void fe_call_no_memory(fe_call *call);         /* the OOM error of Redis */
+void fe_call_syntax_error(fe_call *call); /* ERR syntax error */
+void fe_call_arity_error(fe_call *call);  /* ERR wrong number of arguments for 'x' command */
+void fe_call_no_memory(fe_call *call);    /* the OOM error of Redis */
 void fe_call_status_error(fe_call *call, fe_status status); /* of a store operation */
 
 /* Replies with the lines of a subcommand's HELP in Redis's form; `lines` ends with NULL. */
@@ -159,6 +160,12 @@ void fe_call_help(fe_call *call, const char *name, const char *const *lines);
 
 /* Argument `i` as an integer; on failure answers "ERR value is not an integer or out of range" and returns false. */
 FE_MUST_USE bool fe_call_int64(fe_call *call, uint32_t i, int64_t *value);
+
+/* As above, for an argument that must fit into 32 bits; the error then names the range. */
+FE_MUST_USE bool fe_call_int32(fe_call *call, uint32_t i, int64_t *value);
+
+/* Argument `i` as a timeout in milliseconds, which becomes a Unix time in milliseconds, 0 = for ever. False after an error reply. */
+FE_MUST_USE bool fe_call_timeout_ms(fe_call *call, uint32_t i, int64_t *until_ms);
 
 /* The registry. --------------------------------------------------------------------------------------- */
 
@@ -185,7 +192,8 @@ bool fe_command_arity_ok(const fe_command_row *row, uint32_t argc);
 
 /* Calls `visit` with the argv index and flags of each key of a request. Returns the number of keys. */
 typedef void fe_key_visit(void *context, uint32_t index, uint32_t flags);
-uint32_t fe_command_keys(const fe_command_row *row, uint32_t argc, fe_key_visit *visit, void *context);
+uint32_t fe_command_keys(const fe_command_row *row, uint32_t argc, fe_key_visit *visit,
+                         void *context);
 
 /* Families: each command/<family>.c ends with its table; command/families.c lists them. */
 typedef struct fe_family {

@@ -7,7 +7,13 @@
 /* Locates argv[i] for reading; counts a hit or a miss. Returns whether it exists. No type check. */
 bool fe_open_read(fe_call *call, uint32_t i, fe_key *key);
 
-/* Locates argv[i] without statistics and without touching the access state (TTL, TYPE, OBJECT, EXISTS differ in Redis: see each command). */
+/* As fe_open_read, but leaves the access state alone: what TTL, TYPE, EXISTS and OBJECT do. */
+bool fe_open_look(fe_call *call, uint32_t i, fe_key *key);
+
+/* As fe_open_read, and marks the access even for a client that asked for CLIENT NO-TOUCH: what TOUCH does. */
+bool fe_open_touch(fe_call *call, uint32_t i, fe_key *key);
+
+/* Locates argv[i] without statistics and without touching the access state. */
 bool fe_open_peek(fe_call *call, uint32_t i, fe_key *key);
 
 /* Locates argv[i] for writing: touches, no hit or miss counted. Returns whether it exists. */
@@ -16,19 +22,29 @@ bool fe_open_write(fe_call *call, uint32_t i, fe_key *key);
 /* False, with a WRONGTYPE reply, when the key exists and is of another type. */
 FE_MUST_USE bool fe_open_check_type(fe_call *call, const fe_key *key, fe_type type);
 
+/* The name of a type, as TYPE answers it. */
+const char *fe_open_type_name(fe_type type);
+
 /* The string value as text: of an INT record its digits, written into `digits`. */
 fe_bytes fe_open_text(const fe_key *key, char digits[21]);
 
 /* Replies with the string value as a bulk string. */
 void fe_open_reply_text(fe_call *call, const fe_key *key);
 
+/* Whether the existing string is held as an integer, and that integer. */
+bool fe_open_int(const fe_key *key, int64_t *value);
+
 /* Writes `text` as the key's string value the way SET does: INT when it is a canonical int64, else PLAIN. On failure answers
  * the error and returns false. */
 FE_MUST_USE bool fe_open_store_text(fe_call *call, fe_key *key, fe_bytes text, int64_t deadline);
 FE_MUST_USE bool fe_open_store_int(fe_call *call, fe_key *key, int64_t value, int64_t deadline);
 
+/* Writes `text` byte for byte, without looking for an integer in it. On failure answers the error and returns false. */
+FE_MUST_USE bool fe_open_store_bytes(fe_call *call, fe_key *key, fe_value_kind kind, fe_bytes text,
+                                     int64_t deadline);
+
 /* An existing INT or PLAIN string as RAW bytes that may be changed and grown: converts INT to its digits. Makes the key with an empty value
- * when absent. Resizes to at least `len` (never shrinks) with zeros. NULL after an error reply. */
+ * when absent. Resizes to at least `len` (never shrinks) with zeros. Counts as a change. NULL after an error reply. */
 FE_MUST_USE uint8_t *fe_open_raw(fe_call *call, fe_key *key, size_t len);
 
 #endif

@@ -1,0 +1,163 @@
+/* Walking through a database: SCAN in steps, KEYS at once. */
+#include "base/glob.h"
+#include "command/families.h"
+#include "command/open.h"
+
+enum { SCAN_COUNT_DEFAULT = 10, KEYS_STEP = 4096 };
+
+/* What a walk looks for and where it puts what it finds. */
+typedef struct scan_walk {
+    fe_reply *reply;
+    uint64_t found;
+    fe_bytes pattern; /* of every key, unless all_names */
+    bool all_names;
+    fe_bytes type_name; /* as the client wrote it, when has_type */
+    bool has_type;
+} scan_walk;
+
+static void visit(void *context, const fe_record *record)
+{
+    scan_walk *walk = context;
+    fe_bytes name = fe_record_key(record);
+    if (!walk->all_names && !fe_glob_match(walk->pattern, name, false)) return;
+    if (walk->has_type &&
+        !fe_bytes_is_word(walk->type_name, fe_open_type_name(fe_record_type(record))))
+        return;
+    fe_reply_bulk(walk->reply, name);
+    walk->found++;
+}
+
+/* KEYS. ----------------------------------------------------------------------------------------- */
+
+static void set_pattern(scan_walk *walk, fe_bytes pattern)
+{
+    walk->pattern = pattern;
+    walk->all_names = fe_bytes_equal(pattern, FE_BYTES("*"));
+}
+
+/* A pattern that matches only itself names the key. */
+static void keys_literal(fe_call *call)
+{
+    fe_key key;
+    bool found = fe_open_peek(call, 1, &key);
+    fe_reply_array(&call->reply, found);
+    if (found) fe_reply_bulk(&call->reply, call->argv[1]);
+}
+
+static void keys(fe_call *call)
+{
+    if (fe_glob_is_literal(call->argv[1])) {
+        keys_literal(call);
+        return;
+    }
+    scan_walk walk = {.reply = &call->reply};
+    set_pattern(&walk, call->argv[1]);
+    size_t place = fe_reply_array_deferred(&call->reply);
+    uint64_t cursor = 0;
+    do
+        cursor = fe_store_scan(call->store, call->client->db, cursor, KEYS_STEP, visit, &walk);
+    while (cursor != 0 && !call->reply.buf->failed);
+    fe_reply_array_settle(&call->reply, place, walk.found);
+}
+
+/* SCAN. ----------------------------------------------------------------------------------------- */
+
+/* Cursors are read as C's strtoul reads them, because Redis does: a sign and leading zeros are allowed, and nothing at
+ * all is 0. */
+static bool read_cursor(fe_call *call, fe_bytes text, uint64_t *cursor)
+{
+    size_t i = 0;
+    bool negative = text.len > 1 && text.ptr[0] == '-';
+    if (negative || (text.len > 1 && text.ptr[0] == '+')) i = 1;
+    uint64_t value = 0;
+    bool valid = true;
+    for (; i < text.len && valid; i++) {
+        uint8_t digit = (uint8_t)(text.ptr[i] - '0');
+        valid = digit <= 9 && !__builtin_mul_overflow(value, 10u, &value) &&
+                !__builtin_add_overflow(value, digit, &value);
+    }
+    if (valid)
+        *cursor = negative ? 0 - value : value;
+    else
+        fe_call_error(call, "ERR invalid cursor");
+    return valid;
+}
+
+static bool read_scan_options(fe_call *call, scan_walk *walk, uint64_t *count)
+{
+    for (uint32_t i = 2; i < call->argc; i += 2) {
+        fe_bytes word = call->argv[i];
+        bool pair = i + 1 < call->argc;
+        if (pair && fe_bytes_is_word(word, "count")) {
+            int64_t value;
+            if (!fe_call_int64(call, i + 1, &value)) return false;
+            if (value < 1) {
+                fe_call_syntax_error(call);
+                return false;
+            }
+            *count = (uint64_t)value;
+        } else if (pair && fe_bytes_is_word(word, "match")) {
+            set_pattern(walk, call->argv[i + 1]);
+        } else if (pair && fe_bytes_is_word(word, "type")) {
+            walk->type_name = call->argv[i + 1];
+            walk->has_type = true;
+        } else {
+            fe_call_syntax_error(call);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The cursor comes before the keys in the reply and is known after them, so the keys are collected aside. */
+static void scan(fe_call *call)
+{
+    uint64_t cursor, count = SCAN_COUNT_DEFAULT;
+    fe_buf found;
+    fe_buf_init(&found, &call->engine->alloc, FE_ALLOC_SCRATCH);
+    fe_reply aside = {.buf = &found, .resp = call->reply.resp};
+    scan_walk walk = {.reply = &aside, .all_names = true};
+    if (!read_cursor(call, call->argv[1], &cursor)) return;
+    if (!read_scan_options(call, &walk, &count)) return;
+    cursor = fe_store_scan(call->store, call->client->db, cursor, count, visit, &walk);
+    if (found.failed) {
+        fe_call_no_memory(call);
+    } else {
+        fe_reply_array(&call->reply, 2);
+        fe_reply_bulkf(&call->reply, "%llu", (unsigned long long)cursor);
+        fe_reply_array(&call->reply, walk.found);
+        fe_buf_append(call->reply.buf, found.data, found.len);
+    }
+    fe_buf_free(&found);
+}
+
+static const fe_command_row rows[] = {
+    {
+        .name = "keys",
+        .run = keys,
+        .arity = 2,
+        .flags = FE_READONLY,
+        .categories = FE_CAT_KEYSPACE | FE_CAT_DANGEROUS,
+        .group = "generic",
+        .since = "1.0.0",
+        .complexity = "O(N) with N the number of keys in the database",
+        .summary = "Lists all keys whose names match a pattern.",
+        .syntax = "pattern",
+        .tips = "request_policy:all_shards nondeterministic_output_order",
+    },
+    {
+        .name = "scan",
+        .run = scan,
+        .arity = -2,
+        .flags = FE_READONLY,
+        .categories = FE_CAT_KEYSPACE,
+        .group = "generic",
+        .since = "2.8.0",
+        .complexity = "O(1) for each call, O(N) for a whole iteration",
+        .summary = "Lists the keys of the database step by step.",
+        .syntax = "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        .tips = "nondeterministic_output request_policy:special",
+    },
+};
+
+FE_FAMILY_DEFINE(scan, rows);
