@@ -263,8 +263,8 @@ def render(documents: Sequence[Document], images: dict[str, list[str]]) -> str:
     head = (
         "# Benchmarks\n\nWritten by `make bench` (`python -m benchmarks.run --quick | --full`) "
         "from the data in [data/](data/); not edited by hand.\nFigures of one machine: ratios "
-        "carry over to others, absolute figures do not. Every comparison was made in one run, with the "
-        "server and the generator pinned to different cores and persistence off."
+        "carry over to others, absolute figures do not. Every comparison was made in one run, with "
+        "the server and the generator pinned to different cores and persistence off."
     )
     parts = [head, _machine(newest), "## Targets", _targets(documents)]
     parts += [_section(document, images[document["benchmark"]]) for document in documents]

@@ -8,8 +8,9 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 Document = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -62,6 +63,13 @@ def _legend(figure: Figure, axes: Axes, columns: int) -> None:
 
 def _plain_numbers(value: float, _position: int) -> str:
     return f"{value:g}"
+
+
+def _plain_log_scale(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 of each decade, without powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(_plain_numbers))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _size_text(size: float, _position: int) -> str:
@@ -122,7 +130,7 @@ def throughput_size(document: Document) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(_size_text))
-        axes.yaxis.set_major_formatter(FuncFormatter(_plain_numbers))
+        _plain_log_scale(axes.yaxis)
         axes.set_xlabel("value size")
         axes.set_ylabel("CPU per operation, µs")
         axes.set_title(command)
@@ -146,10 +154,16 @@ def memory(document: Document) -> Figure:
         bars = axes.barh(names, overhead, left=80, color=colours, label="overhead")
         axes.bar_label(bars, [f"{row['bytes_per_key']:.0f} B" for row in rows], padding=3)
         axes.set_xlim(0, max(row["bytes_per_key"] for row in document["summary"]) * 1.15)
-        axes.set_xlabel("resident anonymous memory per key, bytes (grey: the 80 of payload)")
+        axes.set_xlabel("resident bytes per key (grey: the payload)")
         axes.set_title(f"{deadlines} a deadline on every key")
         axes.grid(axis="y", visible=False)
     return figure
+
+
+def _whole_window(row: dict[str, Any], phase: str) -> bool:
+    """Return whether the sample is a window that was not cut short by the end of the load."""
+    shortest_s = {"growth": 0.5, "flush": 0.125}[phase]
+    return row["part"] == "window" and float(row["seconds"]) > shortest_s
 
 
 def latency(document: Document) -> Figure:
@@ -164,7 +178,7 @@ def latency(document: Document) -> Figure:
         "flush": (f"FLUSHALL ASYNC at {document['parameters']['flush_at_s']:g} s", "each 250 ms"),
     }
     for axes, phase in zip(panels, labels, strict=True):
-        rows = [r for r in document["samples"] if r["part"] == "window" and r["phase"] == phase]
+        rows = [r for r in document["samples"] if r["phase"] == phase and _whole_window(r, phase)]
         for server in _servers(rows):
             for number in sorted({row["round"] for row in rows}):
                 chosen = [r for r in rows if (r["server"], r["round"]) == (server, number)]
@@ -173,7 +187,7 @@ def latency(document: Document) -> Figure:
                 worst = [row["max_us"] / 1e3 for row in chosen]
                 axes.plot(times, worst, color=_colour(server), linewidth=1.1, label=label)
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(_plain_numbers))
+        _plain_log_scale(axes.yaxis)
         axes.set_xlabel("time, s")
         axes.set_ylabel(f"maximum of {labels[phase][1]}, ms")
         axes.set_title(labels[phase][0])
@@ -187,15 +201,15 @@ def latency(document: Document) -> Figure:
 def spin(document: Document) -> Figure:
     """Median latency with a Python thread computing nowhere, beside, and inside the server."""
     names = {
-        "idle": "nothing else runs",
-        "outside": "a process computes on the generator's core",
-        "inside": "a Python thread of the server does",
+        "idle": "nothing computes",
+        "outside": "another process computes",
+        "inside": "a Python thread of the server computes",
     }
     shades = {"idle": "#d1d5db", "outside": "#9ca3af", "inside": "#c2410c"}
     rows = document["summary"]
     servers = _servers(rows)
     title = "Median latency at 20,000 requests/s while Python computes (lower is better)"
-    figure, (axes,) = _figure(1, title, width=7.5, height=1.6 + 0.9 * len(servers))
+    figure, (axes,) = _figure(1, title, width=7.5, height=1.8 + 0.9 * len(servers))
     for number, state in enumerate(names):
         chosen = {row["server"]: row for row in rows if row["state"] == state}
         places = [i + (number - 1) * 0.26 for i, server in enumerate(servers) if server in chosen]
@@ -206,7 +220,7 @@ def spin(document: Document) -> Figure:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlim(10, max(row["p50_us"] for row in rows) * 2.5)
-    axes.xaxis.set_major_formatter(FuncFormatter(_plain_numbers))
+    _plain_log_scale(axes.xaxis)
     axes.set_xlabel("p50 from the intended send time, µs")
     axes.grid(axis="y", visible=False)
     _legend(figure, axes, 3)
@@ -235,7 +249,7 @@ def churn(document: Document) -> Figure:
         (panels[1], 0.9, "throughput, × first tenth"),
     ):
         axes.axhline(bound, color="black", linewidth=1, linestyle="--", label="target")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, axes.dataLim.ymax * 1.15)
         axes.set_xticks(range(1, 11))
         axes.set_xlabel("tenth of the overwrites")
         axes.set_ylabel(label)
@@ -252,11 +266,13 @@ def expiry(document: Document) -> Figure:
     title = (
         f"{keys / 1e6:g} M keys expire unread within {window:g} s: what is left (lower is better)"
     )
-    figure, panels = _figure(2, title)
-    for axes, name, label in (
-        (panels[0], "anonymous_bytes", "resident anonymous memory"),
-        (panels[1], "key_count", "keys in DBSIZE"),
-    ):
+    columns = {
+        "used_memory": "memory the server counts (used_memory)",
+        "anonymous_bytes": "resident anonymous memory",
+        "key_count": "keys in DBSIZE",
+    }
+    figure, panels = _figure(3, title, width=11.0)
+    for axes, (name, label) in zip(panels, columns.items(), strict=True):
         rows = [row for row in document["samples"] if row["at_s"] >= -0.5]
         for server in _servers(rows):
             chosen = [row for row in rows if row["server"] == server]
@@ -284,7 +300,7 @@ def hostile(document: Document) -> Figure:
     servers = _servers(rows)
     states = {"normal": 1.0, "attacked": 1.0, "afterwards": 1.0}
     count = document["parameters"]["connections"]
-    title = f"A healthy client's p99 beside {count:,} hostile connections (lower is better)"
+    title = f"A healthy client's p99, and server memory, beside {count:,} hostile connections"
     figure, (axes,) = _figure(1, title, width=7.5)
     width = 0.8 / len(servers)
     for number, server in enumerate(servers):
@@ -297,7 +313,7 @@ def hostile(document: Document) -> Figure:
         axes.bar_label(bars, texts, fontsize=8, padding=2)
     axes.set_xticks(range(len(states)), list(states))
     axes.set_ylim(0, max(row["p99_us"] for row in rows) / 1e3 * 1.25)
-    axes.set_ylabel("p99, ms (label: and server memory)")
+    axes.set_ylabel("p99, ms")
     axes.grid(axis="x", visible=False)
     _legend(figure, axes, 3)
     return figure
