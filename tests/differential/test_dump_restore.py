@@ -77,16 +77,6 @@ def test_payloads_restore_on_the_other_server(both2: Both, name: str) -> None:
         both2.run_many([("OBJECT", "ENCODING", key), ("TTL", key), ("STRLEN", key)])
 
 
-def test_compression_can_be_turned_off(both2: Both) -> None:
-    """With rdbcompression off every payload is equal."""
-    with both2.settings(rdbcompression="no"):
-        for value in COMPRESSIBLE.values():
-            both2.run("SET", "k", value)
-            ours = both2.run("DUMP", "k", match=anything).data
-            theirs = both2.reference.admin.command("DUMP", "k").node.data
-            assert payload.body(theirs) == payload.body(ours)
-
-
 def test_dump_of_nothing(both: Both) -> None:
     """DUMP of a missing or expired key is null."""
     both.script("""

@@ -60,13 +60,6 @@ def test_one_by_one(both: Both) -> None:
     both.run_many([*add("h", 0, 1500, 1), ("GET", "h"), ("PFCOUNT", "h"), ("GET", "h")])
 
 
-def test_sparse_limit_setting(both2: Both) -> None:
-    """hll-sparse-max-bytes decides when the dense form begins."""
-    for limit in ("0", "100", "3000", "15000", "20000"):
-        with both2.settings(hll_sparse_max_bytes=limit):
-            both2.run_many([("DEL", "h"), *add("h", 0, 1500, 100), ("STRLEN", "h"), ("GET", "h")])
-
-
 def test_large_cardinality(both2: Both) -> None:
     """The estimate is the same well into the dense range."""
     both2.run_many([*add("h", 0, 60_000, 2000), ("PFCOUNT", "h"), ("GET", "h")])

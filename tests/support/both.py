@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.support import script
-from tests.support.client import CLOSED_REPLY, Argument, NoReplyError, RawClient, Reply
+from tests.support.client import Argument, NoReplyError, RawClient, Reply
 from tests.support.match import Match, exact, usual
 from tests.support.resp import Node, encode, to_bytes
 from tests.support.servers import Server
@@ -68,6 +68,26 @@ class Pair:
             client.send(encode(*arguments))
         return self.compare(shown(arguments), match or usual(arguments), in72)
 
+    def run_each(
+        self, values: tuple[str, str], *template: Argument, match: Match | None = None
+    ) -> Node:
+        """Run a command in which `{}` stands for something that differs, such as a client's id."""
+        __tracebackhide__ = True
+        self._both.remember(f"{self.name}: {shown(template)} with {values}")
+        for client, value in zip(self.clients, values, strict=True):
+            client.send(encode(*(value if word == "{}" else word for word in template)))
+        return self.compare(shown(template), match or usual(template))
+
+    def addresses(self) -> tuple[str, str]:
+        """The clients' own addresses, as CLIENT LIST shows them."""
+        found = ["{}:{}".format(*client.socket.getsockname()[:2]) for client in self.clients]
+        return found[0], found[1]
+
+    def ids(self) -> tuple[str, str]:
+        """CLIENT ID on both sides."""
+        found = [client.command("CLIENT", "ID").node.data.decode() for client in self.clients]
+        return found[0], found[1]
+
     def run_many(
         self, commands: Iterable[Sequence[Argument]], match: Match | None = None
     ) -> list[Node]:
@@ -109,6 +129,26 @@ class Pair:
             self._both.fail(what, [(what, theirs, ours)])
         return ours.node
 
+    def compare_until(self, end: bytes, what: str) -> bytes:
+        """Read until both servers have sent `end`; everything up to it must be equal."""
+        __tracebackhide__ = True
+        found = []
+        for client, server in zip(self.clients, self._both.servers, strict=True):
+            try:
+                found.append(client.read_until(end))
+            except NoReplyError as error:
+                self._both.fail_plainly(f"{what}: {server.name}: {error}")
+        self._compare_bytes(what, *found)
+        return found[1]
+
+    def assert_silent(self, what: str) -> None:
+        """Neither server has sent anything; a round trip elsewhere gives them the time to."""
+        __tracebackhide__ = True
+        for client, server in zip(self.clients, self._both.servers, strict=True):
+            server.admin.command("PING")
+            if client.has_input():
+                self._both.fail_plainly(f"{what}: {server.name} answered {client.read_any()}")
+
     def compare_end(self, what: str) -> bytes:
         """Read until both servers close the connection; everything they sent must be equal."""
         __tracebackhide__ = True
@@ -118,11 +158,14 @@ class Pair:
                 found.append(client.read_to_end())
             except NoReplyError as error:
                 self._both.fail_plainly(f"{what}: {server.name} did not close: {error}")
-        if found[0] != found[1]:
-            replies = [Reply(data, CLOSED_REPLY.node) for data in found]
-            detail = f"{what}\n  {found[0]!r}\n  {found[1]!r}"
-            self._both.fail(detail, [(what, replies[0], replies[1])])
+        self._compare_bytes(what, *found)
         return found[1]
+
+    def _compare_bytes(self, what: str, theirs: bytes, ours: bytes) -> None:
+        __tracebackhide__ = True
+        if theirs != ours:
+            nothing = Node("bytes")
+            self._both.fail(what, [(what, Reply(theirs, nothing), Reply(ours, nothing))])
 
     def _compare_many(
         self, commands: list[tuple[Argument, ...]], match: Match | None

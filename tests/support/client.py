@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from tests.support.resp import CLOSED, IncompleteError, Node, encode, parse
 
@@ -52,6 +53,12 @@ class RawClient:
         self.pushes: list[Reply] = []
         self._buffer = bytearray()
         self._offset = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection; more than once is harmless."""
@@ -120,6 +127,21 @@ class RawClient:
         data = bytes(self._buffer[self._offset : self._offset + size])
         self._discard(len(data))
         return data
+
+    def read_until(self, end: bytes) -> bytes:
+        """Bytes until the last ones are `end`; fewer when the connection ends before."""
+        while not self._buffer.endswith(end, self._offset) and self._receive():
+            pass
+        data = bytes(self._buffer[self._offset :])
+        self._discard(len(data))
+        return data
+
+    def has_input(self) -> bool:
+        """Whether bytes, or the end of the connection, have come that nobody has read."""
+        if len(self._buffer) > self._offset:
+            return True
+        readable, _, _ = select.select([self.socket], [], [], 0)
+        return bool(readable)
 
     def read_to_end(self) -> bytes:
         """All bytes until the server closes the connection."""

@@ -50,8 +50,9 @@ class Node:
 
     @property
     def text(self) -> str:
-        """The payload as text; undecodable bytes are kept as surrogates."""
-        return self.data.decode("utf-8", "surrogateescape")
+        """The payload as text, without a verbatim string's prefix; bad bytes as surrogates."""
+        data = self.data[4:] if self.kind == "=" else self.data
+        return data.decode("utf-8", "surrogateescape")
 
     @property
     def is_error(self) -> bool:

@@ -68,6 +68,16 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether somebody else runs the server, so that it must not be stopped."""
+        return self._command is None
+
+    def wait(self) -> int:
+        """Wait until the process ends by itself; its exit status."""
+        assert self._process is not None
+        return self._process.wait(_STOP_TIMEOUT_S)
+
     def log(self) -> str:
         """The end of what the server printed."""
         if not self._log.exists():
