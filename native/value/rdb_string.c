@@ -203,8 +203,9 @@ static fe_rdb_status restore_compressed(reader *from, size_t len_max, fe_buf *va
         return FE_RDB_BAD_DATA;
     }
     if (len > len_max) return FE_RDB_TOO_LARGE;
+    if (len == 0) return packed_len == 0 ? FE_RDB_OK : FE_RDB_BAD_DATA;
     uint8_t *out = fe_buf_reserve(value, (size_t)len);
-    if (out == NULL && value->failed) return FE_RDB_NO_MEMORY;
+    if (out == NULL) return FE_RDB_NO_MEMORY;
     if (!fe_lzf_decompress((fe_bytes){from->at, from->left}, out, (size_t)len)) {
         return FE_RDB_BAD_DATA;
     }

@@ -218,6 +218,16 @@ TEST(bad_bodies_are_refused_whatever_their_footer_says)
     fe_buf_free(&value);
 }
 
+TEST(empty_strings_need_no_memory)
+{
+    fe_buf value = empty_buf();
+
+    CHECK_INT(FE_RDB_OK, restore_sealed(FE_BYTES("\x00\x00"), 0, &value));
+    CHECK_INT(FE_RDB_OK, restore_sealed(FE_BYTES("\x00\xc3\x00\x00"), 0, &value));
+    CHECK_INT(FE_RDB_BAD_DATA, restore_sealed(FE_BYTES("\x00\xc3\x02\x00\x00z"), 0, &value));
+    CHECK(value.len == 0 && value.data == NULL);
+}
+
 TEST(other_types_are_named)
 {
     fe_buf payload = sealed(FE_BYTES("\x12\x01\x02"), FE_RDB_VERSION), value = empty_buf();
@@ -273,6 +283,7 @@ int main(int argc, char **argv)
     RUN(every_length_form_comes_back);
     RUN(a_footer_must_be_whole_right_and_not_from_the_future);
     RUN(bad_bodies_are_refused_whatever_their_footer_says);
+    RUN(empty_strings_need_no_memory);
     RUN(other_types_are_named);
     RUN(strings_longer_than_allowed_are_refused);
     RUN(memory_that_runs_out_is_reported);
