@@ -67,7 +67,7 @@ class Load:
     seed: int = 0
     random: bool = False
     prefill: bool = False
-    sleep: bool = False
+    sleep: bool = False  # between requests, for a core that is shared; run with precedence there
 
     def arguments(self) -> list[str]:
         """Return the command-line arguments; what is 0 or False is left to the generator."""
@@ -83,13 +83,20 @@ class Load:
 
 
 @contextlib.contextmanager
-def json_lines(command: Sequence[str], core: int) -> Iterator[Iterator[dict[str, Any]]]:
+def json_lines(
+    command: Sequence[str], core: int, *, urgent: bool = False
+) -> Iterator[Iterator[dict[str, Any]]]:
     """Start `command` on `core`; give its lines of JSON as they come; end it at the end.
+
+    Args:
+        command: program and arguments.
+        core: where to pin it.
+        urgent: whether it takes precedence over what else computes on that core.
 
     Raises:
         BenchmarkError: it ended with an error.
     """
-    with proc.pinned(core):
+    with proc.pinned(core), proc.urgent() if urgent else contextlib.nullcontext():
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -119,7 +126,8 @@ def run_load(server: Server, load: Load, core: int) -> dict[str, Any]:
     """
     windows = []
     result: dict[str, Any] = {}
-    with json_lines(load_command(server, load), core) as lines:
+    command = load_command(server, load)
+    with json_lines(command, core, urgent=load.sleep) as lines:
         for line in lines:
             if line["type"] == "window":
                 windows.append(line)

@@ -37,7 +37,7 @@ def _healthy(context: Context, server: Server, seconds: float) -> tuple[dict[str
     )
     memory, result = [server.anonymous_bytes()], dict[str, Any]()
     command = generators.load_command(server, load)
-    with generators.json_lines(command, context.cores.generator) as lines:
+    with generators.json_lines(command, context.cores.generator, urgent=True) as lines:
         for line in lines:
             memory.append(server.anonymous_bytes())
             if line["type"] == "result":
@@ -132,6 +132,7 @@ def run(context: Context) -> Outcome:
     ]
     notes = [] if connections == wanted else [f"{wanted:,} wanted; limited by open files."]
     parameters: Row = {"connections": connections, "seconds": seconds, "rate": RATE}
+    parameters["client_has_precedence"] = proc.may_be_urgent()
     return Outcome("hostile", parameters, samples, summary, claims, notes)
 
 

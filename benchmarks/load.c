@@ -489,10 +489,10 @@ static int wait_for_events(load *self, struct epoll_event *events, int capacity,
         return epoll_wait(self->epoll_fd, events, capacity, 0);
     }
     uint64_t wait_ns = 100 * NS_PER_MS;
-    if (self->measuring && self->opt.rate > 0 && may_issue(self, next_due)) {
-        uint64_t now = clock_ns();
-        uint64_t until = next_due > now ? next_due - now : 0;
-        wait_ns = until < wait_ns ? until : wait_ns;
+    uint64_t now = clock_ns();
+    if (self->measuring && self->opt.rate > 0 && next_due > now) {
+        /* All that was due is sent, unless too much is outstanding; then a reply wakes us. */
+        wait_ns = next_due - now < wait_ns ? next_due - now : wait_ns;
     }
     struct timespec timeout = {.tv_sec = 0, .tv_nsec = (long)wait_ns};
     return epoll_pwait2(self->epoll_fd, events, capacity, &timeout, NULL);

@@ -3,7 +3,8 @@
 The server is asked to compute at full speed in a Python thread (DEBUG PYTHON-SPIN), and that
 thread is pinned to the generator's core, so it takes none of the server's. 20,000 requests/s are
 offered. Because the generator then shares its core, a control does the same with a process outside
-the server: what both have in common is the price of the shared core, not of the GIL.
+the server: what both have in common is the price of the shared core, not of the GIL. The generator
+takes precedence on its core where the system allows it (recorded as generator_has_precedence).
 """
 
 from __future__ import annotations
@@ -150,6 +151,7 @@ def run(context: Context) -> Outcome:
     text = "p50 with a Python thread computing in the server, 20,000 requests/s"
     claims = [Claim(text, ratios[0] if ratios else None, P50_BOUND, "× without")]
     parameters: Row = {"rate": RATE, "rounds": rounds, "seconds_per_round": seconds}
+    parameters["generator_has_precedence"] = proc.may_be_urgent()
     return Outcome("spin", parameters, samples, summary, claims, notes)
 
 
