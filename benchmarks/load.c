@@ -489,10 +489,11 @@ static int wait_for_events(load *self, struct epoll_event *events, int capacity,
         return epoll_wait(self->epoll_fd, events, capacity, 0);
     }
     uint64_t wait_ns = 100 * NS_PER_MS;
-    uint64_t now = clock_ns();
-    if (self->measuring && self->opt.rate > 0 && next_due > now) {
-        /* All that was due is sent, unless too much is outstanding; then a reply wakes us. */
-        wait_ns = next_due - now < wait_ns ? next_due - now : wait_ns;
+    bool blocked = self->outstanding >= OUTSTANDING_MAX || !may_issue(self, next_due);
+    if (self->measuring && self->opt.rate > 0 && !(blocked && self->outstanding > 0)) {
+        uint64_t now = clock_ns(); /* when blocked, a reply wakes us; else the next due time does */
+        uint64_t until = next_due > now ? next_due - now : 0;
+        wait_ns = until < wait_ns ? until : wait_ns;
     }
     struct timespec timeout = {.tv_sec = 0, .tv_nsec = (long)wait_ns};
     return epoll_pwait2(self->epoll_fd, events, capacity, &timeout, NULL);

@@ -45,7 +45,8 @@ def urgent() -> Iterator[bool]:
     """Give the calling thread, and what it starts meanwhile, precedence over ordinary threads.
 
     A generator that shares its core with computing threads must run the moment that a request is
-    due, or its own delay is counted as the server's. Gives False where the system does not allow it.
+    due, or its own delay is counted as the server's. Gives False where that is not
+    allowed.
     """
     before, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
