@@ -152,7 +152,11 @@ class Stream:
     def wants_input(self) -> bool: ...
     @property
     def closing(self) -> bool:
-        """Whether to close once everything has been sent. Then `cut_off` says not to send any more."""
+        """Whether to close once everything has been sent."""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether to close at once, without sending what waits."""
 
     @property
     def waits_for_python(self) -> bool:

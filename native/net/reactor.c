@@ -221,7 +221,7 @@ static void note_due(connection *it)
 static void settle(connection *it)
 {
     for (;;) {
-        if (!flush(it)) {
+        if (it->session->cut_off || !flush(it)) {
             close_connection(it);
             return;
         }

@@ -90,6 +90,7 @@ static void run_one(const fe_ahead *ahead, uint64_t *ticks)
     if (session->state != FE_SESSION_READY) return;
     if (session->client.kill) {
         session->client.output.len = 0;
+        session->cut_off = true;
         set_closing(session);
         return;
     }

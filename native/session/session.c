@@ -102,6 +102,7 @@ void fe_session_receive(fe_session *session, const uint8_t *data, size_t len)
 static void cut_off(fe_session *session)
 {
     session->client.output.len = 0;
+    session->cut_off = true;
     session->state = FE_SESSION_CLOSING;
     session->park = FE_PARK_NONE;
 }

@@ -51,6 +51,7 @@ typedef struct fe_session {
     fe_python_request *python;
     uint32_t exec_next; /* the queued command that runs next, while `executing` */
     bool executing;     /* inside EXEC, perhaps parked */
+    bool cut_off;       /* CLOSING, and nothing more is to be sent */
     bool woken;         /* in the transport's list of sessions to look at; the transport's field, under the lock */
     int64_t soft_limit_since_ms; /* since when output is over the soft limit; 0 = it is not */
     /* The input being served: the transport's memory or client.input. */

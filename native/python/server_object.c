@@ -1,0 +1,341 @@
+/* Server and PythonRequest: the engine and its queue of commands, as Python sees them. */
+#include "python/face.h"
+
+#include "engine/workers.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+fe_server *fe_python_open_server(server_object *self)
+{
+    if (self->server == NULL) PyErr_SetString(PyExc_RuntimeError, "the server is closed");
+    return self->server;
+}
+
+/* fe_server.python_notify: the lock is held, any thread, no GIL. */
+static void notify(void *context)
+{
+    server_object *self = context;
+    uint64_t one = 1;
+    ssize_t written = write(self->event_fd, &one, sizeof one);
+    FE_ASSERT(written == (ssize_t)sizeof one || errno == EAGAIN);
+}
+
+static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"options", NULL};
+    PyObject *dict;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!", names, &PyDict_Type, &dict)) return NULL;
+    fe_engine_options *options = PyMem_Calloc(1, sizeof *options);
+    if (options == NULL) return PyErr_NoMemory();
+    server_object *self = NULL;
+    if (!fe_python_read_options(dict, options)) goto fail;
+    if (!fe_random_system(&options->store.seed, sizeof options->store.seed)) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        goto fail;
+    }
+    self = (server_object *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) goto fail;
+    self->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->event_fd < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        goto fail;
+    }
+    self->server = fe_server_new(options);
+    if (self->server == NULL) {
+        PyErr_NoMemory();
+        goto fail;
+    }
+    self->server->python_notify = notify;
+    self->server->python_context = self;
+    PyMem_Free(options);
+    return (PyObject *)self;
+fail:
+    PyMem_Free(options);
+    Py_XDECREF(self);
+    return NULL;
+}
+
+static void free_rows(server_object *self)
+{
+    while (self->rows != NULL) {
+        owned_row *row = self->rows;
+        self->rows = row->next;
+        for (int i = 0; i < 6; i++) Py_XDECREF(row->texts[i]);
+        PyMem_Free(row);
+    }
+}
+
+static PyObject *server_close(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    if (self->server == NULL) Py_RETURN_NONE;
+    if (self->users > 0) {
+        PyErr_Format(PyExc_RuntimeError, "%u reactors or streams are still open", self->users);
+        return NULL;
+    }
+    fe_server *server = self->server;
+    self->server = NULL;
+    Py_BEGIN_ALLOW_THREADS fe_workers_stop(server->engine);
+    fe_server_free(server);
+    Py_END_ALLOW_THREADS
+    free_rows(self);
+    Py_RETURN_NONE;
+}
+
+static void server_dealloc(server_object *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->server != NULL && self->users == 0) {
+        PyObject *closed = server_close(self, NULL);
+        Py_XDECREF(closed);
+    }
+    if (self->event_fd > 0) close(self->event_fd);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *server_set_options(server_object *self, PyObject *dict)
+{
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    if (!PyDict_Check(dict)) {
+        PyErr_SetString(PyExc_TypeError, "options must be a dict");
+        return NULL;
+    }
+    fe_engine_options *options = PyMem_Calloc(1, sizeof *options);
+    if (options == NULL) return PyErr_NoMemory();
+    bool read = fe_python_read_options(dict, options);
+    const fe_store_options *now = fe_store_get_options(server->engine->store);
+    if (read && options->store.databases != now->databases) {
+        PyErr_SetString(PyExc_ValueError, "option 'databases' cannot change");
+        read = false;
+    }
+    if (read) {
+        options->store.seed = now->seed;
+        options->store.segment_size = now->segment_size;
+        FE_LOCKED(server->engine, fe_engine_set_options(server->engine, options));
+    }
+    PyMem_Free(options);
+    if (!read) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_register(server_object *self, PyObject *dict)
+{
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    if (!PyDict_Check(dict)) {
+        PyErr_SetString(PyExc_TypeError, "a row must be a dict");
+        return NULL;
+    }
+    owned_row *row = PyMem_Calloc(1, sizeof *row);
+    if (row == NULL) return PyErr_NoMemory();
+    row->next = self->rows;
+    self->rows = row;
+    if (!fe_python_read_row(dict, row)) return NULL;
+    if (!fe_commands_add(server->commands, &row->row)) {
+        PyErr_Format(PyExc_ValueError, "command '%s' exists, or its container does not",
+                     row->row.name);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+#define SNAPSHOT(method, function)                                                                 \
+    static PyObject *method(server_object *self, PyObject *unused)                                 \
+    {                                                                                              \
+        (void)unused;                                                                              \
+        fe_server *server = fe_python_open_server(self);                                           \
+        return server == NULL ? NULL : function(server);                                           \
+    }
+
+SNAPSHOT(server_statistics, fe_python_statistics)
+SNAPSHOT(server_error_counts, fe_python_error_counts)
+SNAPSHOT(server_databases, fe_python_databases)
+SNAPSHOT(server_commands, fe_python_commands)
+
+static PyObject *server_command_keys(server_object *self, PyObject *args)
+{
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_command_keys(server, args);
+}
+
+static void reset_command(fe_command *command)
+{
+    command->stats = (fe_command_stats){0};
+    for (uint32_t i = 0; i < command->child_count; i++) reset_command(command->children[i]);
+}
+
+static void reset_all(fe_server *server)
+{
+    fe_engine_reset_stats(server->engine);
+    uint32_t count;
+    fe_command *const *all = fe_commands_all(server->commands, &count);
+    for (uint32_t i = 0; i < count; i++) reset_command(all[i]);
+}
+
+static PyObject *server_reset_statistics(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    FE_LOCKED(server->engine, reset_all(server));
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_start_workers(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    if (server->engine->workers == NULL && !fe_workers_start(server->engine)) {
+        PyErr_SetString(PyExc_OSError, "cannot start the background thread");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_stop_workers(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    Py_BEGIN_ALLOW_THREADS fe_workers_stop(server->engine);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+}
+
+static PyObject *server_notify_fd(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(self->event_fd);
+}
+
+static void clear_event(server_object *self)
+{
+    uint64_t count;
+    ssize_t got = read(self->event_fd, &count, sizeof count);
+    (void)got; /* nothing to clear is as good as cleared */
+}
+
+static PyObject *server_take_requests(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    clear_event(self);
+    PyObject *list = PyList_New(0);
+    module_state *state = fe_python_state_of_type(Py_TYPE(self));
+    while (list != NULL) {
+        fe_python_request *request;
+        FE_LOCKED(server->engine, request = fe_server_take_python(server));
+        if (request == NULL) break;
+        PyObject *entry = fe_python_request_new(state, self, request);
+        if (entry == NULL || PyList_Append(list, entry) != 0) Py_CLEAR(list);
+        Py_XDECREF(entry);
+    }
+    return list;
+}
+
+static PyObject *server_take_woken(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    clear_event(self);
+    PyObject *list = PyList_New(0);
+    while (list != NULL) {
+        stream_object *stream;
+        FE_LOCKED(server->engine, {
+            stream = self->woken;
+            if (stream != NULL) {
+                self->woken = stream->woken_next;
+                stream->session->woken = false;
+            }
+        });
+        if (stream == NULL) break;
+        if (PyList_Append(list, (PyObject *)stream) != 0) Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *server_count_rejected(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    FE_LOCKED(server->engine, server->engine->stats.connections_rejected++);
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_connection_count(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    uint32_t count;
+    FE_LOCKED(server->engine, count = server->clients.count);
+    return PyLong_FromUnsignedLong(count);
+}
+
+static PyObject *server_set_expire_paused(server_object *self, PyObject *value)
+{
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    int truth = PyObject_IsTrue(value);
+    if (truth < 0) return NULL;
+    FE_LOCKED(server->engine, server->engine->expire_paused = truth != 0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *server_check(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    const char *violation;
+    FE_LOCKED(server->engine, violation = fe_store_check(server->engine->store));
+    if (violation == NULL) Py_RETURN_NONE;
+    return PyUnicode_FromString(violation);
+}
+
+#define METHOD(name, flags) {#name, (PyCFunction)server_##name, flags, NULL}
+
+static PyMethodDef server_methods[] = {
+    METHOD(set_options, METH_O),
+    METHOD(register, METH_O),
+    METHOD(commands, METH_NOARGS),
+    METHOD(command_keys, METH_O),
+    METHOD(statistics, METH_NOARGS),
+    METHOD(error_counts, METH_NOARGS),
+    METHOD(databases, METH_NOARGS),
+    METHOD(reset_statistics, METH_NOARGS),
+    METHOD(start_workers, METH_NOARGS),
+    METHOD(stop_workers, METH_NOARGS),
+    METHOD(notify_fd, METH_NOARGS),
+    METHOD(take_requests, METH_NOARGS),
+    METHOD(take_woken, METH_NOARGS),
+    METHOD(count_rejected, METH_NOARGS),
+    METHOD(connection_count, METH_NOARGS),
+    METHOD(set_expire_paused, METH_O),
+    METHOD(check, METH_NOARGS),
+    METHOD(close, METH_NOARGS),
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot server_slots[] = {
+    {Py_tp_doc, (void *)"One server: the engine, the command table and the queue of commands for Python."},
+    {Py_tp_new, server_new},
+    {Py_tp_dealloc, server_dealloc},
+    {Py_tp_methods, server_methods},
+    {0, NULL},
+};
+
+PyType_Spec fe_python_server_spec = {
+    .name = "ferrite_py._native.Server",
+    .basicsize = sizeof(server_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = server_slots,
+};

@@ -1,0 +1,333 @@
+/* Reactor and Stream: the two transports, as Python sees them. */
+#include "python/face.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Reactor. ------------------------------------------------------------------------------------------------ */
+
+typedef struct reactor_object {
+    PyObject_HEAD
+    server_object *owner;
+    fe_reactor *reactor; /* NULL once joined */
+} reactor_object;
+
+static PyObject *reactor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"server", "number", NULL};
+    module_state *state = fe_python_state_of_type(type);
+    server_object *owner;
+    unsigned int number;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!I", names, state->server_type, &owner, &number))
+        return NULL;
+    fe_server *server = fe_python_open_server(owner);
+    if (server == NULL) return NULL;
+    reactor_object *self = (reactor_object *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) return NULL;
+    self->reactor = fe_reactor_start(server, number);
+    if (self->reactor == NULL) {
+        PyErr_SetString(PyExc_OSError, "cannot start a reactor: no memory, descriptors or threads left");
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->owner = (server_object *)Py_NewRef((PyObject *)owner);
+    owner->users++;
+    return (PyObject *)self;
+}
+
+static PyObject *reactor_join(reactor_object *self, PyObject *unused)
+{
+    (void)unused;
+    if (self->reactor == NULL) Py_RETURN_NONE;
+    fe_reactor *reactor = self->reactor;
+    self->reactor = NULL;
+    Py_BEGIN_ALLOW_THREADS fe_reactor_join(reactor);
+    Py_END_ALLOW_THREADS self->owner->users--;
+    Py_RETURN_NONE;
+}
+
+static void reactor_dealloc(reactor_object *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->reactor != NULL) {
+        fe_reactor_drain(self->reactor, 0);
+        PyObject *joined = reactor_join(self, NULL);
+        Py_XDECREF(joined);
+    }
+    Py_XDECREF((PyObject *)self->owner);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static bool reactor_is_open(const reactor_object *self)
+{
+    if (self->reactor == NULL) PyErr_SetString(PyExc_RuntimeError, "the reactor has ended");
+    return self->reactor != NULL;
+}
+
+static PyObject *reactor_adopt(reactor_object *self, PyObject *args)
+{
+    int fd, unix_socket;
+    const char *addr, *laddr;
+    Py_ssize_t addr_len, laddr_len;
+    if (!PyArg_ParseTuple(args, "is#s#p", &fd, &addr, &addr_len, &laddr, &laddr_len, &unix_socket))
+        return NULL;
+    if (!reactor_is_open(self)) return NULL;
+    if (!fe_reactor_adopt(self->reactor, fd, (fe_bytes){(const uint8_t *)addr, (size_t)addr_len},
+                          (fe_bytes){(const uint8_t *)laddr, (size_t)laddr_len}, unix_socket != 0)) {
+        PyErr_SetString(PyExc_OSError, "the reactor takes no more connections");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *reactor_drain(reactor_object *self, PyObject *args)
+{
+    unsigned int deadline_ms;
+    if (!PyArg_ParseTuple(args, "I", &deadline_ms)) return NULL;
+    if (!reactor_is_open(self)) return NULL;
+    fe_reactor_drain(self->reactor, deadline_ms);
+    Py_RETURN_NONE;
+}
+
+static PyObject *reactor_connections(reactor_object *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(self->reactor == NULL ? 0 : fe_reactor_connections(self->reactor));
+}
+
+static PyMethodDef reactor_methods[] = {
+    {"adopt", (PyCFunction)reactor_adopt, METH_VARARGS, NULL},
+    {"drain", (PyCFunction)reactor_drain, METH_VARARGS, NULL},
+    {"join", (PyCFunction)reactor_join, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef reactor_properties[] = {
+    {"connections", (getter)reactor_connections, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot reactor_slots[] = {
+    {Py_tp_doc, (void *)"A native thread that serves connections without the GIL."},
+    {Py_tp_new, reactor_new},
+    {Py_tp_dealloc, reactor_dealloc},
+    {Py_tp_methods, reactor_methods},
+    {Py_tp_getset, reactor_properties},
+    {0, NULL},
+};
+
+PyType_Spec fe_python_reactor_spec = {
+    .name = "ferrite_py._native.Reactor",
+    .basicsize = sizeof(reactor_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = reactor_slots,
+};
+
+/* Stream. ------------------------------------------------------------------------------------------------- */
+
+/* fe_client.wake: the lock is held, any thread, no GIL. */
+static void stream_wake(fe_client *client)
+{
+    fe_session *session = (fe_session *)client;
+    if (session->woken) return;
+    stream_object *self = session->transport;
+    session->woken = true;
+    self->woken_next = self->owner->woken;
+    self->owner->woken = self;
+    fe_server *server = session->server;
+    server->python_notify(server->python_context);
+}
+
+static void stream_wake_nothing(fe_client *client)
+{
+    (void)client;
+}
+
+static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"server", "addr", "laddr", "unix_socket", "fd", NULL};
+    module_state *state = fe_python_state_of_type(type);
+    server_object *owner;
+    const char *addr, *laddr;
+    Py_ssize_t addr_len, laddr_len;
+    int unix_socket, fd;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!s#s#pi", names, state->server_type, &owner, &addr,
+                                     &addr_len, &laddr, &laddr_len, &unix_socket, &fd))
+        return NULL;
+    fe_server *server = fe_python_open_server(owner);
+    if (server == NULL) return NULL;
+    stream_object *self = (stream_object *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) return NULL;
+    self->owner = (server_object *)Py_NewRef((PyObject *)owner);
+    self->batch = PyMem_Calloc(1, sizeof *self->batch);
+    if (self->batch != NULL) {
+        Py_BEGIN_ALLOW_THREADS self->session =
+            fe_session_open(server, (fe_bytes){(const uint8_t *)addr, (size_t)addr_len},
+                            (fe_bytes){(const uint8_t *)laddr, (size_t)laddr_len}, unix_socket != 0, fd,
+                            stream_wake, self);
+        Py_END_ALLOW_THREADS
+    }
+    if (self->session == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    owner->users++;
+    return (PyObject *)self;
+}
+
+static PyObject *stream_close(stream_object *self, PyObject *unused)
+{
+    (void)unused;
+    if (self->session == NULL) Py_RETURN_NONE;
+    fe_session *session = self->session;
+    self->session = NULL;
+    Py_BEGIN_ALLOW_THREADS fe_lock_enter(&session->server->engine->lock);
+    if (session->woken) {
+        stream_object **link = &self->owner->woken;
+        while (*link != NULL && *link != self) link = &(*link)->woken_next;
+        if (*link != NULL) *link = self->woken_next;
+    }
+    session->client.wake = stream_wake_nothing;
+    fe_lock_leave(&session->server->engine->lock);
+    fe_session_close(session);
+    Py_END_ALLOW_THREADS self->owner->users--;
+    Py_RETURN_NONE;
+}
+
+static void stream_dealloc(stream_object *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *closed = stream_close(self, NULL);
+    Py_XDECREF(closed);
+    PyMem_Free(self->batch);
+    Py_XDECREF((PyObject *)self->owner);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static bool stream_is_open(const stream_object *self)
+{
+    if (self->session == NULL) PyErr_SetString(PyExc_RuntimeError, "the stream is closed");
+    return self->session != NULL;
+}
+
+/* Takes the replies out of the session: they are the transport's from now on. */
+static PyObject *take_output(stream_object *self)
+{
+    fe_buf *output = &self->session->client.output;
+    PyObject *reply = PyBytes_FromStringAndSize((const char *)output->data, (Py_ssize_t)output->len);
+    if (reply == NULL) return NULL;
+    self->session->sent += output->len;
+    self->session->client.net_out += output->len;
+    if (output->cap > 64u * 1024u)
+        fe_buf_free(output);
+    else
+        output->len = 0;
+    return reply;
+}
+
+static PyObject *stream_feed(stream_object *self, PyObject *args)
+{
+    Py_buffer data;
+    Py_ssize_t unsent;
+    if (!PyArg_ParseTuple(args, "y*n", &data, &unsent)) return NULL;
+    if (!stream_is_open(self)) {
+        PyBuffer_Release(&data);
+        return NULL;
+    }
+    fe_session *session = self->session;
+    session->unsent = (size_t)unsent;
+    Py_BEGIN_ALLOW_THREADS fe_session_receive(session, data.buf, (size_t)data.len);
+    fe_server_serve(session->server, self->batch, &session, 1);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&data);
+    return take_output(self);
+}
+
+static PyObject *stream_resume(stream_object *self, PyObject *args)
+{
+    Py_ssize_t unsent;
+    if (!PyArg_ParseTuple(args, "n", &unsent)) return NULL;
+    if (!stream_is_open(self)) return NULL;
+    self->session->unsent = (size_t)unsent;
+    Py_BEGIN_ALLOW_THREADS fe_session_resume(self->session, self->batch);
+    Py_END_ALLOW_THREADS return take_output(self);
+}
+
+static PyObject *stream_cron(stream_object *self, PyObject *args)
+{
+    Py_ssize_t unsent;
+    if (!PyArg_ParseTuple(args, "n", &unsent)) return NULL;
+    if (!stream_is_open(self)) return NULL;
+    self->session->unsent = (size_t)unsent;
+    Py_BEGIN_ALLOW_THREADS fe_session_cron(self->session);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+}
+
+static PyObject *stream_wants_input(stream_object *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->session != NULL && fe_session_wants_input(self->session));
+}
+
+static PyObject *stream_closing(stream_object *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->session == NULL || self->session->state == FE_SESSION_CLOSING);
+}
+
+static PyObject *stream_cut_off(stream_object *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->session == NULL || self->session->cut_off);
+}
+
+static PyObject *stream_waits_for_python(stream_object *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->session != NULL && self->session->state == FE_SESSION_PARKED &&
+                           self->session->park == FE_PARK_PYTHON);
+}
+
+static PyObject *stream_due_ms(stream_object *self, void *unused)
+{
+    (void)unused;
+    bool due = self->session != NULL && self->session->state == FE_SESSION_PARKED &&
+               self->session->due_ms != INT64_MAX;
+    return PyLong_FromLongLong(due ? self->session->due_ms : 0);
+}
+
+static PyMethodDef stream_methods[] = {
+    {"feed", (PyCFunction)stream_feed, METH_VARARGS, NULL},
+    {"resume", (PyCFunction)stream_resume, METH_VARARGS, NULL},
+    {"cron", (PyCFunction)stream_cron, METH_VARARGS, NULL},
+    {"close", (PyCFunction)stream_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef stream_properties[] = {
+    {"wants_input", (getter)stream_wants_input, NULL, NULL, NULL},
+    {"closing", (getter)stream_closing, NULL, NULL, NULL},
+    {"cut_off", (getter)stream_cut_off, NULL, NULL, NULL},
+    {"waits_for_python", (getter)stream_waits_for_python, NULL, NULL, NULL},
+    {"due_ms", (getter)stream_due_ms, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot stream_slots[] = {
+    {Py_tp_doc, (void *)"A session whose bytes are carried by Python."},
+    {Py_tp_new, stream_new},
+    {Py_tp_dealloc, stream_dealloc},
+    {Py_tp_methods, stream_methods},
+    {Py_tp_getset, stream_properties},
+    {0, NULL},
+};
+
+PyType_Spec fe_python_stream_spec = {
+    .name = "ferrite_py._native.Stream",
+    .basicsize = sizeof(stream_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = stream_slots,
+};
