@@ -1,0 +1,284 @@
+/* The reactors over real sockets: several threads of clients, two reactors, one engine. Meant to run under ThreadSanitizer. */
+#include "net/reactor.h"
+
+#include "engine/workers.h"
+#include "tests/check.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REACTORS 2
+#define CLIENTS 6
+#define ROUNDS 200
+
+typedef struct rig {
+    fe_server *server;
+    fe_reactor *reactors[REACTORS];
+    pthread_t python;
+    _Atomic bool stop;
+} rig;
+
+static const fe_command_row python_row = {.name = "slowecho",
+                                          .arity = 2,
+                                          .flags = FE_PYTHON,
+                                          .group = "connection",
+                                          .since = "1.0.0",
+                                          .complexity = "O(1)",
+                                          .summary = "Answers its argument from another thread.",
+                                          .syntax = "message"};
+
+/* Plays the control plane: answers every queued command with its first argument. */
+static void *answer_requests(void *argument)
+{
+    rig *it = argument;
+    while (!atomic_load(&it->stop)) {
+        fe_server *server = it->server;
+        uint64_t entered = fe_engine_enter(server->engine);
+        fe_python_request *request = fe_server_take_python(server);
+        if (request != NULL) {
+            char reply[256];
+            int len = snprintf(reply, sizeof reply, "$%zu\r\n%.*s\r\n", request->argv[1].len,
+                               (int)request->argv[1].len, (const char *)request->argv[1].ptr);
+            fe_server_answer_python(server, request, (fe_bytes){(uint8_t *)reply, (size_t)len},
+                                    false);
+        }
+        fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+        if (request == NULL) poll(NULL, 0, 1);
+    }
+    return NULL;
+}
+
+static void rig_open(rig *it)
+{
+    fe_engine_options options = {.store = {.databases = 16,
+                                           .samples = 5,
+                                           .lfu_log_factor = 10,
+                                           .lfu_decay_minutes = 1,
+                                           .segment_size = 65536,
+                                           .seed = {1, 2}},
+                                 .bulk_len_max = 1 << 20,
+                                 .query_buffer_max = 1 << 24,
+                                 .slowlog_threshold_us = 0,
+                                 .slowlog_max = 8,
+                                 .expire_effort = 1,
+                                 .hz = 100};
+    it->server = fe_server_new(&options);
+    CHECK(it->server != NULL);
+    CHECK(fe_commands_add(it->server->commands, &python_row));
+    CHECK(fe_workers_start(it->server->engine));
+    for (uint32_t i = 0; i < REACTORS; i++) {
+        it->reactors[i] = fe_reactor_start(it->server, i);
+        CHECK(it->reactors[i] != NULL);
+    }
+    atomic_store(&it->stop, false);
+    pthread_create(&it->python, NULL, answer_requests, it);
+}
+
+static void rig_close(rig *it)
+{
+    for (uint32_t i = 0; i < REACTORS; i++) fe_reactor_drain(it->reactors[i], 2000);
+    for (uint32_t i = 0; i < REACTORS; i++) fe_reactor_join(it->reactors[i]);
+    atomic_store(&it->stop, true);
+    pthread_join(it->python, NULL);
+    fe_workers_stop(it->server->engine);
+    fe_server_free(it->server);
+}
+
+/* A connected client socket whose other end reactor `number` serves. */
+static int rig_connect(rig *it, uint32_t number)
+{
+    int ends[2];
+    CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    CHECK(fe_reactor_adopt(it->reactors[number % REACTORS], ends[1], FE_BYTES("127.0.0.1:1"),
+                           FE_BYTES("127.0.0.1:2"), false));
+    return ends[0];
+}
+
+static void send_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t sent = send(fd, text, len, MSG_NOSIGNAL);
+        if (sent <= 0) return;
+        text += sent;
+        len -= (size_t)sent;
+    }
+}
+
+/* Receives exactly `len` bytes, or what came before the end. */
+static size_t receive_all(int fd, char *into, size_t len)
+{
+    size_t got = 0;
+    while (got < len) {
+        ssize_t received = recv(fd, into + got, len - got, 0);
+        if (received <= 0) break;
+        got += (size_t)received;
+    }
+    return got;
+}
+
+static void expect(int fd, const char *request, const char *reply)
+{
+    char got[4096];
+    send_all(fd, request, strlen(request));
+    size_t len = receive_all(fd, got, strlen(reply));
+    CHECK_BYTES(reply, strlen(reply), got, len);
+}
+
+TEST(a_pipeline_is_answered_in_order)
+{
+    rig it;
+    rig_open(&it);
+    int fd = rig_connect(&it, 0);
+
+    expect(fd, "PING\r\nSET a 1\r\nINCR a\r\nSLOWECHO mid\r\nGET a\r\n*1\r\n$4\r\nPING\r\n",
+           "+PONG\r\n+OK\r\n:2\r\n$3\r\nmid\r\n$1\r\n2\r\n+PONG\r\n");
+
+    close(fd);
+    rig_close(&it);
+}
+
+typedef struct load {
+    rig *it;
+    uint32_t number;
+} load;
+
+static void *run_load(void *argument)
+{
+    const load *job = argument;
+    int fd = rig_connect(job->it, job->number);
+    for (int i = 0; i < ROUNDS; i++) {
+        char request[256], reply[256];
+        snprintf(request, sizeof request,
+                 "SET k%u:%d %d\r\nINCR k%u:%d\r\nINCR shared\r\nSLOWECHO x%d\r\nDEL k%u:%d\r\n",
+                 job->number, i, i, job->number, i, i, job->number, i);
+        send_all(fd, request, strlen(request));
+        char got[256];
+        int expected = snprintf(reply, sizeof reply, "+OK\r\n:%d\r\n:", i + 1);
+        size_t len = receive_all(fd, got, (size_t)expected);
+        CHECK_BYTES(reply, expected, got, len);
+        char byte;
+        while (recv(fd, &byte, 1, 0) == 1 && byte != '\n') continue;
+        expected = snprintf(reply, sizeof reply, "$%d\r\nx%d\r\n:1\r\n", snprintf(NULL, 0, "x%d", i), i);
+        len = receive_all(fd, got, (size_t)expected);
+        CHECK_BYTES(reply, expected, got, len);
+    }
+    close(fd);
+    return NULL;
+}
+
+TEST(many_clients_on_two_reactors_share_one_engine)
+{
+    rig it;
+    rig_open(&it);
+    pthread_t threads[CLIENTS];
+    load loads[CLIENTS];
+
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        loads[i] = (load){&it, i};
+        pthread_create(&threads[i], NULL, run_load, &loads[i]);
+    }
+    for (uint32_t i = 0; i < CLIENTS; i++) pthread_join(threads[i], NULL);
+    int fd = rig_connect(&it, 0);
+    char reply[64];
+    snprintf(reply, sizeof reply, "$4\r\n%d\r\n", CLIENTS * ROUNDS);
+    expect(fd, "GET shared\r\n", reply);
+
+    close(fd);
+    rig_close(&it);
+}
+
+TEST(a_reply_larger_than_the_socket_takes_arrives_whole)
+{
+    rig it;
+    rig_open(&it);
+    int fd = rig_connect(&it, 1);
+    size_t size = 900000;
+    char *value = malloc(size + 64);
+    memset(value, 'v', size);
+
+    char head[64];
+    int len = snprintf(head, sizeof head, "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$%zu\r\n", size);
+    send_all(fd, head, (size_t)len);
+    send_all(fd, value, size);
+    expect(fd, "\r\n", "+OK\r\n");
+    for (int i = 0; i < 8; i++) send_all(fd, "GET b\r\n", 7);
+
+    for (int i = 0; i < 8; i++) {
+        len = snprintf(head, sizeof head, "$%zu\r\n", size);
+        char got[64];
+        CHECK_INT(len, receive_all(fd, got, (size_t)len));
+        CHECK_BYTES(head, len, got, len);
+        memset(value, 0, size);
+        CHECK_INT(size + 2, receive_all(fd, value, size + 2));
+        size_t right = 0;
+        while (right < size && value[right] == 'v') right++;
+        CHECK_INT(size, right);
+    }
+    free(value);
+    close(fd);
+    rig_close(&it);
+}
+
+TEST(draining_answers_what_was_received_and_closes)
+{
+    rig it;
+    rig_open(&it);
+    int fd = rig_connect(&it, 0);
+    expect(fd, "PING\r\n", "+PONG\r\n");
+    send_all(fd, "SLOWECHO last\r\n", 15);
+
+    for (uint32_t i = 0; i < REACTORS; i++) fe_reactor_drain(it.reactors[i], 5000);
+
+    char got[64];
+    size_t len = receive_all(fd, got, sizeof got);
+    CHECK_BYTES("$4\r\nlast\r\n", 10, got, len);
+    CHECK(!fe_reactor_adopt(it.reactors[0], fd, FE_BYTES(""), FE_BYTES(""), false));
+    close(fd);
+    rig_close(&it);
+}
+
+TEST(a_waiting_client_is_answered_at_its_time)
+{
+    rig it;
+    rig_open(&it);
+    int fd = rig_connect(&it, 0);
+
+    expect(fd, "WAIT 1 20\r\nPING\r\n", ":0\r\n+PONG\r\n");
+
+    close(fd);
+    rig_close(&it);
+}
+
+TEST(a_monitor_on_one_reactor_sees_commands_of_the_other)
+{
+    rig it;
+    rig_open(&it);
+    int watcher = rig_connect(&it, 0);
+    int worker = rig_connect(&it, 1);
+    expect(watcher, "MONITOR\r\n", "+OK\r\n");
+
+    expect(worker, "SET m 1\r\n", "+OK\r\n");
+
+    char got[128];
+    size_t len = 0;
+    while (len < sizeof got - 1 && recv(watcher, got + len, 1, 0) == 1 && got[len] != '\n') len++;
+    got[len] = 0;
+    CHECK(strstr(got, "\"SET\" \"m\" \"1\"") != NULL);
+    close(watcher);
+    close(worker);
+    rig_close(&it);
+}
+
+int main(void)
+{
+    RUN(a_pipeline_is_answered_in_order);
+    RUN(many_clients_on_two_reactors_share_one_engine);
+    RUN(a_reply_larger_than_the_socket_takes_arrives_whole);
+    RUN(draining_answers_what_was_received_and_closes);
+    RUN(a_waiting_client_is_answered_at_its_time);
+    RUN(a_monitor_on_one_reactor_sees_commands_of_the_other);
+    return check_done();
+}
