@@ -5,8 +5,8 @@
 
 #include "base/bytes.h"
 
-/* As in Redis an empty text is matched by an empty pattern only; a command to which a lone star means
- * everything asks for that itself. */
+/* As in Redis an empty text is matched by an empty pattern only; a command to which a lone star
+ * means everything asks for that itself. */
 bool fe_glob_match(fe_bytes pattern, fe_bytes text, bool ignore_case);
 
 /* Whether the pattern has no special characters, so that it matches only itself. */

@@ -1,5 +1,6 @@
-/* Fuzzes the numbers: as text, against the C library and the promise that canonical text prints back as
- * itself; and as raw bits, against the promise that what is printed reads back as the same value. */
+/* Fuzzes the numbers: as text, against the C library and the promise that canonical text prints
+ * back as itself; and as raw bits, against the promise that what is printed reads back as the same
+ * value. */
 #include "resp/number.h"
 
 #include <errno.h>

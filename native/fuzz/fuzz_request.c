@@ -1,7 +1,7 @@
 /* Fuzzes the request reader: however input is cut, the same requests and the same error come out.
  *
- *     byte 0        bit 0: authenticated; bit 1: bulks of at most 20 bytes; bits 2..7: allocations to allow
- *                   in the run that fails them
+ *     byte 0        bit 0: authenticated; bit 1: bulks of at most 20 bytes;
+ *                   bits 2..7: allocations to allow in the run that fails them
  *     byte 1        count of piece sizes, modulo 16
  *     sizes         each piece's size, used in turn (0 is 256 bytes)
  *     the rest      what the client sends
@@ -19,7 +19,6 @@
 
 typedef struct feeder {
     fe_reader *reader;
-    fe_alloc *alloc;
     uint8_t *view; /* the copy that the reader sees */
     size_t missing;
     bool broken;
@@ -62,10 +61,12 @@ static fe_read_status read_batch(feeder *f, fe_buf *out, size_t len)
     return status;
 }
 
-/* Shows `len` bytes, the unread input, and reads all requests in it; returns how many bytes are done with. */
+/* Shows `len` bytes, the unread input, and reads all requests in it; returns how many bytes are
+ * done with. */
 static size_t feed(feeder *f, const uint8_t *data, size_t len, size_t fresh, fe_buf *out)
 {
-    /* The old copy lives until the reader has seen the new one, as its arguments may point into it. */
+    /* The old copy lives until the reader has seen the new one, as its arguments may point into it.
+     */
     uint8_t *view = malloc(len > 0 ? len : 1);
     FE_ASSERT(view != NULL);
     if (len > 0) memcpy(view, data, len);
@@ -97,7 +98,7 @@ static size_t feed(feeder *f, const uint8_t *data, size_t len, size_t fresh, fe_
 static void run(fe_alloc *alloc, const uint8_t *data, size_t len, const uint8_t *sizes,
                 size_t size_count, uint8_t mode, fe_buf *out)
 {
-    feeder f = {.alloc = alloc};
+    feeder f = {0};
     f.reader = fe_reader_new(alloc, mode & 2 ? 20 : 1 << 20);
     if (f.reader == NULL) return;
     fe_reader_set_authenticated(f.reader, mode & 1);

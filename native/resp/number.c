@@ -319,7 +319,7 @@ size_t fe_number_print_double(char out[64], double value)
 bool fe_number_read_memory(fe_bytes text, uint64_t *bytes)
 {
     static const struct {
-        const char *unit;
+        char unit[4];
         uint64_t bytes;
     } units[] = {{"", 1},           {"b", 1},
                  {"k", 1000},       {"kb", 1024},

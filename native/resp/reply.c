@@ -1,12 +1,12 @@
 /* The reply writer.
  *
- * Each reply reserves the most it can need once and writes with a plain cursor; the buffer's slow path is
- * entered at most once per reply. The header of a length or count is a type byte, at most 20 digits and
- * CRLF: HEADER_MAX bytes.
+ * Each reply reserves the most it can need once and writes with a plain cursor; the buffer's slow
+ * path is entered at most once per reply. The header of a length or count is a type byte, at most
+ * 20 digits and CRLF: HEADER_MAX bytes.
  *
- * A deferred array leaves DEFERRED_GAP bytes, enough for a count of one digit; settling it writes the header
- * and, when the count is longer, moves what follows. It must be settled after every deferred array that
- * begins later, as settling changes later offsets.
+ * A deferred array leaves DEFERRED_GAP bytes, enough for a count of one digit; settling it writes
+ * the header and, when the count is longer, moves what follows. It must be settled after every
+ * deferred array that begins later, as settling changes later offsets.
  *
  * Threads: none; a reply belongs to one session.
  */
@@ -91,8 +91,9 @@ void fe_reply_error(fe_reply *reply, const char *line)
     if (text != NULL) blank_line_ends(text, len);
 }
 
-/* Formats behind len, `head` bytes on, and makes sure that two bytes follow. Sets *len to the length of the text and
- * returns where it is; NULL when memory failed. The buffer's len is unchanged. */
+/* Formats behind len, `head` bytes on, and makes sure that two bytes follow. Sets *len to the
+ * length of the text and returns where it is; NULL when memory failed. The buffer's len is
+ * unchanged. */
 static uint8_t *format_behind(fe_buf *buf, size_t head, const char *format, va_list values,
                               size_t *len)
 {
@@ -281,7 +282,8 @@ size_t fe_reply_array_deferred(fe_reply *reply)
 {
     size_t offset = reply->buf->len;
     if (fe_buf_reserve(reply->buf, DEFERRED_GAP) != NULL) {
-        /* Never sent as it is: settling overwrites it. Set so that no byte of the buffer is undefined. */
+        /* Never sent as it is: settling overwrites it. Set so that no byte of the buffer is
+         * undefined. */
         memset(reply->buf->data + offset, ' ', DEFERRED_GAP);
         reply->buf->len += DEFERRED_GAP;
     }

@@ -1,9 +1,9 @@
 /* The reply writer: typed replies become RESP2 or RESP3 bytes at the end of a buffer.
  *
- * Each function appends one reply, or the header of an aggregate whose elements follow. With resp == 2 the
- * RESP3 types are lowered as Redis lowers them: map to a flat array of twice the length, set and push to array,
- * double to bulk string, boolean to :1/:0, null to $-1 (or *-1), verbatim to bulk, big number to bulk.
- * Failure of memory is the buffer's sticky `failed`.
+ * Each function appends one reply, or the header of an aggregate whose elements follow. With resp
+ * == 2 the RESP3 types are lowered as Redis lowers them: map to a flat array of twice the length,
+ * set and push to array, double to bulk string, boolean to :1/:0, null to $-1 (or *-1), verbatim to
+ * bulk, big number to bulk. Failure of memory is the buffer's sticky `failed`.
  */
 #ifndef FE_RESP_REPLY_H
 #define FE_RESP_REPLY_H
@@ -17,9 +17,8 @@ typedef struct fe_reply {
 
 void fe_reply_status(fe_reply *reply, const char *text); /* +text */
 void fe_reply_ok(fe_reply *reply);                       /* +OK */
-void fe_reply_error(
-    fe_reply *reply,
-    const char *line); /* -line ; line begins with its code: "ERR ..." ; CR and LF become spaces */
+/* -line ; it begins with its code: "ERR ..." ; CR and LF in it become spaces */
+void fe_reply_error(fe_reply *reply, const char *line);
 void fe_reply_errorf(fe_reply *reply, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void fe_reply_integer(fe_reply *reply, int64_t value); /* :value */
@@ -40,13 +39,13 @@ void fe_reply_big_number(fe_reply *reply, fe_bytes digits); /* (digits or bulk *
 void fe_reply_verbatim(fe_reply *reply, const char *format3,
                        fe_bytes text); /* =len\r\ntxt:... or bulk */
 
-/* A deferred aggregate: reserve now, set the count when it is known. Returns an offset into the buffer. Nested
- * ones are settled innermost first, as settling may move what follows. */
+/* A deferred aggregate: reserve now, set the count when it is known. Returns an offset into the
+ * buffer. Nested ones are settled innermost first, as settling may move what follows. */
 size_t fe_reply_array_deferred(fe_reply *reply);
 void fe_reply_array_settle(fe_reply *reply, size_t offset, uint64_t count);
 
-/* Space for a bulk of exactly `len` bytes: header and trailer are written, the caller fills the returned
- * bytes. NULL when memory failed. */
+/* Space for a bulk of exactly `len` bytes: header and trailer are written, the caller fills the
+ * returned bytes. NULL when memory failed. */
 uint8_t *fe_reply_bulk_space(fe_reply *reply, size_t len);
 
 #endif

@@ -1,9 +1,10 @@
 /* The request reader.
  *
- * Two ways lead to a request. The quick way (read_whole) reads an array of bulk strings that is wholly in the
- * input, with local variables only, and gives up without a trace when anything is unusual: then the state
- * machine reads the same bytes again, remembers where it stopped, and words the errors. So a request that is
- * cut is parsed by the quick way at most once, and every rule that refuses something is written once, below.
+ * Two ways lead to a request. The quick way (read_whole) reads an array of bulk strings that is
+ * wholly in the input, with local variables only, and gives up without a trace when anything is
+ * unusual: then the state machine reads the same bytes again, remembers where it stopped, and words
+ * the errors. So a request that is cut is parsed by the quick way at most once, and every rule that
+ * refuses something is written once, below.
  *
  *     input   | returned requests | request under way ............ | not yet seen
  *             0                   start        pos  pos + scanned
@@ -19,13 +20,16 @@
  *
  * Invariants:
  * 1. start <= pos <= len, and the bytes [pos, pos + scanned) hold no line end.
- * 2. While a request is under way its arguments are kept as offsets from start, in the pointer fields, so
- *    that input may move between feeds; finish_array makes them pointers. Texts of attributes likewise.
- * 3. What is read does not depend on how the input was cut into feeds: each decision looks at a bounded
- *    number of bytes from a place that does not depend on the cuts, and waits until they are there.
+ * 2. While a request is under way its arguments are kept as offsets from start, in the pointer
+ *    fields, so that input may move between feeds; finish_array makes them pointers. Texts of
+ *    attributes likewise.
+ * 3. What is read does not depend on how the input was cut into feeds: each decision looks at a
+ *    bounded number of bytes from a place that does not depend on the cuts, and waits until they
+ *    are there.
  *
- * As in Redis, a header line ends at its first carriage return, the byte after it is skipped unseen, and so
- * are the two bytes after a bulk. In attributes, which Redis does not read, CRLF is demanded.
+ * As in Redis, a header line ends at its first carriage return, the byte after it is skipped
+ * unseen, and so are the two bytes after a bulk. In attributes, which Redis does not read, CRLF is
+ * demanded.
  *
  * Threads: none; a reader belongs to one session.
  */
@@ -118,7 +122,8 @@ static inline void advance(fe_reader *reader, size_t count)
     reader->scanned = 0;
 }
 
-/* Finds `end` in the line at pos, which may be FE_READER_INLINE_MAX bytes long; its length goes to *len. */
+/* Finds `end` in the line at pos, which may be FE_READER_INLINE_MAX bytes long; its length goes to
+ * *len. */
 static outcome find_line_end(fe_reader *reader, uint8_t end, const char *too_long, size_t *len)
 {
     size_t have = reader->len - reader->pos;
@@ -181,8 +186,8 @@ static inline void finish(fe_reader *reader, fe_request *request, const fe_bytes
 
 /* ---- the quick way ---- */
 
-/* Reads a canonical number of at most 8 digits, its carriage return and one byte; NULL when the text is anything
- * else or cut, otherwise what follows. */
+/* Reads a canonical number of at most 8 digits, its carriage return and one byte; NULL when the
+ * text is anything else or cut, otherwise what follows. */
 static inline const uint8_t *read_short_length(const uint8_t *at, const uint8_t *end,
                                                uint32_t *value)
 {
@@ -383,8 +388,8 @@ static key find_key(fe_bytes name)
     return NO_KEY;
 }
 
-/* Ends a key or value of which `wire` bytes at pos are done. `text` is its text when it is kept as one, in
- * the input; NULL when it is of a type that no known key has. */
+/* Ends a key or value of which `wire` bytes at pos are done. `text` is its text when it is kept as
+ * one, in the input; NULL when it is of a type that no known key has. */
 static outcome finish_item(fe_reader *reader, const fe_bytes *text, size_t wire)
 {
     if (reader->items_left % 2 == 0) {

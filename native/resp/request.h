@@ -1,20 +1,22 @@
-/* The request reader: bytes from a client become requests, without I/O and without copying arguments.
+/* The request reader: bytes from a client become requests, without I/O and without copying
+ * arguments.
  *
- * Understands RESP arrays of bulk strings, inline commands (with Redis's quoting), and, right before a
- * request, RESP3 attributes (`|1 traceparent <value>`), of which it keeps traceparent, tracestate and
- * baggage. One attribute per request, of scalars only. Limits and error texts are those of Redis 7.2.
+ * Understands RESP arrays of bulk strings, inline commands (with Redis's quoting), and, right
+ * before a request, RESP3 attributes (`|1 traceparent <value>`), of which it keeps traceparent,
+ * tracestate and baggage. One attribute per request, of scalars only. Limits and error texts are
+ * those of Redis 7.2.
  *
  * Use, by the session that owns both reader and input:
  *
- *     fe_reader_feed(reader, data, len);      // the whole unread input, from its first unconsumed byte
+ *     fe_reader_feed(reader, data, len); // the whole unread input, from its first unconsumed byte
  *     while ((status = fe_reader_next(reader, &request)) == FE_READ_REQUEST) { ... }
  *     drop fe_reader_consumed(reader) bytes from the front of the input.
  *
- * The arguments of every request returned since fe_reader_feed point into `data` (inline arguments with
- * quotes: into memory of the reader) and stay valid until the next fe_reader_feed or fe_reader_reset, so
- * several requests can be read ahead before the first one runs. A request cut short is resumed, not parsed
- * again: after fe_reader_consumed bytes are dropped, feeding the longer rest continues where it stopped, so
- * a request that arrives in n pieces costs O(bytes + n).
+ * The arguments of every request returned since fe_reader_feed point into `data` (inline arguments
+ * with quotes: into memory of the reader) and stay valid until the next fe_reader_feed or
+ * fe_reader_reset, so several requests can be read ahead before the first one runs. A request cut
+ * short is resumed, not parsed again: after fe_reader_consumed bytes are dropped, feeding the
+ * longer rest continues where it stopped, so a request that arrives in n pieces costs O(bytes + n).
  *
  * An error sticks: every later call answers FE_READ_ERROR until fe_reader_reset.
  */
@@ -25,15 +27,17 @@
 #include "base/bytes.h"
 
 #define FE_READER_INLINE_MAX (64 * 1024) /* longest inline line or header line, bytes */
-#define FE_READER_BULKS_MAX INT32_MAX /* arguments of one request; memory grows only as they come */
+#define FE_READER_BULKS_MAX INT32_MAX /* arguments of one request; memory grows only as they come  \
+                                       */
 #define FE_READER_ATTRIBUTE_PAIRS_MAX 16 /* more pairs than this is a protocol error */
 #define FE_READER_ATTRIBUTE_TEXT_MAX                                                               \
     (64 * 1024) /* longest bulk key or value of an attribute, bytes */
 
 typedef enum fe_read_status {
-    FE_READ_REQUEST, /* one whole request is in *request; argc may be 0 (an empty line or `*0`): ignore it */
-    FE_READ_MORE, /* the input ends inside a request (or between requests) */
-    FE_READ_ERROR /* protocol error: fe_reader_error has the text; or out of memory */
+    FE_READ_REQUEST, /* one whole request is in *request; argc may be 0 (an empty line or `*0`):
+                        ignore it */
+    FE_READ_MORE,    /* the input ends inside a request (or between requests) */
+    FE_READ_ERROR    /* protocol error: fe_reader_error has the text; or out of memory */
 } fe_read_status;
 
 typedef struct fe_request {
@@ -47,30 +51,31 @@ typedef struct fe_request {
 
 typedef struct fe_reader fe_reader;
 
-/* Makes a reader, with the limits of an authenticated client. `bulk_len_max` is proto-max-bulk-len in
- * bytes. NULL when memory is exhausted. */
+/* Makes a reader, with the limits of an authenticated client. `bulk_len_max` is proto-max-bulk-len
+ * in bytes. NULL when memory is exhausted. */
 fe_reader *fe_reader_new(fe_alloc *alloc, uint64_t bulk_len_max);
 void fe_reader_free(fe_reader *reader);
 
-/* Limits of a client that has not authenticated yet: 10 arguments of 16384 bytes, as in Redis. They apply to
- * what is read from now on: the owner of an unauthenticated client runs each request before it reads the
- * next, since that may be the AUTH that lifts them. */
+/* Limits of a client that has not authenticated yet: 10 arguments of 16384 bytes, as in Redis. They
+ * apply to what is read from now on: the owner of an unauthenticated client runs each request
+ * before it reads the next, since that may be the AUTH that lifts them. */
 void fe_reader_set_authenticated(fe_reader *reader, bool authenticated);
 void fe_reader_set_bulk_len_max(fe_reader *reader, uint64_t bulk_len_max);
 
-/* Shows the reader the whole unread input. Invalidates the arguments of earlier requests, and gives back the
- * memory that only a large batch needed (with no input too, so that an idle reader can be made small). */
+/* Shows the reader the whole unread input. Invalidates the arguments of earlier requests, and gives
+ * back the memory that only a large batch needed (with no input too, so that an idle reader can be
+ * made small). */
 void fe_reader_feed(fe_reader *reader, const uint8_t *data, size_t len);
 
 /* Reads the next request of the input shown last. */
 fe_read_status fe_reader_next(fe_reader *reader, fe_request *request);
 
-/* Bytes at the front of the input that no unfinished request needs any more. The part of an unfinished
- * request that has been parsed is not among them. */
+/* Bytes at the front of the input that no unfinished request needs any more. The part of an
+ * unfinished request that has been parsed is not among them. */
 size_t fe_reader_consumed(const fe_reader *reader);
 
-/* While a bulk argument is incomplete: how many more input bytes it needs (so that the owner can make room
- * in one step); 0 when not known. */
+/* While a bulk argument is incomplete: how many more input bytes it needs (so that the owner can
+ * make room in one step); 0 when not known. */
 size_t fe_reader_missing(const fe_reader *reader);
 
 /* The complete error line without the leading '-' and without CRLF, for example

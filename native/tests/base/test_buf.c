@@ -76,7 +76,8 @@ TEST(growth_wastes_a_bounded_part)
     fe_buf_free(&buf);
 }
 
-/* After the memory ran out nothing more goes in, not even what would fit; freeing repairs the buffer. */
+/* After the memory ran out nothing more goes in, not even what would fit; freeing repairs the
+ * buffer. */
 TEST(failure_sticks_until_the_buffer_is_freed)
 {
     fe_alloc alloc;

@@ -40,7 +40,8 @@ static uint64_t naive_hash(const fe_hash_seed *seed, const uint8_t *data, size_t
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* The first entries of the vectors that the authors' reference and other libraries share for 1-3. */
+/* The first entries of the vectors that the authors' reference and other libraries share for 1-3.
+ */
 TEST(known_values_come_out)
 {
     fe_hash_seed seed = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};

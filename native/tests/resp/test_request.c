@@ -1,4 +1,5 @@
-/* The request reader: requests, limits and their texts, attributes, resumption, and failing memory. */
+/* The request reader: requests, limits and their texts, attributes, resumption, and failing memory.
+ */
 #include "resp/request.h"
 
 #include "base/buf.h"
@@ -278,7 +279,8 @@ TEST(malformed_attributes_are_errors)
     FAILS("|0\r\n|0\r\n", "repeated attribute");
 }
 
-/* The missing count is exact for a bulk, and the parsed part is neither consumed nor parsed again. */
+/* The missing count is exact for a bulk, and the parsed part is neither consumed nor parsed again.
+ */
 TEST(a_cut_bulk_says_how_much_is_missing)
 {
     fixture f;
@@ -357,7 +359,8 @@ TEST(requests_read_ahead_stay_valid)
     close_fixture(&f);
 }
 
-/* A client may claim a million arguments; memory comes only with them, and goes when they are done. */
+/* A client may claim a million arguments; memory comes only with them, and goes when they are done.
+ */
 TEST(memory_follows_what_arrived_and_is_given_back)
 {
     fixture f;
@@ -409,7 +412,8 @@ TEST(many_pieces_cost_linear_time)
     close_fixture(&f);
 }
 
-/* Whichever allocation fails, the reader reports it, keeps its earlier requests, and leaks nothing. */
+/* Whichever allocation fails, the reader reports it, keeps its earlier requests, and leaks nothing.
+ */
 TEST(every_allocation_may_fail)
 {
     int errors = 0;
