@@ -245,6 +245,12 @@ class ServerConfig:
         redis="latency-monitor-threshold",
         runtime=True,
     )
+    enable_debug_command: bool = setting(
+        False,
+        Boolean(),
+        "Whether clients may use DEBUG, which is for tests and can stop the server from answering.",
+        redis="enable-debug-command",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +300,7 @@ class StorageConfig:
     )
     segment_size: int = setting(
         0,
-        Size(low=64 << 10, high=1 << 30, zero_word="auto", power_of_two=True),
+        Size(low=64 << 10, high=32 << 20, zero_word="auto", power_of_two=True),
         "The unit in which the log takes and frees memory, in bytes; auto follows max_memory.",
     )
     active_expire_effort: int = setting(

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ferrite_py.config import Config
-
-RESERVED_FILES = 32
-"""Descriptors beside those of clients: listening sockets, event queues, files, asyncio's own."""
+from ferrite_py.file_limit import RESERVED_FILES
 
 Level = Literal["ok", "warn", "fail"]
 _MIB = 1 << 20

@@ -5,6 +5,7 @@ page sd_notify(3). Without that variable nothing is sent.
 """
 
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,10 @@ class Notifier:
     def ready(self, status: str = "") -> bool:
         """Say that the server accepts connections, with a line for people if there is one."""
         return self._send("READY=1", status)
+
+    def reloading(self) -> bool:
+        """Say that the configuration is being read again; `ready` says that this is over."""
+        return self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", "")
 
     def stopping(self, status: str = "") -> bool:
         """Say that the server has begun to stop."""

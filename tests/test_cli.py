@@ -12,8 +12,9 @@ import pytest
 from ferrite_py import __version__, cli, doctor
 from ferrite_py.config import Config, Sources, load, with_values
 from ferrite_py.config_docs import render_example
-from ferrite_py.doctor import RESERVED_FILES, Finding, Host
+from ferrite_py.doctor import Finding, Host
 from ferrite_py.errors import StartupError
+from ferrite_py.file_limit import RESERVED_FILES
 from ferrite_py.notify import notifier_of
 
 Calls = list[tuple[Config, Path | None, Sources]]

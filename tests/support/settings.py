@@ -27,6 +27,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "server.slowlog_log_slower_than": ("1ms", 1000),
     "server.slowlog_max_len": ("7", 7),
     "server.latency_monitor_threshold": ("1s", 1000),
+    "server.enable_debug_command": ("yes", True),
     "storage.databases": ("2", 2),
     "storage.max_memory": ("64mb", 64 << 20),
     "storage.eviction_policy": ("allkeys-lru", "allkeys-lru"),

@@ -1,0 +1,144 @@
+"""What the packages of the control plane share: one frozen object that the server makes.
+
+The packages in the middle (`listen`, `commands`, ...) never import each other; what one needs of
+the rest of the server comes from here.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ferrite_py import logs
+from ferrite_py._native import Server
+from ferrite_py.config import Config, OutputLimit, Sources, apply_runtime, changed_names
+from ferrite_py.config_rewrite import rewrite
+from ferrite_py.config import with_values
+from ferrite_py.errors import ParameterError
+from ferrite_py.file_limit import raise_file_limit
+from ferrite_py.rates import Rates
+
+log = logging.getLogger(__name__)
+
+
+def engine_options(config: Config) -> dict[str, Any]:
+    """What the engine takes of the configuration; sizes in bytes."""
+    server, storage = config.server, config.storage
+    limits = server.client_output_buffer_limit
+    return {
+        "databases": storage.databases,
+        "memory_max": storage.max_memory,
+        "policy": storage.eviction_policy,
+        "samples": storage.maxmemory_samples,
+        "lfu_log_factor": storage.lfu_log_factor,
+        "lfu_decay_minutes": storage.lfu_decay_time,
+        "segment_size": storage.segment_size,
+        "bulk_len_max": server.proto_max_bulk_len,
+        "query_buffer_max": server.client_query_buffer_limit,
+        "output_limits": [_triple(limits.normal), _triple(limits.replica), _triple(limits.pubsub)],
+        "clients_memory_max": server.max_memory_clients.resolve(storage.max_memory),
+        "timeout_seconds": server.timeout,
+        "slowlog_threshold_us": server.slowlog_log_slower_than,
+        "slowlog_max": server.slowlog_max_len,
+        "latency_threshold_ms": min(server.latency_monitor_threshold, 2**32 - 1),
+        "expire_effort": storage.active_expire_effort,
+        "hz": server.hz,
+        "flush_async": storage.lazyfree_lazy_user_flush,
+        "debug_enabled": server.enable_debug_command,
+        "requirepass": server.requirepass.encode("utf-8", "surrogateescape"),
+    }
+
+
+def _triple(limit: OutputLimit) -> tuple[int, int, int]:
+    return limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
+
+
+class Engine(Protocol):
+    """The part of the native server that takes a changed configuration."""
+
+    def set_options(self, options: dict[str, Any], /) -> None:
+        """Set all options at once. Raises ValueError for those it cannot take."""
+
+
+class Settings:
+    """The configuration in force. A change reaches everything that depends on it, or nothing."""
+
+    def __init__(self, config: Config, path: Path | None, sources: Sources, engine: Engine) -> None:
+        self._config = config
+        self._changed: frozenset[str] = frozenset()
+        self._sources = sources
+        self._engine = engine
+        self.path = path
+
+    @property
+    def config(self) -> Config:
+        """The values that count now."""
+        return self._config
+
+    def change(self, config: Config) -> None:
+        """Put another configuration in force. Raises ParameterError when it cannot be."""
+        wanted = config.server.max_connections
+        possible = raise_file_limit(wanted)
+        if wanted > self._config.server.max_connections and possible < wanted:
+            raise ParameterError(
+                "CONFIG SET failed (possibly related to argument 'maxclients') - The operating"
+                f" system is not able to handle the specified number of clients, try with {possible}"
+            )
+        try:
+            self._engine.set_options(engine_options(config))
+        except (ValueError, OverflowError) as error:
+            raise ParameterError(f"CONFIG SET failed - {error}") from error
+        self._changed |= changed_names(self._config, config)
+        self._config = config
+        logs.set_level(config.logging.level)
+
+    def reload(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Read the sources again and put in force what a running server can take.
+
+        Returns the names of the settings that changed, and of those that need a restart. Raises
+        ConfigError, and then nothing has changed.
+        """
+        loaded, _ = fit_connections(self._sources.load().config)
+        running, need_restart = apply_runtime(self._config, loaded)
+        changed = changed_names(self._config, running)
+        self.change(running)
+        return changed, need_restart
+
+    def rewrite(self, path: Path) -> None:
+        """Write what was changed in the running server to the file. Raises ConfigError."""
+        rewrite(path, self._config, self._changed)
+
+
+def fit_connections(config: Config) -> tuple[Config, int]:
+    """The configuration with no more connections than the system has files for.
+
+    Also returns how many were wanted; 0 when all fit.
+    """
+    wanted = config.server.max_connections
+    possible = raise_file_limit(wanted)
+    if possible == wanted:
+        return config, 0
+    return with_values(config, {"server.max_connections": possible}), wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What is fixed for the life of this process."""
+
+    run_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every part of the control plane may use."""
+
+    native: Server
+    settings: Settings
+    identity: Identity
+    rates: Rates
+    stop: Callable[[str], None]
+    """Begin to stop the server; the text says why, for the log."""
