@@ -1,0 +1,299 @@
+"""INFO: its sections, its fields, and numbers that must be true."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.both import Both
+from tests.support.client import RawClient
+from tests.support.match import anything
+from tests.support.script import values
+
+SECTIONS = {
+    "server": "Server", "clients": "Clients", "memory": "Memory", "persistence": "Persistence",
+    "stats": "Stats", "replication": "Replication", "cpu": "CPU", "commandstats": "Commandstats",
+    "errorstats": "Errorstats", "latencystats": "Latencystats", "cluster": "Cluster",
+    "keyspace": "Keyspace", "modules": "Modules",
+}  # fmt: skip
+# Fields that tools read; every one of them is a field of Redis.
+FIELDS = {
+    "server": "redis_version redis_mode os arch_bits process_id run_id tcp_port server_time_usec "
+    "uptime_in_seconds uptime_in_days hz configured_hz lru_clock executable config_file "
+    "multiplexing_api redis_git_sha1 redis_git_dirty redis_build_id process_supervised "
+    "io_threads_active",
+    "clients": "connected_clients cluster_connections maxclients client_recent_max_input_buffer "
+    "client_recent_max_output_buffer blocked_clients tracking_clients clients_in_timeout_table",
+    "memory": "used_memory used_memory_human used_memory_rss used_memory_rss_human "
+    "used_memory_peak used_memory_peak_human used_memory_peak_perc used_memory_overhead "
+    "used_memory_startup used_memory_dataset used_memory_dataset_perc total_system_memory "
+    "total_system_memory_human maxmemory maxmemory_human maxmemory_policy "
+    "mem_fragmentation_ratio mem_clients_normal mem_clients_slaves mem_allocator "
+    "lazyfree_pending_objects lazyfreed_objects",
+    "persistence": "loading async_loading rdb_changes_since_last_save rdb_bgsave_in_progress "
+    "rdb_last_save_time rdb_last_bgsave_status aof_enabled aof_rewrite_in_progress "
+    "aof_last_bgrewrite_status aof_last_write_status",
+    "stats": "total_connections_received total_commands_processed instantaneous_ops_per_sec "
+    "total_net_input_bytes total_net_output_bytes instantaneous_input_kbps "
+    "instantaneous_output_kbps rejected_connections sync_full sync_partial_ok sync_partial_err "
+    "expired_keys evicted_keys evicted_clients keyspace_hits keyspace_misses pubsub_channels "
+    "pubsub_patterns latest_fork_usec unexpected_error_replies total_error_replies "
+    "total_reads_processed total_writes_processed",
+    "replication": "role connected_slaves master_failover_state master_replid master_replid2 "
+    "master_repl_offset second_repl_offset repl_backlog_active repl_backlog_size "
+    "repl_backlog_first_byte_offset repl_backlog_histlen",
+    "cpu": "used_cpu_sys used_cpu_user used_cpu_sys_children used_cpu_user_children",
+    "cluster": "cluster_enabled",
+}
+
+
+def info(client: RawClient, *sections: str) -> dict[str, dict[str, str]]:
+    """INFO as sections of fields; the format of every line is checked."""
+    text = client.command("INFO", *sections).node.text
+    found: dict[str, dict[str, str]] = {}
+    title = ""
+    for line in text.split("\r\n"):
+        if line.startswith("# "):
+            title = line[2:]
+            found[title] = {}
+        elif line:
+            name, _, value = line.partition(":")
+            found[title][name] = value
+    return found
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_sections_by_name(both: Both, section: str) -> None:
+    """Each section can be asked for alone, in any case."""
+    for name in (section, section.upper()):
+        theirs, ours = (info(client, name) for client in both.client().clients)
+        assert list(ours) == list(theirs) == [SECTIONS[section]]
+
+
+@pytest.mark.parametrize(
+    "choice", [(), ("default",), ("all",), ("everything",), ("server", "stats"), ("ALL", "x"),
+               ("keyspace", "server", "keyspace"), ("commandstats", "default")]
+)  # fmt: skip
+def test_choices_of_sections(both: Both, choice: tuple[str, ...]) -> None:
+    """Several sections, all, everything and the default have Redis's sections in its order.
+
+    A section of ferrite-py's own may be among them only where Redis has one for modules.
+    """
+    theirs, ours = (info(client, *choice) for client in both.client().clients)
+
+    assert [title for title in ours if title in theirs] == list(theirs)
+    assert set(ours) - set(theirs) <= {"Ferrite", "Modules"}
+
+
+def test_unknown_sections_are_empty(both: Both) -> None:
+    """An unknown section is no error."""
+    both.script("""
+        INFO nosuch
+        INFO nosuch nosuch2
+        INFO ""
+    """)
+
+
+@pytest.mark.parametrize("section", FIELDS)
+def test_fields(both2: Both, section: str) -> None:
+    """The fields that tools read are there, none of them empty where Redis has a value."""
+    theirs, ours = (info(c, section)[SECTIONS[section]] for c in both2.client().clients)
+    names = FIELDS[section].split()
+
+    assert [name for name in names if name not in theirs] == []
+    assert [name for name in names if name not in ours] == []
+    assert [name for name in names if theirs[name] and not ours[name]] == []
+
+
+def test_server_identity(both2: Both) -> None:
+    """The level of Redis, the process and the port are true."""
+    fields = info(both2.client().subject, "server")["Server"]
+
+    assert int(fields["tcp_port"]) == both2.subject.address[1]
+    assert fields["redis_mode"] == "standalone"
+    assert len(fields["run_id"]) == 40
+    if not both2.subject.is_foreign:
+        assert int(fields["process_id"]) == both2.subject.pid
+    if both2.subject.is_ferrite:
+        assert fields["redis_version"].startswith("7.2.")
+        assert fields["ferrite_version"]
+
+
+def test_keyspace(both: Both) -> None:
+    """Databases with keys are listed with exact counts of keys and of deadlines."""
+    both.run("INFO", "keyspace")
+    both.script("""
+        MSET a 1 b 2 c 3
+        SELECT 3
+        SET x 1
+        SELECT 15
+        SET y 1
+        DEL y
+        INFO keyspace
+        SELECT 0
+        DEL a
+        INFO keyspace
+    """)
+    both.script("""
+        EXPIRE b 1000000
+        SELECT 9
+        SET v 1 EX 100000
+        SET w 1 EX 100000
+        PERSIST w
+    """)
+    theirs, ours = (info(client, "keyspace")["Keyspace"] for client in both.client().clients)
+    counts = [
+        {db: value.rpartition(",")[0] for db, value in fields.items()} for fields in (theirs, ours)
+    ]
+    assert counts[0] == counts[1]
+    assert abs(int(ours["db9"].rpartition("=")[2]) - int(theirs["db9"].rpartition("=")[2])) < 2000
+
+
+COUNTED = ("keyspace_hits", "keyspace_misses", "expired_keys", "evicted_keys")
+LOOKS = [
+    "GET k", "GET missing", "GET gone", "EXISTS k missing k", "TTL k", "TTL missing", "PTTL k",
+    "TYPE k", "TYPE missing", "STRLEN k", "GETRANGE k 0 -1", "GETBIT k 1", "GETBIT missing 1",
+    "BITCOUNT k", "BITPOS k 1", "PERSIST k", "EXPIRE k 1000", "EXPIRE missing 1000",
+    "RENAME k l", "COPY k l", "COPY missing l", "MOVE k 1", "DUMP k", "DUMP missing",
+    "OBJECT ENCODING k", "TOUCH k missing", "DEL k", "DEL missing", "UNLINK k", "KEYS *",
+    "SCAN 0 COUNT 100", "MGET k missing gone n", "PFCOUNT h", "PFCOUNT missing",
+    "PFCOUNT h missing", "GETEX k", "GETEX missing", "GETEX k EX 1000", "GETDEL k",
+    "GETDEL missing", "SET k v", "SET k v XX", "SET missing v", "SET k v GET",
+    "SET missing v GET", "SETNX k v", "SETNX missing v", "SET k v KEEPTTL", "APPEND k v",
+    "APPEND missing v", "INCR n", "INCR missing", "INCRBYFLOAT n 1", "GETSET k v",
+    "GETSET missing v", "EXPIRETIME k", "LCS k n", "LCS k missing", "BITOP NOT d k",
+    "BITOP AND d k missing", "BITFIELD k GET u8 0", "MSET k a b b", "BITFIELD_RO k GET u8 0",
+    "BITFIELD missing SET u8 0 1", "SETRANGE k 0 a", "SETBIT k 0 1", "MSETNX k a b b",
+    "MSETNX y a z b", "PFADD h x", "PFADD missing x", "PFMERGE d h missing", "SETEX k 1000 v",
+    "RENAMENX k n", "EXISTS gone", "WATCH k missing", "RESTORE k 0 x REPLACE", "DBSIZE",
+    "SWAPDB 0 1", "OBJECT FREQ k", "OBJECT ENCODING missing", "GET", "INCR k",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_hits_and_misses(both2: Both, look: str) -> None:
+    """Every command counts hits, misses and expired keys as Redis does."""
+    both2.script("""
+        DEBUG SET-ACTIVE-EXPIRE 0
+        MSET k value n 10
+        PFADD h a b
+        SET gone v PX 1
+        DEBUG SLEEP 0.003
+        CONFIG RESETSTAT
+    """)
+    try:
+        both2.script(look)
+        theirs, ours = (info(client, "stats")["Stats"] for client in both2.client().clients)
+    finally:
+        both2.run("DEBUG", "SET-ACTIVE-EXPIRE", "1")
+
+    assert {name: theirs[name] for name in COUNTED} == {name: ours[name] for name in COUNTED}
+
+
+def stats(client: RawClient, section: str) -> dict[str, dict[str, str]]:
+    """The lines of commandstats or errorstats, without times."""
+    fields = info(client, section)[SECTIONS[section]]
+    parsed = {n: dict(part.split("=") for part in line.split(",")) for n, line in fields.items()}
+    return {n: {k: v for k, v in line.items() if "usec" not in k} for n, line in parsed.items()}
+
+
+def test_command_and_error_statistics(both: Both) -> None:
+    """Calls, rejected and failed calls by command; errors by their first word."""
+    both.client()
+    both.script("""
+        CONFIG RESETSTAT
+        SET k v
+        SET k v
+        GET k
+        get missing
+        GET
+        INCR k
+        INCR k
+        SETEX k 0 v
+        NOSUCH
+        OBJECT ENCODING k
+        OBJECT FREQ k
+        OBJECT NOSUCH k
+        CONFIG GET nosuch
+        MULTI
+        SET a 1
+        INCR k
+        NOSUCH
+        EXEC
+        MULTI
+        INCR k
+        DISCARD
+        EXEC
+        AUTH x
+        AUTH nobody x
+        SET k v
+        PFADD k x
+        RESTORE k 0 x
+        MULTI
+        INCR k
+        GET k
+        EXEC
+        SELECT 99
+        HELLO 9
+        CLIENT GETNAME
+        CLIENT NOSUCH
+    """)
+    for section in ("errorstats", "commandstats"):
+        theirs, ours = (stats(client, section) for client in both.client().clients)
+        assert theirs == ours
+
+
+def test_counters(both2: Both) -> None:
+    """Commands, errors and connections are counted from the last RESETSTAT."""
+    both2.script("""
+        CONFIG RESETSTAT
+        SET k v
+        GET
+        NOSUCH
+        INCR k
+        PING
+        MULTI
+        PING
+        EXEC
+    """)
+    both2.client("new").run("PING")
+    both2.run("ECHO", "x" * 200)
+    names = values(
+        "total_commands_processed total_error_replies unexpected_error_replies "
+        "total_connections_received rejected_connections evicted_keys"
+    )
+    theirs, ours = (info(client, "stats")["Stats"] for client in both2.client().clients)
+
+    assert {name: theirs[name] for name in names} == {name: ours[name] for name in names}
+    assert int(ours["total_net_input_bytes"]) > 200
+    assert int(ours["total_net_output_bytes"]) > 200
+
+
+def test_connected_clients(both2: Both) -> None:
+    """connected_clients follows connections that come and go."""
+    both2.run("PING")
+    before = [
+        int(info(client, "clients")["Clients"]["connected_clients"])
+        for client in both2.client().clients
+    ]
+    for i in range(10):
+        both2.client(f"extra {i}").run("PING")
+    after = [
+        int(info(client, "clients")["Clients"]["connected_clients"])
+        for client in both2.client().clients
+    ]
+
+    assert [now - then for now, then in zip(after, before, strict=True)] == [10, 10]
+
+
+def test_memory_follows_the_data(both2: Both) -> None:
+    """used_memory grows with the data and falls after FLUSHALL; the peak stays."""
+    used = []
+    for _ in range(2):
+        fields = info(both2.client().subject, "memory")["Memory"]
+        used.append(int(fields["used_memory"]))
+        both2.run_many([("SET", f"k{i}", "x" * 1000) for i in range(4000)], match=anything)
+    fields = info(both2.client().subject, "memory")["Memory"]
+
+    assert int(fields["used_memory"]) - used[0] > 4_000_000
+    assert int(fields["used_memory_peak"]) >= int(fields["used_memory"])
+    assert fields["used_memory_peak_human"][-1] in "KMG"
