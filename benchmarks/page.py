@@ -52,6 +52,16 @@ SECTIONS: dict[str, Section] = {
         "between the servers. The judge is server CPU time per operation; ratios are medians of "
         "round-by-round ratios.",
     ),
+    "profile": Section(
+        "What the time is spent on",
+        "A sampling profile of the server under redis-benchmark, by folder of native/ and library.",
+        (
+            Column("command", "command"),
+            Column("pipeline", "pipeline", "d"),
+            Column("cpu_us_per_op", "CPU µs per operation", ".2f"),
+            Column("shares", "of it"),
+        ),
+    ),
     "memory": Section(
         "Memory per key",
         "Resident anonymous memory after filling, the empty process subtracted, index included.",

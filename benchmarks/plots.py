@@ -319,8 +319,64 @@ def hostile(document: Document) -> Figure:
     return figure
 
 
+_GROUP_COLOURS = {
+    "kernel": "#9ca3af",
+    "libc": "#d1d5db",
+    "vdso": "#e5e7eb",
+    "python": "#facc15",
+    "native/base": "#fed7aa",
+    "native/event": "#fdba74",
+    "native/resp": "#fb923c",
+    "native/value": "#f97316",
+    "native/store": "#c2410c",
+    "native/engine": "#7c2d12",
+    "native/client": "#bfdbfe",
+    "native/command": "#60a5fa",
+    "native/session": "#2563eb",
+    "native/net": "#1e3a8a",
+}
+
+
+def profile(document: Document) -> Figure:
+    """Server CPU per operation, split by what it is spent on."""
+    rows = [row for row in document["samples"] if row["kind"] == "group"]
+    title = "What the server's CPU time per operation is spent on (64-byte values)"
+    figure, panels = _figure(2, title, width=10.0, height=3.6)
+    groups = [name for name in _GROUP_COLOURS if any(row["name"] == name for row in rows)]
+    groups += sorted({row["name"] for row in rows} - set(groups))
+    pipelines = sorted({row["pipeline"] for row in rows})
+    for axes, command in zip(panels, ("GET", "SET"), strict=True):
+        left = [0.0] * len(pipelines)
+        for group in groups:
+            key = (command, group)
+            by_pipeline = {
+                row["pipeline"]: row["share"]
+                for row in rows
+                if (row["command"], row["name"]) == key
+            }
+            shares = [by_pipeline.get(pipeline, 0.0) for pipeline in pipelines]
+            colour = _GROUP_COLOURS.get(group, _STAND_IN)
+            axes.barh(range(len(pipelines)), shares, left=left, color=colour, label=group)
+            left = [start + share for start, share in zip(left, shares, strict=True)]
+        labels = [
+            f"P {row['pipeline']}: {row['cpu_us_per_op']:.2f} µs"
+            for row in document["summary"]
+            if row["command"] == command
+        ]
+        axes.set_yticks(range(len(pipelines)), labels)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_xlabel("share of CPU time")
+        axes.set_title(command)
+        axes.grid(visible=False)
+    _legend(figure, panels[0], 7)
+    return figure
+
+
 PLOTS: dict[str, Sequence[tuple[str, Callable[[Document], Figure]]]] = {
     "throughput": (("throughput-cpu", throughput_cpu), ("throughput-size", throughput_size)),
+    "profile": (("profile", profile),),
     "memory": (("memory", memory),),
     "latency": (("latency", latency),),
     "spin": (("spin", spin),),

@@ -22,16 +22,18 @@ from benchmarks import (
     latency,
     memory,
     page,
+    profile,
     spin,
     startup,
     throughput,
 )
 from benchmarks.harness import Benchmark, PlainProgress
-from benchmarks.servers import BenchmarkError
+from benchmarks.servers import BenchmarkError, SkippedError
 
 BENCHMARKS: dict[str, Benchmark] = {
     "startup": startup.run,
     "throughput": throughput.run,
+    "profile": profile.run,
     "memory": memory.run,
     "latency": latency.run,
     "spin": spin.run,
@@ -82,6 +84,9 @@ def _run_all(
     for name in names:
         try:
             outcome = BENCHMARKS[name](context)
+        except SkippedError as error:
+            console.print(f"{name} skipped: {error}", markup=False, soft_wrap=True)
+            continue
         except BenchmarkError as error:
             failed += 1
             console.print(f"{name} failed: {error}", style="red", markup=False, soft_wrap=True)

@@ -29,6 +29,10 @@ class BenchmarkError(Exception):
     """A benchmark cannot give its figure; the text says why."""
 
 
+class SkippedError(BenchmarkError):
+    """A benchmark needs a tool that this machine lacks and that the others do without."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A server that can be started.

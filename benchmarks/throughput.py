@@ -155,6 +155,14 @@ def _count_for(rate: float, seconds: float, pipeline: int) -> int:
     return max(step * 4, round(rate * seconds / step) * step)
 
 
+def calibrated_count(server: Server, scenario: Scenario, seconds: float, core: int) -> int:
+    """Warm up, and return how many operations take about `seconds`."""
+    warm_up = _count_for(WARM_UP_OPS, 1.0, scenario.pipeline)
+    rate = _measure(server, scenario, warm_up, core)["ops_per_second"]
+    assert isinstance(rate, float)
+    return _count_for(rate, seconds, scenario.pipeline)
+
+
 def _run_scenario(
     context: Context, started: Sequence[Server], scenario: Scenario, rounds: int, seconds: float
 ) -> list[Row]:
@@ -163,10 +171,7 @@ def _run_scenario(
     context.progress.step(scenario.label())
     counts = {}
     for server in present:
-        warm_up = _count_for(WARM_UP_OPS, 1.0, scenario.pipeline)
-        rate = _measure(server, scenario, warm_up, core)["ops_per_second"]
-        assert isinstance(rate, float)
-        counts[server.kind.name] = _count_for(rate, seconds, scenario.pipeline)
+        counts[server.kind.name] = calibrated_count(server, scenario, seconds, core)
     rows = []
     for number in range(rounds):
         for server in present:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,17 @@ import pytest
 np = pytest.importorskip("numpy", reason="the bench extra is not installed")
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
-from benchmarks import expiry, generators, harness, page, proc, servers, stats, throughput  # noqa: E402
+from benchmarks import (  # noqa: E402
+    expiry,
+    generators,
+    harness,
+    page,
+    proc,
+    profile,
+    servers,
+    stats,
+    throughput,
+)
 
 REPORT = """\
 ====== SET ======
@@ -166,6 +177,41 @@ def test_throughput_summary_and_claims() -> None:
 
     assert summary[1]["cpu_ratio"] == pytest.approx(0.75)
     assert [claim.met for claim in found] == [True, False, False]
+
+
+def test_functions_are_found_with_their_layer(tmp_path: Path) -> None:
+    """Definitions count, also static or over two lines; declarations and calls do not."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    text = (
+        "int fe_index_get(int a,\n    int b)\n{\n    call(a);\n}\nstatic char *slot(void)\n{\n}\n"
+    )
+    (folder / "index.c").write_text(text + "int declared(void);\n")
+
+    assert {"fe_index_get": "store", "slot": "store"} == profile.functions_by_layer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("library", "symbol", "group"),
+    [
+        ("[kernel.kallsyms]", "[k] tcp_ack", "kernel"),
+        ("[vdso]", "[.] __vdso_gettimeofday", "vdso"),
+        ("_native.abi3.so", "[.] slot.constprop.0", "native/store"),
+        ("libc.so.6", "[.] memcpy", "libc"),
+        ("python3.11", "[.] _PyEval_EvalFrameDefault", "python"),
+        ("libother.so.1", "[.] thing", "libother.so.1"),
+    ],
+)
+def test_profile_lines_find_their_group(library: str, symbol: str, group: str) -> None:
+    """Our functions go to their folder, also under a name that the compiler has changed."""
+    assert group == profile.group_of(library, symbol, {"slot": "store"})
+
+
+def test_profile_report_is_read() -> None:
+    """Comments and blank lines are passed over; shares are fractions."""
+    text = "# Overhead;Object;Symbol\n\n 29.50%;libc.so.6;[.] memcpy\n"
+
+    assert [(0.295, "libc.so.6", "[.] memcpy")] == profile.parse_report(text)
 
 
 def test_claims_point_both_ways() -> None:
