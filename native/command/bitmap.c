@@ -87,6 +87,26 @@ static bool bit_range(int64_t start, int64_t end, bool bits, size_t len, uint64_
     return true;
 }
 
+/* The range arguments of BITCOUNT. False after an error reply, or after the reply of 0 that a range which ends before
+ * it starts gets even when its unit is not one. */
+static bool read_bitcount_range(fe_call *call, int64_t *start, int64_t *end, bool *bits)
+{
+    *start = 0;
+    *end = -1;
+    *bits = false;
+    if (call->argc == 2) return true;
+    if (call->argc == 3 || call->argc > 5) {
+        fe_call_syntax_error(call);
+        return false;
+    }
+    if (!fe_call_int64(call, 2, start) || !fe_call_int64(call, 3, end)) return false;
+    if (*start < 0 && *end < 0 && *start > *end) {
+        fe_reply_integer(&call->reply, 0);
+        return false;
+    }
+    return call->argc == 4 || read_unit(call, 4, bits);
+}
+
 static void bitcount(fe_call *call)
 {
     fe_key key;
@@ -97,16 +117,9 @@ static void bitcount(fe_call *call)
         fe_reply_integer(&call->reply, 0);
         return;
     }
-    int64_t start = 0, end = -1;
-    bool bits = false;
-    if (call->argc == 3 || call->argc > 5) {
-        fe_call_syntax_error(call);
-        return;
-    }
-    if (call->argc >= 4) {
-        if (!fe_call_int64(call, 2, &start) || !fe_call_int64(call, 3, &end)) return;
-        if (call->argc == 5 && !read_unit(call, 4, &bits)) return;
-    }
+    int64_t start, end;
+    bool bits;
+    if (!read_bitcount_range(call, &start, &end, &bits)) return;
     uint64_t first, last;
     bool empty = !bit_range(start, end, bits, text.len, &first, &last);
     fe_reply_integer(&call->reply, empty ? 0 : (int64_t)fe_bits_count(text, first, last));
