@@ -9,8 +9,7 @@ static fe_random random_state;
 
 enum { VALUE_MAX = 2000 };
 
-/* -- the model: one byte per bit ----------------------------------------------------------------
- */
+/* -- the model: one byte per bit -- */
 
 static void explode(uint8_t *bits, fe_bytes value)
 {
@@ -34,8 +33,7 @@ static fe_bytes random_value(uint8_t *storage, size_t len_max)
     return (fe_bytes){storage, len};
 }
 
-/* -- one bit ------------------------------------------------------------------------------------
- */
+/* -- one bit -- */
 
 TEST(bit_zero_is_the_most_significant_of_byte_zero)
 {
@@ -54,8 +52,7 @@ TEST(bit_zero_is_the_most_significant_of_byte_zero)
     CHECK_BYTES("\x00\x01", 2, bytes, 2);
 }
 
-/* -- counting and searching ---------------------------------------------------------------------
- */
+/* -- counting and searching -- */
 
 TEST(counts_of_the_documented_example)
 {
@@ -106,8 +103,7 @@ TEST(counts_and_positions_agree_with_the_model)
     }
 }
 
-/* -- combining ----------------------------------------------------------------------------------
- */
+/* -- combining -- */
 
 static uint8_t model_combine(fe_bits_op op, const fe_bytes *inputs, size_t count, size_t at)
 {
@@ -148,8 +144,7 @@ TEST(inputs_of_different_lengths_combine_as_if_filled_with_zeros)
     }
 }
 
-/* -- fields -------------------------------------------------------------------------------------
- */
+/* -- fields -- */
 
 TEST(fields_at_any_offset_agree_with_the_model)
 {
@@ -190,8 +185,7 @@ TEST(a_written_field_reads_back_and_leaves_its_neighbours)
     }
 }
 
-/* -- overflow -----------------------------------------------------------------------------------
- */
+/* -- overflow -- */
 
 typedef struct signed_case {
     int64_t value, increment;

@@ -192,8 +192,7 @@ TEST(estimates_stay_within_five_standard_errors)
     fe_buf_free(&hll);
 }
 
-/* -- sparse against dense
- * ----------------------------------------------------------------------- */
+/* -- sparse against dense -- */
 
 static void check_same_registers(fe_bytes a, fe_bytes b)
 {
@@ -264,8 +263,58 @@ TEST(registers_raised_together_give_the_bytes_of_registers_raised_one_by_one)
     }
 }
 
-/* -- what the world may do
- * ---------------------------------------------------------------------- */
+/* Neighbours that a HyperLogLog of our own would have merged: v:1,1 v:1,1 z:1 v:1,1 Z:16380. Raising
+ * register 2 merges 1 to 3; raising register 3 splits them, and merging then starts one opcode
+ * further left. redis-server gives the same. */
+TEST(merging_starts_at_the_opcode_before_the_change_even_if_the_search_did_not)
+{
+    static const uint8_t opcodes[] = {0x80, 0x80, 0x00, 0x80, 0x7F, 0xFB};
+    static const uint8_t merged[] = {0x82, 0x84, 0x7F, 0xFB}; /* v:1,3 v:2,1 Z:16380 */
+    static uint8_t registers[FE_HLL_REGISTERS] = {0, 0, 1, 2};
+    fe_buf hll = empty_hll();
+    hll.len = FE_HLL_HEADER_BYTES;
+    fe_buf_append(&hll, opcodes, sizeof opcodes);
+
+    CHECK_INT(FE_HLL_OK, fe_hll_raise(&hll, registers, false, SPARSE_MAX));
+
+    CHECK_INT(FE_HLL_HEADER_BYTES + sizeof merged, hll.len);
+    CHECK(memcmp(hll.data + FE_HLL_HEADER_BYTES, merged, sizeof merged) == 0);
+    fe_buf_free(&hll);
+}
+
+TEST(a_register_above_32_needs_the_dense_form)
+{
+    static uint8_t registers[FE_HLL_REGISTERS];
+    fe_buf hll = empty_hll();
+    memset(registers, 0, sizeof registers);
+
+    registers[77] = 32;
+    CHECK_INT(FE_HLL_OK, fe_hll_raise(&hll, registers, false, SPARSE_MAX));
+    CHECK(!fe_hll_is_dense(fe_buf_view(&hll)));
+    registers[77] = 33;
+    CHECK_INT(FE_HLL_OK, fe_hll_raise(&hll, registers, false, SPARSE_MAX));
+    CHECK(fe_hll_is_dense(fe_buf_view(&hll)));
+    memset(registers, 0, sizeof registers);
+    CHECK_INT(FE_HLL_OK, fe_hll_merge(registers, fe_buf_view(&hll)));
+    CHECK_INT(33, registers[77]);
+    fe_buf_free(&hll);
+}
+
+/* The first element makes 18 bytes into 21. */
+TEST(a_sparse_value_may_be_as_long_as_the_limit)
+{
+    fe_buf within = empty_hll(), beyond = empty_hll();
+
+    CHECK(add_number(&within, 0, 21));
+    CHECK(add_number(&beyond, 0, 20));
+
+    CHECK_INT(21, within.len);
+    CHECK_INT(FE_HLL_DENSE_BYTES, beyond.len);
+    fe_buf_free(&within);
+    fe_buf_free(&beyond);
+}
+
+/* -- what the world may do -- */
 
 TEST(opcodes_that_do_not_cover_the_registers_are_corrupt)
 {
@@ -332,6 +381,16 @@ TEST(damaged_values_are_refused_or_used_but_never_overrun)
     }
 }
 
+/* What redis-server estimates for them; only here do registers at the maximum carry weight. */
+TEST(registers_at_the_highest_rank_are_corrected_for)
+{
+    static uint8_t registers[FE_HLL_REGISTERS];
+    for (size_t i = 0; i < FE_HLL_REGISTERS; i++)
+        registers[i] = i % 2 == 0 ? 51 : 46;
+
+    CHECK_INT(1632715117915693568U, fe_hll_count_registers(registers));
+}
+
 /* Registers that no hash can give. */
 TEST(hostile_dense_registers_give_some_count)
 {
@@ -384,8 +443,12 @@ int main(int argc, char **argv)
     RUN(estimates_stay_within_five_standard_errors);
     RUN(sparse_and_dense_hold_the_same_registers_at_any_limit);
     RUN(registers_raised_together_give_the_bytes_of_registers_raised_one_by_one);
+    RUN(merging_starts_at_the_opcode_before_the_change_even_if_the_search_did_not);
+    RUN(a_register_above_32_needs_the_dense_form);
+    RUN(a_sparse_value_may_be_as_long_as_the_limit);
     RUN(opcodes_that_do_not_cover_the_registers_are_corrupt);
     RUN(damaged_values_are_refused_or_used_but_never_overrun);
+    RUN(registers_at_the_highest_rank_are_corrected_for);
     RUN(hostile_dense_registers_give_some_count);
     RUN(memory_that_runs_out_is_reported);
     return check_done();

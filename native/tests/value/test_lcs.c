@@ -10,8 +10,7 @@ static fe_alloc allocator;
 
 enum { LEN_MAX = 300, NO_BOUND = 1 << 30 };
 
-/* -- the model
- * ---------------------------------------------------------------------------------- */
+/* -- the model -- */
 
 static unsigned table[LEN_MAX + 1][LEN_MAX + 1];
 
@@ -69,8 +68,7 @@ static bool same_match(fe_lcs_match x, fe_lcs_match y)
            x.b_last == y.b_last;
 }
 
-/* -- cases
- * -------------------------------------------------------------------------------------- */
+/* -- cases -- */
 
 TEST(the_documented_example)
 {
