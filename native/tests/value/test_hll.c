@@ -96,7 +96,7 @@ TEST(bytes_and_counts_are_those_of_redis)
     }
 }
 
-/* The golden checksums were taken before PFCOUNT, or with the cache still stale. */
+/* The checksums were taken while the cached counts were stale. */
 TEST(merged_bytes_and_counts_are_those_of_redis)
 {
     static uint8_t registers[FE_HLL_REGISTERS];
