@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import generators, harness, proc, servers
+from benchmarks import generators, harness, proc, servers, stats
 from benchmarks.generators import Load
 from benchmarks.harness import Claim, Context, Outcome, Row
 from benchmarks.servers import BenchmarkError, Kind, Server
@@ -22,6 +22,8 @@ FILES_SPARE = 512
 P99_BOUND = 2.0
 KIB_PER_CONNECTION_BOUND = 32.0
 AFTER_S = 2.0
+WARM_UP_S = 1.0
+STATES = ("normal", "attacked", "afterwards")
 
 
 def _healthy(context: Context, server: Server, seconds: float) -> tuple[dict[str, Any], list[int]]:
@@ -46,37 +48,39 @@ def _healthy(context: Context, server: Server, seconds: float) -> tuple[dict[str
     return result, memory
 
 
-def _row(kind: Kind, state: str, result: dict[str, Any], memory: Sequence[int]) -> Row:
+def _row(kind: Kind, state: str, number: int, result: dict[str, Any], memory: Sequence[int]) -> Row:
     names = ("ops_per_second", "p50_us", "p99_us", "p999_us", "max_us")
-    row: Row = {"server": kind.name, "state": state}
+    row: Row = {"server": kind.name, "state": state, "round": number}
     return row | {name: result[name] for name in names} | {"memory_bytes": max(memory)}
 
 
-def measure(context: Context, kind: Kind, connections: int, seconds: float) -> list[Row]:
-    """Measure normal, under attack, and afterwards."""
-    core = context.cores.generator
+def _attack(context: Context, server: Server, connections: int, seconds: float, number: int) -> Row:
+    """Measure the healthy client while the hostile ones are there."""
+    program = str(generators.compiled("hostile"))
+    lasting_ms = round((seconds + 1.0) * 1000)
+    command = [program, str(server.port), str(connections), str(lasting_ms)]
+    with generators.json_lines(command, context.cores.generator) as attack:
+        last = next(attack)
+        row = _row(server.kind, "attacked", number, *_healthy(context, server, seconds))
+        for line in attack:
+            last = line
+    return row | {"hostile_open": last["open"], "refused": last["closed_by_server"]}
+
+
+def measure(
+    context: Context, kind: Kind, connections: int, seconds: float, rounds: int
+) -> list[Row]:
+    """Measure normal and under attack in turn, and once more when all is over."""
     settings = servers.Settings(clients_max=connections + FILES_SPARE // 2)
+    rows: list[Row] = []
     with servers.running(kind, context.cores.server, settings) as server:
-        _healthy(context, server, 1.0)
-        context.progress.step(f"{kind.name}: normal")
-        rows = [_row(kind, "normal", *_healthy(context, server, seconds))]
-
-        context.progress.step(f"{kind.name}: {connections:,} hostile connections")
-        lasting_ms = round((seconds + 1.0) * 1000)
-        program = str(generators.compiled("hostile"))
-        command = [program, str(server.port), str(connections), str(lasting_ms)]
-        with generators.json_lines(command, core) as attack:
-            ready = next(attack)
-            attacked = _row(kind, "attacked", *_healthy(context, server, seconds))
-            last = ready
-            for line in attack:
-                last = line
-        attacked |= {"hostile_open": last["open"], "refused": last["closed_by_server"]}
-        rows.append(attacked)
-
-        context.progress.step(f"{kind.name}: afterwards")
-        time.sleep(AFTER_S)
-        rows.append(_row(kind, "afterwards", *_healthy(context, server, min(seconds, 2.0))))
+        _healthy(context, server, WARM_UP_S)
+        for number in range(rounds):
+            context.progress.step(f"{kind.name}: {connections:,} hostile connections")
+            rows.append(_row(kind, "normal", number, *_healthy(context, server, seconds)))
+            rows.append(_attack(context, server, connections, seconds, number))
+            time.sleep(AFTER_S)
+        rows.append(_row(kind, "afterwards", rounds - 1, *_healthy(context, server, seconds)))
     return rows
 
 
@@ -85,8 +89,31 @@ def connections_allowed(wanted: int) -> int:
     return min(wanted, proc.raise_file_limit() - FILES_SPARE)
 
 
-def _figure(row: Row, name: str) -> float:
-    return float(str(row[name]))
+def summarise(server: str, rows: Sequence[Row], connections: int) -> Row:
+    """Return medians over the rounds; memory is that of the first normal and the worst attack."""
+
+    def figures(state: str, name: str) -> list[float]:
+        return [float(str(row[name])) for row in rows if row["state"] == state]
+
+    row: Row = {
+        "server": server,
+        "connections": min(figures("attacked", "hostile_open")),
+        "refused": sum(figures("attacked", "refused")),
+    }
+    for state in STATES:
+        row[f"p99_us_{state}"] = stats.median(figures(state, "p99_us"))
+    normal, attacked = (
+        figures("normal", "memory_bytes")[0],
+        max(figures("attacked", "memory_bytes")),
+    )
+    return row | {
+        "p99_ratio": stats.median(figures("attacked", "p99_us"))
+        / stats.median(figures("normal", "p99_us")),
+        "memory_mib_normal": normal / 1024**2,
+        "memory_mib_attacked": attacked / 1024**2,
+        "memory_mib_afterwards": figures("afterwards", "memory_bytes")[-1] / 1024**2,
+        "kib_per_connection": (attacked - normal) / 1024 / connections,
+    }
 
 
 def run(context: Context) -> Outcome:
@@ -95,43 +122,31 @@ def run(context: Context) -> Outcome:
     connections = connections_allowed(wanted)
     if connections <= 0:
         raise BenchmarkError("the limit of open files is too low: ulimit -n 12000")
-    seconds = float(context.pick(2, 6, 15))
-    context.progress.begin("hostile", 6)
+    seconds = float(context.pick(2, 4, 15))
+    rounds = context.pick(1, 3, 3)
+    context.progress.begin("hostile", 2 * rounds)
     samples: list[Row] = []
     summary: list[Row] = []
     for kind in context.rivals:
-        rows = measure(context, kind, connections, seconds)
+        rows = measure(context, kind, connections, seconds, rounds)
         samples += rows
-        normal, attacked, afterwards = rows
-        growth = _figure(attacked, "memory_bytes") - _figure(normal, "memory_bytes")
-        summary.append(
-            {
-                "server": kind.name,
-                "connections": attacked["hostile_open"],
-                "refused": attacked["refused"],
-                "p99_us_normal": normal["p99_us"],
-                "p99_us_attacked": attacked["p99_us"],
-                "p99_us_afterwards": afterwards["p99_us"],
-                "p99_ratio": _figure(attacked, "p99_us") / _figure(normal, "p99_us"),
-                "memory_mib_normal": _figure(normal, "memory_bytes") / 1024**2,
-                "memory_mib_attacked": _figure(attacked, "memory_bytes") / 1024**2,
-                "memory_mib_afterwards": _figure(afterwards, "memory_bytes") / 1024**2,
-                "kib_per_connection": growth / 1024 / connections,
-            }
-        )
+        summary.append(summarise(kind.name, rows, connections))
     subject = summary[-1]
     text = f"under {connections:,} hostile connections"
     claims = [
-        Claim(f"healthy client's p99 {text}", _figure(subject, "p99_ratio"), P99_BOUND, "× normal"),
+        Claim(
+            f"healthy client's p99 {text}", float(str(subject["p99_ratio"])), P99_BOUND, "× normal"
+        ),
         Claim(
             f"memory {text}",
-            _figure(subject, "kib_per_connection"),
+            float(str(subject["kib_per_connection"])),
             KIB_PER_CONNECTION_BOUND,
             "KiB each",
         ),
     ]
     notes = [] if connections == wanted else [f"{wanted:,} wanted; limited by open files."]
-    parameters: Row = {"connections": connections, "seconds": seconds, "rate": RATE}
+    parameters: Row = {"connections": connections, "seconds": seconds, "rounds": rounds}
+    parameters["rate"] = RATE
     parameters["client_has_precedence"] = proc.may_be_urgent()
     return Outcome("hostile", parameters, samples, summary, claims, notes)
 

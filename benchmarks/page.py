@@ -147,11 +147,11 @@ SECTIONS: dict[str, Section] = {
     "hostile": Section(
         "Hostile connections",
         "Half-open, one byte a second, and giant lengths, a third each, beside a healthy client at "
-        "10,000 requests/s.",
+        "10,000 requests/s. Illegal lengths are refused, and come back every second.",
         (
             _SERVER,
-            Column("connections", "hostile, open", ",d"),
-            Column("refused", "closed by the server", ",d"),
+            Column("connections", "hostile, open", ",.0f"),
+            Column("refused", "closed by the server", ",.0f"),
             Column("p99_us_normal", "p99 µs normal", ",.0f"),
             Column("p99_us_attacked", "attacked", ",.0f"),
             Column("p99_us_afterwards", "afterwards", ",.0f"),

@@ -296,23 +296,22 @@ def expiry(document: Document) -> Figure:
 
 def hostile(document: Document) -> Figure:
     """A healthy client's p99 before, during and after the attack."""
-    rows = document["samples"]
-    servers = _servers(rows)
-    states = {"normal": 1.0, "attacked": 1.0, "afterwards": 1.0}
+    rows = {row["server"]: row for row in document["summary"]}
+    servers = list(rows)
+    states = ("normal", "attacked", "afterwards")
     count = document["parameters"]["connections"]
     title = f"A healthy client's p99, and server memory, beside {count:,} hostile connections"
     figure, (axes,) = _figure(1, title, width=7.5)
     width = 0.8 / len(servers)
     for number, server in enumerate(servers):
-        chosen = {row["state"]: row for row in rows if row["server"] == server}
         places = [i + (number - (len(servers) - 1) / 2) * width for i in range(len(states))]
-        values = [chosen[state]["p99_us"] / 1e3 for state in states]
+        values = [rows[server][f"p99_us_{state}"] / 1e3 for state in states]
         bars = axes.bar(places, values, width * 0.92, color=_colour(server), label=server)
-        memory_mib = [chosen[state]["memory_bytes"] / 1024**2 for state in states]
+        memory_mib = [rows[server][f"memory_mib_{state}"] for state in states]
         texts = [f"{v:.2f} ms\n{m:.0f} MiB" for v, m in zip(values, memory_mib, strict=True)]
         axes.bar_label(bars, texts, fontsize=8, padding=2)
     axes.set_xticks(range(len(states)), list(states))
-    axes.set_ylim(0, max(row["p99_us"] for row in rows) / 1e3 * 1.25)
+    axes.set_ylim(0, axes.dataLim.ymax * 1.25)
     axes.set_ylabel("p99, ms")
     axes.grid(axis="x", visible=False)
     _legend(figure, axes, 3)
