@@ -1,7 +1,8 @@
 /* BITFIELD: integers of any width inside a string.
  *
- * The arguments are read twice and never stored: once to check them all, before anything happens, and once to
- * run. When none of the writes would change a bit nothing is written, so that watchers are left alone.
+ * The arguments are read twice and never stored: once to check them all, before anything happens,
+ * and once to run. When none of the writes would change a bit nothing is written, so that watchers
+ * are left alone.
  */
 #include "command/bit_offset.h"
 #include "command/families.h"
@@ -28,7 +29,8 @@ typedef struct field_outcome {
     int64_t reply;
 } field_outcome;
 
-/* Reading. -------------------------------------------------------------------------------------- */
+/* Reading. --------------------------------------------------------------------------------------
+ */
 
 static bool read_overflow(fe_call *call, fe_bytes word, fe_bits_overflow *overflow)
 {
@@ -79,8 +81,8 @@ static bool read_verb(fe_call *call, uint32_t i, field_verb *verb)
 
 typedef enum read_result { READ_OP, READ_END, READ_FAILED } read_result;
 
-/* Reads the operation at *i and steps behind it; OVERFLOW before it goes to op->overflow, which stays for the
- * operations that follow. */
+/* Reads the operation at *i and steps behind it; OVERFLOW before it goes to op->overflow, which
+ * stays for the operations that follow. */
 static read_result read_op(fe_call *call, uint32_t *i, field_op *op)
 {
     while (*i + 1 < call->argc && fe_bytes_is_word(call->argv[*i], "overflow")) {
@@ -117,7 +119,8 @@ static bool read_plan(fe_call *call, field_plan *plan)
     return result == READ_END;
 }
 
-/* Running. -------------------------------------------------------------------------------------- */
+/* Running. --------------------------------------------------------------------------------------
+ */
 
 static field_outcome evaluate_signed(fe_bytes value, const field_op *op)
 {

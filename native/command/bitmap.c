@@ -16,7 +16,8 @@ static bool read_string(fe_call *call, uint32_t i, fe_key *key, char digits[21],
     return true;
 }
 
-/* Single bits. ---------------------------------------------------------------------------------- */
+/* Single bits. ----------------------------------------------------------------------------------
+ */
 
 static bool read_bit(fe_call *call, uint32_t i, bool *bit)
 {
@@ -29,7 +30,8 @@ static bool read_bit(fe_call *call, uint32_t i, bool *bit)
     return false;
 }
 
-/* Whether the bit lies inside the value and is already as wanted, so that nothing has to be written. */
+/* Whether the bit lies inside the value and is already as wanted, so that nothing has to be
+ * written. */
 static bool is_set_so(const fe_key *key, uint64_t offset, bool bit)
 {
     char digits[21];
@@ -65,7 +67,8 @@ static void getbit(fe_call *call)
         fe_reply_integer(&call->reply, fe_bits_get(text, offset));
 }
 
-/* Ranges. --------------------------------------------------------------------------------------- */
+/* Ranges. ---------------------------------------------------------------------------------------
+ */
 
 /* Argument `i` as the unit of a range. */
 static bool read_unit(fe_call *call, uint32_t i, bool *bits)
@@ -76,8 +79,8 @@ static bool read_unit(fe_call *call, uint32_t i, bool *bits)
     return false;
 }
 
-/* Turns a range in bits or bytes into one of bits, both ends included, inside a value of `len` bytes. False when it is
- * empty. */
+/* Turns a range in bits or bytes into one of bits, both ends included, inside a value of `len`
+ * bytes. False when it is empty. */
 static bool bit_range(int64_t start, int64_t end, bool bits, size_t len, uint64_t *first,
                       uint64_t *last)
 {
@@ -87,8 +90,8 @@ static bool bit_range(int64_t start, int64_t end, bool bits, size_t len, uint64_
     return true;
 }
 
-/* The range arguments of BITCOUNT. False after an error reply, or after the reply of 0 that a range which ends before
- * it starts gets even when its unit is not one. */
+/* The range arguments of BITCOUNT. False after an error reply, or after the reply of 0 that a range
+ * which ends before it starts gets even when its unit is not one. */
 static bool read_bitcount_range(fe_call *call, int64_t *start, int64_t *end, bool *bits)
 {
     *start = 0;
@@ -100,7 +103,7 @@ static bool read_bitcount_range(fe_call *call, int64_t *start, int64_t *end, boo
         return false;
     }
     if (!fe_call_int64(call, 2, start) || !fe_call_int64(call, 3, end)) return false;
-    if (*start < 0 && *end < 0 && *start > *end) {
+    if (fe_string_range_reversed(*start, *end)) {
         fe_reply_integer(&call->reply, 0);
         return false;
     }
@@ -168,7 +171,8 @@ static void bitpos(fe_call *call)
         fe_reply_integer(&call->reply, bit == 0 && call->argc < 5 ? (int64_t)text.len * 8 : -1);
 }
 
-/* Combinations. --------------------------------------------------------------------------------- */
+/* Combinations. ---------------------------------------------------------------------------------
+ */
 
 static bool read_op(fe_call *call, fe_bits_op *op)
 {
@@ -196,7 +200,8 @@ typedef struct bit_source {
     char digits[21];
 } bit_source;
 
-/* Opens all sources. A look-up may remove an expired key, but moves no record, so the texts stay where they are. */
+/* Opens all sources. A look-up may remove an expired key, but moves no record, so the texts stay
+ * where they are. */
 static bool read_sources(fe_call *call, bit_source *sources, size_t *len_max)
 {
     *len_max = 0;

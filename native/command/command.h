@@ -1,8 +1,8 @@
 /* Commands: the row that says everything about one, the call that a handler sees, and the registry.
  *
- * To add a C command: write its handler and its row in native/command/<family>.c. COMMAND, COMMAND DOCS, ACL categories, INFO
- * commandstats, docs and the differential matrix read the registry. The family's table is listed in command/families.c once, when
- * the family is new.
+ * To add a C command: write its handler and its row in native/command/<family>.c. COMMAND, COMMAND
+ * DOCS, ACL categories, INFO commandstats, docs and the differential matrix read the registry. The
+ * family's table is listed in command/families.c once, when the family is new.
  */
 #ifndef FE_COMMAND_COMMAND_H
 #define FE_COMMAND_COMMAND_H
@@ -40,7 +40,8 @@ enum {
     FE_SECRET = 1 << 26,   /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
 };
 
-/* ACL categories, beyond those that the flags imply (read, write, fast/slow, admin, dangerous, blocking, pubsub). */
+/* ACL categories, beyond those that the flags imply (read, write, fast/slow, admin, dangerous,
+ * blocking, pubsub). */
 enum {
     FE_CAT_KEYSPACE = 1 << 0,
     FE_CAT_STRING = 1 << 1,
@@ -67,8 +68,8 @@ enum {
     FE_KEY_NOT_KEY = 1 << 10,
 };
 
-/* The keys argv[first], argv[first + step], ... up to `last`: relative to first when >= 0, from the end of argv when < 0 (-1 = last
- * argument). A spec with first == 0 is unused. */
+/* The keys argv[first], argv[first + step], ... up to `last`: relative to first when >= 0, from the
+ * end of argv when < 0 (-1 = last argument). A spec with first == 0 is unused. */
 typedef struct fe_key_spec {
     uint32_t flags;
     int8_t first;
@@ -92,9 +93,8 @@ typedef struct fe_command_row {
     const char *since;      /* the Redis version that has it: "1.0.0" */
     const char *complexity; /* "O(1)" */
     const char *summary;    /* our own words, one sentence */
-    const char *
-        syntax; /* arguments only, in the notation of redis.io: "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
-    const char *tips; /* the tips of COMMAND INFO, separated by spaces; NULL = none */
+    const char *syntax;     /* arguments only, in the notation of redis.io: "key value [NX | XX]" */
+    const char *tips;       /* the tips of COMMAND INFO, separated by spaces; NULL = none */
 } fe_command_row;
 
 /* Statistics of one command, guarded by the engine's lock. */
@@ -120,12 +120,13 @@ typedef struct fe_command {
 typedef enum fe_after {
     FE_AFTER_NEXT, /* go on */
     FE_AFTER_EXEC, /* run the queue of the transaction */
-    FE_AFTER_WAIT /* park until call->wait_until_ms, then answer `wait_reply` as an integer (WAIT) */
+    FE_AFTER_WAIT  /* WAIT: park until call->wait_until_ms, then answer wait_reply, an integer */
 } fe_after;
 
 struct fe_commands;
 
-/* What a handler sees. It reads argv, reaches data through command/open.h and store/keyspace.h, and writes exactly one reply. */
+/* What a handler sees. It reads argv, reaches data through command/open.h and store/keyspace.h, and
+ * writes exactly one reply. */
 struct fe_call {
     fe_engine *engine;
     fe_store *store;
@@ -135,8 +136,9 @@ struct fe_call {
     const fe_command_row *row;
     const fe_bytes *argv;
     uint32_t argc;
-    /* Hashes of key arguments that the session has already computed: hashes[i] is that of argv[i] when i < 64 and bit i of the
-     * mask is set. The mask is 0 when there are none. Read by command/open.c alone. */
+    /* Hashes of key arguments that the session has already computed: hashes[i] is that of argv[i]
+     * when i < 64 and bit i of the mask is set. The mask is 0 when there are none. Read by
+     * command/open.c alone. */
     const uint64_t *hashes;
     uint64_t hash_known_mask;
     fe_reply reply;
@@ -158,16 +160,18 @@ void fe_call_status_error(fe_call *call, fe_status status); /* of a store operat
 /* Replies with the lines of a subcommand's HELP in Redis's form; `lines` ends with NULL. */
 void fe_call_help(fe_call *call, const char *name, const char *const *lines);
 
-/* Argument `i` as an integer; on failure answers "ERR value is not an integer or out of range" and returns false. */
+/* Argument `i` as an integer; on failure answers "ERR value is not an integer or out of range" and
+ * returns false. */
 FE_MUST_USE bool fe_call_int64(fe_call *call, uint32_t i, int64_t *value);
 
 /* As above, for an argument that must fit into 32 bits; the error then names the range. */
 FE_MUST_USE bool fe_call_int32(fe_call *call, uint32_t i, int64_t *value);
 
-/* Argument `i` as a timeout in milliseconds, which becomes a Unix time in milliseconds, 0 = for ever. False after an error reply. */
+/* Argument `i` as a timeout in milliseconds, which becomes a Unix time in milliseconds, 0 = for
+ * ever. False after an error reply. */
 FE_MUST_USE bool fe_call_timeout_ms(fe_call *call, uint32_t i, int64_t *until_ms);
 
-/* The registry. --------------------------------------------------------------------------------------- */
+/* The registry. -------------------------------------------------------------------------------- */
 
 typedef struct fe_commands fe_commands;
 
@@ -175,12 +179,14 @@ typedef struct fe_commands fe_commands;
 fe_commands *fe_commands_new(fe_alloc *alloc);
 void fe_commands_free(fe_commands *commands);
 
-/* Adds a row (Python's rows are added this way before listening; row and texts must outlive the registry). A subcommand's container is found by
- * its name before the '|', and must be there. False when the name exists or memory is exhausted. */
+/* Adds a row (Python's rows are added this way before listening; row and texts must outlive the
+ * registry). A subcommand's container is found by its name before the '|', and must be there. False
+ * when the name exists or memory is exhausted. */
 FE_MUST_USE bool fe_commands_add(fe_commands *commands, const fe_command_row *row);
 
-/* Finds by name, case-insensitively; for a container with a second argument, the subcommand. NULL: unknown. When the
- * container is known but not the subcommand, *container is set (and NULL is returned). */
+/* Finds by name, case-insensitively; for a container with a second argument, the subcommand. NULL:
+ * unknown. When the container is known but not the subcommand, *container is set (and NULL is
+ * returned). */
 fe_command *fe_commands_find(const fe_commands *commands, const fe_bytes *argv, uint32_t argc,
                              fe_command **container);
 
@@ -190,7 +196,8 @@ fe_command *const *fe_commands_all(const fe_commands *commands, uint32_t *count)
 /* Whether argc fits the row's arity. */
 bool fe_command_arity_ok(const fe_command_row *row, uint32_t argc);
 
-/* Calls `visit` with the argv index and flags of each key of a request. Returns the number of keys. */
+/* Calls `visit` with the argv index and flags of each key of a request. Returns the number of keys.
+ */
 typedef void fe_key_visit(void *context, uint32_t index, uint32_t flags);
 uint32_t fe_command_keys(const fe_command_row *row, uint32_t argc, fe_key_visit *visit,
                          void *context);

@@ -1,5 +1,5 @@
-/* Expiry arguments. Overflow of either conversion is an error, so that a deadline is what the client asked for or
- * nothing is changed. */
+/* Expiry arguments. Overflow of either conversion is an error, so that a deadline is what the
+ * client asked for or nothing is changed. */
 #include "command/deadline.h"
 
 static bool convert(fe_call *call, int64_t amount, fe_deadline_unit unit, int64_t *deadline)

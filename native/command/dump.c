@@ -1,4 +1,5 @@
-/* DUMP and RESTORE: values as bytes that another server can read. Only strings exist, so only they can be restored. */
+/* DUMP and RESTORE: values as bytes that another server can read. Only strings exist, so only they
+ * can be restored. */
 #include "command/families.h"
 #include "command/open.h"
 #include "value/rdb_string.h"
@@ -95,7 +96,8 @@ static bool read_payload(fe_call *call, fe_buf *value)
     return false;
 }
 
-/* Stores the value with what the options say about its use; which of both counts depends on the policy. */
+/* Stores the value with what the options say about its use; which of both counts depends on the
+ * policy. */
 static void store(fe_call *call, fe_key *key, fe_bytes value, int64_t deadline,
                   const restore_options *options)
 {

@@ -1,7 +1,8 @@
 /* HyperLogLog: counting distinct elements within a string of bounded size.
  *
- * A dense value is changed in its place; a sparse one changes its length and is rebuilt in scratch memory.
- * The bytes at a key are whatever a client put there, so every command validates them first.
+ * A dense value is changed in its place; a sparse one changes its length and is rebuilt in scratch
+ * memory. The bytes at a key are whatever a client put there, so every command validates them
+ * first.
  */
 #include "command/families.h"
 #include "command/open.h"
@@ -30,7 +31,8 @@ static bool check_hll(fe_call *call, const fe_key *key)
     return false;
 }
 
-/* An empty buffer of scratch memory that holds the key's value, or the empty HyperLogLog when there is no key. */
+/* An empty buffer of scratch memory that holds the key's value, or the empty HyperLogLog when there
+ * is no key. */
 static void copy_value(fe_call *call, const fe_key *key, fe_buf *buf)
 {
     fe_buf_init(buf, &call->engine->alloc, FE_ALLOC_SCRATCH);
@@ -53,7 +55,8 @@ static bool store(fe_call *call, fe_key *key, const fe_buf *buf)
     return fe_open_store_bytes(call, key, FE_VALUE_RAW, fe_buf_view(buf), FE_DEADLINE_KEEP);
 }
 
-/* PFADD. ---------------------------------------------------------------------------------------- */
+/* PFADD. ----------------------------------------------------------------------------------------
+ */
 
 static void add_dense(fe_call *call, fe_key *key)
 {
@@ -113,7 +116,8 @@ static void pfadd(fe_call *call)
     add_copied(call, &key);
 }
 
-/* PFCOUNT. -------------------------------------------------------------------------------------- */
+/* PFCOUNT. --------------------------------------------------------------------------------------
+ */
 
 /* The estimate is remembered in the value's header, which is a change of the value. */
 static void count_one(fe_call *call)
@@ -169,7 +173,8 @@ static void pfcount(fe_call *call)
         fe_reply_integer(&call->reply, (int64_t)fe_hll_count_registers(registers));
 }
 
-/* PFMERGE. -------------------------------------------------------------------------------------- */
+/* PFMERGE. --------------------------------------------------------------------------------------
+ */
 
 /* The destination is one of the sources: argv[1] too. */
 static void pfmerge(fe_call *call)
@@ -191,7 +196,8 @@ static void pfmerge(fe_call *call)
     fe_buf_free(&buf);
 }
 
-/* PFDEBUG. -------------------------------------------------------------------------------------- */
+/* PFDEBUG. --------------------------------------------------------------------------------------
+ */
 
 /* Makes the value dense. False after an error reply. */
 static bool make_dense(fe_call *call, fe_key *key)

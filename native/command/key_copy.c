@@ -1,8 +1,4 @@
-/* Keys that get another name or another database: COPY, RENAME and MOVE.
- *
- * A look-up may remove an expired key, and that makes other opened keys stale. So the destination is looked up first, for
- * this alone; then nothing more can expire within the command and both may be open together.
- */
+/* Keys that get another name or another database: COPY, RENAME and MOVE. */
 #include "command/families.h"
 #include "command/open.h"
 
@@ -65,7 +61,6 @@ static void copy(fe_call *call)
         return;
     }
     fe_key from, to;
-    open_in(call, options.db, 2, &to);
     if (!fe_open_read(call, 1, &from)) {
         fe_reply_integer(&call->reply, 0);
         return;
@@ -86,21 +81,20 @@ static void move(fe_call *call)
         return;
     }
     fe_key from, to;
-    open_in(call, db, 1, &to);
     if (!fe_open_write(call, 1, &from) || open_in(call, db, 1, &to)) {
         fe_reply_integer(&call->reply, 0);
         return;
     }
     if (!duplicate(call, &to, &from)) return;
-    if (fe_open_peek(call, 1, &from)) fe_key_delete(&from);
+    fe_key_delete(&from);
     fe_reply_integer(&call->reply, 1);
 }
 
-/* Answers true when the rename is done, false when there is nothing to do or after an error reply (then call->failed). */
+/* Answers true when the rename is done, false when there is nothing to do or after an error reply
+ * (then call->failed). */
 static bool rename_key(fe_call *call, bool replace)
 {
     fe_key from, to;
-    fe_open_peek(call, 2, &to);
     if (!fe_open_write(call, 1, &from)) {
         fe_call_error(call, "ERR no such key");
         return false;
@@ -108,7 +102,7 @@ static bool rename_key(fe_call *call, bool replace)
     if (fe_bytes_equal(call->argv[1], call->argv[2])) return replace;
     if (fe_open_write(call, 2, &to) && !replace) return false;
     if (!duplicate(call, &to, &from)) return false;
-    if (fe_open_peek(call, 1, &from)) fe_key_delete(&from);
+    fe_key_delete(&from);
     return true;
 }
 

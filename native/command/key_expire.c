@@ -3,7 +3,8 @@
 #include "command/families.h"
 #include "command/open.h"
 
-/* Setting. -------------------------------------------------------------------------------------- */
+/* Setting. --------------------------------------------------------------------------------------
+ */
 
 typedef struct expire_options {
     bool absent_only;  /* NX */
@@ -106,7 +107,8 @@ static void persist(fe_call *call)
         fe_call_status_error(call, status);
 }
 
-/* Asking. --------------------------------------------------------------------------------------- */
+/* Asking. ---------------------------------------------------------------------------------------
+ */
 
 /* Answers -2 without a key and -1 without a deadline; seconds are rounded to the nearest. */
 static void reply_deadline(fe_call *call, bool remaining, bool seconds)

@@ -34,7 +34,8 @@ static bool read_options(fe_call *call, lcs_options *options)
     return false;
 }
 
-/* The bound is Redis's, which counts four bytes for each pair of positions; we take a bit. It bounds the time as well. */
+/* The bound is Redis's, which counts four bytes for each pair of positions; we take a bit. It
+ * bounds the time as well. */
 static bool size_ok(fe_call *call, fe_bytes a, fe_bytes b)
 {
     if (a.len >= UINT32_MAX - 1 || b.len >= UINT32_MAX - 1) {

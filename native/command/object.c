@@ -12,8 +12,8 @@ static bool open_object(fe_call *call, fe_key *key)
     return false;
 }
 
-/* Redis's names. A short string is "raw" once it has been changed in place: then it has the record form that can grow. A long
- * key needs that form too; there its capacity tells. */
+/* Redis's names. A short string is "raw" once it has been changed in place: then it has the record
+ * form that can grow. A long key needs that form too; there its capacity tells. */
 static const char *encoding_of(const fe_record *record)
 {
     if (fe_record_flags(record) & FE_RECORD_INT) return "int";
@@ -21,7 +21,8 @@ static const char *encoding_of(const fe_record *record)
     if (len > EMBEDDED_BYTES_MAX) return "raw";
     if (!(fe_record_flags(record) & FE_RECORD_LARGE)) return "embstr";
     bool long_key = fe_record_key_len(record) > FE_RECORD_SMALL_KEY_MAX;
-    return long_key && fe_record_value_cap(record) == len ? "embstr" : "raw";
+    bool slack = fe_record_value_cap(record) - len >= FE_RECORD_ALIGN;
+    return long_key && !slack ? "embstr" : "raw";
 }
 
 static void encoding(fe_call *call)

@@ -1,8 +1,8 @@
-/* Opening keys: the one place where a command's argument becomes a key of the store, and a string value
- * becomes text.
+/* Opening keys: the one place where a command's argument becomes a key of the store, and a string
+ * value becomes text.
  *
- * A string is held as an int64 when its text is the canonical decimal form of one, else as bytes. Handlers
- * that want text call fe_open_text; nobody else converts.
+ * A string is held as an int64 when its text is the canonical decimal form of one, else as bytes.
+ * Handlers that want text call fe_open_text; nobody else converts.
  */
 #include "command/open.h"
 
@@ -10,7 +10,8 @@
 
 enum { INT_TEXT_MAX = 20 }; /* "-9223372036854775808" */
 
-/* Finding. -------------------------------------------------------------------------------------- */
+/* Finding. --------------------------------------------------------------------------------------
+ */
 
 static inline void find(fe_call *call, uint32_t i, bool no_touch, fe_key *key)
 {
@@ -75,7 +76,8 @@ const char *fe_open_type_name(fe_type type)
     return NULL;
 }
 
-/* Reading. -------------------------------------------------------------------------------------- */
+/* Reading. --------------------------------------------------------------------------------------
+ */
 
 bool fe_open_int(const fe_key *key, int64_t *value)
 {
@@ -100,7 +102,8 @@ void fe_open_reply_text(fe_call *call, const fe_key *key)
         fe_reply_bulk(&call->reply, fe_record_value(key->record));
 }
 
-/* Writing. -------------------------------------------------------------------------------------- */
+/* Writing. --------------------------------------------------------------------------------------
+ */
 
 /* Allocates the value; the reason for NULL is told by the length. */
 static uint8_t *write_value(fe_call *call, fe_key *key, fe_value_kind kind, size_t len,

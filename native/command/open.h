@@ -1,4 +1,5 @@
-/* How handlers open their keys: expiry, type check, hit and miss counts in one place, in Redis's order of checks. */
+/* How handlers open their keys: expiry, type check, hit and miss counts in one place, in Redis's
+ * order of checks. */
 #ifndef FE_COMMAND_OPEN_H
 #define FE_COMMAND_OPEN_H
 
@@ -10,7 +11,8 @@ bool fe_open_read(fe_call *call, uint32_t i, fe_key *key);
 /* As fe_open_read, but leaves the access state alone: what TTL, TYPE, EXISTS and OBJECT do. */
 bool fe_open_look(fe_call *call, uint32_t i, fe_key *key);
 
-/* As fe_open_read, and marks the access even for a client that asked for CLIENT NO-TOUCH: what TOUCH does. */
+/* As fe_open_read, and marks the access even for a client that asked for CLIENT NO-TOUCH: what
+ * TOUCH does. */
 bool fe_open_touch(fe_call *call, uint32_t i, fe_key *key);
 
 /* Locates argv[i] without statistics and without touching the access state. */
@@ -34,17 +36,19 @@ void fe_open_reply_text(fe_call *call, const fe_key *key);
 /* Whether the existing string is held as an integer, and that integer. */
 bool fe_open_int(const fe_key *key, int64_t *value);
 
-/* Writes `text` as the key's string value the way SET does: INT when it is a canonical int64, else PLAIN. On failure answers
- * the error and returns false. */
+/* Writes `text` as the key's string value the way SET does: INT when it is a canonical int64, else
+ * PLAIN. On failure answers the error and returns false. */
 FE_MUST_USE bool fe_open_store_text(fe_call *call, fe_key *key, fe_bytes text, int64_t deadline);
 FE_MUST_USE bool fe_open_store_int(fe_call *call, fe_key *key, int64_t value, int64_t deadline);
 
-/* Writes `text` byte for byte, without looking for an integer in it. On failure answers the error and returns false. */
+/* Writes `text` byte for byte, without looking for an integer in it. On failure answers the error
+ * and returns false. */
 FE_MUST_USE bool fe_open_store_bytes(fe_call *call, fe_key *key, fe_value_kind kind, fe_bytes text,
                                      int64_t deadline);
 
-/* An existing INT or PLAIN string as RAW bytes that may be changed and grown: converts INT to its digits. Makes the key with an empty value
- * when absent. Resizes to at least `len` (never shrinks) with zeros. Counts as a change. NULL after an error reply. */
+/* An existing INT or PLAIN string as RAW bytes that may be changed and grown: converts INT to its
+ * digits. Makes the key with an empty value when absent. Resizes to at least `len` (never shrinks)
+ * with zeros. Counts as a change. NULL after an error reply. */
 FE_MUST_USE uint8_t *fe_open_raw(fe_call *call, fe_key *key, size_t len);
 
 #endif

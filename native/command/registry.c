@@ -1,12 +1,13 @@
 /* The registry: every command of the server, found by name.
  *
- * A top-level name is looked up in an open-addressed table; a subcommand in its container's short list. Names are compared
- * without regard to ASCII case.
+ * A top-level name is looked up in an open-addressed table; a subcommand in its container's short
+ * list. Names are compared without regard to ASCII case.
  *
  * Invariants
- *   1. `slots` has a power-of-two size and at most half of its places taken, so that every probe ends.
- *   2. A slot's `tag` is the hash of its command's name; a command that is registered stays where it is until the registry is
- *      freed, so the session may keep pointers.
+ *   1. `slots` has a power-of-two size and at most half of its places taken, so that every probe
+ * ends.
+ *   2. A slot's `tag` is the hash of its command's name; a command that is registered stays where
+ * it is until the registry is freed, so the session may keep pointers.
  *   3. `top` lists the top-level commands in the order of registration.
  *
  * Threads: written before listening, read under the engine's lock (as are the statistics).
@@ -48,8 +49,9 @@ static inline uint64_t load32(const uint8_t *at)
     return value;
 }
 
-/* Hashes at most the first and the last eight bytes and the length, with bit 5 of every byte set: letters of both cases
- * agree. That some other bytes agree as well costs a comparison, not a wrong answer. */
+/* Hashes at most the first and the last eight bytes and the length, with bit 5 of every byte set:
+ * letters of both cases agree. That some other bytes agree as well costs a comparison, not a wrong
+ * answer. */
 static inline uint32_t name_hash(const uint8_t *name, size_t len)
 {
     uint64_t first, last;
@@ -124,7 +126,8 @@ fe_command *const *fe_commands_all(const fe_commands *commands, uint32_t *count)
     return commands->top;
 }
 
-/* Adding. --------------------------------------------------------------------------------------- */
+/* Adding. ---------------------------------------------------------------------------------------
+ */
 
 static void slot_put(slot *slots, uint32_t slot_count, fe_command *command)
 {
@@ -231,7 +234,8 @@ void fe_commands_free(fe_commands *commands)
     fe_alloc_give(alloc, FE_ALLOC_ENGINE, commands);
 }
 
-/* Rows. ----------------------------------------------------------------------------------------- */
+/* Rows. -----------------------------------------------------------------------------------------
+ */
 
 bool fe_command_arity_ok(const fe_command_row *row, uint32_t argc)
 {

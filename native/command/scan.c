@@ -27,7 +27,8 @@ static void visit(void *context, const fe_record *record)
     walk->found++;
 }
 
-/* KEYS. ----------------------------------------------------------------------------------------- */
+/* KEYS. -----------------------------------------------------------------------------------------
+ */
 
 static void set_pattern(scan_walk *walk, fe_bytes pattern)
 {
@@ -60,10 +61,11 @@ static void keys(fe_call *call)
     fe_reply_array_settle(&call->reply, place, walk.found);
 }
 
-/* SCAN. ----------------------------------------------------------------------------------------- */
+/* SCAN. -----------------------------------------------------------------------------------------
+ */
 
-/* Cursors are read as C's strtoul reads them, because Redis does: a sign and leading zeros are allowed, and nothing at
- * all is 0. */
+/* Cursors are read as C's strtoul reads them, because Redis does: a sign and leading zeros are
+ * allowed, and nothing at all is 0. */
 static bool read_cursor(fe_call *call, fe_bytes text, uint64_t *cursor)
 {
     size_t i = 0;
@@ -109,7 +111,8 @@ static bool read_scan_options(fe_call *call, scan_walk *walk, uint64_t *count)
     return true;
 }
 
-/* The cursor comes before the keys in the reply and is known after them, so the keys are collected aside. */
+/* The cursor comes before the keys in the reply and is known after them, so the keys are collected
+ * aside. */
 static void scan(fe_call *call)
 {
     uint64_t cursor, count = SCAN_COUNT_DEFAULT;

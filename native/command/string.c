@@ -50,7 +50,7 @@ static void getrange(fe_call *call)
     if (!fe_open_check_type(call, &key, FE_TYPE_STRING)) return;
     char digits[21];
     fe_bytes text = fe_open_text(&key, digits);
-    if (fe_string_range(&start, &end, (int64_t)text.len))
+    if (!fe_string_range_reversed(start, end) && fe_string_range(&start, &end, (int64_t)text.len))
         fe_reply_bulk(&call->reply, (fe_bytes){text.ptr + start, (size_t)(end - start) + 1});
     else
         fe_reply_bulk(&call->reply, FE_BYTES(""));

@@ -3,7 +3,8 @@
 #include "command/families.h"
 #include "command/open.h"
 
-/* Options. -------------------------------------------------------------------------------------- */
+/* Options. --------------------------------------------------------------------------------------
+ */
 
 /* What the options of SET and GETEX say. */
 typedef struct set_options {
@@ -32,7 +33,8 @@ static bool read_unit(fe_bytes word, fe_deadline_unit *unit)
     return true;
 }
 
-/* Reads the expiry option at *i, with its argument; the same option may be repeated and the last one counts. */
+/* Reads the expiry option at *i, with its argument; the same option may be repeated and the last
+ * one counts. */
 static bool read_expire(const fe_call *call, uint32_t *i, set_options *options)
 {
     fe_deadline_unit unit;
@@ -89,9 +91,11 @@ static bool read_getex_options(fe_call *call, set_options *options)
     return true;
 }
 
-/* Writing. -------------------------------------------------------------------------------------- */
+/* Writing. --------------------------------------------------------------------------------------
+ */
 
-/* Stores a value with a deadline that may have passed: then the key is gone, as if it had been set and had expired. */
+/* Stores a value with a deadline that may have passed: then the key is gone, as if it had been set
+ * and had expired. */
 static bool store(fe_call *call, fe_key *key, fe_bytes value, int64_t deadline)
 {
     if (deadline > 0 && deadline <= fe_store_now(call->store)) {
@@ -101,8 +105,8 @@ static bool store(fe_call *call, fe_key *key, fe_bytes value, int64_t deadline)
     return fe_open_store_text(call, key, value, deadline);
 }
 
-/* SET with options, behind their parsing. The reply of GET is written before the value is overwritten, and taken
- * back when the write fails. */
+/* SET with options, behind their parsing. The reply of GET is written before the value is
+ * overwritten, and taken back when the write fails. */
 static void set_with(fe_call *call, const set_options *options)
 {
     int64_t deadline = options->keep ? FE_DEADLINE_KEEP : FE_DEADLINE_NONE;
