@@ -10,10 +10,10 @@
  *     if (fe_key_exists(&key)) ... fe_record_value(key.record) ...
  *     uint8_t *value = fe_key_write(&key, ...);         // create or replace
  *
- * An fe_key is valid until the next call that changes the store through another fe_key or runs a step.
- * `key.record` changes when a write moves the record; read it again after each call. Nothing moves or
- * frees a record behind a running command: reclaiming, growth of the index and eviction happen in steps, between
- * commands.
+ * An fe_key is valid until the next step, fe_store_make_room, flush or swap; changes through fe_keys of other names do not
+ * hurt it, a change through another fe_key of the same name does. `key.record` changes when a write moves the record; read
+ * it again after each call. Nothing moves or frees a record behind a running command: reclaiming and eviction happen in
+ * steps, between commands.
  *
  * Threads: the engine's lock is held for every call.
  */
@@ -39,29 +39,30 @@ typedef enum fe_policy {
 } fe_policy;
 
 typedef struct fe_store_options {
-    uint32_t databases;        /* 1..1024 */
-    uint64_t memory_max;       /* bytes for log, index and everything else accounted; 0 = no limit */
+    uint32_t databases;  /* 1..1024 */
+    uint64_t memory_max; /* bytes for log, index and everything else accounted; 0 = no limit */
     fe_policy policy;
-    uint32_t samples;          /* candidates looked at per eviction, 1..64 (Redis maxmemory-samples) */
+    uint32_t samples; /* candidates looked at per eviction, 1..64 (Redis maxmemory-samples) */
     uint32_t lfu_log_factor;
     uint32_t lfu_decay_minutes;
-    uint32_t segment_size;     /* bytes, a power of two 64 KiB..32 MiB; 0 = chosen from memory_max and the machine's memory */
+    uint32_t
+        segment_size; /* bytes, a power of two 64 KiB..32 MiB; 0 = chosen from memory_max and the machine's memory */
     fe_hash_seed seed;
 } fe_store_options;
 
 /* Counters that only grow (until fe_store_stats_reset) and gauges of now; see each comment. */
 typedef struct fe_store_stats {
-    uint64_t hits, misses;          /* counted by fe_key_find callers through fe_store_count_lookup */
-    uint64_t expired_keys;          /* all removals because of a deadline */
-    uint64_t expired_steps;         /* ... of them by the background step */
+    uint64_t hits, misses;  /* counted by fe_key_find callers through fe_store_count_lookup */
+    uint64_t expired_keys;  /* all removals because of a deadline */
+    uint64_t expired_steps; /* ... of them by the background step */
     uint64_t evicted_keys;
-    uint64_t changes;               /* effective modifications (Redis: dirty) */
+    uint64_t changes;                             /* effective modifications (Redis: dirty) */
     uint64_t compacted_segments, compacted_bytes; /* moved by compaction */
-    uint64_t in_place, appended;    /* writes that kept, or moved to the tail, their record */
-    uint64_t log_bytes;             /* gauge: bytes of mapped segments */
-    uint64_t log_live_bytes;        /* gauge: bytes of live records in them */
-    uint64_t log_segments;          /* gauge */
-    uint64_t index_bytes;           /* gauge */
+    uint64_t in_place, appended; /* writes that kept, or moved to the tail, their record */
+    uint64_t log_bytes;          /* gauge: bytes of mapped segments */
+    uint64_t log_live_bytes;     /* gauge: bytes of live records in them */
+    uint64_t log_segments;       /* gauge */
+    uint64_t index_bytes;        /* gauge */
     uint64_t index_buckets, index_overflow_buckets; /* gauges, all databases */
     uint64_t index_splits, index_merges;
     uint64_t expired_unreclaimed_bytes; /* gauge, estimate: past their deadline, still in the log */
@@ -69,7 +70,7 @@ typedef struct fe_store_stats {
 
 typedef struct fe_database_stats {
     uint64_t keys;
-    uint64_t expires;      /* keys with a deadline */
+    uint64_t expires;       /* keys with a deadline */
     int64_t average_ttl_ms; /* of those, an estimate from the deadlines seen; 0 when expires is 0 */
 } fe_database_stats;
 
@@ -83,12 +84,15 @@ typedef struct fe_key {
     uint64_t hash;
     fe_store *store;
     fe_keyspace *keyspace;
-    uint64_t *slot;    /* the index slot, when record != NULL */
+    uint64_t
+        *slot; /* the index slot, when record != NULL; follow it through the functions below only */
+    uint64_t address; /* of the record */
+    uint64_t shape;   /* the index's when `slot` was right */
     uint32_t db;
 } fe_key;
 
-#define FE_DEADLINE_NONE 0            /* never expires */
-#define FE_DEADLINE_KEEP INT64_MIN    /* what the key had */
+#define FE_DEADLINE_NONE 0         /* never expires */
+#define FE_DEADLINE_KEEP INT64_MIN /* what the key had */
 
 /* Life cycle. `alloc` outlives the store. NULL when memory is exhausted. */
 fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options);
@@ -184,7 +188,7 @@ typedef struct fe_mark {
     uint32_t db;
     uint32_t other_db; /* SWAP: the second database */
     enum { FE_MARK_KEY, FE_MARK_FLUSH, FE_MARK_SWAP } kind;
-    uint64_t hash;     /* KEY: the hash of the key's name */
+    uint64_t hash; /* KEY: the hash of the key's name */
 } fe_mark;
 
 /* While someone is interested, every change leaves a mark. The session takes them after each command (and workers after each
@@ -196,7 +200,8 @@ void fe_store_marks_clear(fe_store *store);
 /* Eviction policy state of a record. -------------------------------------------------------------------- */
 
 int64_t fe_store_idle_seconds(const fe_store *store, const fe_record *record); /* LRU and others */
-uint32_t fe_store_frequency(const fe_store *store, const fe_record *record);   /* LFU counter, decayed */
+uint32_t fe_store_frequency(const fe_store *store,
+                            const fe_record *record); /* LFU counter, decayed */
 /* RESTORE's IDLETIME and FREQ. */
 void fe_store_set_idle(fe_store *store, fe_record *record, int64_t idle_seconds);
 void fe_store_set_frequency(fe_store *store, fe_record *record, uint32_t frequency);
@@ -206,13 +211,15 @@ void fe_store_set_frequency(fe_store *store, fe_record *record, uint32_t frequen
 /* The store's own bytes (log segments mapped, index) plus every other class of `alloc`. */
 uint64_t fe_store_used(const fe_store *store);
 
-/* Before a command that may need memory: when over memory_max, evicts and reclaims a bounded amount. Returns FE_OK, or FE_NO_MEMORY when
- * the policy finds nothing to evict: the command answers OOM. */
+/* Before every command that may need memory, also without a limit: pays for the garbage that writes have left, by a
+ * bounded slice of compaction, and, when the log has no room to grow under memory_max, reclaims and evicts a bounded
+ * amount. Returns FE_OK, or FE_NO_MEMORY when the policy finds nothing to evict: the command answers OOM. */
 FE_MUST_USE fe_status fe_store_make_room(fe_store *store);
 
-bool fe_store_step_index(fe_store *store, uint32_t buckets);            /* splits or merges that are due */
-bool fe_store_step_expire(fe_store *store, uint32_t records);           /* looks at up to that many records */
-bool fe_store_step_compact(fe_store *store, uint32_t bytes);            /* moves up to about that many live bytes */
+bool fe_store_step_index(fe_store *store, uint32_t buckets);  /* splits or merges that are due */
+bool fe_store_step_expire(fe_store *store, uint32_t records); /* looks at up to that many records */
+bool fe_store_step_compact(fe_store *store,
+                           uint32_t bytes); /* moves up to about that many live bytes */
 
 /* Memory that nothing can reach any more, to be unmapped without the lock: takes one mapping off the list. */
 typedef struct fe_trash {
@@ -224,6 +231,8 @@ bool fe_store_trash_take(fe_store *store, fe_trash *trash);
 
 /* A fresh segment for the tail, mapped ahead of need without the lock, so that appends do not call mmap. */
 bool fe_store_spare_wanted(const fe_store *store, size_t *size);
+/* Maps it (without the lock): aligned and advised as segments want it, its pages touched. NULL without memory. */
+void *fe_store_spare_map(fe_alloc *alloc, size_t size);
 void fe_store_spare_give(fe_store *store, void *mapping, size_t size);
 
 /* Statistics. ------------------------------------------------------------------------------------------- */

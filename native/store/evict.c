@@ -1,0 +1,252 @@
+/* Keeping under memory_max: when to reclaim, what to evict.
+ *
+ * `used` is everything accounted; mappings in the trash and spare segments are as good as free. Room is short when what is left under the limit
+ * does not hold two more segments (the next tail and the next target of compaction) and what the index wants to grow by. Then each call
+ * does work in proportion to what was written since the last one: it compacts while garbage is worth it, else evicts. So the
+ * reserve is rebuilt faster than it is used up, and used memory stays below the limit plus one segment.
+ *
+ * Choice of keys: as Redis documents it, `samples` random candidates go into a pool of the 16 best so far, ordered by idle time, by
+ * inverse frequency or by deadline, and the best goes. Candidates come from random index buckets, a database weighed by its keys.
+ * A volatile policy that finds no volatile key at random searches the buckets in order, a bounded stretch per call.
+ *
+ * Threads: the engine's lock is held.
+ */
+#include "store/evict.h"
+#include "store/compact.h"
+
+#define SAMPLES_MAX 64u
+#define BUCKETS_RANDOM 64u     /* buckets tried per sample */
+#define BUCKETS_IN_ORDER 4096u /* buckets searched in order when those had nothing */
+#define BUDGET_MIN ((uint64_t)4096)
+#define BUDGET_MAX ((uint64_t)256 << 10)
+#define EVICT_COST 256u /* work that an eviction counts for, beside its bytes */
+#define SLICE ((uint64_t)16 << 10)
+#define UNMAPS 2u           /* mappings that one call unmaps itself */
+#define TAIL_ROOM_MIN 4096u /* a tail with less is full, when no other can be had */
+
+/* Candidates ------------------------------------------------------------------------------------------------- */
+
+static bool is_volatile(const fe_store *store)
+{
+    return store->options.policy >= FE_POLICY_VOLATILE_LRU;
+}
+
+static bool is_random(const fe_store *store)
+{
+    return store->options.policy == FE_POLICY_ALLKEYS_RANDOM ||
+           store->options.policy == FE_POLICY_VOLATILE_RANDOM;
+}
+
+static uint64_t keys_of(const fe_store *store, const fe_keyspace *keyspace)
+{
+    return is_volatile(store) ? keyspace->expires : keyspace->index.count;
+}
+
+/* A keyspace, weighed by how many keys the policy may evict there; NULL: none anywhere. */
+static fe_keyspace *keyspace_pick(fe_store *store)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        total += keys_of(store, &store->keyspaces[i]);
+    if (total == 0) return NULL;
+    uint64_t pick = fe_random_below(&store->evict.random, total);
+    fe_keyspace *keyspace = store->keyspaces;
+    while (pick >= keys_of(store, keyspace))
+        pick -= keys_of(store, keyspace++);
+    return keyspace;
+}
+
+typedef struct sample {
+    fe_store *store;
+    fe_keyspace *keyspace[SAMPLES_MAX];
+    uint64_t slot[SAMPLES_MAX];
+    uint32_t count, wanted;
+    fe_keyspace *now; /* whose bucket is being visited */
+} sample;
+
+static void sample_slot(void *context, uint64_t slot)
+{
+    sample *s = context;
+    if (s->count == s->wanted) return;
+    if (is_volatile(s->store) && !(slot & FE_SLOT_DEADLINE)) return;
+    __builtin_prefetch(fe_log_at(&s->store->log, fe_slot_address(slot)));
+    s->keyspace[s->count] = s->now;
+    s->slot[s->count++] = slot;
+}
+
+/* Goes on with the buckets of a keyspace in order, until something is found. */
+static void sample_in_order(sample *s, fe_keyspace *keyspace)
+{
+    uint64_t *bucket = &s->store->evict.order_bucket;
+    s->now = keyspace;
+    for (uint32_t i = 0; i < BUCKETS_IN_ORDER && s->count == 0; i++) {
+        if (++*bucket >= keyspace->index.buckets) *bucket = 0;
+        (void)fe_index_visit_bucket(&keyspace->index, *bucket, sample_slot, s);
+    }
+}
+
+static void sample_take(sample *s)
+{
+    fe_store *store = s->store;
+    fe_keyspace *keyspace = NULL;
+    for (uint32_t i = 0; i < BUCKETS_RANDOM && s->count < s->wanted; i++) {
+        keyspace = s->now = keyspace_pick(store);
+        if (keyspace == NULL) return;
+        uint64_t bucket = fe_random_below(&store->evict.random, keyspace->index.buckets);
+        (void)fe_index_visit_bucket(&keyspace->index, bucket, sample_slot, s);
+    }
+    if (s->count == 0) sample_in_order(s, keyspace);
+}
+
+static uint64_t score_of(const fe_store *store, const fe_record *record)
+{
+    switch (store->options.policy) {
+    case FE_POLICY_ALLKEYS_LFU:
+    case FE_POLICY_VOLATILE_LFU: return 255u - fe_store_frequency(store, record);
+    case FE_POLICY_VOLATILE_TTL: return (uint64_t)INT64_MAX - (uint64_t)fe_record_deadline(record);
+    default: return (uint64_t)fe_store_idle_seconds(store, record);
+    }
+}
+
+/* Keeps the pool's best, ascending. */
+static void pool_add(fe_evict *evict, fe_candidate candidate)
+{
+    for (uint32_t i = 0; i < evict->count; i++)
+        if (evict->pool[i].address == candidate.address) return;
+    if (evict->count == FE_POOL_SIZE) {
+        if (candidate.score <= evict->pool[0].score) return;
+        memmove(evict->pool, evict->pool + 1, (FE_POOL_SIZE - 1) * sizeof(candidate));
+        evict->count--;
+    }
+    uint32_t at = evict->count++;
+    for (; at > 0 && evict->pool[at - 1].score > candidate.score; at--)
+        evict->pool[at] = evict->pool[at - 1];
+    evict->pool[at] = candidate;
+}
+
+static void pool_fill(fe_store *store)
+{
+    sample s = {.store = store, .wanted = store->options.samples};
+    if (is_random(store)) s.wanted = 1;
+    sample_take(&s);
+    for (uint32_t i = 0; i < s.count; i++) {
+        fe_address address = fe_slot_address(s.slot[i]);
+        const fe_record *record = fe_log_at(&store->log, address);
+        pool_add(&store->evict, (fe_candidate){.score = score_of(store, record),
+                                               .hash = fe_store_record_hash(store, record),
+                                               .address = address,
+                                               .keyspace = s.keyspace[i]->id});
+    }
+}
+
+/* Evicts the best key that sampling finds; returns its bytes, 0 when it found none. */
+static uint64_t evict_one(fe_store *store)
+{
+    fe_evict *evict = &store->evict;
+    if (store->options.policy == FE_POLICY_NOEVICTION) return 0;
+    pool_fill(store);
+    while (evict->count > 0) {
+        const fe_candidate *best = &evict->pool[--evict->count];
+        fe_keyspace *keyspace = store->by_id[best->keyspace];
+        if (keyspace == NULL) continue;
+        uint64_t *slot = fe_index_find_address(&keyspace->index, best->hash, best->address);
+        if (slot == NULL || (is_volatile(store) && !(*slot & FE_SLOT_DEADLINE))) continue;
+        size_t size = fe_record_size(fe_log_at(&store->log, best->address));
+        fe_store_remove(store, keyspace, best->hash, slot);
+        store->stats.evicted_keys++;
+        return size;
+    }
+    return 0;
+}
+
+/* Room ---------------------------------------------------------------------------------------------------------- */
+
+/* What is in use and cannot be had back at once. */
+static uint64_t used_net(const fe_store *store)
+{
+    uint64_t free = store->trash.bytes + store->log.spare_bytes;
+    uint64_t used = fe_store_used(store);
+    return used > free ? used - free : 0;
+}
+
+static bool room_is_short(const fe_store *store)
+{
+    uint64_t need = 2 * fe_log_next_size(&store->log);
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        need += store->keyspaces[i].index.starved;
+    return used_net(store) + need > store->options.memory_max;
+}
+
+void fe_evict_limit_changed(fe_store *store)
+{
+    store->evict.count = 0; /* scores of another policy */
+    uint64_t used = fe_store_used(store), limit = store->options.memory_max;
+    store->evict.ceiling = (used > limit ? used : limit) + fe_log_next_size(&store->log);
+}
+
+/* The ceiling comes down with what is used, to the limit and one segment. */
+static void ceiling_lower(fe_store *store)
+{
+    uint64_t used = used_net(store), limit = store->options.memory_max;
+    uint64_t ceiling = (used > limit ? used : limit) + fe_log_next_size(&store->log);
+    if (ceiling < store->evict.ceiling) store->evict.ceiling = ceiling;
+}
+
+/* Spares and trash become free memory: a few of them here, if the process is over the limit before the worker comes. */
+static void unmap_some(fe_store *store)
+{
+    for (unsigned i = 0; i < UNMAPS && fe_store_used(store) > store->options.memory_max; i++) {
+        if (store->trash.head == NULL) fe_log_spare_trim(&store->log, true);
+        fe_trash_node *node = fe_trash_pop(&store->trash);
+        if (node == NULL) return;
+        fe_pages_unmap(store->alloc, node->class, node, node->size);
+    }
+}
+
+/* One portion of reclaiming and evicting; whether anything was achieved. */
+static bool work_portion(fe_store *store, uint64_t budget)
+{
+    bool progress = false;
+    while (budget > 0 && room_is_short(store)) {
+        uint64_t done = 0;
+        if (fe_compact_due(store)) done = fe_compact_slice(store, budget < SLICE ? budget : SLICE);
+        if (done == 0) {
+            done = evict_one(store);
+            if (done != 0) done += EVICT_COST;
+        }
+        if (done == 0) done = fe_compact_slice(store, budget < SLICE ? budget : SLICE);
+        if (done == 0) break;
+        progress = true;
+        budget -= done < budget ? done : budget;
+    }
+    return progress;
+}
+
+static fe_status room_make(fe_store *store)
+{
+    fe_evict *evict = &store->evict;
+    uint64_t budget = BUDGET_MIN + 8 * (store->log.appended - evict->appended);
+    if (budget > BUDGET_MAX) budget = BUDGET_MAX;
+    evict->appended = store->log.appended;
+    if (fe_compact_sweep(store, budget)) return FE_OK; /* flushed databases go first */
+    bool progress;
+    do {
+        progress = work_portion(store, budget);
+        unmap_some(store);
+        ceiling_lower(store);
+    } while (progress && used_net(store) > evict->ceiling);
+    if (progress || !room_is_short(store)) return FE_OK;
+    uint64_t used = used_net(store), limit = store->options.memory_max;
+    if (used > limit) return FE_NO_MEMORY;
+    if (fe_log_tail_room(&store->log, FE_TAIL_NEW) >= TAIL_ROOM_MIN) return FE_OK;
+    return used + fe_log_next_size(&store->log) <= limit ? FE_OK : FE_NO_MEMORY;
+}
+
+fe_status fe_store_make_room(fe_store *store)
+{
+    fe_compact_pay(store);
+    uint64_t limit = store->options.memory_max;
+    if (limit == 0) return FE_OK;
+    if (!room_is_short(store) && fe_store_used(store) <= limit) return FE_OK;
+    return room_make(store);
+}

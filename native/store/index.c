@@ -1,0 +1,605 @@
+/* The index: linear hashing with chained cache lines. Layouts are in the header.
+ *
+ * Invariants
+ * 1. buckets = 2^level + split, split < 2^level. A slot's bucket is fe_index_number of its key's hash.
+ * 2. Bucket b uses level + 1 bits if b < split or b >= 2^level, else level bits: its own level. A slot's tag is the 20 hash bits from (own
+ *    level & ~7) on.
+ * 3. Words of a chain are filled from the front; a last overflow node holds at least two slots.
+ * 4. Words of mapped buckets beyond `buckets` are zero.
+ * 5. A split or merge needs no memory that it has not got before it starts; without memory the load grows, nothing else.
+ *
+ * Growth: one bucket is split for every 6.5 inserts, up to two per insert; a merge is due below 3 slots per bucket. No call does more than a few
+ * buckets of work, whatever the size. Chunk 0 grows by remapping up to one chunk's size; then chunks are added.
+ *
+ * Threads: the engine's lock is held.
+ */
+#include "store/index.h"
+#include "store/nodes.h"
+
+#include <sys/mman.h>
+
+#define LEVEL_MIN 2u
+#define GROW_LOAD_HALVES 13u /* slots per bucket, doubled: above it, split */
+#define SHRINK_LOAD_HALVES 6u
+#define TAG_SHIFT 40u
+#define TAG_BITS 0xfffffull
+#define MATCH_MASK ((TAG_BITS << TAG_SHIFT) | FE_SLOT_LINK)
+#define CHUNK_BYTES ((size_t)FE_INDEX_CHUNK_BUCKETS * FE_INDEX_BUCKET_BYTES)
+#define FIRST_BYTES_MIN ((size_t)4096)
+#define CHAIN_LOCAL 64u /* slots of one chain that are moved without taking memory */
+
+void fe_index_init(fe_index *index, fe_alloc *alloc, fe_trash_list *trash, const fe_log *log,
+                   const fe_hash_seed *seed)
+{
+    memset(index, 0, sizeof(*index));
+    index->alloc = alloc;
+    index->trash = trash;
+    index->log = log;
+    index->seed = seed;
+}
+
+void fe_index_reset(fe_index *index)
+{
+    for (uint32_t i = 0; i < index->chunk_count; i++)
+        fe_trash_put(index->trash, FE_ALLOC_INDEX, index->chunks[i],
+                     i == 0 ? index->first_bytes : CHUNK_BYTES);
+    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, index->chunks);
+    fe_nodes_reset(index);
+    index->chunks = NULL;
+    index->chunk_count = index->chunk_capacity = 0;
+    index->first_bytes = 0;
+    index->split = index->buckets = index->count = index->bytes = index->starved = 0;
+    index->level = 0;
+    index->longest = 0;
+    index->shape++;
+}
+
+/* Tags and chains ------------------------------------------------------------------------------------- */
+
+static unsigned tag_base(unsigned level)
+{
+    return level & ~7u;
+}
+
+static uint64_t tag_of(uint64_t hash, unsigned level)
+{
+    return ((hash >> tag_base(level)) & TAG_BITS) << TAG_SHIFT;
+}
+
+static unsigned bucket_level(const fe_index *index, uint64_t bucket)
+{
+    return index->level + (bucket < index->split || bucket >> index->level != 0);
+}
+
+static uint64_t record_hash(const fe_index *index, uint64_t slot)
+{
+    fe_bytes key = fe_record_key(fe_log_at(index->log, fe_slot_address(slot)));
+    return fe_hash(index->seed, key.ptr, key.len);
+}
+
+/* One group of a chain: a bucket or a node. */
+typedef struct group {
+    uint64_t *words;
+    unsigned size;
+} group;
+
+static group group_first(const fe_index *index, uint64_t bucket)
+{
+    return (group){fe_index_bucket(index, bucket), FE_INDEX_BUCKET_WORDS};
+}
+
+/* The group behind `at`, or one without words. */
+static group group_next(const fe_index *index, group at)
+{
+    uint64_t last = at.words[at.size - 1];
+    if (!(last & FE_SLOT_LINK)) return (group){NULL, 0};
+    return (group){fe_nodes_at(&index->nodes, fe_slot_address(last)), FE_INDEX_NODE_WORDS};
+}
+
+static uint32_t nodes_needed(uint32_t slots)
+{
+    return slots <= FE_INDEX_BUCKET_WORDS ? 0 : (slots - 6) / 3;
+}
+
+/* Copies a chain's slots to `out` (if not NULL); returns how many there are. */
+static uint32_t chain_read(const fe_index *index, uint64_t bucket, uint64_t *out)
+{
+    uint32_t count = 0;
+    for (group at = group_first(index, bucket); at.words != NULL; at = group_next(index, at)) {
+        for (unsigned i = 0; i < at.size; i++) {
+            uint64_t word = at.words[i];
+            if (word == 0 || word & FE_SLOT_LINK) continue;
+            if (out != NULL) out[count] = word;
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Gives the overflow nodes of a chain back and clears its bucket. */
+static void chain_clear(fe_index *index, uint64_t bucket)
+{
+    group first = group_first(index, bucket);
+    for (group at = group_next(index, first); at.words != NULL;) {
+        group next = group_next(index, at);
+        uint32_t id = (uint32_t)fe_slot_address(first.words[first.size - 1]);
+        first.words[first.size - 1] = at.words[at.size - 1];
+        fe_nodes_give(index, id);
+        at = next;
+    }
+    memset(first.words, 0, FE_INDEX_BUCKET_BYTES);
+}
+
+/* Writes a cleared chain. Its nodes are reserved. */
+static void chain_write(fe_index *index, uint64_t bucket, const uint64_t *slots, uint32_t count)
+{
+    if (count > index->longest) index->longest = count;
+    group at = group_first(index, bucket);
+    while (count > at.size) {
+        memcpy(at.words, slots, (at.size - 1) * 8u);
+        slots += at.size - 1;
+        count -= at.size - 1;
+        uint32_t id = fe_nodes_take(index);
+        at.words[at.size - 1] = FE_SLOT_LINK | id;
+        at = (group){fe_nodes_at(&index->nodes, id), FE_INDEX_NODE_WORDS};
+    }
+    memcpy(at.words, slots, count * 8u);
+}
+
+/* Space ------------------------------------------------------------------------------------------------ */
+
+static uint64_t bucket_capacity(const fe_index *index)
+{
+    if (index->chunk_count <= 1) return index->first_bytes / FE_INDEX_BUCKET_BYTES;
+    return (uint64_t)index->chunk_count * FE_INDEX_CHUNK_BUCKETS;
+}
+
+static bool may_map(fe_index *index, size_t bytes)
+{
+    if (index->used_max == 0 || index->chunk_count == 0) return true;
+    if (index->count > index->buckets * GROW_LOAD_HALVES) return true; /* twice the load: give in */
+    if (fe_alloc_used_all(index->alloc) + bytes <= index->used_max) return true;
+    index->starved = bytes;
+    return false;
+}
+
+static bool directory_grow(fe_index *index)
+{
+    if (index->chunk_count < index->chunk_capacity) return true;
+    uint32_t capacity = index->chunk_capacity == 0 ? 4 : index->chunk_capacity * 2;
+    uint64_t **chunks =
+        fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, index->chunks, capacity * sizeof(*chunks));
+    if (chunks == NULL) return false;
+    index->chunks = chunks;
+    index->chunk_capacity = capacity;
+    return true;
+}
+
+static bool first_chunk_grow(fe_index *index)
+{
+    uint64_t *moved = fe_pages_remap(index->alloc, FE_ALLOC_INDEX, index->chunks[0],
+                                     index->first_bytes, index->first_bytes * 2);
+    if (moved == NULL) return false;
+    index->chunks[0] = moved;
+    index->bytes += index->first_bytes;
+    index->first_bytes *= 2;
+    index->shape++;
+    return true;
+}
+
+static bool chunk_add(fe_index *index)
+{
+    bool first = index->chunk_count == 0;
+    bool huge = index->chunk_count >= 2;
+    size_t bytes = first ? FIRST_BYTES_MIN : CHUNK_BYTES;
+    if (!may_map(index, bytes) || !directory_grow(index)) return false;
+    uint64_t *chunk = fe_pages_map(index->alloc, FE_ALLOC_INDEX, bytes, huge ? CHUNK_BYTES : 4096);
+    if (chunk == NULL) return false;
+    if (huge) (void)madvise(chunk, bytes, MADV_HUGEPAGE);
+    if (first) index->first_bytes = bytes;
+    index->chunks[index->chunk_count++] = chunk;
+    index->bytes += bytes;
+    return true;
+}
+
+/* Room for one more bucket. */
+static bool space_grow(fe_index *index)
+{
+    if (index->buckets < bucket_capacity(index)) return true;
+    bool grown = index->chunk_count == 1 && index->first_bytes < CHUNK_BYTES
+                     ? may_map(index, index->first_bytes) && first_chunk_grow(index)
+                     : chunk_add(index);
+    if (grown) index->starved = 0;
+    return grown;
+}
+
+/* Chunk 0 is copied to half its size: at most a quarter of a chunk is in use then. */
+static void first_chunk_shrink(fe_index *index)
+{
+    size_t bytes = index->first_bytes / 2;
+    uint64_t *chunk = fe_pages_map(index->alloc, FE_ALLOC_INDEX, bytes, 4096);
+    if (chunk == NULL) return;
+    memcpy(chunk, index->chunks[0], index->buckets * FE_INDEX_BUCKET_BYTES);
+    fe_trash_put(index->trash, FE_ALLOC_INDEX, index->chunks[0], index->first_bytes);
+    index->chunks[0] = chunk;
+    index->bytes -= index->first_bytes - bytes;
+    index->first_bytes = bytes;
+    index->shape++;
+}
+
+static void space_shrink(fe_index *index)
+{
+    uint64_t slack = bucket_capacity(index) - index->buckets;
+    if (index->chunk_count > 1) {
+        if (slack < FE_INDEX_CHUNK_BUCKETS + FE_INDEX_CHUNK_BUCKETS / 2) return;
+        fe_trash_put(index->trash, FE_ALLOC_INDEX, index->chunks[--index->chunk_count],
+                     CHUNK_BYTES);
+        index->bytes -= CHUNK_BYTES;
+    } else if (index->first_bytes > FIRST_BYTES_MIN &&
+               index->buckets * FE_INDEX_BUCKET_BYTES <= index->first_bytes / 4) {
+        first_chunk_shrink(index);
+    }
+}
+
+/* Growth and shrinkage ---------------------------------------------------------------------------------- */
+
+static bool grow_due(const fe_index *index)
+{
+    return index->count * 2 > index->buckets * GROW_LOAD_HALVES;
+}
+
+static bool shrink_due(const fe_index *index)
+{
+    return index->count * 2 < index->buckets * SHRINK_LOAD_HALVES &&
+           index->buckets > 1u << LEVEL_MIN;
+}
+
+/* Asks for the records of the bucket that will be split next, when their keys must be read. */
+static void prefetch_refill(const fe_index *index)
+{
+    uint64_t slots[FE_INDEX_BUCKET_WORDS];
+    memcpy(slots, fe_index_bucket(index, index->split), sizeof(slots));
+    for (unsigned i = 0; i < FE_INDEX_BUCKET_WORDS; i++)
+        if (slots[i] != 0 && !(slots[i] & FE_SLOT_LINK))
+            __builtin_prefetch(fe_log_at(index->log, fe_slot_address(slots[i])));
+}
+
+/* Divides the slots by the hash bit that counts now; returns how many stay. `moved` gets the others. */
+static uint32_t split_slots(const fe_index *index, uint64_t *slots, uint32_t count, uint64_t *moved,
+                            uint32_t *moved_count)
+{
+    unsigned level = index->level;
+    uint64_t bit = 1ull << (TAG_SHIFT + level - tag_base(level));
+    bool refill = tag_base(level) != tag_base(level + 1);
+    uint32_t kept = 0, gone = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t slot = slots[i];
+        bool moves = (slot & bit) != 0;
+        if (refill)
+            slot = (slot & ~(TAG_BITS << TAG_SHIFT)) | tag_of(record_hash(index, slot), level + 1);
+        if (moves)
+            moved[gone++] = slot;
+        else
+            slots[kept++] = slot;
+    }
+    *moved_count = gone;
+    return kept;
+}
+
+/* Working space for `count` slots: `local` where that is enough. */
+static uint64_t *chain_space(fe_index *index, uint64_t *local, uint32_t count)
+{
+    if (count <= CHAIN_LOCAL) return local;
+    return fe_alloc_take(index->alloc, FE_ALLOC_INDEX, count * sizeof(uint64_t));
+}
+
+static void chain_space_give(fe_index *index, const uint64_t *local, uint64_t *space)
+{
+    if (space != local) fe_alloc_give(index->alloc, FE_ALLOC_INDEX, space);
+}
+
+static bool split_one(fe_index *index)
+{
+    if (!space_grow(index)) return false;
+    uint64_t local[2 * CHAIN_LOCAL];
+    uint64_t from = index->split, to = index->buckets;
+    uint32_t count = chain_read(index, from, NULL);
+    uint64_t *slots = count <= CHAIN_LOCAL ? local : chain_space(index, local, 2 * count);
+    if (slots == NULL) return false;
+    (void)chain_read(index, from, slots);
+    uint32_t gone, kept = split_slots(index, slots, count, slots + count, &gone);
+    chain_clear(index, from); /* its nodes are enough for both chains */
+    chain_write(index, from, slots, kept);
+    chain_write(index, to, slots + count, gone);
+    chain_space_give(index, local, slots);
+    index->buckets++;
+    index->splits++;
+    index->shape++;
+    if (++index->split == 1ull << index->level) {
+        index->level++;
+        index->split = 0;
+    }
+    if (tag_base(index->level) != tag_base(index->level + 1)) prefetch_refill(index);
+    fe_nodes_trim(index);
+    return true;
+}
+
+/* Tags of slots of a bucket of level + 1 bits, as they are with `level` bits: the lowest come from the bucket's number. */
+static void widen_tags(uint64_t *slots, uint32_t count, uint64_t bucket, unsigned level)
+{
+    if (tag_base(level) == tag_base(level + 1)) return;
+    uint64_t low = (bucket >> tag_base(level)) & 255u;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t tag = (slots[i] >> TAG_SHIFT) & TAG_BITS;
+        tag = ((tag << 8) | low) & TAG_BITS;
+        slots[i] = (slots[i] & ~(TAG_BITS << TAG_SHIFT)) | (tag << TAG_SHIFT);
+    }
+}
+
+static bool merge_one(fe_index *index)
+{
+    unsigned level = index->split == 0 ? index->level - 1 : index->level;
+    uint64_t low = (index->split == 0 ? 1ull << level : index->split) - 1;
+    uint64_t high = index->buckets - 1;
+    uint64_t local[2 * CHAIN_LOCAL];
+    uint32_t count_low = chain_read(index, low, NULL);
+    uint32_t count = count_low + chain_read(index, high, NULL);
+    if (!fe_nodes_reserve(index, nodes_needed(count))) return false;
+    uint64_t *slots = chain_space(index, local, count);
+    if (slots == NULL) return false;
+    (void)chain_read(index, low, slots);
+    (void)chain_read(index, high, slots + count_low);
+    widen_tags(slots, count_low, low, level);
+    widen_tags(slots + count_low, count - count_low, high, level);
+    chain_clear(index, low);
+    chain_clear(index, high);
+    chain_write(index, low, slots, count);
+    chain_space_give(index, local, slots);
+    index->level = level;
+    index->split = low;
+    index->buckets--;
+    index->merges++;
+    index->shape++;
+    fe_nodes_trim(index);
+    space_shrink(index);
+    return true;
+}
+
+bool fe_index_step(fe_index *index, uint32_t buckets)
+{
+    while (buckets > 0 && grow_due(index)) {
+        if (!split_one(index)) return false;
+        buckets--;
+    }
+    while (buckets > 0 && shrink_due(index)) {
+        if (!merge_one(index)) return false;
+        buckets--;
+    }
+    return grow_due(index) || shrink_due(index);
+}
+
+/* Look-ups ------------------------------------------------------------------------------------------------ */
+
+static inline bool record_has_key(const fe_record *record, fe_bytes name)
+{
+    fe_bytes key = fe_record_key(record);
+    return key.len == name.len && memcmp(key.ptr, name.ptr, name.len) == 0;
+}
+
+/* A bit for every word of the group whose tag is `want`; links never match, empty words may. */
+static inline unsigned group_match(const uint64_t *words, unsigned size, uint64_t want)
+{
+    unsigned bits = 0;
+    for (unsigned i = 0; i < size; i++)
+        bits |= (unsigned)(((words[i] ^ want) & MATCH_MASK) == 0) << i;
+    return bits;
+}
+
+uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_record **record)
+{
+    if (FE_UNLIKELY(index->count == 0)) return NULL;
+    uint64_t bucket = fe_index_number(index, hash);
+    uint64_t want = tag_of(hash, bucket_level(index, bucket));
+    group at = group_first(index, bucket);
+    unsigned bits = group_match(at.words, FE_INDEX_BUCKET_WORDS, want);
+    for (;;) {
+        for (; bits != 0; bits &= bits - 1) {
+            uint64_t *slot = &at.words[__builtin_ctz(bits)];
+            if (*slot == 0) return NULL;
+            fe_record *found = fe_log_at(index->log, fe_slot_address(*slot));
+            if (FE_LIKELY(record_has_key(found, name))) {
+                *record = found;
+                return slot;
+            }
+        }
+        at = group_next(index, at);
+        if (at.words == NULL) return NULL;
+        bits = group_match(at.words, FE_INDEX_NODE_WORDS, want);
+    }
+}
+
+uint64_t *fe_index_find_address(const fe_index *index, uint64_t hash, fe_address address)
+{
+    if (index->count == 0) return NULL;
+    uint64_t bucket = fe_index_number(index, hash);
+    for (group at = group_first(index, bucket); at.words != NULL; at = group_next(index, at))
+        for (unsigned i = 0; i < at.size; i++)
+            if ((at.words[i] & (FE_ADDRESS_MASK | FE_SLOT_LINK)) == address) return &at.words[i];
+    return NULL;
+}
+
+void fe_index_prefetch_record(const fe_index *index, uint64_t hash)
+{
+    if (index->count == 0) return;
+    uint64_t bucket = fe_index_number(index, hash);
+    uint64_t want = tag_of(hash, bucket_level(index, bucket));
+    group at = group_first(index, bucket);
+    unsigned bits = group_match(at.words, FE_INDEX_BUCKET_WORDS, want);
+    while (bits == 0) {
+        at = group_next(index, at);
+        if (at.words == NULL) return;
+        bits = group_match(at.words, FE_INDEX_NODE_WORDS, want);
+    }
+    uint64_t slot = at.words[__builtin_ctz(bits)];
+    if (slot != 0) __builtin_prefetch(fe_log_at(index->log, fe_slot_address(slot)), 1);
+}
+
+/* Insert and remove ------------------------------------------------------------------------------------------ */
+
+static bool start(fe_index *index)
+{
+    if (index->buckets != 0) return true;
+    if (index->chunk_count == 0 && !chunk_add(index)) return false;
+    index->level = LEVEL_MIN;
+    index->split = 0;
+    index->buckets = 1u << LEVEL_MIN;
+    return true;
+}
+
+/* A full last group gets a node behind it, which takes its last slot and has room for another. */
+static uint64_t *chain_extend(fe_index *index, group at)
+{
+    if (!fe_nodes_reserve(index, 1)) return NULL;
+    uint32_t id = fe_nodes_take(index);
+    uint64_t *node = fe_nodes_at(&index->nodes, id);
+    node[0] = at.words[at.size - 1];
+    at.words[at.size - 1] = FE_SLOT_LINK | id;
+    index->shape++;
+    return &node[1];
+}
+
+uint64_t *fe_index_insert(fe_index *index, uint64_t hash, fe_address address, bool deadline)
+{
+    if (!start(index)) return NULL;
+    if (grow_due(index)) (void)fe_index_step(index, 2);
+    uint64_t bucket = fe_index_number(index, hash);
+    group at = group_first(index, bucket);
+    uint32_t length = 1;
+    for (group next; (next = group_next(index, at)).words != NULL; at = next)
+        length += at.size - 1;
+    unsigned i = 0;
+    while (i < at.size && at.words[i] != 0)
+        i++;
+    uint64_t *slot = i < at.size ? &at.words[i] : chain_extend(index, at);
+    if (slot == NULL) return NULL;
+    *slot = address | tag_of(hash, bucket_level(index, bucket)) | (deadline ? FE_SLOT_DEADLINE : 0);
+    if (length + i > index->longest) index->longest = length + i;
+    index->count++;
+    return slot;
+}
+
+void fe_index_remove(fe_index *index, uint64_t hash, uint64_t *slot)
+{
+    uint64_t *link = NULL;
+    group at = group_first(index, fe_index_number(index, hash));
+    for (group next; (next = group_next(index, at)).words != NULL; at = next)
+        link = &at.words[at.size - 1];
+    unsigned last = at.size;
+    while (at.words[last - 1] == 0)
+        last--;
+    *slot = at.words[last - 1];
+    at.words[last - 1] = 0;
+    if (link != NULL && last == 2) {
+        uint32_t id = (uint32_t)fe_slot_address(*link);
+        *link = at.words[0];
+        fe_nodes_give(index, id);
+    }
+    index->shape++;
+    index->count--;
+    if (index->count == 0 && index->bytes > FIRST_BYTES_MIN)
+        fe_index_reset(index);
+    else if (shrink_due(index))
+        (void)fe_index_step(index, 2);
+}
+
+/* Visits ----------------------------------------------------------------------------------------------------- */
+
+uint32_t fe_index_visit_bucket(const fe_index *index, uint64_t bucket, fe_index_visit *visit,
+                               void *context)
+{
+    uint32_t count = 0;
+    for (group at = group_first(index, bucket); at.words != NULL; at = group_next(index, at)) {
+        for (unsigned i = 0; i < at.size && at.words[i] != 0; i++) {
+            if (at.words[i] & FE_SLOT_LINK) break;
+            visit(context, at.words[i]);
+            count++;
+        }
+    }
+    return count;
+}
+
+static uint64_t reverse_bits(uint64_t value)
+{
+    value = __builtin_bswap64(value);
+    value = ((value >> 4) & 0x0f0f0f0f0f0f0f0full) | ((value & 0x0f0f0f0f0f0f0f0full) << 4);
+    value = ((value >> 2) & 0x3333333333333333ull) | ((value & 0x3333333333333333ull) << 2);
+    return ((value >> 1) & 0x5555555555555555ull) | ((value & 0x5555555555555555ull) << 1);
+}
+
+/* The bucket with the cursor's low bits, and the one that was split from it. Counting the low bits up from the highest one makes
+ * what has been visited independent of how many bits a later call uses. */
+uint64_t fe_index_scan(const fe_index *index, uint64_t cursor, fe_index_visit *visit, void *context,
+                       uint64_t *slots)
+{
+    if (index->count == 0) return 0;
+    uint64_t mask = (1ull << index->level) - 1;
+    uint64_t bucket = cursor & mask;
+    *slots += fe_index_visit_bucket(index, bucket, visit, context);
+    if (bucket < index->split)
+        *slots += fe_index_visit_bucket(index, bucket + mask + 1, visit, context);
+    return reverse_bits(reverse_bits(cursor | ~mask) + 1);
+}
+
+uint64_t *fe_index_random(const fe_index *index, fe_random *random)
+{
+    if (index->count == 0) return NULL;
+    for (;;) {
+        uint64_t pick = fe_random_below(random, index->buckets * index->longest);
+        uint64_t position = pick / index->buckets;
+        group at = group_first(index, pick % index->buckets);
+        group next;
+        while (position >= at.size - 1 && (next = group_next(index, at)).words != NULL) {
+            position -= at.size - 1;
+            at = next;
+        }
+        if (position < at.size && at.words[position] != 0) return &at.words[position];
+    }
+}
+
+const char *fe_index_check(const fe_index *index, uint32_t id)
+{
+    uint64_t count = 0, nodes = 0;
+    for (uint64_t b = 0; b < index->buckets; b++) {
+        uint64_t slots = 0;
+        bool open = false;
+        for (group at = group_first(index, b); at.words != NULL; at = group_next(index, at)) {
+            if (open) return "index: a link behind an empty word";
+            nodes += at.size == FE_INDEX_NODE_WORDS;
+            if (at.size == FE_INDEX_NODE_WORDS && at.words[1] == 0)
+                return "index: a node with less than two slots";
+            for (unsigned i = 0; i < at.size; i++) {
+                uint64_t word = at.words[i];
+                if (word == 0) open = true;
+                if (word == 0 || word & FE_SLOT_LINK) continue;
+                if (open) return "index: a slot behind an empty word";
+                fe_record *record = fe_log_at(index->log, fe_slot_address(word));
+                uint64_t hash = record_hash(index, word);
+                if (fe_record_type(record) == FE_TYPE_FILLER) return "index: slot of a filler";
+                if (fe_record_keyspace(record) != id) return "index: record of another keyspace";
+                if (fe_index_number(index, hash) != b) return "index: slot in a wrong bucket";
+                if (tag_of(hash, bucket_level(index, b)) != (word & (TAG_BITS << TAG_SHIFT)))
+                    return "index: wrong tag";
+                if (((word & FE_SLOT_DEADLINE) != 0) != (fe_record_deadline(record) != 0))
+                    return "index: wrong deadline bit";
+                slots++;
+            }
+        }
+        if (slots > index->longest) return "index: a chain longer than the longest";
+        count += slots;
+    }
+    if (count != index->count) return "index: wrong count";
+    if (nodes != index->nodes.used_count) return "index: wrong number of nodes";
+    if (index->buckets != 0 && index->buckets != (1ull << index->level) + index->split)
+        return "index: wrong number of buckets";
+    return NULL;
+}

@@ -1,0 +1,133 @@
+/* The index of one keyspace: from the hash of a key to the address of its record. Linear hashing over cache lines.
+ *
+ *     bucket (64 bytes):  | slot 0 | slot 1 | ... | slot 6 | slot 7, or link |
+ *     node (32 bytes):    | slot 0 | slot 1 | slot 2 | slot 3, or link |
+ *
+ *     slot:  bit 63     62..61     60           59 .. 40     39 .. 0
+ *            +------+----------+--------------+------------+-----------+
+ *            | LINK | reserved | HAS_DEADLINE | tag        | address   |
+ *            +------+----------+--------------+------------+-----------+
+ *
+ * A bucket with more than eight slots has a link in its last word: the number of an overflow node, whose last word may be a link again. The
+ * words of a chain are filled from the front; a word 0 is empty, and so is everything behind it.
+ *
+ * The tag holds 20 bits of the hash from bit (level & ~7) on, where `level` is how many low bits the bucket's number uses. A tag therefore
+ * holds the bit that decides a split in seven splits of eight; only the eighth must read keys.
+ *
+ * Threads: the engine's lock is held for every call.
+ */
+#ifndef FE_STORE_INDEX_H
+#define FE_STORE_INDEX_H
+
+#include "base/hash.h"
+#include "base/random.h"
+#include "store/log.h"
+
+#define FE_SLOT_DEADLINE (1ull << 60)
+#define FE_SLOT_LINK (1ull << 63)
+#define FE_INDEX_BUCKET_WORDS 8u
+#define FE_INDEX_NODE_WORDS 4u
+#define FE_INDEX_BUCKET_BYTES 64u
+#define FE_INDEX_CHUNK_BITS 15u /* buckets per chunk: 2 MiB, one huge page */
+#define FE_INDEX_CHUNK_BUCKETS (1u << FE_INDEX_CHUNK_BITS)
+
+typedef struct fe_index_nodes {
+    uint64_t **chunks;    /* pages of nodes; NULL where a chunk was given back */
+    uint16_t *free_first; /* per chunk: first free node + 1, or 0 */
+    uint16_t *used;       /* per chunk: nodes in use */
+    uint64_t *open;       /* bitmap: chunks with a free node */
+    uint32_t chunk_count, chunk_capacity;
+    uint32_t chunks_mapped;
+    uint32_t free_count;  /* free nodes in mapped chunks */
+    uint32_t empty_count; /* mapped chunks without a node in use */
+    uint32_t used_count;
+} fe_index_nodes;
+
+typedef struct fe_index {
+    uint64_t **chunks; /* buckets; chunk 0 is small while it is alone */
+    uint32_t chunk_count, chunk_capacity;
+    size_t first_bytes; /* size of chunk 0 */
+    uint64_t split;     /* the next bucket to split; buckets below it use level + 1 bits */
+    unsigned level;
+    uint64_t buckets; /* 2^level + split; 0: nothing is mapped */
+    uint64_t count;   /* slots in use */
+    uint64_t shape;   /* changes whenever a slot may have moved */
+    uint32_t longest; /* no chain holds more slots than this */
+    fe_index_nodes nodes;
+    uint64_t splits, merges;
+    uint64_t bytes;    /* mapped */
+    uint64_t used_max; /* the index does not grow while `alloc` is above this; 0: no bound */
+    uint64_t
+        starved; /* bytes that it wanted and that this bound refused; 0 when it has grown since */
+    fe_alloc *alloc;
+    fe_trash_list *trash;
+    const fe_log *log; /* the records, for tags that must be refilled */
+    const fe_hash_seed *seed;
+} fe_index;
+
+/* `alloc`, `trash`, `log` and `seed` outlive the index. No memory is taken before the first insert. */
+void fe_index_init(fe_index *index, fe_alloc *alloc, fe_trash_list *trash, const fe_log *log,
+                   const fe_hash_seed *seed);
+/* Forgets all slots; the memory goes to the trash. The index is empty and usable afterwards. */
+void fe_index_reset(fe_index *index);
+
+static inline fe_address fe_slot_address(uint64_t slot)
+{
+    return slot & FE_ADDRESS_MASK;
+}
+
+/* Where a hash belongs now: its bucket, and the tag (in place) that its slot has there. */
+static inline uint64_t *fe_index_bucket(const fe_index *index, uint64_t bucket)
+{
+    return index->chunks[bucket >> FE_INDEX_CHUNK_BITS] +
+           (bucket & (FE_INDEX_CHUNK_BUCKETS - 1)) * FE_INDEX_BUCKET_WORDS;
+}
+
+static inline uint64_t fe_index_number(const fe_index *index, uint64_t hash)
+{
+    uint64_t low = hash & ((1ull << index->level) - 1);
+    return low < index->split ? hash & ((2ull << index->level) - 1) : low;
+}
+
+static inline void fe_index_prefetch(const fe_index *index, uint64_t hash)
+{
+    if (index->buckets != 0)
+        __builtin_prefetch(fe_index_bucket(index, fe_index_number(index, hash)));
+}
+void fe_index_prefetch_record(const fe_index *index, uint64_t hash);
+
+/* The slot of the key, and its record; NULL when it is not there. */
+uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_record **record);
+/* The slot that holds this address under this hash, or NULL. Reads no record. */
+uint64_t *fe_index_find_address(const fe_index *index, uint64_t hash, fe_address address);
+
+/* Adds a slot for a key that has none. NULL without memory; then nothing has changed. May split up to two buckets first. */
+uint64_t *fe_index_insert(fe_index *index, uint64_t hash, fe_address address, bool deadline);
+/* Removes the slot; others of its chain may move. */
+void fe_index_remove(fe_index *index, uint64_t hash, uint64_t *slot);
+
+static inline void fe_slot_set(uint64_t *slot, fe_address address, bool deadline)
+{
+    *slot = (*slot & ~(FE_ADDRESS_MASK | FE_SLOT_DEADLINE)) | address |
+            (deadline ? FE_SLOT_DEADLINE : 0);
+}
+
+/* Splits or merges at most `buckets` buckets if the load asks for it; whether more are due. */
+bool fe_index_step(fe_index *index, uint32_t buckets);
+
+/* All slots of one bucket's chain, in order; `visit` must not change the index. */
+typedef void fe_index_visit(void *context, uint64_t slot);
+uint32_t fe_index_visit_bucket(const fe_index *index, uint64_t bucket, fe_index_visit *visit,
+                               void *context);
+
+/* Visits at least one cursor position and returns the next cursor, 0 at the end; see fe_store_scan. `*slots` counts what was visited. */
+uint64_t fe_index_scan(const fe_index *index, uint64_t cursor, fe_index_visit *visit, void *context,
+                       uint64_t *slots);
+
+/* A uniformly random slot; NULL when empty. */
+uint64_t *fe_index_random(const fe_index *index, fe_random *random);
+
+/* Checks structure, tags and counts against the records of keyspace `id`; NULL or what is wrong. */
+const char *fe_index_check(const fe_index *index, uint32_t id);
+
+#endif

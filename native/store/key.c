@@ -1,0 +1,334 @@
+/* Single keys: finding, writing, resizing, deleting. The contract is in store/keyspace.h.
+ *
+ * Every record of a live keyspace that is not a filler is reached through exactly one slot. A change keeps three accounts in step:
+ * the log's live bytes, the segment's deadline histogram, and the keyspace's count and sum of deadlines. An append is done before
+ * anything old is touched, so that failure leaves all as it was.
+ *
+ * Threads: the engine's lock is held.
+ */
+#include "store/store.h"
+
+#define GROWTH_STEP_MAX ((size_t)1 << 20)
+#define KEY_MAX 0x40000000u
+
+/* What a record is going to be. */
+typedef struct plan {
+    fe_type type;
+    unsigned flags;
+    size_t key_len, value_len, value_cap;
+    int64_t deadline;
+    size_t size;
+} plan;
+
+static plan plan_make(fe_type type, bool is_int, bool raw, size_t key_len, size_t value_len,
+                      size_t value_cap, int64_t deadline)
+{
+    plan p = {.type = type, .key_len = key_len, .value_len = value_len, .deadline = deadline};
+    bool small =
+        !raw && key_len <= FE_RECORD_SMALL_KEY_MAX && value_len <= FE_RECORD_SMALL_VALUE_MAX;
+    p.flags = (small ? 0u : FE_RECORD_LARGE) | (is_int ? FE_RECORD_INT : 0u) |
+              (deadline != FE_DEADLINE_NONE ? FE_RECORD_EXPIRY : 0u);
+    p.size = fe_record_size_for(p.flags, key_len, value_cap);
+    p.value_cap = small ? value_len : p.size - fe_record_head_len(p.flags) - key_len;
+    return p;
+}
+
+static uint64_t word_make(const plan *p, uint32_t keyspace, uint32_t access)
+{
+    uint64_t lens = p->flags & FE_RECORD_LARGE ? 0 : p->key_len << 8 | p->value_len << 16;
+    return (uint64_t)p->type | (uint64_t)p->flags << 4 | lens | (uint64_t)keyspace << 32 |
+           (uint64_t)access << 44;
+}
+
+/* Writes everything in front of the key. */
+static void head_write(fe_record *record, const plan *p, uint32_t keyspace, uint32_t access)
+{
+    record->word = word_make(p, keyspace, access);
+    size_t at = 8;
+    if (p->flags & FE_RECORD_LARGE) {
+        fe_record_store32(record, 8, (uint32_t)p->key_len);
+        fe_record_store32(record, 12, (uint32_t)p->value_len);
+        fe_record_store32(record, 16, (uint32_t)p->value_cap);
+        fe_record_store32(record, 20, 0);
+        at += FE_RECORD_LARGE_EXTRA;
+    }
+    if (p->flags & FE_RECORD_EXPIRY) memcpy((uint8_t *)record + at, &p->deadline, 8);
+}
+
+/* Accounts of deadlines ---------------------------------------------------------------------------------- */
+
+static void deadline_leave(fe_keyspace *keyspace, int64_t deadline)
+{
+    if (deadline == FE_DEADLINE_NONE) return;
+    keyspace->expires--;
+    keyspace->deadline_sum -= deadline;
+}
+
+static void deadline_enter(fe_keyspace *keyspace, int64_t deadline)
+{
+    if (deadline == FE_DEADLINE_NONE) return;
+    keyspace->expires++;
+    keyspace->deadline_sum += deadline;
+}
+
+/* The record of `size` bytes dies, with its share of the segment's deadlines. */
+static void log_kill(fe_log *log, fe_address address, int64_t deadline, size_t size)
+{
+    if (deadline != FE_DEADLINE_NONE) fe_log_deadline_remove(log, address, deadline, size);
+    fe_log_kill(log, address, size);
+}
+
+/* Finding ---------------------------------------------------------------------------------------------------- */
+
+/* The slot, after other keys' changes may have moved it. */
+static uint64_t *slot_of(fe_key *key)
+{
+    const fe_index *index = &key->keyspace->index;
+    if (FE_UNLIKELY(key->shape != index->shape)) {
+        key->slot = fe_index_find_address(index, key->hash, key->address);
+        FE_ASSERT(key->slot != NULL);
+        key->shape = index->shape;
+    }
+    return key->slot;
+}
+
+void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, bool no_touch,
+                 fe_key *key)
+{
+    fe_keyspace *keyspace = store->databases[db];
+    *key = (fe_key){.name = name, .hash = hash, .store = store, .keyspace = keyspace, .db = db};
+    fe_record *record;
+    uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
+    if (slot == NULL) return;
+    if (FE_UNLIKELY(*slot & FE_SLOT_DEADLINE) &&
+        fe_store_expired(store, fe_record_deadline(record))) {
+        fe_store_remove_expired(store, keyspace, hash, slot);
+        return;
+    }
+    key->record = record;
+    key->slot = slot;
+    key->address = fe_slot_address(*slot);
+    key->shape = keyspace->index.shape;
+    if (!no_touch) fe_access_touch(store, record);
+}
+
+/* Removing --------------------------------------------------------------------------------------------------- */
+
+void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
+{
+    fe_address address = fe_slot_address(*slot);
+    const fe_record *record = fe_log_at(&store->log, address);
+    int64_t deadline = fe_record_deadline(record);
+    size_t size = fe_record_size(record);
+    deadline_leave(keyspace, deadline);
+    fe_index_remove(&keyspace->index, hash, slot);
+    log_kill(&store->log, address, deadline, size);
+    fe_store_mark_key(store, keyspace->db, hash);
+}
+
+void fe_store_remove_expired(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
+{
+    fe_store_remove(store, keyspace, hash, slot);
+    store->stats.expired_keys++;
+}
+
+void fe_key_delete(fe_key *key)
+{
+    FE_ASSERT(key->record != NULL);
+    fe_store_remove(key->store, key->keyspace, key->hash, slot_of(key));
+    key->record = NULL;
+    key->slot = NULL;
+    key->store->stats.changes++;
+}
+
+/* Writing ---------------------------------------------------------------------------------------------------- */
+
+/* The record is where it will stay: tells the slot, the accounts and the watchers. */
+static void settle(fe_key *key, fe_address address, const plan *p, int64_t old_deadline)
+{
+    fe_store *store = key->store;
+    fe_slot_set(slot_of(key), address, p->deadline != FE_DEADLINE_NONE);
+    key->address = address;
+    key->record = fe_log_at(&store->log, address);
+    deadline_leave(key->keyspace, old_deadline);
+    deadline_enter(key->keyspace, p->deadline);
+    if (p->deadline != FE_DEADLINE_NONE)
+        fe_log_deadline_add(&store->log, address, store->now_ms, p->deadline, p->size);
+    fe_key_changed(key);
+}
+
+/* How much of the old value must survive. */
+typedef enum keep { KEEP_NOTHING, KEEP_VALUE } keep;
+
+/* Moves key (and value) to where the new head wants them, in place. */
+static void body_shift(fe_record *record, const plan *p, keep what)
+{
+    size_t from = fe_record_head_len(fe_record_flags(record));
+    size_t to = fe_record_head_len(p->flags);
+    if (from == to) return;
+    size_t value = fe_record_value_len(record);
+    if (value > p->value_len) value = p->value_len;
+    size_t bytes = p->key_len + (what == KEEP_VALUE ? value : 0);
+    memmove((uint8_t *)record + to, (uint8_t *)record + from, bytes);
+}
+
+/* Rewrites an existing record where it is, if the plan fits there. */
+static bool write_in_place(fe_key *key, const plan *p, uint32_t access, keep what)
+{
+    fe_store *store = key->store;
+    fe_log *log = &store->log;
+    fe_address address = key->address;
+    size_t size = fe_record_size(key->record);
+    size_t room = p->size == size ? size : fe_log_room(log, address, size, p->size);
+    if (room == 0) return false;
+    fe_record *record = fe_log_at(log, address); /* a segment of its own may have moved */
+    int64_t old_deadline = fe_record_deadline(record);
+    if (old_deadline != FE_DEADLINE_NONE) fe_log_deadline_remove(log, address, old_deadline, size);
+    body_shift(record, p, what);
+    head_write(record, p, key->keyspace->id, access);
+    if (room != size || p->size != size) fe_log_refit(log, address, size, room, p->size);
+    store->stats.in_place++;
+    settle(key, address, p, old_deadline);
+    return true;
+}
+
+/* Writes head, key and (if kept) value at the tail, and lets the old record die. */
+static bool write_appended(fe_key *key, const plan *p, uint32_t access, keep what)
+{
+    fe_store *store = key->store;
+    fe_log *log = &store->log;
+    fe_address address = fe_log_append(log, FE_TAIL_NEW, p->size, key->keyspace->id);
+    if (address == FE_ADDRESS_NONE) return false;
+    fe_record *record = fe_log_at(log, address);
+    head_write(record, p, key->keyspace->id, access);
+    fe_record *old = key->record;
+    memcpy((uint8_t *)record + fe_record_head_len(p->flags), key->name.ptr, p->key_len);
+    int64_t old_deadline = FE_DEADLINE_NONE;
+    if (old == NULL) {
+        key->slot = fe_index_insert(&key->keyspace->index, key->hash, address, false);
+        if (key->slot == NULL) {
+            fe_log_kill(log, address, p->size);
+            return false;
+        }
+        key->shape = key->keyspace->index.shape;
+    } else {
+        old_deadline = fe_record_deadline(old);
+        fe_bytes value = fe_record_value(old);
+        size_t bytes = value.len < p->value_len ? value.len : p->value_len;
+        if (what == KEEP_VALUE) memcpy(fe_record_value_ptr(record), value.ptr, bytes);
+        log_kill(log, key->address, old_deadline, fe_record_size(old));
+    }
+    store->stats.appended++;
+    settle(key, address, p, old_deadline);
+    return true;
+}
+
+static bool write_plan(fe_key *key, const plan *p, uint32_t access, keep what)
+{
+    if (key->record != NULL && write_in_place(key, p, access, what)) return true;
+    return write_appended(key, p, access, what);
+}
+
+/* The access state after a replacement: fresh, except that a frequency is the key's and not the value's. */
+static uint32_t access_after_write(const fe_key *key)
+{
+    const fe_store *store = key->store;
+    bool lfu = store->options.policy == FE_POLICY_ALLKEYS_LFU ||
+               store->options.policy == FE_POLICY_VOLATILE_LFU;
+    if (key->record != NULL && lfu) return fe_record_access(key->record);
+    return fe_access_fresh(store);
+}
+
+uint8_t *fe_key_write(fe_key *key, fe_type type, fe_value_kind kind, size_t len, int64_t deadline)
+{
+    FE_ASSERT(type != FE_TYPE_FILLER && (kind != FE_VALUE_INT || len == 8));
+    if (len > FE_VALUE_MAX || key->name.len > KEY_MAX) return NULL;
+    if (deadline == FE_DEADLINE_KEEP)
+        deadline = key->record != NULL ? fe_record_deadline(key->record) : FE_DEADLINE_NONE;
+    plan p = plan_make(type, kind == FE_VALUE_INT, kind == FE_VALUE_RAW, key->name.len, len, len,
+                       deadline);
+    if (!write_plan(key, &p, access_after_write(key), KEEP_NOTHING)) return NULL;
+    return fe_record_value_ptr(key->record);
+}
+
+uint8_t *fe_key_resize(fe_key *key, size_t len)
+{
+    fe_record *record = key->record;
+    FE_ASSERT(record != NULL && !(fe_record_flags(record) & FE_RECORD_INT));
+    if (len > FE_VALUE_MAX) return NULL;
+    size_t old = fe_record_value_len(record);
+    if ((fe_record_flags(record) & FE_RECORD_LARGE) && len <= fe_record_value_cap(record)) {
+        fe_record_store32(record, 12, (uint32_t)len);
+        fe_key_changed(key);
+    } else {
+        size_t more = len < GROWTH_STEP_MAX ? len : GROWTH_STEP_MAX;
+        size_t cap = old == len || len > FE_VALUE_MAX - more ? len : len + more;
+        plan p = plan_make(fe_record_type(record), false, true, key->name.len, len, cap,
+                           fe_record_deadline(record));
+        if (!write_plan(key, &p, fe_record_access(record), KEEP_VALUE)) return NULL;
+    }
+    uint8_t *value = fe_record_value_ptr(key->record);
+    if (len > old) memset(value + old, 0, len - old);
+    return value;
+}
+
+void fe_key_changed(fe_key *key)
+{
+    key->store->stats.changes++;
+    fe_store_mark_key(key->store, key->db, key->hash);
+}
+
+/* The deadline field is there already: only its content changes. */
+static void deadline_rewrite(fe_key *key, int64_t deadline)
+{
+    fe_record *record = key->record;
+    fe_store *store = key->store;
+    int64_t old = fe_record_deadline(record);
+    size_t size = fe_record_size(record);
+    if (old != FE_DEADLINE_NONE) fe_log_deadline_remove(&store->log, key->address, old, size);
+    size_t at = 8 + ((fe_record_flags(record) & FE_RECORD_LARGE) ? FE_RECORD_LARGE_EXTRA : 0);
+    memcpy((uint8_t *)record + at, &deadline, 8);
+    if (deadline != FE_DEADLINE_NONE)
+        fe_log_deadline_add(&store->log, key->address, store->now_ms, deadline, size);
+    deadline_leave(key->keyspace, old);
+    deadline_enter(key->keyspace, deadline);
+    fe_slot_set(slot_of(key), key->address, deadline != FE_DEADLINE_NONE);
+    fe_key_changed(key);
+}
+
+fe_status fe_key_set_deadline(fe_key *key, int64_t deadline)
+{
+    fe_record *record = key->record;
+    FE_ASSERT(record != NULL && deadline != FE_DEADLINE_KEEP);
+    unsigned flags = fe_record_flags(record);
+    if (flags & FE_RECORD_EXPIRY) {
+        deadline_rewrite(key, deadline);
+        return FE_OK;
+    }
+    if (deadline == FE_DEADLINE_NONE) return FE_OK;
+    plan p = plan_make(fe_record_type(record), (flags & FE_RECORD_INT) != 0,
+                       (flags & FE_RECORD_LARGE) != 0, key->name.len, fe_record_value_len(record),
+                       fe_record_value_cap(record), deadline);
+    return write_plan(key, &p, fe_record_access(record), KEEP_VALUE) ? FE_OK : FE_NO_MEMORY;
+}
+
+fe_status fe_key_copy(fe_key *to, const fe_key *from, int64_t deadline)
+{
+    const fe_record *source = from->record;
+    FE_ASSERT(source != NULL && source != to->record);
+    if (deadline == FE_DEADLINE_KEEP) deadline = fe_record_deadline(source);
+    unsigned flags = fe_record_flags(source);
+    fe_bytes value = fe_record_value(source);
+    bool raw = (flags & FE_RECORD_LARGE) && fe_record_key_len(source) <= FE_RECORD_SMALL_KEY_MAX &&
+               value.len <= FE_RECORD_SMALL_VALUE_MAX;
+    plan p = plan_make(fe_record_type(source), (flags & FE_RECORD_INT) != 0, raw, to->name.len,
+                       value.len, value.len, deadline);
+    if (!write_plan(to, &p, fe_record_access(source), KEEP_NOTHING)) return FE_NO_MEMORY;
+    memcpy(fe_record_value_ptr(to->record), value.ptr, value.len);
+    return FE_OK;
+}
+
+size_t fe_key_memory(const fe_key *key)
+{
+    return key->record == NULL ? 0 : fe_record_size(key->record) + sizeof(uint64_t);
+}

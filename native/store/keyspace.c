@@ -1,0 +1,424 @@
+/* Databases: life of a store, flushing, swapping, iteration, marks, figures. The contract is in store/keyspace.h.
+ *
+ * FLUSHDB kills the records of a keyspace by giving the keyspace a new id: its index goes to the trash and a sweep (store/compact.h) turns
+ * the orphans into fillers later, whole segments at a time where all is of one keyspace. An id is given out again only after a sweep
+ * that began after its death. A small database is emptied record by record instead, which costs no sweep.
+ *
+ * Threads: the engine's lock is held.
+ */
+#include "store/compact.h"
+#include "store/evict.h"
+#include "store/store.h"
+
+#define MARKS_MAX ((size_t)65536)
+#define FLUSH_BY_RECORD_MAX 512u       /* keys that are killed one by one */
+#define FLUSH_SWEEP_BYTES (512u << 10) /* sweep work that a flush does at once */
+#define LIMIT_SEGMENTS 128u            /* segments that a memory limit should hold at least */
+
+/* Keyspace ids ------------------------------------------------------------------------------------------- */
+
+static uint32_t id_find_free(fe_store *store)
+{
+    for (uint32_t i = 0; i < FE_KEYSPACE_MAX; i++) {
+        uint32_t id = (store->id_last + i) % FE_KEYSPACE_MAX + 1;
+        if (store->id_state[id] == FE_ID_FREE) return id;
+    }
+    return 0;
+}
+
+static void id_take(fe_store *store, fe_keyspace *keyspace)
+{
+    uint32_t id = id_find_free(store);
+    while (id == 0) { /* thousands of flushes since the last sweep ended: it ends now */
+        (void)fe_compact_sweep(store, UINT64_MAX);
+        id = id_find_free(store);
+    }
+    store->id_last = id;
+    store->id_state[id] = FE_ID_LIVE;
+    store->by_id[id] = keyspace;
+    keyspace->id = id;
+}
+
+/* Life ------------------------------------------------------------------------------------------------------ */
+
+static void options_apply(fe_store *store)
+{
+    uint64_t limit = store->options.memory_max;
+    fe_log_set_segment_max(&store->log, limit == 0 ? FE_SEGMENT_MAX : limit / LIMIT_SEGMENTS);
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        store->keyspaces[i].index.used_max = limit;
+    fe_evict_limit_changed(store);
+    store->access_now = fe_access_fresh(store);
+}
+
+fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options)
+{
+    FE_ASSERT(options->databases >= 1 && options->databases <= 1024);
+    FE_ASSERT(options->samples >= 1 && options->samples <= 64);
+    fe_store *store = fe_alloc_take_zeroed(alloc, FE_ALLOC_ENGINE, sizeof(*store));
+    if (store == NULL) return NULL;
+    store->alloc = alloc;
+    store->options = *options;
+    store->keyspaces = fe_alloc_take_zeroed(alloc, FE_ALLOC_ENGINE,
+                                            options->databases * sizeof(*store->keyspaces));
+    store->databases = fe_alloc_take_zeroed(alloc, FE_ALLOC_ENGINE,
+                                            options->databases * sizeof(*store->databases));
+    if (store->keyspaces == NULL || store->databases == NULL) {
+        fe_alloc_give(alloc, FE_ALLOC_ENGINE, store->keyspaces);
+        fe_alloc_give(alloc, FE_ALLOC_ENGINE, store->databases);
+        fe_alloc_give(alloc, FE_ALLOC_ENGINE, store);
+        return NULL;
+    }
+    fe_log_init(&store->log, alloc, &store->trash,
+                options->segment_size != 0 ? options->segment_size : FE_SEGMENT_DEFAULT);
+    for (uint32_t i = 0; i < options->databases; i++) {
+        fe_keyspace *keyspace = store->databases[i] = &store->keyspaces[i];
+        fe_index_init(&keyspace->index, alloc, &store->trash, &store->log, &store->options.seed);
+        keyspace->db = i;
+        id_take(store, keyspace);
+    }
+    fe_random_init(&store->evict.random, options->seed.k0 ^ options->seed.k1);
+    store->expire.pass_end_ms = INT64_MIN;
+    options_apply(store);
+    return store;
+}
+
+void fe_store_free(fe_store *store)
+{
+    if (store == NULL) return;
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        fe_index_reset(&store->keyspaces[i].index);
+    fe_trash_empty(&store->trash, store->alloc);
+    fe_log_close(&store->log);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, store->marks);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, store->keyspaces);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, store->databases);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, store);
+}
+
+void fe_store_set_options(fe_store *store, const fe_store_options *options)
+{
+    FE_ASSERT(options->databases == store->options.databases);
+    FE_ASSERT(options->segment_size == store->options.segment_size);
+    FE_ASSERT(options->seed.k0 == store->options.seed.k0);
+    FE_ASSERT(options->seed.k1 == store->options.seed.k1);
+    FE_ASSERT(options->samples >= 1 && options->samples <= 64);
+    store->options = *options;
+    options_apply(store);
+}
+
+const fe_store_options *fe_store_get_options(const fe_store *store)
+{
+    return &store->options;
+}
+
+void fe_store_set_now(fe_store *store, int64_t now_ms)
+{
+    if (now_ms <= store->now_ms) return;
+    store->now_ms = now_ms;
+    store->access_now = fe_access_fresh(store);
+}
+
+int64_t fe_store_now(const fe_store *store)
+{
+    return store->now_ms;
+}
+
+const fe_hash_seed *fe_store_seed(const fe_store *store)
+{
+    return &store->options.seed;
+}
+
+void fe_store_prefetch_bucket(const fe_store *store, uint32_t db, uint64_t hash)
+{
+    fe_index_prefetch(&store->databases[db]->index, hash);
+}
+
+void fe_store_prefetch_record(const fe_store *store, uint32_t db, uint64_t hash)
+{
+    fe_index_prefetch_record(&store->databases[db]->index, hash);
+}
+
+/* Marks ---------------------------------------------------------------------------------------------------- */
+
+static void mark_add(fe_store *store, fe_mark mark)
+{
+    if (store->marks_lost) return;
+    if (store->mark_count == store->mark_capacity) {
+        size_t capacity = store->mark_capacity == 0 ? 64 : store->mark_capacity * 2;
+        fe_mark *marks = NULL;
+        if (capacity <= MARKS_MAX)
+            marks = fe_alloc_resize(store->alloc, FE_ALLOC_ENGINE, store->marks,
+                                    capacity * sizeof(*marks));
+        if (marks == NULL) {
+            store->marks_lost = true;
+            return;
+        }
+        store->marks = marks;
+        store->mark_capacity = capacity;
+    }
+    store->marks[store->mark_count++] = mark;
+}
+
+void fe_store_mark_key(fe_store *store, uint32_t db, uint64_t hash)
+{
+    if (FE_LIKELY(!store->interest)) return;
+    mark_add(store, (fe_mark){.db = db, .kind = FE_MARK_KEY, .hash = hash});
+}
+
+void fe_store_set_interest(fe_store *store, bool wanted)
+{
+    store->interest = wanted;
+}
+
+const fe_mark *fe_store_marks(const fe_store *store, size_t *count, bool *lost)
+{
+    *count = store->mark_count;
+    *lost = store->marks_lost;
+    return store->marks;
+}
+
+void fe_store_marks_clear(fe_store *store)
+{
+    store->mark_count = 0;
+    store->marks_lost = false;
+}
+
+/* Flushing --------------------------------------------------------------------------------------------------- */
+
+static void kill_slot(void *context, uint64_t slot)
+{
+    fe_log *log = context;
+    fe_address address = fe_slot_address(slot);
+    const fe_record *record = fe_log_at(log, address);
+    int64_t deadline = fe_record_deadline(record);
+    size_t size = fe_record_size(record);
+    if (deadline != FE_DEADLINE_NONE) fe_log_deadline_remove(log, address, deadline, size);
+    fe_log_kill(log, address, size);
+}
+
+/* The keyspace is empty from now on. `orphan`: its records stay in the log under a dead id. */
+static void keyspace_empty(fe_store *store, fe_keyspace *keyspace, bool orphan)
+{
+    fe_index *index = &keyspace->index;
+    store->stats.changes += index->count;
+    if (orphan) {
+        store->by_id[keyspace->id] = NULL;
+        store->id_state[keyspace->id] = FE_ID_DEAD;
+        store->compact.dead_ids++;
+        id_take(store, keyspace);
+    } else {
+        for (uint64_t b = 0; b < index->buckets; b++)
+            (void)fe_index_visit_bucket(index, b, kill_slot, &store->log);
+    }
+    fe_index_reset(index);
+    keyspace->expires = 0;
+    keyspace->deadline_sum = 0;
+}
+
+static void flush_finish(fe_store *store, bool wait)
+{
+    (void)fe_compact_sweep(store, wait ? UINT64_MAX : FLUSH_SWEEP_BYTES);
+    if (wait) fe_trash_empty(&store->trash, store->alloc);
+}
+
+fe_status fe_store_flush(fe_store *store, uint32_t db, bool wait)
+{
+    fe_keyspace *keyspace = store->databases[db];
+    if (store->interest) mark_add(store, (fe_mark){.db = db, .kind = FE_MARK_FLUSH});
+    if (keyspace->index.count != 0)
+        keyspace_empty(store, keyspace, keyspace->index.count > FLUSH_BY_RECORD_MAX);
+    flush_finish(store, wait);
+    return FE_OK;
+}
+
+fe_status fe_store_flush_all(fe_store *store, bool wait)
+{
+    for (uint32_t i = 0; i < store->options.databases; i++) {
+        if (store->interest) mark_add(store, (fe_mark){.db = i, .kind = FE_MARK_FLUSH});
+        if (store->databases[i]->index.count != 0) keyspace_empty(store, store->databases[i], true);
+    }
+    fe_compact_drop_all(store);
+    flush_finish(store, wait);
+    return FE_OK;
+}
+
+void fe_store_swap(fe_store *store, uint32_t a, uint32_t b)
+{
+    if (a == b) return;
+    fe_keyspace *keyspace = store->databases[a];
+    store->databases[a] = store->databases[b];
+    store->databases[b] = keyspace;
+    store->databases[a]->db = a;
+    store->databases[b]->db = b;
+    store->stats.changes++;
+    if (store->interest) mark_add(store, (fe_mark){.db = a, .other_db = b, .kind = FE_MARK_SWAP});
+}
+
+/* Iteration --------------------------------------------------------------------------------------------------- */
+
+typedef struct scan {
+    const fe_store *store;
+    fe_scan_visit *visit;
+    void *context;
+} scan;
+
+static void scan_slot(void *context, uint64_t slot)
+{
+    const scan *s = context;
+    const fe_record *record = fe_log_at(&s->store->log, fe_slot_address(slot));
+    if ((slot & FE_SLOT_DEADLINE) && fe_store_expired(s->store, fe_record_deadline(record))) return;
+    s->visit(s->context, record);
+}
+
+uint64_t fe_store_scan(fe_store *store, uint32_t db, uint64_t cursor, uint64_t count,
+                       fe_scan_visit *visit, void *context)
+{
+    scan s = {store, visit, context};
+    uint64_t slots = 0, positions = 0, positions_max = count > UINT64_MAX / 10 ? count : count * 10;
+    do {
+        cursor = fe_index_scan(&store->databases[db]->index, cursor, scan_slot, &s, &slots);
+    } while (cursor != 0 && slots < count && ++positions < positions_max);
+    return cursor;
+}
+
+bool fe_store_random_key(fe_store *store, uint32_t db, fe_random *random, fe_key *key)
+{
+    fe_keyspace *keyspace = store->databases[db];
+    uint64_t *slot;
+    while ((slot = fe_index_random(&keyspace->index, random)) != NULL) {
+        fe_record *record = fe_log_at(&store->log, fe_slot_address(*slot));
+        uint64_t hash = fe_store_record_hash(store, record);
+        if (fe_store_expired(store, fe_record_deadline(record))) {
+            fe_store_remove_expired(store, keyspace, hash, slot);
+            continue;
+        }
+        *key = (fe_key){.record = record,
+                        .name = fe_record_key(record),
+                        .hash = hash,
+                        .store = store,
+                        .keyspace = keyspace,
+                        .slot = slot,
+                        .address = fe_slot_address(*slot),
+                        .shape = keyspace->index.shape,
+                        .db = db};
+        return true;
+    }
+    return false;
+}
+
+/* Trash and spares ----------------------------------------------------------------------------------------------- */
+
+bool fe_store_trash_take(fe_store *store, fe_trash *trash)
+{
+    fe_trash_node *node = fe_trash_pop(&store->trash);
+    if (node == NULL) return false;
+    *trash = (fe_trash){node, node->size, node->class};
+    return true;
+}
+
+bool fe_store_spare_wanted(const fe_store *store, size_t *size)
+{
+    const fe_log *log = &store->log;
+    size_t next = fe_log_next_size(log);
+    if (log->spare_count != 0 || log->bytes < 16 * next) return false;
+    if (fe_log_tail_room(log, FE_TAIL_NEW) > next / 2) return false;
+    uint64_t limit = store->options.memory_max;
+    if (limit != 0 && fe_store_used(store) + next > limit) return false;
+    *size = next;
+    return true;
+}
+
+void *fe_store_spare_map(fe_alloc *alloc, size_t size)
+{
+    uint8_t *ptr = fe_log_map_segment(alloc, size);
+    if (ptr == NULL) return NULL;
+    for (size_t i = 0; i < size; i += 4096)
+        ((volatile uint8_t *)ptr)[i] = 0;
+    return ptr;
+}
+
+void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
+{
+    fe_log_spare_put(&store->log, mapping, size);
+}
+
+/* Figures ------------------------------------------------------------------------------------------------------- */
+
+uint64_t fe_store_db_size(const fe_store *store, uint32_t db)
+{
+    return store->databases[db]->index.count;
+}
+
+void fe_store_db_stats(const fe_store *store, uint32_t db, fe_database_stats *stats)
+{
+    const fe_keyspace *keyspace = store->databases[db];
+    *stats = (fe_database_stats){.keys = keyspace->index.count, .expires = keyspace->expires};
+    if (keyspace->expires == 0) return;
+    fe_wide left = keyspace->deadline_sum / (fe_wide)keyspace->expires - store->now_ms;
+    stats->average_ttl_ms = left > 0 ? (int64_t)left : 0;
+}
+
+uint64_t fe_store_used(const fe_store *store)
+{
+    return fe_alloc_used_all(store->alloc);
+}
+
+void fe_store_count_lookup(fe_store *store, bool hit)
+{
+    if (hit)
+        store->stats.hits++;
+    else
+        store->stats.misses++;
+}
+
+void fe_store_stats_get(const fe_store *store, fe_store_stats *stats)
+{
+    *stats = store->stats;
+    stats->log_bytes = store->log.bytes;
+    stats->log_live_bytes = store->log.live;
+    stats->log_segments = store->log.segment_count;
+    for (uint32_t i = 0; i < store->options.databases; i++) {
+        const fe_index *index = &store->keyspaces[i].index;
+        stats->index_bytes += index->bytes;
+        stats->index_buckets += index->buckets;
+        stats->index_overflow_buckets += index->nodes.used_count;
+        stats->index_splits += index->splits;
+        stats->index_merges += index->merges;
+    }
+    for (uint32_t n = 1; n <= store->log.high; n++)
+        if (store->log.segments[n].tier != FE_TIER_FREE)
+            stats->expired_unreclaimed_bytes +=
+                fe_deadlines_expired(&store->log.deadlines[n], store->now_ms);
+}
+
+void fe_store_stats_reset(fe_store *store)
+{
+    memset(&store->stats, 0, sizeof(store->stats));
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        store->keyspaces[i].index.splits = store->keyspaces[i].index.merges = 0;
+}
+
+bool fe_store_step_index(fe_store *store, uint32_t buckets)
+{
+    bool more = false;
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        more |= fe_index_step(&store->keyspaces[i].index, buckets);
+    return more;
+}
+
+const char *fe_store_check(fe_store *store)
+{
+    const char *wrong = fe_log_check(&store->log);
+    uint64_t live = 0;
+    for (uint32_t i = 0; wrong == NULL && i < store->options.databases; i++) {
+        const fe_keyspace *keyspace = store->databases[i];
+        if (keyspace->db != i || store->by_id[keyspace->id] != keyspace ||
+            store->id_state[keyspace->id] != FE_ID_LIVE)
+            return "keyspace: a database is not what it says";
+        wrong = fe_index_check(&keyspace->index, keyspace->id);
+        live += keyspace->index.count;
+    }
+    if (wrong != NULL) return wrong;
+    return fe_compact_check(store, live);
+}

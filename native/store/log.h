@@ -1,0 +1,164 @@
+/* The log: segments of memory to which records are appended, and the accounts of what in them is alive.
+ *
+ * A segment is one mapping. Ordinary segments are powers of two from FE_SEGMENT_MIN up to the store's segment size;
+ * they are small while the log is small. A record that would fill more than a quarter of the largest has a segment of
+ * its own, rounded to pages.
+ *
+ *     segment:  | record | filler | record | ... | record |   not appended yet   |
+ *               0                                         used                  bytes
+ *
+ * Walking from 0 in steps of fe_record_size meets records and fillers and ends at `used` exactly. A record that dies
+ * becomes a filler at once, except when its whole keyspace dies (store/compact.h sweeps those).
+ *
+ * Threads: the engine's lock is held for every call, except fe_log_map_segment.
+ */
+#ifndef FE_STORE_LOG_H
+#define FE_STORE_LOG_H
+
+#include "base/alloc.h"
+#include "base/status.h"
+#include "store/address.h"
+#include "store/deadlines.h"
+#include "store/record.h"
+#include "store/trash.h"
+
+#define FE_SEGMENT_MIN ((size_t)64 << 10)
+#define FE_SEGMENT_MAX ((size_t)32 << 20)
+#define FE_SEGMENT_DEFAULT ((size_t)4 << 20)
+
+/* Where a segment's bytes are; the sealed and the disk tier use the same field. */
+typedef enum fe_tier { FE_TIER_FREE, FE_TIER_MUTABLE } fe_tier;
+
+/* What the log does with a mutable segment. */
+typedef enum fe_role { FE_ROLE_FULL, FE_ROLE_TAIL, FE_ROLE_OWN } fe_role;
+
+/* New records go to one tail, records moved by compaction (older, longer-lived) to another. */
+typedef enum fe_tail { FE_TAIL_NEW, FE_TAIL_MOVED, FE_TAIL_COUNT } fe_tail;
+
+#define FE_SEGMENT_MIXED 0xffffu /* `keyspace`: records of several */
+
+typedef struct fe_segment {
+    uint8_t *base;     /* the mapping; NULL when free */
+    uint64_t bytes;    /* its size */
+    uint64_t used;     /* appended so far */
+    uint64_t live;     /* of them, in records that are reachable (or whose keyspace died unswept) */
+    uint64_t sequence; /* grows with every segment taken into use */
+    uint32_t generation; /* how often this number has been reused */
+    uint32_t next, prev; /* neighbours in the list of its class, or of free numbers; 0 ends */
+    uint16_t keyspace;   /* the only keyspace whose records were appended, 0: none yet, or MIXED */
+    uint8_t tier;
+    uint8_t role;
+    uint8_t class_shift; /* live >> class_shift is the class of an ordinary segment */
+    uint8_t class_now;   /* the list that it is in, when FULL */
+} fe_segment;
+
+_Static_assert(sizeof(fe_segment) == 64, "one cache line");
+
+#define FE_LOG_CLASSES 65u /* by 64ths of a segment that are live */
+#define FE_LOG_SPARES 2u
+
+/* A place in a walk, kept right by the log while records change behind and before it. */
+typedef struct fe_cursor {
+    uint32_t segment; /* 0: nowhere; also when the segment was freed */
+    uint64_t offset;
+} fe_cursor;
+
+typedef enum fe_walker {
+    FE_WALKER_EXPIRE,
+    FE_WALKER_COMPACT,
+    FE_WALKER_SWEEP,
+    FE_WALKERS
+} fe_walker;
+
+typedef struct fe_log {
+    fe_alloc *alloc;
+    fe_trash_list *trash;
+    fe_segment *segments;    /* [0] is never used */
+    fe_deadlines *deadlines; /* parallel to segments */
+    uint32_t capacity;       /* of both tables */
+    uint32_t high;           /* highest number ever used */
+    uint32_t free_head;
+    unsigned offset_bits;
+    size_t segment_max; /* of ordinary segments now; <= the size that offset_bits allows */
+    uint32_t tail[FE_TAIL_COUNT];
+    uint32_t class_head[FE_LOG_CLASSES];
+    uint64_t bytes; /* mapped in segments */
+    uint64_t live;  /* in live records */
+    uint64_t
+        own_waste; /* bytes - used of segments with one record: no compaction brings them back */
+    uint64_t segment_count;
+    uint64_t sequence;
+    uint64_t appended; /* bytes ever appended to the NEW tail or to segments of their own */
+    fe_cursor cursor[FE_WALKERS];
+    struct {
+        void *ptr;
+        size_t size;
+    } spare[FE_LOG_SPARES];
+    uint32_t spare_count;
+    uint64_t spare_bytes;
+} fe_log;
+
+/* `segment_size` is a power of two in FE_SEGMENT_MIN..FE_SEGMENT_MAX: the largest that there will be. */
+void fe_log_init(fe_log *log, fe_alloc *alloc, fe_trash_list *trash, size_t segment_size);
+/* Unmaps everything. */
+void fe_log_close(fe_log *log);
+/* Bounds ordinary segments, so that a small memory limit has fine ones; rounded down, clamped. */
+void fe_log_set_segment_max(fe_log *log, size_t bytes);
+
+static inline fe_record *fe_log_at(const fe_log *log, fe_address address)
+{
+    const fe_segment *segment = &log->segments[address >> log->offset_bits];
+    return (fe_record *)(segment->base + fe_address_offset(address, log->offset_bits));
+}
+
+/* Reserves `size` bytes (a multiple of 8) for a record of `keyspace`, counted as live. FE_ADDRESS_NONE without memory. The caller
+ * writes the record at once. */
+fe_address fe_log_append(fe_log *log, fe_tail tail, size_t size, uint32_t keyspace);
+
+/* Counts the record's deadline, once it is written; and takes it off before the record dies or changes it. */
+void fe_log_deadline_add(fe_log *log, fe_address address, int64_t now, int64_t deadline,
+                         size_t size);
+void fe_log_deadline_remove(fe_log *log, fe_address address, int64_t deadline, size_t size);
+
+/* The record of `size` bytes dies (its deadline is taken off already). May free its segment. */
+void fe_log_kill(fe_log *log, fe_address address, size_t size);
+
+/* In-place changes of size: how many bytes, at least `want` if possible, the record of `size` bytes could take where it is; 0 when it
+ * had better move. The segment of a record of its own may be remapped: read its pointer again. */
+size_t fe_log_room(fe_log *log, fe_address address, size_t size, size_t want);
+/* After fe_log_room said `room`: the record takes `new_size` <= room from now on. Call when its bytes are in place. */
+void fe_log_refit(fe_log *log, fe_address address, size_t size, size_t room, size_t new_size);
+
+/* The next record (not filler) at or after the cursor, which moves behind it; NULL at the segment's end. */
+fe_record *fe_log_walk(const fe_log *log, fe_cursor *cursor, fe_address *address);
+
+/* The full segment with the least live, or 0; nothing whose class is above `class_max`. */
+uint32_t fe_log_victim(const fe_log *log, unsigned class_max);
+
+/* Frees a segment with all that is in it (nothing may point there), or empties it when it is a tail. */
+void fe_log_drop(fe_log *log, uint32_t segment);
+
+/* Bytes of ordinary segments that hold neither live records nor room to append. */
+uint64_t fe_log_garbage(const fe_log *log);
+
+/* Bytes that can still be appended to a tail. */
+uint64_t fe_log_tail_room(const fe_log *log, fe_tail tail);
+
+/* The size that the next ordinary segment should have. */
+size_t fe_log_next_size(const fe_log *log);
+
+/* Records larger than this get a segment of their own. */
+size_t fe_log_own_min(const fe_log *log);
+
+/* Maps a segment of `size` bytes, with huge pages asked for where they serve. No lock needed. NULL without memory. */
+void *fe_log_map_segment(fe_alloc *alloc, size_t size);
+
+/* Keeps a mapping of segment size for the next segment; to the trash when it does not serve. */
+void fe_log_spare_put(fe_log *log, void *ptr, size_t size);
+/* Gives up spares: those of another size than the next, and, with `all`, every one. */
+void fe_log_spare_trim(fe_log *log, bool all);
+
+/* Checks accounts, lists and walks; NULL or what is wrong. */
+const char *fe_log_check(const fe_log *log);
+
+#endif

@@ -1,0 +1,139 @@
+/* The pool of overflow nodes. See the header.
+ *
+ * Invariants: 1. `open` has the bit of exactly the mapped chunks with a free node. 2. free_count and used_count add up to the nodes of
+ * mapped chunks. 3. A free node's first word is the number (+1) of the next free node of its chunk.
+ *
+ * Threads: the engine's lock is held.
+ */
+#include "store/nodes.h"
+
+#define CHUNK_NODES (1u << FE_NODES_CHUNK_BITS)
+
+static bool tables_grow(fe_index *index)
+{
+    fe_index_nodes *nodes = &index->nodes;
+    uint32_t capacity = nodes->chunk_capacity == 0 ? 64 : nodes->chunk_capacity * 2;
+    void *p = fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, nodes->chunks,
+                              capacity * sizeof(*nodes->chunks));
+    if (p == NULL) return false;
+    nodes->chunks = p;
+    p = fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, nodes->free_first,
+                        capacity * sizeof(*nodes->free_first));
+    if (p == NULL) return false;
+    nodes->free_first = p;
+    p = fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, nodes->used, capacity * sizeof(*nodes->used));
+    if (p == NULL) return false;
+    nodes->used = p;
+    p = fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, nodes->open, capacity / 8);
+    if (p == NULL) return false;
+    nodes->open = p;
+    memset(nodes->open + nodes->chunk_capacity / 64, 0, (capacity - nodes->chunk_capacity) / 8);
+    nodes->chunk_capacity = capacity;
+    return true;
+}
+
+/* A chunk number without a mapping. */
+static uint32_t number_free(const fe_index_nodes *nodes)
+{
+    if (nodes->chunks_mapped == nodes->chunk_count) return nodes->chunk_count;
+    uint32_t i = 0;
+    while (nodes->chunks[i] != NULL)
+        i++;
+    return i;
+}
+
+static bool chunk_add(fe_index *index)
+{
+    fe_index_nodes *nodes = &index->nodes;
+    uint32_t n = number_free(nodes);
+    if (n == nodes->chunk_capacity && !tables_grow(index)) return false;
+    uint64_t *words = fe_pages_map(index->alloc, FE_ALLOC_INDEX, FE_NODES_CHUNK_BYTES, 4096);
+    if (words == NULL) return false;
+    for (uint32_t i = 0; i < CHUNK_NODES; i++)
+        words[i * FE_INDEX_NODE_WORDS] = i + 1 < CHUNK_NODES ? i + 2 : 0;
+    nodes->chunks[n] = words;
+    nodes->free_first[n] = 1;
+    nodes->used[n] = 0;
+    nodes->open[n / 64] |= 1ull << (n % 64);
+    if (n == nodes->chunk_count) nodes->chunk_count++;
+    nodes->chunks_mapped++;
+    nodes->empty_count++;
+    nodes->free_count += CHUNK_NODES;
+    index->bytes += FE_NODES_CHUNK_BYTES;
+    return true;
+}
+
+static void chunk_remove(fe_index *index, uint32_t n)
+{
+    fe_index_nodes *nodes = &index->nodes;
+    fe_trash_put(index->trash, FE_ALLOC_INDEX, nodes->chunks[n], FE_NODES_CHUNK_BYTES);
+    nodes->chunks[n] = NULL;
+    nodes->open[n / 64] &= ~(1ull << (n % 64));
+    nodes->chunks_mapped--;
+    nodes->empty_count--;
+    nodes->free_count -= CHUNK_NODES;
+    index->bytes -= FE_NODES_CHUNK_BYTES;
+}
+
+bool fe_nodes_reserve(fe_index *index, uint32_t count)
+{
+    while (index->nodes.free_count < count)
+        if (!chunk_add(index)) return false;
+    return true;
+}
+
+uint32_t fe_nodes_take(fe_index *index)
+{
+    fe_index_nodes *nodes = &index->nodes;
+    FE_ASSERT(nodes->free_count > 0);
+    uint32_t word = 0;
+    while (nodes->open[word] == 0)
+        word++;
+    uint32_t n = word * 64 + (uint32_t)__builtin_ctzll(nodes->open[word]);
+    uint32_t i = nodes->free_first[n] - 1u;
+    uint64_t *node = nodes->chunks[n] + (size_t)i * FE_INDEX_NODE_WORDS;
+    nodes->free_first[n] = (uint16_t)node[0];
+    memset(node, 0, FE_INDEX_NODE_WORDS * 8);
+    if (nodes->free_first[n] == 0) nodes->open[n / 64] &= ~(1ull << (n % 64));
+    if (nodes->used[n]++ == 0) nodes->empty_count--;
+    nodes->free_count--;
+    nodes->used_count++;
+    return n << FE_NODES_CHUNK_BITS | i;
+}
+
+void fe_nodes_give(fe_index *index, uint32_t id)
+{
+    fe_index_nodes *nodes = &index->nodes;
+    uint32_t n = id >> FE_NODES_CHUNK_BITS, i = id & (CHUNK_NODES - 1);
+    FE_ASSERT(n < nodes->chunk_count && nodes->used[n] > 0);
+    nodes->chunks[n][(size_t)i * FE_INDEX_NODE_WORDS] = nodes->free_first[n];
+    nodes->free_first[n] = (uint16_t)(i + 1);
+    nodes->open[n / 64] |= 1ull << (n % 64);
+    nodes->free_count++;
+    nodes->used_count--;
+    if (--nodes->used[n] == 0) nodes->empty_count++;
+}
+
+void fe_nodes_trim(fe_index *index)
+{
+    fe_index_nodes *nodes = &index->nodes;
+    for (uint32_t n = nodes->chunk_count; nodes->empty_count > 1 && n-- > 0;)
+        if (nodes->chunks[n] != NULL && nodes->used[n] == 0) chunk_remove(index, n);
+    while (nodes->chunk_count > 0 && nodes->chunks[nodes->chunk_count - 1] == NULL)
+        nodes->chunk_count--;
+}
+
+void fe_nodes_reset(fe_index *index)
+{
+    fe_index_nodes *nodes = &index->nodes;
+    for (uint32_t n = 0; n < nodes->chunk_count; n++) {
+        if (nodes->chunks[n] == NULL) continue;
+        fe_trash_put(index->trash, FE_ALLOC_INDEX, nodes->chunks[n], FE_NODES_CHUNK_BYTES);
+        index->bytes -= FE_NODES_CHUNK_BYTES;
+    }
+    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, nodes->chunks);
+    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, nodes->free_first);
+    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, nodes->used);
+    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, nodes->open);
+    memset(nodes, 0, sizeof(*nodes));
+}

@@ -1,0 +1,103 @@
+/* The store's private struct, shared by the files of this folder that implement store/keyspace.h. */
+#ifndef FE_STORE_STORE_H
+#define FE_STORE_STORE_H
+
+#include "store/index.h"
+#include "store/keyspace.h"
+#include "store/log.h"
+
+__extension__ typedef __int128 fe_wide; /* a sum of deadlines does not fit 64 bits */
+
+/* A keyspace: the records that carry `id`, and the index over them. A database is a name of one. */
+struct fe_keyspace {
+    fe_index index;
+    uint32_t id; /* in the records */
+    uint32_t db; /* the database that it is now */
+    uint64_t expires;
+    fe_wide deadline_sum;
+};
+
+/* Life of a keyspace id: LIVE -> DEAD (fe_store_flush) -> SWEPT (a sweep has begun that will meet all its records) -> FREE (it ended). */
+typedef enum fe_id_state { FE_ID_FREE, FE_ID_LIVE, FE_ID_DEAD, FE_ID_SWEPT } fe_id_state;
+
+#define FE_POOL_SIZE 16u
+
+/* A key that sampling found worth evicting; looked up again before use. */
+typedef struct fe_candidate {
+    uint64_t score; /* higher goes first */
+    uint64_t hash;
+    fe_address address;
+    uint32_t keyspace; /* id */
+} fe_candidate;
+
+typedef struct fe_evict {
+    fe_candidate pool[FE_POOL_SIZE]; /* ascending by score */
+    uint32_t count;
+    uint64_t ceiling;  /* used memory never passes it while anything can be evicted */
+    uint64_t appended; /* of the log, when room was last made */
+    fe_random random;
+    uint64_t order_bucket; /* where the search for rare volatile keys goes on */
+} fe_evict;
+
+typedef struct fe_expire {
+    uint32_t segment;    /* the last one looked at in this pass */
+    bool walking;        /* FE_WALKER_EXPIRE is inside it */
+    int64_t pass_end_ms; /* when the last pass found nothing more; INT64_MIN: never */
+    int64_t credit_ms;   /* when credit was last given */
+    uint64_t credit;     /* bytes that may be walked for little gain */
+    fe_deadlines_measure measure;
+} fe_expire;
+
+typedef struct fe_compact {
+    uint64_t appended;            /* of the log, when its debt was last counted */
+    uint64_t debt;                /* bytes to move for what was written */
+    uint32_t dead_ids, swept_ids; /* how many ids are DEAD, and SWEPT */
+    uint64_t sweep_sequence; /* segments up to this may hold SWEPT ids; 0: no sweep is going on */
+    uint64_t drop_sequence;  /* segments up to this hold nothing alive */
+    uint32_t sweep_segment;
+} fe_compact;
+
+struct fe_store {
+    fe_alloc *alloc;
+    fe_store_options options;
+    fe_trash_list trash;
+    fe_log log;
+    int64_t now_ms;
+    uint32_t access_now;                     /* what a fresh record's access field says */
+    fe_keyspace *keyspaces;                  /* options.databases of them */
+    fe_keyspace **databases;                 /* database number to keyspace */
+    fe_keyspace *by_id[FE_KEYSPACE_MAX + 1]; /* NULL where the id is not LIVE */
+    uint8_t id_state[FE_KEYSPACE_MAX + 1];
+    uint32_t id_last; /* ids are given out in a circle */
+    fe_evict evict;
+    fe_expire expire;
+    fe_compact compact;
+    fe_mark *marks;
+    size_t mark_count, mark_capacity;
+    bool interest, marks_lost;
+    fe_store_stats stats; /* counters; gauges are filled in by fe_store_stats_get */
+};
+
+static inline uint64_t fe_store_record_hash(const fe_store *store, const fe_record *record)
+{
+    fe_bytes key = fe_record_key(record);
+    return fe_hash(&store->options.seed, key.ptr, key.len);
+}
+
+static inline bool fe_store_expired(const fe_store *store, int64_t deadline)
+{
+    return deadline != FE_DEADLINE_NONE && deadline < store->now_ms;
+}
+
+/* keyspace.c */
+void fe_store_mark_key(fe_store *store, uint32_t db, uint64_t hash);
+
+/* key.c: removes a record whose slot is known: index, accounts, log and mark. */
+void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
+void fe_store_remove_expired(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
+
+/* access.c: the access field of a fresh record, and of one that is read. */
+uint32_t fe_access_fresh(const fe_store *store);
+void fe_access_touch(fe_store *store, fe_record *record);
+
+#endif
