@@ -14,9 +14,15 @@ from typing import Any, Protocol
 
 from ferrite_py import logs
 from ferrite_py._native import Server
-from ferrite_py.config import Config, OutputLimit, Sources, apply_runtime, changed_names
+from ferrite_py.config import (
+    Config,
+    OutputLimit,
+    Sources,
+    apply_runtime,
+    changed_names,
+    with_values,
+)
 from ferrite_py.config_rewrite import rewrite
-from ferrite_py.config import with_values
 from ferrite_py.errors import ParameterError
 from ferrite_py.file_limit import raise_file_limit
 from ferrite_py.rates import Rates
@@ -85,7 +91,8 @@ class Settings:
         if wanted > self._config.server.max_connections and possible < wanted:
             raise ParameterError(
                 "CONFIG SET failed (possibly related to argument 'maxclients') - The operating"
-                f" system is not able to handle the specified number of clients, try with {possible}"
+                " system is not able to handle the specified number of clients, try with"
+                f" {possible}"
             )
         try:
             self._engine.set_options(engine_options(config))

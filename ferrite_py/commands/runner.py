@@ -1,0 +1,60 @@
+"""Running Python's commands: one task for each request, owned here until it has answered."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from ferrite_py._native import PythonRequest
+from ferrite_py.commands.registry import Call, Table
+from ferrite_py.commands.reply import CommandError, Failure, Reply, encode
+from ferrite_py.services import Services
+
+log = logging.getLogger(__name__)
+
+INTERNAL_ERROR = Failure("ERR internal error")
+
+
+class Runner:
+    """Answers the requests that the native server hands to Python."""
+
+    def __init__(self, services: Services, table: Table) -> None:
+        self._services = services
+        self._table = table
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, requests: Iterable[PythonRequest]) -> None:
+        """Begin to answer these; replies may come in any order, sessions keep theirs."""
+        for request in requests:
+            task = asyncio.get_running_loop().create_task(self._answer(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def finish(self) -> None:
+        """Cancel what is still running and wait for its end; for after the last connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _answer(self, request: PythonRequest) -> None:
+        reply = await self._run(request)
+        request.answer(encode(reply, request.resp), isinstance(reply, Failure))
+
+    async def _run(self, request: PythonRequest) -> Reply:
+        """Run the command; whatever goes wrong inside becomes an error reply."""
+        call = Call(
+            services=self._services,
+            table=self._table,
+            args=tuple(request.args),
+            client_id=request.client_id,
+            database=request.database,
+            resp=request.resp,
+            in_exec=request.in_exec,
+        )
+        try:
+            return await self._table.commands[request.name].run(call)
+        except CommandError as error:
+            return Failure(str(error))
+        except Exception:
+            # One broken command must not take the session or the server with it.
+            log.exception("command %s failed", request.name)
+            return INTERNAL_ERROR

@@ -1,0 +1,286 @@
+"""The asyncio transport: a protocol around a native session, for TLS and for any platform.
+
+All of it runs in the loop's thread. A stream's replies are written as they come; what the peer has
+not taken yet is told to the session with every call, so that it can stop running commands, and the
+protocol stops reading when the session wants no more.
+"""
+
+import asyncio
+import logging
+import select
+import ssl
+import time
+from collections.abc import Iterable
+
+from ferrite_py._native import Server, Stream
+from ferrite_py.listen.carrier import Accepted
+
+log = logging.getLogger(__name__)
+
+CRON_SECONDS = 1.0
+HANDSHAKE_SECONDS = 10.0
+SHUTDOWN_SECONDS = 1.0
+"""How long the end of a TLS connection waits for the peer's farewell."""
+
+WRITE_HIGH = 256 << 10
+"""Unsent bytes at which the transport calls pause_writing; the session's own mark is 1 MiB."""
+
+WRITE_LOW = 64 << 10
+DRAIN_ROUNDS = 4
+"""Turns of the loop in which a stop still reads what the kernel had received before."""
+
+
+class StreamProtocol(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, streams: "Streams", accepted: Accepted) -> None:
+        self._streams = streams
+        self._accepted = accepted
+        self._loop = asyncio.get_running_loop()
+        self._is_reading = True
+        self._is_writing_paused = False
+        self._due_ms = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+        self._stream: Stream | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Open the session."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        accepted = self._accepted
+        try:
+            self._stream = Stream(
+                self._streams.native, accepted.addr, accepted.laddr, accepted.is_unix, self.fileno()
+            )
+        except MemoryError:
+            log.warning("closed a new connection from %s: out of memory", accepted.addr)
+            transport.abort()
+            return
+        self._streams.add(self, self._stream)
+
+    def data_received(self, data: bytes) -> None:
+        """Serve what has come."""
+        if self._stream is not None:
+            self._send(self._stream.feed(data, self._unsent()))
+
+    def eof_received(self) -> bool:
+        """Close: the peer sends no more."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Close the session."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._stream is not None:
+            self._streams.remove(self._stream)
+            self._stream.close()
+            self._stream = None
+        self._streams.release(self._accepted)
+
+    def pause_writing(self) -> None:
+        """Remember that the peer does not keep up; the session learns it with the next call."""
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Go on: the peer has caught up."""
+        self._is_writing_paused = False
+        self.resume()
+
+    def resume(self) -> None:
+        """Look at the session again, because what it waited for may have come."""
+        if self._stream is not None:
+            self._send(self._stream.resume(self._unsent()))
+
+    def cron(self) -> None:
+        """Check its timeouts and limits."""
+        if self._stream is not None:
+            self._stream.cron(self._unsent())
+            self._settle(self._stream)
+
+    def drain(self) -> None:
+        """Read no more, and close when what was received is answered and sent."""
+        if self._stream is not None:
+            self._settle(self._stream)
+
+    def abort(self) -> None:
+        """Close without sending what waits."""
+        self._transport.abort()
+
+    def has_input(self) -> bool:
+        """Whether the kernel holds bytes that the session would read."""
+        if self._stream is None or not self._is_reading or self._transport.is_closing():
+            return False
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        descriptor: int = self._transport.get_extra_info("socket").fileno()
+        return descriptor
+
+    def _unsent(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def _send(self, output: bytes) -> None:
+        if output:
+            self._transport.write(output)
+        if self._stream is None:
+            return
+        self._settle(self._stream)
+        # A session that stopped because much was unsent goes on here when all of it was sent at
+        # once; then the transport has nothing to call resume_writing for.
+        if len(output) > WRITE_HIGH and not self._is_writing_paused:
+            self._loop.call_soon(self.resume)
+
+    def _settle(self, stream: Stream) -> None:
+        """Follow the session's state: close, read or not, and when to look again."""
+        if stream.closing or (self._streams.is_draining and not stream.waits_for_python):
+            if stream.cut_off:
+                self._transport.abort()
+            else:
+                self._transport.close()  # after what waits has been sent
+            return
+        self._read_if(stream.wants_input and not self._streams.is_draining)
+        if stream.due_ms != self._due_ms:
+            self._set_timer(stream.due_ms)
+
+    def _read_if(self, is_wanted: bool) -> None:
+        if is_wanted == self._is_reading or self._transport.is_closing():
+            return
+        self._is_reading = is_wanted
+        if is_wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def _set_timer(self, due_ms: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due_ms = due_ms
+        if due_ms:
+            # The session compares whole milliseconds of the wall clock: rather late than early.
+            wait_s = (due_ms + 1) / 1000 - time.time()
+            self._timer = self._loop.call_later(max(0.0, wait_s), self._on_due)
+
+    def _on_due(self) -> None:
+        self._timer = None
+        self._due_ms = 0
+        self.resume()
+
+
+class Streams:
+    """All connections that asyncio carries."""
+
+    def __init__(self, native: Server) -> None:
+        self.native = native
+        self.is_draining = False
+        self._loop = asyncio.get_running_loop()
+        self._carried: set[Accepted] = set()
+        self._protocols: dict[Stream, StreamProtocol] = {}
+        self._setting_up: set[asyncio.Task[None]] = set()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._cron = self._loop.call_later(CRON_SECONDS, self._run_cron)
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, those in their handshake included."""
+        return len(self._carried)
+
+    def carry(self, accepted: Accepted, context: ssl.SSLContext | None) -> None:
+        """Take over a connection; a task of this object makes its transport."""
+        self._carried.add(accepted)
+        self._is_empty.clear()
+        task = self._loop.create_task(self._connect(accepted, context))
+        self._setting_up.add(task)
+        task.add_done_callback(self._setting_up.discard)
+
+    def release(self, accepted: Accepted) -> None:
+        """Count a connection no more."""
+        self._carried.discard(accepted)
+        if not self._carried:
+            self._is_empty.set()
+
+    def add(self, protocol: StreamProtocol, stream: Stream) -> None:
+        """Remember an open session."""
+        self._protocols[stream] = protocol
+
+    def remove(self, stream: Stream) -> None:
+        """Forget a session that is closed."""
+        self._protocols.pop(stream, None)
+
+    def wake(self, woken: Iterable[Stream]) -> None:
+        """Look at sessions again of which the native server says that something has come."""
+        for stream in woken:
+            protocol = self._protocols.get(stream)
+            if protocol is not None:
+                protocol.resume()
+
+    def stop_cron(self) -> None:
+        """Check timeouts no more."""
+        self._cron.cancel()
+
+    async def drain(self, deadline_s: float) -> None:
+        """Answer what has been received, send it and close; after the deadline close as it is."""
+        self.stop_cron()
+        for task in self._setting_up:
+            task.cancel()
+        await asyncio.gather(*self._setting_up, return_exceptions=True)
+        for _ in range(DRAIN_ROUNDS):
+            if not any(protocol.has_input() for protocol in self._all()):
+                break
+            await asyncio.sleep(0)
+        self.is_draining = True
+        for protocol in self._all():
+            protocol.drain()
+        try:
+            await asyncio.wait_for(self._is_empty.wait(), deadline_s)
+        except TimeoutError:
+            for protocol in self._all():
+                protocol.abort()
+            await self._is_empty.wait()
+
+    async def _connect(self, accepted: Accepted, context: ssl.SSLContext | None) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: StreamProtocol(self, accepted),
+                accepted.socket,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS if context else None,
+            )
+        except OSError as error:
+            # The peer's fault: no TLS at all, a certificate that is not accepted, or it has gone.
+            log.info("a connection from %s failed: %s", accepted.addr, error)
+            self._give_up(accepted)
+        except asyncio.CancelledError:
+            self._give_up(accepted)
+            raise
+
+    def _give_up(self, accepted: Accepted) -> None:
+        accepted.socket.close()
+        self.release(accepted)
+
+    def _all(self) -> list[StreamProtocol]:
+        return list(self._protocols.values())
+
+    def _run_cron(self) -> None:
+        self._cron = self._loop.call_later(CRON_SECONDS, self._run_cron)
+        for protocol in self._all():
+            protocol.cron()
+
+
+class StreamCarrier:
+    """Hands the connections of a listener to the streams, all with TLS or all without."""
+
+    def __init__(self, streams: Streams, context: ssl.SSLContext | None) -> None:
+        self._streams = streams
+        self._context = context
+
+    def carry(self, accepted: Accepted) -> None:
+        """Take over a connection."""
+        self._streams.carry(accepted, self._context)

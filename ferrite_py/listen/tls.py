@@ -1,0 +1,46 @@
+"""The TLS context of the server, made from `[tls]`."""
+
+import ssl
+
+from ferrite_py.config import TlsConfig
+from ferrite_py.errors import StartupError
+
+_VERIFY = {"no": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "yes": ssl.CERT_REQUIRED}
+
+
+def make_context(config: TlsConfig) -> ssl.SSLContext:
+    """Load the certificates; TLS 1.2 and newer. Raises StartupError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    for key in ("cert_file", "key_file", "ca_file"):
+        _check_readable(key, getattr(config, key))
+    try:
+        context.load_cert_chain(config.cert_file, config.key_file)
+    except OSError as error:
+        files = f"{config.cert_file} and {config.key_file}"
+        raise StartupError(f"tls.cert_file, tls.key_file: {files}: {_reason(error)}") from error
+    if config.ca_file:
+        try:
+            context.load_verify_locations(config.ca_file)
+        except OSError as error:
+            raise StartupError(f"tls.ca_file: {config.ca_file}: {_reason(error)}") from error
+    context.verify_mode = _VERIFY[config.client_auth]
+    return context
+
+
+def _check_readable(key: str, path: str) -> None:
+    """OpenSSL does not say which of the files is missing, so look before."""
+    if not path:
+        return
+    try:
+        with open(path, "rb"):  # noqa: PTH123 - nothing is done with it
+            pass
+    except OSError as error:
+        raise StartupError(f"tls.{key}: cannot read {path}: {error.strerror}") from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"not usable as PEM ({error.reason.lower().replace('_', ' ')})"
+    return error.strerror or str(error)

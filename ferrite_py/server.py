@@ -1,0 +1,250 @@
+"""The life of the server, from the first socket to the last reply.
+
+Start-up: the engine, the sockets, the workers, Python's commands, the transports, the listeners.
+Shutdown is the same in reverse, within `server.shutdown_timeout`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvloop
+
+from ferrite_py import __version__, logs
+from ferrite_py._native import Server
+from ferrite_py.commands.families import TABLE
+from ferrite_py.commands.runner import Runner
+from ferrite_py.config import Config, Sources
+from ferrite_py.errors import ConfigError, StartupError
+from ferrite_py.listen.accept import Gate, Listener
+from ferrite_py.listen.carrier import Carrier, Transport
+from ferrite_py.listen.reactors import Reactors
+from ferrite_py.listen.sockets import Bound, bind_all
+from ferrite_py.listen.streams import StreamCarrier, Streams
+from ferrite_py.listen.tls import make_context
+from ferrite_py.notify import Notifier, notifier_of
+from ferrite_py.rates import SAMPLE_SECONDS, Rates
+from ferrite_py.services import Identity, Services, Settings, engine_options, fit_connections
+
+log = logging.getLogger(__name__)
+
+RATED = ("commands", "net_in", "net_out")
+"""The counters of which INFO shows a rate."""
+
+EXIT_AT_ONCE = 1
+"""The exit status after a second signal."""
+
+
+def run(config: Config, config_path: Path | None, sources: Sources) -> int:
+    """Serve until a signal or SHUTDOWN; the exit status. Raises StartupError.
+
+    Args:
+        config: the configuration to start with.
+        config_path: the file that it was read from, for CONFIG REWRITE and INFO.
+        sources: where SIGHUP reads it again.
+    """
+    logs.set_up(config.logging)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, config_path, sources))
+
+
+async def _serve(config: Config, config_path: Path | None, sources: Sources) -> int:
+    notifier = notifier_of(os.environ)
+    config, wanted = fit_connections(config)
+    if wanted:
+        log.warning(
+            "the limit of open files allows %d connections, not %d; raise it (ulimit -n)",
+            config.server.max_connections,
+            wanted,
+        )
+    stopping = Stop()
+    with _engine(config) as native, _bound(config) as bound:
+        services = Services(
+            native=native,
+            settings=Settings(config, config_path, sources, native),
+            identity=Identity(),
+            rates=Rates(RATED),
+            stop=stopping.ask,
+        )
+        for row in TABLE.rows():
+            native.register(row)
+        front = Front(services, bound)
+        try:
+            with _signals(stopping, services, notifier):
+                front.open()
+                _announce(config, bound, notifier)
+                log.info("stopping: %s", await stopping.wait())
+                notifier.stopping()
+                await front.close(services.settings.config.server.shutdown_timeout)
+        finally:
+            front.release()
+    log.info("stopped")
+    return 0
+
+
+class Stop:
+    """The wish to stop; the first reason counts."""
+
+    def __init__(self) -> None:
+        self._reason: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def ask(self, reason: str) -> None:
+        """Begin to stop."""
+        if not self._reason.done():
+            self._reason.set_result(reason)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the server is stopping."""
+        return self._reason.done()
+
+    async def wait(self) -> str:
+        """Wait for the wish; its reason."""
+        return await self._reason
+
+
+@contextlib.contextmanager
+def _engine(config: Config) -> Iterator[Server]:
+    """Open the engine; it is closed when nothing uses it any more."""
+    try:
+        native = Server(engine_options(config))
+    except (MemoryError, OSError, ValueError) as error:
+        raise StartupError(f"cannot open the engine: {error or 'out of memory'}") from error
+    try:
+        yield native
+    finally:
+        native.close()
+
+
+@contextlib.contextmanager
+def _bound(config: Config) -> Iterator[list[Bound]]:
+    bound = bind_all(config)
+    try:
+        yield bound
+    finally:
+        for one in bound:
+            one.close()
+
+
+class Front:
+    """Everything between the listening sockets and the engine."""
+
+    def __init__(self, services: Services, bound: list[Bound]) -> None:
+        """Make the parts that can fail. Raises StartupError."""
+        config = services.settings.config
+        self._services = services
+        self._bound = bound
+        self._loop = asyncio.get_running_loop()
+        self._tls = make_context(config.tls) if config.tls.port else None
+        self._runner = Runner(services, TABLE)
+        self._streams = Streams(services.native)
+        self._reactors: Reactors | None = None
+        self._listeners: list[Listener] = []
+        self._sampling: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """Start the threads and begin to accept. Raises StartupError."""
+        native, server = self._services.native, self._services.settings.config.server
+        try:
+            native.start_workers()
+        except OSError as error:
+            raise StartupError(f"cannot start the background threads: {error}") from error
+        self._loop.add_reader(native.notify_fd(), self._on_notify)
+        transports: list[Transport] = [self._streams]
+        if server.transport == "reactors":
+            self._reactors = Reactors(native, server.io_threads)
+            transports.append(self._reactors)
+        gate = Gate(self._services, transports)
+        self._listeners = [Listener(one, self._carrier_of(one), gate) for one in self._bound]
+        self._sample()
+        for listener in self._listeners:
+            listener.start()
+
+    async def close(self, deadline_s: float) -> None:
+        """Take no more connections, answer what was received, and end the threads."""
+        for listener in self._listeners:
+            listener.stop()
+        for one in self._bound:
+            one.close()
+        transports = [one for one in (self._reactors, self._streams) if one is not None]
+        await asyncio.gather(*(transport.drain(deadline_s) for transport in transports))
+        await self._runner.finish()
+        await asyncio.to_thread(self._services.native.stop_workers)
+
+    def release(self) -> None:
+        """Leave nothing in the loop, however far `open` and `close` came."""
+        for listener in self._listeners:
+            listener.stop()
+        if self._sampling is not None:
+            self._sampling.cancel()
+        self._streams.stop_cron()
+        self._loop.remove_reader(self._services.native.notify_fd())
+
+    def _carrier_of(self, bound: Bound) -> Carrier:
+        if bound.kind == "tls":
+            return StreamCarrier(self._streams, self._tls)
+        return self._reactors or StreamCarrier(self._streams, None)
+
+    def _on_notify(self) -> None:
+        # The first call clears the event: what comes after it rings again.
+        self._runner.start(self._services.native.take_requests())
+        self._streams.wake(self._services.native.take_woken())
+
+    def _sample(self) -> None:
+        self._services.rates.sample(self._loop.time(), self._services.native.statistics())
+        self._sampling = self._loop.call_later(SAMPLE_SECONDS, self._sample)
+
+
+@contextlib.contextmanager
+def _signals(stopping: Stop, services: Services, notifier: Notifier) -> Iterator[None]:
+    """Handle SIGTERM, SIGINT and SIGHUP."""
+    loop = asyncio.get_running_loop()
+    ends = (signal.SIGTERM, signal.SIGINT)
+    for number in ends:
+        loop.add_signal_handler(number, _on_end, stopping, number.name)
+    loop.add_signal_handler(signal.SIGHUP, _reload, services, notifier)
+    try:
+        yield
+    finally:
+        for number in (*ends, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+def _on_end(stopping: Stop, name: str) -> None:
+    if stopping.is_asked:
+        log.warning("%s while stopping: ending at once", name)
+        sys.stderr.flush()
+        os._exit(EXIT_AT_ONCE)
+    stopping.ask(f"received {name}")
+
+
+def _reload(services: Services, notifier: Notifier) -> None:
+    """Read the configuration again; a wrong one changes nothing."""
+    notifier.reloading()
+    try:
+        changed, need_restart = services.settings.reload()
+    except ConfigError as error:
+        log.error("the configuration was not reloaded: %s", error)
+    else:
+        log.info("reloaded the configuration; changed: %s", _listed(changed))
+        if need_restart:
+            log.warning("these changes need a restart: %s", _listed(need_restart))
+    notifier.ready()
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _announce(config: Config, bound: list[Bound], notifier: Notifier) -> None:
+    places = ", ".join(f"{one.place} ({one.kind})" for one in bound)
+    log.info("ferrite-py %s, process %d, listening on %s", __version__, os.getpid(), places)
+    if config.server.protected_mode and not config.server.requirepass:
+        log.debug("protected mode: only clients of this machine are answered")
+    log.info("Ready to accept connections")
+    notifier.ready(f"listening on {places}")
