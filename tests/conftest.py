@@ -12,7 +12,12 @@ from tests.support.servers import Server, reference_server, subject_server, subj
 
 _QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile(
-    "ci", derandomize=True, deadline=None, max_examples=40, suppress_health_check=_QUIET
+    "ci",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=60,
+    suppress_health_check=_QUIET,
 )
 settings.register_profile(
     "long", deadline=None, max_examples=3000, print_blob=True, suppress_health_check=_QUIET

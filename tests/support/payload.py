@@ -46,3 +46,44 @@ def frame(value: bytes, rdb_version: int = 10) -> bytes:
 def is_sound(payload: bytes) -> bool:
     """Whether the checksum is right."""
     return crc64(payload[:-8]) == int.from_bytes(payload[-8:], "little")
+
+
+def unpacked(serialized: bytes) -> bytes:
+    """A serialized string with its LZF compression undone; anything else as it is."""
+    if serialized[:2] != b"\x00\xc3":
+        return serialized
+    packed_size, at = _length(serialized, 2)
+    size, at = _length(serialized, at)
+    plain = _lzf(serialized[at : at + packed_size])
+    assert len(plain) == size, "a compressed string lies about its size"
+    return b"unpacked:" + plain
+
+
+def _length(data: bytes, at: int) -> tuple[int, int]:
+    form = data[at] >> 6
+    if form == 0:
+        return data[at] & 0x3F, at + 1
+    if form == 1:
+        return (data[at] & 0x3F) << 8 | data[at + 1], at + 2
+    return int.from_bytes(data[at + 1 : at + 5], "big"), at + 5
+
+
+def _lzf(packed: bytes) -> bytes:
+    plain = bytearray()
+    at = 0
+    while at < len(packed):
+        control = packed[at]
+        at += 1
+        if control < 32:
+            plain += packed[at : at + control + 1]
+            at += control + 1
+            continue
+        count = control >> 5
+        if count == 7:
+            count += packed[at]
+            at += 1
+        start = len(plain) - ((control & 0x1F) << 8 | packed[at]) - 1
+        at += 1
+        for i in range(count + 2):
+            plain.append(plain[start + i])
+    return bytes(plain)
