@@ -48,7 +48,7 @@ def test_secrets_and_administration_in_monitor(both: Both) -> None:
         GET
         INCR k
         GETRANGE k a b
-        SLOWLOG LEN
+        SLOWLOG RESET
         DEBUG SLEEP 0
         HELLO 9
         EXISTS end

@@ -208,6 +208,7 @@ def test_lolwut(both: Both) -> None:
 
 def test_latency_without_events(both: Both) -> None:
     """With the monitor off there is nothing to report."""
+    both.run("LATENCY", "RESET", match=anything)
     both.script("""
         LATENCY LATEST
         LATENCY HISTORY command

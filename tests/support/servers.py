@@ -84,6 +84,15 @@ class Server:
             return "(no log)"
         return self._log.read_text(errors="replace")[-4000:]
 
+    def listen_on_unix_socket(self, path: str) -> None:
+        """Listen on a unix socket as well; only before the start."""
+        assert self._command is not None
+        assert self._starts == 0
+        if "ferrite_py.cli" in self._command:
+            self._command += ["--set", f"server.unix_socket={path}"]
+        else:
+            self._command += ["--unixsocket", path]
+
     def start(self) -> None:
         """Start the process and wait until it answers."""
         self._starts += 1
