@@ -69,7 +69,7 @@ static void sample_slot(void *context, uint64_t slot)
     sample *s = context;
     if (s->count == s->wanted) return;
     if (is_volatile(s->store) && !(slot & FE_SLOT_DEADLINE)) return;
-    __builtin_prefetch(fe_log_at(&s->store->log, fe_slot_address(slot)));
+    fe_prefetch(fe_log_at(&s->store->log, fe_slot_address(slot)));
     s->keyspace[s->count] = s->now;
     s->slot[s->count++] = slot;
 }

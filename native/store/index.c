@@ -261,7 +261,7 @@ static void prefetch_refill(const fe_index *index)
     memcpy(slots, fe_index_bucket(index, index->split), sizeof(slots));
     for (unsigned i = 0; i < FE_INDEX_BUCKET_WORDS; i++)
         if (slots[i] != 0 && !(slots[i] & FE_SLOT_LINK))
-            __builtin_prefetch(fe_log_at(index->log, fe_slot_address(slots[i])));
+            fe_prefetch(fe_log_at(index->log, fe_slot_address(slots[i])));
 }
 
 /* Divides the slots by the hash bit that counts now; returns how many stay. `moved` gets the others. */
@@ -390,6 +390,7 @@ static inline bool record_has_key(const fe_record *record, fe_bytes name)
 static inline unsigned group_match(const uint64_t *words, unsigned size, uint64_t want)
 {
     unsigned bits = 0;
+#pragma GCC unroll 8
     for (unsigned i = 0; i < size; i++)
         bits |= (unsigned)(((words[i] ^ want) & MATCH_MASK) == 0) << i;
     return bits;
@@ -428,20 +429,43 @@ uint64_t *fe_index_find_address(const fe_index *index, uint64_t hash, fe_address
     return NULL;
 }
 
-void fe_index_prefetch_record(const fe_index *index, uint64_t hash)
+bool fe_index_prefetch_record(const fe_index *index, uint64_t hash)
 {
-    if (index->count == 0) return;
+    if (index->count == 0) return false;
     uint64_t bucket = fe_index_number(index, hash);
     uint64_t want = tag_of(hash, bucket_level(index, bucket));
     group at = group_first(index, bucket);
     unsigned bits = group_match(at.words, FE_INDEX_BUCKET_WORDS, want);
-    while (bits == 0) {
-        at = group_next(index, at);
-        if (at.words == NULL) return;
-        bits = group_match(at.words, FE_INDEX_NODE_WORDS, want);
+    if (bits != 0) {
+        uint64_t slot = at.words[__builtin_ctz(bits)];
+        if (slot == 0) return false;
+        const uint8_t *record = (const uint8_t *)fe_log_at(index->log, fe_slot_address(slot));
+        fe_prefetch(record);
+        fe_prefetch(record + 64);
+        return false;
     }
-    uint64_t slot = at.words[__builtin_ctz(bits)];
-    if (slot != 0) __builtin_prefetch(fe_log_at(index->log, fe_slot_address(slot)), 1);
+    at = group_next(index, at);
+    if (at.words != NULL) fe_prefetch(at.words);
+    return at.words != NULL;
+}
+
+/* The second try of fe_index_prefetch_record: the first overflow node is in the cache by now. */
+void fe_index_prefetch_behind(const fe_index *index, uint64_t hash)
+{
+    if (index->count == 0) return;
+    uint64_t bucket = fe_index_number(index, hash);
+    uint64_t want = tag_of(hash, bucket_level(index, bucket));
+    group at = group_next(index, group_first(index, bucket));
+    for (; at.words != NULL; at = group_next(index, at)) {
+        unsigned bits = group_match(at.words, FE_INDEX_NODE_WORDS, want);
+        if (bits == 0) continue;
+        uint64_t slot = at.words[__builtin_ctz(bits)];
+        if (slot == 0) return;
+        const uint8_t *record = (const uint8_t *)fe_log_at(index->log, fe_slot_address(slot));
+        fe_prefetch(record);
+        fe_prefetch(record + 64);
+        return;
+    }
 }
 
 /* Insert and remove ------------------------------------------------------------------------------------------ */

@@ -22,6 +22,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "store/log.h"
+#include "store/prefetch.h"
 
 #define FE_SLOT_DEADLINE (1ull << 60)
 #define FE_SLOT_LINK (1ull << 63)
@@ -92,9 +93,12 @@ static inline uint64_t fe_index_number(const fe_index *index, uint64_t hash)
 static inline void fe_index_prefetch(const fe_index *index, uint64_t hash)
 {
     if (index->buckets != 0)
-        __builtin_prefetch(fe_index_bucket(index, fe_index_number(index, hash)));
+        fe_prefetch(fe_index_bucket(index, fe_index_number(index, hash)));
 }
-void fe_index_prefetch_record(const fe_index *index, uint64_t hash);
+/* Asks for the record, if the bucket's own slots name it; else for the first overflow node, and returns true: call
+ * fe_index_prefetch_behind a little later. */
+bool fe_index_prefetch_record(const fe_index *index, uint64_t hash);
+void fe_index_prefetch_behind(const fe_index *index, uint64_t hash);
 
 /* The slot of the key, and its record; NULL when it is not there. */
 uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_record **record);

@@ -134,9 +134,14 @@ void fe_store_prefetch_bucket(const fe_store *store, uint32_t db, uint64_t hash)
     fe_index_prefetch(&store->databases[db]->index, hash);
 }
 
-void fe_store_prefetch_record(const fe_store *store, uint32_t db, uint64_t hash)
+bool fe_store_prefetch_record(const fe_store *store, uint32_t db, uint64_t hash)
 {
-    fe_index_prefetch_record(&store->databases[db]->index, hash);
+    return fe_index_prefetch_record(&store->databases[db]->index, hash);
+}
+
+void fe_store_prefetch_behind(const fe_store *store, uint32_t db, uint64_t hash)
+{
+    fe_index_prefetch_behind(&store->databases[db]->index, hash);
 }
 
 /* Marks ---------------------------------------------------------------------------------------------------- */

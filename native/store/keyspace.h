@@ -115,9 +115,12 @@ static inline uint64_t fe_key_hash(const fe_hash_seed *seed, fe_bytes name)
 }
 const fe_hash_seed *fe_store_seed(const fe_store *store);
 
-/* Ask for the cache lines of the bucket; then (a little later) of the record that the tag points to. Hints only. */
+/* Ask for the cache lines of the bucket; then (a little later) of the record that the tag points to. Hints only. When
+ * _record returns true, the bucket has overflowed and only the overflow node was asked for: call _behind, later still, for
+ * the record (about one key in seven; without it the look-up waits once more for memory). */
 void fe_store_prefetch_bucket(const fe_store *store, uint32_t db, uint64_t hash);
-void fe_store_prefetch_record(const fe_store *store, uint32_t db, uint64_t hash);
+bool fe_store_prefetch_record(const fe_store *store, uint32_t db, uint64_t hash);
+void fe_store_prefetch_behind(const fe_store *store, uint32_t db, uint64_t hash);
 
 /* Locates a key and, unless `no_touch`, marks the access for the eviction policy. A key past its deadline is removed (counted,
  * marked changed for watchers) and absent. */
