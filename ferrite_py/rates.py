@@ -1,14 +1,19 @@
-"""Rates per second of counters that only grow, averaged over the last samples as Redis does."""
+"""Measurements that Python makes itself: rates of counters, and how long its commands take."""
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 SAMPLES = 16
 SAMPLE_SECONDS = 0.1
 
 
+BUCKETS = 32
+"""Of a histogram: bucket i counts durations from 2**i nanoseconds to below twice that."""
+
+
 class Rates:
-    """The last 16 rates of some counters; somebody calls `sample` about every 100 ms."""
+    """The last 16 rates of some counters that only grow; `sample` is called about every 100 ms."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._last: tuple[float, dict[str, int]] | None = None
@@ -31,3 +36,47 @@ class Rates:
         """The mean of the samples; 0 before there are any."""
         rates = self._rates[name]
         return sum(rates) / len(rates) if rates else 0.0
+
+
+@dataclass(slots=True)
+class Duration:
+    """How long the calls of one command took."""
+
+    nanoseconds: int = 0
+    buckets: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+
+
+class Durations:
+    """How long Python's commands took, by name; the native server counts only their calls."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Duration] = {}
+
+    def add(self, name: str, nanoseconds: int) -> None:
+        """Count one call."""
+        found = self._by_name.setdefault(name, Duration())
+        found.nanoseconds += nanoseconds
+        found.buckets[min(max(nanoseconds, 1).bit_length(), BUCKETS) - 1] += 1
+
+    def of(self, name: str) -> Duration | None:
+        """What was counted for a command since the start or the last `reset`."""
+        return self._by_name.get(name)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._by_name.clear()
+
+
+def percentile_ns(buckets: list[int], percent: float) -> float:
+    """The duration in nanoseconds below which `percent` of the counted calls were.
+
+    Within its bucket a call is taken to lie as far up as its rank says, so the error is below the
+    width of the bucket. 0 when nothing was counted.
+    """
+    wanted = sum(buckets) * percent / 100
+    seen = 0
+    for at, count in enumerate(buckets):
+        if count and seen + count >= wanted:
+            return float((1 << at) * (1 + (wanted - seen) / count))
+        seen += count
+    return 0.0

@@ -28,7 +28,7 @@ from ferrite_py.listen.sockets import Bound, bind_all
 from ferrite_py.listen.streams import StreamCarrier, Streams
 from ferrite_py.listen.tls import make_context
 from ferrite_py.notify import Notifier, notifier_of
-from ferrite_py.rates import SAMPLE_SECONDS, Rates
+from ferrite_py.rates import SAMPLE_SECONDS, Durations, Rates
 from ferrite_py.services import Identity, Services, Settings, engine_options, fit_connections
 
 log = logging.getLogger(__name__)
@@ -64,15 +64,16 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
         )
     stopping = Stop()
     with _engine(config) as native, _bound(config) as bound:
+        for row in TABLE.rows():
+            native.register(row)
         services = Services(
             native=native,
             settings=Settings(config, config_path, sources, native),
-            identity=Identity(),
+            identity=Identity(startup_memory=native.statistics()["used_memory"]),
             rates=Rates(RATED),
+            durations=Durations(),
             stop=stopping.ask,
         )
-        for row in TABLE.rows():
-            native.register(row)
         front = Front(services, bound)
         try:
             with _signals(stopping, services, notifier):

@@ -25,7 +25,7 @@ from ferrite_py.config import (
 from ferrite_py.config_rewrite import rewrite
 from ferrite_py.errors import ParameterError
 from ferrite_py.file_limit import raise_file_limit
-from ferrite_py.rates import Rates
+from ferrite_py.rates import Durations, Rates
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +135,11 @@ def fit_connections(config: Config) -> tuple[Config, int]:
 class Identity:
     """What is fixed for the life of this process."""
 
-    run_id: str = field(default_factory=lambda: secrets.token_hex(20))
     started: float = field(default_factory=time.monotonic)
+    run_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    replication_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    startup_memory: int = 0
+    """Bytes that the empty engine took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +150,6 @@ class Services:
     settings: Settings
     identity: Identity
     rates: Rates
+    durations: Durations
     stop: Callable[[str], None]
     """Begin to stop the server; the text says why, for the log."""

@@ -124,7 +124,7 @@ def _selects(kind: str, value: str, row: Row) -> bool:
 
 @command(
     "command|getkeys",
-    arity=-3,
+    arity=-4,
     group="server",
     since="2.8.13",
     complexity="O(N) with N the number of arguments",
@@ -140,7 +140,7 @@ async def command_getkeys(call: Call) -> Reply:
 
 @command(
     "command|getkeysandflags",
-    arity=-3,
+    arity=-4,
     group="server",
     since="7.0.0",
     complexity="O(N) with N the number of arguments",

@@ -72,6 +72,7 @@ async def config_set(call: Call) -> Reply:
 async def config_resetstat(call: Call) -> Reply:
     """Set counters and histograms to zero."""
     call.services.native.reset_statistics()
+    call.services.durations.reset()
     return OK
 
 

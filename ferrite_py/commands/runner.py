@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 
 from ferrite_py._native import PythonRequest
@@ -36,7 +37,9 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _answer(self, request: PythonRequest) -> None:
+        begin = time.perf_counter_ns()
         reply = await self._run(request)
+        self._services.durations.add(request.name, time.perf_counter_ns() - begin)
         request.answer(encode(reply, request.resp), isinstance(reply, Failure))
 
     async def _run(self, request: PythonRequest) -> Reply:

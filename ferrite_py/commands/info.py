@@ -1,0 +1,429 @@
+"""INFO: the server's numbers, by section. A field whose value nobody measures is left out."""
+
+import os
+import platform
+import resource
+import struct
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ferrite_py import __version__
+from ferrite_py.commands import process
+from ferrite_py.commands.registry import Call, command
+from ferrite_py.commands.reply import Reply, Verbatim, text_of
+from ferrite_py.config import Config
+from ferrite_py.rates import percentile_ns
+from ferrite_py.services import Services
+
+REDIS_VERSION = "7.2.0"
+"""The level of Redis that this server speaks."""
+
+PERCENTILES = (50.0, 99.0, 99.9)
+STEP_KINDS = ("index", "expire", "compact", "batch")
+_KIB = 1024
+
+Fields = list[tuple[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the sections are made from, taken once for a whole reply."""
+
+    services: Services
+    statistics: dict[str, Any]
+    now: float
+    """Seconds of the monotonic clock."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.services.settings.config
+
+    def number(self, name: str) -> int:
+        """One of the native server's statistics."""
+        value: int = self.statistics[name]
+        return value
+
+
+def server(facts: Facts) -> Fields:
+    """The process, its versions and where it listens."""
+    config, identity = facts.config, facts.services.identity
+    uptime = int(facts.now - identity.started)
+    path = facts.services.settings.path
+    threads = config.server.io_threads if config.server.transport == "reactors" else 1
+    return [
+        ("redis_version", REDIS_VERSION),
+        ("ferrite_version", __version__),
+        # Redis writes zeros for a build that does not come from its own repository.
+        ("redis_git_sha1", "00000000"),
+        ("redis_git_dirty", 0),
+        ("redis_build_id", process.build_id()),
+        ("redis_mode", "standalone"),
+        ("os", f"{platform.system()} {platform.release()} {platform.machine()}"),
+        ("arch_bits", struct.calcsize("P") * 8),
+        ("python_version", platform.python_version()),
+        ("multiplexing_api", "epoll"),
+        ("process_id", os.getpid()),
+        ("process_supervised", "systemd" if os.environ.get("NOTIFY_SOCKET") else "no"),
+        ("run_id", identity.run_id),
+        ("tcp_port", config.server.port or config.tls.port),
+        ("server_time_usec", time.time_ns() // 1000),
+        ("uptime_in_seconds", uptime),
+        ("uptime_in_days", uptime // 86400),
+        ("hz", config.server.hz),
+        ("configured_hz", config.server.hz),
+        ("executable", process.executable()),
+        ("config_file", path.resolve() if path is not None else ""),
+        ("io_threads_active", int(threads > 1)),
+        *((f"listener{i}", text) for i, text in enumerate(_listeners(config))),
+    ]
+
+
+def _listeners(config: Config) -> Iterable[str]:
+    bind = "".join(f",bind={address}" for address in config.server.bind)
+    if config.server.port:
+        yield f"name=tcp{bind},port={config.server.port}"
+    if config.tls.port:
+        yield f"name=tls{bind},port={config.tls.port}"
+    if config.server.unix_socket:
+        yield f"name=unix,bind={config.server.unix_socket}"
+
+
+def clients(facts: Facts) -> Fields:
+    """Connections; there are no replicas, cluster links or tracking clients."""
+    return [
+        ("connected_clients", facts.number("clients")),
+        ("cluster_connections", 0),
+        ("maxclients", facts.config.server.max_connections),
+        *_present(facts, {
+            "client_recent_max_input_buffer": "client_max_input",
+            "client_recent_max_output_buffer": "client_max_output",
+            "blocked_clients": "blocked_clients",
+        }),
+        ("tracking_clients", 0),
+        *_present(facts, {"clients_in_timeout_table": "timed_clients"}),
+    ]  # fmt: skip
+
+
+def _present(facts: Facts, names: dict[str, str]) -> Fields:
+    """The fields of which the native server has the statistic."""
+    found = facts.statistics
+    return [(field, found[name]) for field, name in names.items() if name in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How the memory is used, in bytes; all derived from one snapshot."""
+
+    used: int
+    peak: int
+    resident: int
+    startup: int
+    overhead: int
+
+    @property
+    def dataset(self) -> int:
+        """The log: keys and values, with the garbage that is not reclaimed yet."""
+        return self.used - self.overhead
+
+    @property
+    def dataset_percent(self) -> float:
+        """Of what was taken since the start, the share that is data."""
+        return min(100.0, 100.0 * self.dataset / max(1, self.used - self.startup))
+
+    @property
+    def peak_percent(self) -> float:
+        """What is used now, of the most that ever was."""
+        return 100.0 * self.used / max(1, self.peak)
+
+    @property
+    def fragmentation(self) -> float:
+        """Resident memory for each byte that is used."""
+        return self.resident / max(1, self.used)
+
+
+def memory_of(facts: Facts) -> Memory:
+    """Take the memory's figures from a snapshot."""
+    used = facts.number("used_memory")
+    return Memory(
+        used=used,
+        peak=max(used, facts.number("memory_peak")),
+        resident=process.resident_bytes(),
+        startup=facts.services.identity.startup_memory,
+        overhead=used - facts.number("log_bytes"),
+    )
+
+
+def memory(facts: Facts) -> Fields:
+    """Memory of the engine and of the process."""
+    found, limit = memory_of(facts), facts.config.storage.max_memory
+    system = process.system_memory_bytes()
+    return [
+        ("used_memory", found.used),
+        ("used_memory_human", process.size_text(found.used)),
+        ("used_memory_rss", found.resident),
+        ("used_memory_rss_human", process.size_text(found.resident)),
+        ("used_memory_peak", found.peak),
+        ("used_memory_peak_human", process.size_text(found.peak)),
+        ("used_memory_peak_perc", f"{found.peak_percent:.2f}%"),
+        ("used_memory_overhead", found.overhead),
+        ("used_memory_startup", found.startup),
+        ("used_memory_dataset", found.dataset),
+        ("used_memory_dataset_perc", f"{found.dataset_percent:.2f}%"),
+        ("total_system_memory", system),
+        ("total_system_memory_human", process.size_text(system)),
+        ("maxmemory", limit),
+        ("maxmemory_human", process.size_text(limit)),
+        ("maxmemory_policy", facts.config.storage.eviction_policy),
+        ("mem_fragmentation_ratio", f"{found.fragmentation:.2f}"),
+        ("mem_fragmentation_bytes", found.resident - found.used),
+        ("mem_not_counted_for_evict", 0),
+        ("mem_replication_backlog", 0),
+        ("mem_total_replication_buffers", 0),
+        ("mem_clients_slaves", 0),
+        ("mem_clients_normal", facts.number("clients_memory")),
+        ("mem_cluster_links", 0),
+        ("mem_aof_buffer", 0),
+        ("mem_allocator", "libc"),
+        ("active_defrag_running", 0),
+        *_present(facts, {
+            "lazyfree_pending_objects": "lazyfree_pending",
+            "lazyfreed_objects": "lazyfreed",
+        }),
+    ]  # fmt: skip
+
+
+def persistence(facts: Facts) -> Fields:
+    """Nothing is written to disk: no save has run, and none has failed."""
+    return [
+        ("loading", 0),
+        ("async_loading", 0),
+        ("rdb_changes_since_last_save", facts.number("changes")),
+        ("rdb_bgsave_in_progress", 0),
+        ("rdb_last_save_time", facts.number("started_ms") // 1000),
+        ("rdb_last_bgsave_status", "ok"),
+        ("rdb_last_bgsave_time_sec", -1),
+        ("rdb_current_bgsave_time_sec", -1),
+        ("rdb_saves", 0),
+        ("aof_enabled", 0),
+        ("aof_rewrite_in_progress", 0),
+        ("aof_rewrite_scheduled", 0),
+        ("aof_last_rewrite_time_sec", -1),
+        ("aof_current_rewrite_time_sec", -1),
+        ("aof_last_bgrewrite_status", "ok"),
+        ("aof_last_write_status", "ok"),
+    ]
+
+
+def stats(facts: Facts) -> Fields:
+    """Counters since the start or the last CONFIG RESETSTAT, and rates of the last 1.6 seconds."""
+    rates = facts.services.rates
+    counted = {
+        "expired_keys": "expired_keys",
+        "evicted_keys": "evicted_keys",
+        "evicted_clients": "memory_kills",
+        "keyspace_hits": "hits",
+        "keyspace_misses": "misses",
+    }
+    absent = ("sync_full", "sync_partial_ok", "sync_partial_err")
+    never = ("pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec")
+    return [
+        ("total_connections_received", facts.number("connections")),
+        ("total_commands_processed", facts.number("commands")),
+        ("instantaneous_ops_per_sec", round(rates.per_second("commands"))),
+        ("total_net_input_bytes", facts.number("net_in")),
+        ("total_net_output_bytes", facts.number("net_out")),
+        ("instantaneous_input_kbps", f"{rates.per_second('net_in') / _KIB:.2f}"),
+        ("instantaneous_output_kbps", f"{rates.per_second('net_out') / _KIB:.2f}"),
+        ("rejected_connections", facts.number("connections_rejected")),
+        *((name, 0) for name in absent),
+        *((field, facts.number(name)) for field, name in counted.items()),
+        *((name, 0) for name in never),
+        ("total_forks", 0),
+        ("unexpected_error_replies", 0),
+        ("total_error_replies", facts.number("error_replies")),
+        *_present(facts, {
+            "total_reads_processed": "reads",
+            "total_writes_processed": "writes",
+        }),
+        ("client_query_buffer_limit_disconnections", facts.number("query_kills")),
+        ("client_output_buffer_limit_disconnections", facts.number("output_kills")),
+        ("timeout_disconnections", facts.number("timeout_kills")),
+        ("protocol_errors", facts.number("protocol_errors")),
+        ("engine_step_max_us", max(facts.number(f"step_{kind}_us_max") for kind in STEP_KINDS)),
+    ]  # fmt: skip
+
+
+def replication(facts: Facts) -> Fields:
+    """A master without replicas and without a backlog."""
+    return [
+        ("role", "master"),
+        ("connected_slaves", 0),
+        ("master_failover_state", "no-failover"),
+        ("master_replid", facts.services.identity.replication_id),
+        ("master_replid2", "0" * 40),
+        ("master_repl_offset", 0),
+        ("second_repl_offset", -1),
+        ("repl_backlog_active", 0),
+        ("repl_backlog_size", 0),
+        ("repl_backlog_first_byte_offset", 0),
+        ("repl_backlog_histlen", 0),
+    ]
+
+
+def cpu(_facts: Facts) -> Fields:
+    """Processor time in seconds; the main thread is the one that runs Python's loop."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    main = resource.getrusage(resource.RUSAGE_THREAD)
+    return [
+        ("used_cpu_sys", f"{own.ru_stime:.6f}"),
+        ("used_cpu_user", f"{own.ru_utime:.6f}"),
+        ("used_cpu_sys_children", f"{children.ru_stime:.6f}"),
+        ("used_cpu_user_children", f"{children.ru_utime:.6f}"),
+        ("used_cpu_sys_main_thread", f"{main.ru_stime:.6f}"),
+        ("used_cpu_user_main_thread", f"{main.ru_utime:.6f}"),
+    ]
+
+
+def modules(_facts: Facts) -> Fields:
+    """There are none."""
+    return []
+
+
+def commandstats(facts: Facts) -> Fields:
+    """Calls and times of every command that was asked for."""
+    fields: Fields = []
+    for row in facts.services.native.commands():
+        calls, rejected, failed = row["calls"], row["rejected"], row["failed"]
+        if not calls and not rejected:
+            continue
+        python = facts.services.durations.of(row["name"])
+        usec = python.nanoseconds // 1000 if python is not None else row["microseconds"]
+        text = f"calls={calls},usec={usec},usec_per_call={usec / max(1, calls):.2f}"
+        text += f",rejected_calls={rejected},failed_calls={failed}"
+        fields.append((f"cmdstat_{row['name']}", text))
+    return fields
+
+
+def errorstats(facts: Facts) -> Fields:
+    """Error replies by their first word."""
+    counts = facts.services.native.error_counts()
+    return [(f"errorstat_{name}", f"count={count}") for name, count in counts.items()]
+
+
+def latencystats(facts: Facts) -> Fields:
+    """Percentiles of every command's time, in microseconds, from histograms of powers of two."""
+    fields: Fields = []
+    for row in facts.services.native.commands():
+        python = facts.services.durations.of(row["name"])
+        buckets = python.buckets if python is not None else row["latency"]
+        if not any(buckets):
+            continue
+        parts = [f"p{p:g}={percentile_ns(buckets, p) / 1000:.3f}" for p in PERCENTILES]
+        fields.append((f"latency_percentiles_usec_{row['name']}", ",".join(parts)))
+    return fields
+
+
+def cluster(_facts: Facts) -> Fields:
+    """This server is alone."""
+    return [("cluster_enabled", 0)]
+
+
+def keyspace(facts: Facts) -> Fields:
+    """The databases that have keys."""
+    return [
+        (f"db{number}", f"keys={keys},expires={expires},avg_ttl={ttl_ms}")
+        for number, (keys, expires, ttl_ms) in enumerate(facts.services.native.databases())
+        if keys
+    ]
+
+
+def ferrite(facts: Facts) -> Fields:
+    """The engine: the log, the index, and how long the lock was held at a time."""
+    names = (
+        "log_bytes", "log_live_bytes", "log_segments", "in_place", "appended",
+        "compacted_segments", "compacted_bytes", "expired_unreclaimed_bytes", "index_bytes",
+        "index_buckets", "index_overflow_buckets", "index_splits", "index_merges", "memory_log",
+        "memory_index", "memory_client", "memory_engine", "memory_scratch", "monitors",
+        "python_waiting",
+    )  # fmt: skip
+    steps = [
+        f"step_{kind}_{part}" for kind in STEP_KINDS for part in ("count", "us_total", "us_max")
+    ]
+    return [
+        ("transport", facts.config.server.transport),
+        ("io_threads", facts.config.server.io_threads),
+        *((name, facts.number(name)) for name in (*names, *steps)),
+    ]
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Facts], Fields]]] = {
+    "server": ("Server", server),
+    "clients": ("Clients", clients),
+    "memory": ("Memory", memory),
+    "persistence": ("Persistence", persistence),
+    "stats": ("Stats", stats),
+    "replication": ("Replication", replication),
+    "cpu": ("CPU", cpu),
+    "modules": ("Modules", modules),
+    "commandstats": ("Commandstats", commandstats),
+    "errorstats": ("Errorstats", errorstats),
+    "latencystats": ("Latencystats", latencystats),
+    "cluster": ("Cluster", cluster),
+    "keyspace": ("Keyspace", keyspace),
+    "ferrite": ("Ferrite", ferrite),
+}
+"""Each section's title and what makes its fields, in the order of the reply."""
+
+_DEFAULT = tuple(
+    name for name in SECTIONS if name not in ("commandstats", "latencystats", "ferrite")
+)
+_GROUPS = {
+    "default": _DEFAULT,
+    "all": tuple(name for name in SECTIONS if name != "ferrite"),
+    "everything": tuple(SECTIONS),
+    "hybridlog": ("ferrite",),
+}
+
+
+def chosen_sections(words: Sequence[str]) -> list[str]:
+    """The names of the sections that the arguments of INFO ask for, in the order of the reply."""
+    wanted: set[str] = set()
+    for word in words or ("default",):
+        wanted.update(_GROUPS.get(word.lower(), (word.lower(),)))
+    return [name for name in SECTIONS if name in wanted]
+
+
+def render(names: Iterable[str], facts: Facts) -> str:
+    """The text of the sections, an empty line between them."""
+    texts: list[str] = []
+    for name in names:
+        title, make = SECTIONS[name]
+        lines = [f"# {title}", *(f"{field}:{value}" for field, value in make(facts))]
+        texts.append("".join(f"{line}\r\n" for line in lines))
+    return "\r\n".join(texts)
+
+
+def facts_of(services: Services) -> Facts:
+    """Take a snapshot of the server's statistics."""
+    return Facts(services, services.native.statistics(), time.monotonic())
+
+
+@command(
+    "info",
+    arity=-1,
+    group="server",
+    since="1.0.0",
+    summary="Answers what the server knows about itself, by section.",
+    syntax="[section [section ...]]",
+    flags=("loading", "stale"),
+    categories=("dangerous",),
+    tips=("nondeterministic_output", "request_policy:all_shards", "response_policy:special"),
+)
+async def info(call: Call) -> Reply:
+    """Answer the sections that the arguments name."""
+    names = chosen_sections([text_of(word) for word in call.args[1:]])
+    return Verbatim(render(names, facts_of(call.services)))

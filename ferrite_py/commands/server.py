@@ -1,0 +1,166 @@
+"""SHUTDOWN, LOLWUT, LATENCY DOCTOR and DEBUG PYTHON-SPIN."""
+
+import os
+import random
+import threading
+import time
+
+from ferrite_py import __version__
+from ferrite_py.commands.info import REDIS_VERSION, STEP_KINDS, Facts, facts_of
+from ferrite_py.commands.registry import Call, command
+from ferrite_py.commands.reply import (
+    NOTHING,
+    OK,
+    CommandError,
+    Reply,
+    Verbatim,
+    integer_of,
+    text_of,
+)
+
+SPIN_SECONDS_MAX = 3600
+
+
+@command(
+    "shutdown",
+    arity=-1,
+    group="server",
+    since="1.0.0",
+    complexity="O(N) with N the number of connections that still wait for answers",
+    summary="Stops the server.",
+    syntax="[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+    flags=("admin", "noscript", "loading", "stale", "no_multi", "allow_busy"),
+)
+async def shutdown(call: Call) -> Reply:
+    """Stop as SIGTERM does. The connection is closed instead of an answer.
+
+    NOW is always so, because there are no replicas to wait for.
+    """
+    options = [text_of(word).lower() for word in call.args[1:]]
+    unknown = set(options) - {"save", "nosave", "now", "force", "abort"}
+    is_contradiction = {"save", "nosave"} <= set(options)
+    if unknown or is_contradiction or ("abort" in options and len(options) > 1):
+        raise CommandError("ERR syntax error")
+    if "abort" in options:
+        raise CommandError("ERR No shutdown in progress.")
+    if "save" in options and "force" not in options:
+        raise CommandError(
+            "ERR Errors trying to SHUTDOWN: no persistence is configured, there is nothing to save"
+            " with. SHUTDOWN NOSAVE stops without."
+        )
+    call.services.stop(f"SHUTDOWN from client {call.client_id}")
+    return NOTHING
+
+
+@command(
+    "lolwut",
+    arity=-1,
+    group="server",
+    since="5.0.0",
+    complexity="O(N) with N the size of the picture",
+    summary="Draws something, and names the version.",
+    syntax="[VERSION version] [columns [rows]]",
+    flags=("readonly", "fast"),
+)
+async def lolwut(call: Call) -> Reply:
+    """Answer a picture of a log with its segments; every call draws another."""
+    words = list(call.args[1:])
+    if len(words) > 1 and words[0].lower() == b"version":
+        integer_of(words[1])  # all versions draw the same
+        words = words[2:]
+    sizes = [integer_of(word) for word in words[:2]] if words and words[0].isdigit() else []
+    columns = min(max(sizes[0], 1), 120) if sizes else 48
+    rows = min(max(sizes[1], 1), 40) if len(sizes) > 1 else 6
+    picture = draw(columns, rows, random.Random())
+    name = f"ferrite-py ver. {__version__}, compatible with Redis ver. {REDIS_VERSION}"
+    return Verbatim(f"{picture}\n{name}\n")
+
+
+def draw(columns: int, rows: int, chance: random.Random) -> str:
+    """Segments of a log as rows: the oldest above, worn by overwrites; the newest below, whole."""
+    lines: list[str] = []
+    for row in range(rows):
+        wear = 1 - (row + 1) / rows
+        cells = [" ░▒▓█"[min(4, int(5 * chance.random() ** (3 * wear)))] for _ in range(columns)]
+        filled = columns if row < rows - 1 else chance.randint(1, columns)
+        lines.append("".join(cells[:filled]).ljust(columns, "·"))
+    return "".join(f"{line}\n" for line in lines)
+
+
+@command(
+    "latency|doctor",
+    arity=2,
+    group="server",
+    since="2.8.13",
+    summary="Says where the engine spent its longest moments, and what to do.",
+    flags=("admin", "noscript", "loading", "stale"),
+    tips=("nondeterministic_output", "request_policy:all_nodes", "response_policy:special"),
+)
+async def latency_doctor(call: Call) -> Reply:
+    """Answer a report for people."""
+    return Verbatim(diagnose(facts_of(call.services)))
+
+
+_ADVICE = {
+    "batch": "A batch of commands held the engine: look at SLOWLOG GET for commands over many keys"
+    " or large values.",
+    "index": "Growing the index took long.",
+    "expire": "Removing expired keys took long: lower active-expire-effort.",
+    "compact": "Compacting the log took long.",
+}
+_LONG_US = 1000
+
+
+def diagnose(facts: Facts) -> str:
+    """The report of LATENCY DOCTOR, from the times for which steps held the engine's lock."""
+    lines = ["How long the engine was held at a time, since the start or CONFIG RESETSTAT:", ""]
+    advice: list[str] = []
+    for kind in STEP_KINDS:
+        count, total, longest = (
+            facts.number(f"step_{kind}_{part}") for part in ("count", "us_total", "us_max")
+        )
+        mean = total / max(1, count)
+        lines.append(f"  {kind}: {count} times, {mean:.1f} us on average, {longest} us at most")
+        if longest > _LONG_US:
+            advice.append(f"  * {_ADVICE[kind]}")
+    lines += ["", *advice] if advice else ["", "Nothing took longer than a millisecond."]
+    if facts.config.server.latency_monitor_threshold == 0:
+        lines.append(
+            "Slow commands are not recorded. CONFIG SET latency-monitor-threshold <milliseconds>"
+            " begins to; LATENCY LATEST and LATENCY HISTORY show them."
+        )
+    return "\n".join(lines) + "\n"
+
+
+@command(
+    "debug|python-spin",
+    arity=-3,
+    group="server",
+    since="7.2.0",
+    summary="Computes in a Python thread of the server for a while, as a busy console would.",
+    syntax="seconds [cpu]",
+    flags=("admin", "noscript", "loading", "stale", "protected"),
+)
+async def debug_python_spin(call: Call) -> Reply:
+    """Begin to burn bytecode in a thread, pinned to a CPU if one is given; answers at once."""
+    seconds = integer_of(call.args[2])
+    cpu = integer_of(call.args[3]) if len(call.args) > 3 else -1
+    if len(call.args) > 4:
+        raise CommandError("ERR syntax error")
+    if not 0 <= seconds <= SPIN_SECONDS_MAX:
+        raise CommandError(f"ERR seconds must be between 0 and {SPIN_SECONDS_MAX}")
+    if cpu >= 0 and cpu not in os.sched_getaffinity(0):
+        raise CommandError("ERR this server may not run on that CPU")
+    # It ends by itself; a daemon, so that it does not hold up a stop.
+    threading.Thread(target=_spin, args=(seconds, cpu), name="python-spin", daemon=True).start()
+    return OK
+
+
+def _spin(seconds: int, cpu: int) -> None:
+    if cpu >= 0:
+        os.sched_setaffinity(0, {cpu})
+    until = time.monotonic() + seconds
+    total = 0
+    while time.monotonic() < until:
+        for number in range(10_000):
+            total += number
