@@ -137,6 +137,13 @@ void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t ol
     return moved;
 }
 
+void fe_alloc_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 uint64_t fe_alloc_used(const fe_alloc *alloc, fe_alloc_class class)
 {
     int64_t bytes = atomic_load_explicit(&alloc->bytes[class], memory_order_relaxed);

@@ -49,6 +49,9 @@ void *fe_alloc_resize(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t s
 /* Gives `ptr` (NULL is allowed) back; `class` must be the one it was taken under. */
 void fe_alloc_give(fe_alloc *alloc, fe_alloc_class class, void *ptr);
 
+/* Makes the C library return what it can of its free memory to the system. May take milliseconds. */
+void fe_alloc_trim(void);
+
 /* Maps `size` bytes (a multiple of 4096) of zeroed anonymous memory, aligned to `align` (a power of
  * two
  * >= 4096). Accounts `size` at once. NULL on failure. */

@@ -127,7 +127,8 @@ void fe_client_reset(fe_clients *clients, fe_client *client)
     client->monitor = false;
     client->db = 0;
     client->resp = 2;
-    client->reply_mode = FE_REPLY_ON;
+    /* A skip that CLIENT REPLY SKIP asked for holds for RESET too, and ends with it. */
+    if (client->reply_mode == FE_REPLY_OFF) client->reply_mode = FE_REPLY_ON;
     client->no_evict = false;
     client->no_touch = false;
     client->authenticated = clients->engine->options.requirepass[0] == 0;
@@ -141,11 +142,12 @@ fe_client_class fe_client_get_class(const fe_client *client)
 }
 
 /* Redis's letters for the state of a client. */
-static void describe_flags(const fe_client *client, char flags[12])
+static void describe_flags(const fe_client *client, char flags[16])
 {
     char *at = flags;
     if (client->monitor) *at++ = 'O';
     if (client->transaction.open) *at++ = 'x';
+    if (client->blocked) *at++ = 'b';
     if (client->transaction.dirty) *at++ = 'd';
     if (client->close_after_reply) *at++ = 'c';
     if (client->kill) *at++ = 'A';
@@ -165,7 +167,7 @@ static void append_text(fe_buf *out, const char *label, fe_bytes text)
 void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_buf *out)
 {
     int64_t now_ms = clients->engine->now_ms;
-    char flags[12];
+    char flags[16];
     describe_flags(client, flags);
     char text[512];
     fe_buf_append(out, text,
@@ -181,7 +183,9 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_b
         " argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu tot-mem=%zu events=%s",
         (long long)((now_ms - client->created_ms) / 1000),
         (long long)((now_ms - client->last_ms) / 1000), flags, client->db,
-        client->transaction.open ? (int)client->transaction.count : -1, client->input_len, client->input_cap - client->input_len, client->transaction.bytes, client->output_cap, output, client->output_len, client->pushed.len > 0 ? 1 : 0,
+        client->transaction.open ? (int)client->transaction.count : -1, client->input_len,
+        client->input_cap - client->input_len, client->transaction.bytes, client->output_cap,
+        output, client->output_len, client->pushed.len > 0 ? 1 : 0,
         client->output_cap + client->pushed.cap, client->memory, output > 0 ? "rw" : "r");
     fe_buf_append(out, text, (size_t)len);
     const char *command = client->last_command != NULL ? client->last_command : "NULL";
@@ -195,6 +199,19 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_b
 void fe_client_push(fe_client *client, fe_bytes bytes)
 {
     fe_buf_append(&client->pushed, bytes.ptr, bytes.len);
+    client->wake(client);
+}
+
+void fe_client_take_pushed(fe_client *client)
+{
+    fe_buf_append(&client->output, client->pushed.data, client->pushed.len);
+    if (client->pushed.failed) client->output.failed = true;
+    fe_buf_free(&client->pushed);
+}
+
+void fe_client_unblock(fe_client *client, fe_unblock how)
+{
+    client->unblock = how;
     client->wake(client);
 }
 

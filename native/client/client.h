@@ -1,7 +1,8 @@
 /* What a connection remembers, and the register of all connections.
  *
- * The engine's lock guards every field, but for `input` and `output`, which belong to the connection's thread
- * (see session/session.h). Other sessions reach a client only through `pushed` and the requests below.
+ * The engine's lock guards every field, but for `input` and `output`, which belong to the
+ * connection's thread (see session/session.h). Other sessions reach a client only through `pushed`
+ * and the requests below.
  */
 #ifndef FE_CLIENT_CLIENT_H
 #define FE_CLIENT_CLIENT_H
@@ -18,7 +19,15 @@ typedef enum fe_client_class {
     FE_CLIENT_CLASS_COUNT
 } fe_client_class;
 
-typedef enum fe_reply_mode { FE_REPLY_ON, FE_REPLY_OFF, FE_REPLY_SKIP_NEXT, FE_REPLY_SKIP } fe_reply_mode;
+typedef enum fe_reply_mode {
+    FE_REPLY_ON,
+    FE_REPLY_OFF,
+    FE_REPLY_SKIP_NEXT,
+    FE_REPLY_SKIP
+} fe_reply_mode;
+
+/* What CLIENT UNBLOCK asks of a client that waits. */
+typedef enum fe_unblock { FE_UNBLOCK_NONE, FE_UNBLOCK_TIMEOUT, FE_UNBLOCK_ERROR } fe_unblock;
 
 typedef struct fe_client {
     uint64_t id;
@@ -30,26 +39,30 @@ typedef struct fe_client {
     bool no_evict;
     bool no_touch;
     bool unix_socket;
+    bool blocked;           /* waits in a command that CLIENT UNBLOCK may end */
+    fe_unblock unblock;     /* while blocked */
     bool close_after_reply; /* QUIT, protocol errors, CLIENT KILL of oneself */
     bool kill;              /* another client asked for its end: close at once */
     int fd;                 /* for CLIENT LIST only; -1 when there is none */
     int64_t created_ms;
-    int64_t last_ms;        /* last interaction */
-    fe_bytes addr, laddr;   /* "ip:port" or "path:0"; owned, in `addresses` */
+    int64_t last_ms;      /* last interaction */
+    fe_bytes addr, laddr; /* "ip:port" or "path:0"; owned, in `addresses` */
     uint8_t *addresses;
-    fe_bytes name;          /* owned; len 0 = none */
+    fe_bytes name;                  /* owned; len 0 = none */
     fe_bytes lib_name, lib_version; /* owned */
-    const char *last_command; /* for CLIENT LIST cmd=; NULL before the first */
+    const char *last_command;       /* for CLIENT LIST cmd=; NULL before the first */
     uint64_t commands, net_in, net_out;
     fe_transaction transaction;
     fe_reader *reader;
-    fe_buf input;    /* what is left of requests that are not complete */
-    fe_buf output;   /* replies that are not sent */
-    fe_buf pushed;   /* bytes from other sessions (MONITOR, later pub/sub), moved to output by the owner */
-    /* Sizes as fe_client_account last saw them: what other threads may read of `input` and `output`. */
+    fe_buf input;  /* what is left of requests that are not complete */
+    fe_buf output; /* replies that are not sent */
+    fe_buf pushed; /* bytes from other sessions (MONITOR), moved to output by the owner */
+    /* Sizes as fe_client_account last saw them: what other threads may read of `input` and
+     * `output`. */
     size_t input_len, input_cap, output_len, output_cap;
-    size_t memory;   /* heap bytes of all of the above */
-    /* Asks the client's thread to look at the client again (kill, pushed, pause over). Called with the lock. */
+    size_t memory; /* heap bytes of all of the above */
+    /* Asks the client's thread to look at the client again (kill, pushed, pause over). Called with
+     * the lock. */
     void (*wake)(struct fe_client *client);
     struct fe_client *next, *previous; /* in the register */
 } fe_client;
@@ -68,15 +81,17 @@ void fe_clients_init(fe_clients *clients, fe_engine *engine);
 void fe_clients_destroy(fe_clients *clients); /* all clients are closed before */
 
 /* Fills a client and registers it. False when memory is exhausted. */
-FE_MUST_USE bool fe_client_open(fe_clients *clients, fe_client *client, fe_bytes addr, fe_bytes laddr,
-                                bool unix_socket, int fd);
+FE_MUST_USE bool fe_client_open(fe_clients *clients, fe_client *client, fe_bytes addr,
+                                fe_bytes laddr, bool unix_socket, int fd);
 void fe_client_close(fe_clients *clients, fe_client *client);
 
-/* Replaces an owned text (name, lib_name, lib_version); an empty one frees it. False when memory is exhausted. */
+/* Replaces an owned text (name, lib_name, lib_version); an empty one frees it. False when memory is
+ * exhausted. */
 FE_MUST_USE bool fe_client_set_text(fe_clients *clients, fe_bytes *field, fe_bytes text);
 
-/* The state of a fresh connection, for RESET: no transaction, watches, monitor; db 0, RESP2, replies on; unauthenticated when there is a
- * password. Name and id stay as Redis has it (name is cleared). */
+/* The state of a fresh connection, for RESET: no transaction, watches, monitor; db 0, RESP2,
+ * replies on; unauthenticated when there is a password. Name and id stay as Redis has it (name is
+ * cleared). */
 void fe_client_reset(fe_clients *clients, fe_client *client);
 
 fe_client_class fe_client_get_class(const fe_client *client);
@@ -87,10 +102,18 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_b
 /* Appends bytes for a client of another session and wakes its thread. */
 void fe_client_push(fe_client *client, fe_bytes bytes);
 
+/* Moves what was pushed to the output, by the client's own thread, between two replies. */
+void fe_client_take_pushed(fe_client *client);
+
+/* Ends the wait of a blocked client: its own thread answers as after the timeout, or with an
+ * error. */
+void fe_client_unblock(fe_client *client, fe_unblock how);
+
 /* Marks a client for closing by its own thread. */
 void fe_client_kill(fe_client *client);
 
-/* Takes stock of the buffers of a client, by its own thread, into the fields above and clients->memory. */
+/* Takes stock of the buffers of a client, by its own thread, into the fields above and
+ * clients->memory. */
 void fe_client_account(fe_clients *clients, fe_client *client);
 
 #endif

@@ -30,8 +30,8 @@ void fe_watches_destroy(fe_watches *watches)
     watches->buckets = NULL;
 }
 
-bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction,
-                          struct fe_command *command, const fe_bytes *argv, uint32_t argc)
+bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction, struct fe_command *command,
+                          const fe_bytes *argv, uint32_t argc)
 {
     if (transaction->count == transaction->cap) {
         uint32_t cap = transaction->cap == 0 ? 8 : transaction->cap * 2;
@@ -168,6 +168,20 @@ void fe_watches_touch_all(fe_watches *watches)
     for (uint32_t i = 0; i < watches->bucket_count; i++)
         for (fe_watch *watch = watches->buckets[i]; watch != NULL; watch = watch->bucket_next)
             watch->transaction->dirty = true;
+}
+
+void fe_watches_take_marks(fe_watches *watches, fe_store *store)
+{
+    size_t count;
+    bool lost;
+    for (size_t i = 0;; i++) {
+        const fe_mark *marks = fe_store_marks(store, &count, &lost);
+        if (i >= count) break;
+        fe_mark mark = marks[i]; /* touching may find an expired key, and add to the list */
+        fe_watches_touch(watches, store, &mark);
+    }
+    if (lost) fe_watches_touch_all(watches);
+    fe_store_marks_clear(store);
 }
 
 bool fe_watches_expired(const fe_transaction *transaction, fe_store *store)

@@ -1,7 +1,8 @@
 /* MULTI's queue and WATCH: the rules of Redis's optimistic transactions.
  *
- * A watch remembers (database, hash of the name, name, whether the key existed). The session hands every mark of the store to
- * fe_watches_touch, which makes the transactions of the watching clients dirty. Keys are told apart by their keyed 64-bit hash.
+ * A watch remembers (database, hash of the name, name, whether the key existed). The session hands
+ * every mark of the store to fe_watches_touch, which makes the transactions of the watching clients
+ * dirty. Keys are told apart by their keyed 64-bit hash.
  */
 #ifndef FE_CLIENT_TRANSACTION_H
 #define FE_CLIENT_TRANSACTION_H
@@ -14,19 +15,19 @@ struct fe_command;
 
 typedef struct fe_queued {
     struct fe_command *command;
-    fe_bytes *argv;  /* owned, with the bytes behind it, in one block */
+    fe_bytes *argv; /* owned, with the bytes behind it, in one block */
     uint32_t argc;
 } fe_queued;
 
 typedef struct fe_watch fe_watch;
 
 typedef struct fe_transaction {
-    bool open;     /* between MULTI and EXEC */
-    bool dirty;    /* a watched key has changed: EXEC answers null */
-    bool aborted;  /* a command could not be queued: EXEC answers EXECABORT */
+    bool open;    /* between MULTI and EXEC */
+    bool dirty;   /* a watched key has changed: EXEC answers null */
+    bool aborted; /* a command could not be queued: EXEC answers EXECABORT */
     fe_queued *queue;
     uint32_t count, cap;
-    size_t bytes;  /* heap bytes of the queue */
+    size_t bytes;      /* heap bytes of the queue */
     fe_watch *watches; /* of this client, linked */
 } fe_transaction;
 
@@ -49,14 +50,19 @@ FE_MUST_USE bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transacti
 /* Ends a transaction: queue freed, flags cleared. Watches are dropped with fe_watches_drop. */
 void fe_transaction_clear(fe_alloc *alloc, fe_transaction *transaction);
 
-/* Watches a key for a client; watching twice is watching once. `exists` is whether the key is there now. */
+/* Watches a key for a client; watching twice is watching once. `exists` is whether the key is there
+ * now. */
 FE_MUST_USE bool fe_watches_add(fe_watches *watches, fe_transaction *transaction, uint32_t db,
                                 fe_bytes name, uint64_t hash, bool exists);
 void fe_watches_drop(fe_watches *watches, fe_transaction *transaction);
 
-/* Makes every transaction dirty that watches what a mark says changed. `store` is asked about keys after SWAPDB. */
+/* Makes every transaction dirty that watches what a mark says changed. `store` is asked about keys
+ * after SWAPDB. */
 void fe_watches_touch(fe_watches *watches, fe_store *store, const fe_mark *mark);
 void fe_watches_touch_all(fe_watches *watches); /* marks were lost: everything counts as changed */
+
+/* Takes the marks that the store has gathered, and touches. */
+void fe_watches_take_marks(fe_watches *watches, fe_store *store);
 
 /* Whether a watched key has passed its deadline since (EXEC asks before it runs). */
 bool fe_watches_expired(const fe_transaction *transaction, fe_store *store);

@@ -51,6 +51,7 @@ enum {
     FE_CAT_TRANSACTION = 1 << 5,
     FE_CAT_DANGEROUS = 1 << 6,
     FE_CAT_SCRIPTING = 1 << 7,
+    FE_CAT_ADMIN = 1 << 8,
 };
 
 /* Key specifications as in COMMAND INFO. */
@@ -120,7 +121,7 @@ typedef struct fe_command {
 typedef enum fe_after {
     FE_AFTER_NEXT, /* go on */
     FE_AFTER_EXEC, /* run the queue of the transaction */
-    FE_AFTER_WAIT  /* WAIT: park until call->wait_until_ms, then answer wait_reply, an integer */
+    FE_AFTER_WAIT  /* WAIT, DEBUG SLEEP: park until call->wait_until_ms, then answer */
 } fe_after;
 
 struct fe_commands;
@@ -147,6 +148,11 @@ struct fe_call {
     fe_after after;
     int64_t wait_until_ms; /* 0: for ever */
     int64_t wait_reply;
+    /* Arguments that MONITOR and SLOWLOG hide: secret_first <= i < secret_end. */
+    uint32_t secret_first, secret_end;
+    /* A constant: the status to answer instead of wait_reply; then CLIENT UNBLOCK does not end it. */
+    const char *wait_status;
+    bool wake_paused; /* the pause is over or has changed: the sessions it holds must look again */
 };
 
 /* Writes an error reply and counts it. Every error of a handler goes through here. */
@@ -186,7 +192,7 @@ FE_MUST_USE bool fe_commands_add(fe_commands *commands, const fe_command_row *ro
 
 /* Finds by name, case-insensitively; for a container with a second argument, the subcommand. NULL:
  * unknown. When the container is known but not the subcommand, *container is set (and NULL is
- * returned). */
+ * returned), unless the container has a handler of its own, which then answers. */
 fe_command *fe_commands_find(const fe_commands *commands, const fe_bytes *argv, uint32_t argc,
                              fe_command **container);
 

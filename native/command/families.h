@@ -19,7 +19,15 @@
     FAMILY(key_expire)                                                                             \
     FAMILY(object)                                                                                 \
     FAMILY(scan)                                                                                   \
-    FAMILY(dump)
+    FAMILY(dump)                                                                                   \
+    FAMILY(connection)                                                                             \
+    FAMILY(client)                                                                                 \
+    FAMILY(transaction)                                                                            \
+    FAMILY(server)                                                                                 \
+    FAMILY(slowlog)                                                                                \
+    FAMILY(memory)                                                                                 \
+    FAMILY(latency)                                                                                \
+    FAMILY(debug)
 
 #define FE_FAMILY_DECLARE(name) extern const fe_family fe_family_##name;
 FE_FAMILIES(FE_FAMILY_DECLARE)

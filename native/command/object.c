@@ -1,4 +1,6 @@
 /* OBJECT: how a key's value is held, and what the eviction policy knows about it. */
+#include "command/object.h"
+
 #include "command/families.h"
 #include "command/open.h"
 
@@ -14,7 +16,7 @@ static bool open_object(fe_call *call, fe_key *key)
 
 /* Redis's names. A short string is "raw" once it has been changed in place: then it has the record
  * form that can grow. A long key needs that form too; there its capacity tells. */
-static const char *encoding_of(const fe_record *record)
+const char *fe_object_encoding(const fe_record *record)
 {
     if (fe_record_flags(record) & FE_RECORD_INT) return "int";
     uint32_t len = fe_record_value_len(record);
@@ -28,7 +30,7 @@ static const char *encoding_of(const fe_record *record)
 static void encoding(fe_call *call)
 {
     fe_key key;
-    if (open_object(call, &key)) fe_reply_bulk_text(&call->reply, encoding_of(key.record));
+    if (open_object(call, &key)) fe_reply_bulk_text(&call->reply, fe_object_encoding(key.record));
 }
 
 /* Values are never shared. */

@@ -116,8 +116,10 @@ fe_command *fe_commands_find(const fe_commands *commands, const fe_bytes *argv, 
     fe_command *command = find_top(commands, argv[0]);
     if (FE_LIKELY(command == NULL || command->child_count == 0 || argc == 1)) return command;
     fe_command *child = find_child(command, argv[1]);
-    if (child == NULL) *container = command;
-    return child;
+    if (child != NULL) return child;
+    if (command->row->run != NULL) return command; /* DEBUG: answers what no subcommand does */
+    *container = command;
+    return NULL;
 }
 
 fe_command *const *fe_commands_all(const fe_commands *commands, uint32_t *count)

@@ -5,12 +5,12 @@
  */
 #include "engine/engine.h"
 
-#include "base/assert.h"
-
 static void apply_options(fe_engine *engine, const fe_engine_options *options)
 {
     engine->options = *options;
     fe_slowlog_set_max(&engine->slowlog, options->slowlog_max);
+    double threshold = (double)options->latency_threshold_ms * 1000.0 * engine->ticks_per_us;
+    engine->latency_ticks = threshold > 0 ? (uint64_t)threshold : UINT64_MAX;
 }
 
 fe_engine *fe_engine_new(const fe_engine_options *options)
@@ -71,7 +71,19 @@ void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_tick
     step->count++;
     step->ticks_total += ticks;
     if (ticks > step->ticks_max) step->ticks_max = ticks;
+    if (kind == FE_STEP_INDEX)
+        fe_engine_note_latency(engine, FE_LATENCY_INDEX_CYCLE, ticks);
+    else if (kind == FE_STEP_EXPIRE)
+        fe_engine_note_latency(engine, FE_LATENCY_EXPIRE_CYCLE, ticks);
+    else if (kind == FE_STEP_COMPACT)
+        fe_engine_note_latency(engine, FE_LATENCY_COMPACT_CYCLE, ticks);
     fe_lock_leave(&engine->lock);
+}
+
+void fe_engine_add_latency(fe_engine *engine, fe_latency_event event, uint64_t ticks)
+{
+    uint64_t ms = (uint64_t)((double)ticks / engine->ticks_per_us / 1000.0);
+    fe_latency_add(&engine->latency, event, engine->now_ms / 1000, ms);
 }
 
 void fe_engine_count_error(fe_engine *engine, const char *line, size_t len)

@@ -1,13 +1,15 @@
-/* The engine: the store, its lock, its clock, its options and its statistics. Everything mutable of the data plane hangs off
- * this object (connections hang off fe_clients, client/client.h).
+/* The engine: the store, its lock, its clock, its options and its statistics. Everything mutable of
+ * the data plane hangs off this object (connections hang off fe_clients, client/client.h).
  *
- * Lock: `enter` before touching anything here except `alloc`; one batch of one session, or one step of a worker, per entry. Never
- * held across a system call that can block, a Python call or a wait.
+ * Lock: `enter` before touching anything here except `alloc`; one batch of one session, or one step
+ * of a worker, per entry. Never held across a system call that can block, a Python call or a wait.
  */
 #ifndef FE_ENGINE_ENGINE_H
 #define FE_ENGINE_ENGINE_H
 
+#include "base/assert.h"
 #include "base/clock.h"
+#include "engine/latency.h"
 #include "engine/lock.h"
 #include "engine/slowlog.h"
 #include "store/keyspace.h"
@@ -15,10 +17,10 @@
 /* Options that can change at run time; set as a whole by fe_engine_set_options. Sizes in bytes. */
 typedef struct fe_engine_options {
     fe_store_options store;
-    uint64_t bulk_len_max;        /* proto-max-bulk-len */
-    uint64_t query_buffer_max;    /* client-query-buffer-limit */
+    uint64_t bulk_len_max;     /* proto-max-bulk-len */
+    uint64_t query_buffer_max; /* client-query-buffer-limit */
     struct {
-        uint64_t hard, soft;      /* 0 = no limit */
+        uint64_t hard, soft; /* 0 = no limit */
         uint32_t soft_seconds;
     } output_limit[3];            /* FE_CLIENT_CLASS_NORMAL, _REPLICA, _PUBSUB */
     uint64_t clients_memory_max;  /* maxmemory-clients; 0 = no limit */
@@ -28,9 +30,9 @@ typedef struct fe_engine_options {
     uint32_t latency_threshold_ms; /* latency-monitor-threshold; 0 = off */
     uint32_t expire_effort;        /* 1..10 */
     uint32_t hz;
-    bool flush_async;              /* lazyfree-lazy-user-flush: FLUSHALL without argument is ASYNC */
-    bool debug_enabled;            /* DEBUG is allowed */
-    char requirepass[513];         /* "" = none; at most 512 bytes */
+    bool flush_async;      /* lazyfree-lazy-user-flush: FLUSHALL without argument is ASYNC */
+    bool debug_enabled;    /* DEBUG is allowed */
+    char requirepass[513]; /* "" = none; at most 512 bytes */
 } fe_engine_options;
 
 typedef enum fe_step_kind {
@@ -48,21 +50,22 @@ typedef struct fe_step_stats {
 } fe_step_stats;
 
 typedef struct fe_engine_stats {
-    uint64_t commands;            /* processed since start or reset */
-    uint64_t connections;         /* accepted */
+    uint64_t commands;    /* processed since start or reset */
+    uint64_t connections; /* accepted */
     uint64_t connections_rejected;
-    uint64_t net_in, net_out;     /* bytes */
+    uint64_t net_in, net_out; /* bytes */
     uint64_t error_replies;
-    uint64_t output_kills;        /* connections closed by client-output-buffer-limit */
-    uint64_t query_kills;         /* ... by client-query-buffer-limit */
-    uint64_t memory_kills;        /* ... by maxmemory-clients */
-    uint64_t timeout_kills;       /* ... by timeout */
+    uint64_t output_kills;  /* connections closed by client-output-buffer-limit */
+    uint64_t query_kills;   /* ... by client-query-buffer-limit */
+    uint64_t memory_kills;  /* ... by maxmemory-clients */
+    uint64_t timeout_kills; /* ... by timeout */
     uint64_t protocol_errors;
     uint64_t memory_peak;
     fe_step_stats steps[FE_STEP_KIND_COUNT];
 } fe_engine_stats;
 
-/* CLIENT PAUSE, and the exclusive hold that EXEC takes while one of its commands is answered by Python. */
+/* CLIENT PAUSE, and the exclusive hold that EXEC takes while one of its commands is answered by
+ * Python. */
 typedef struct fe_pause {
     int64_t until_ms;   /* 0: not paused */
     bool all;           /* all commands; else commands that may write */
@@ -84,12 +87,15 @@ typedef struct fe_engine {
     fe_engine_stats stats;
     fe_error_count errors[FE_ERROR_KINDS_MAX];
     fe_slowlog slowlog;
+    fe_latency latency;
+    uint64_t latency_ticks; /* options.latency_threshold_ms; UINT64_MAX = off */
     fe_pause pause;
     fe_random random;
     int64_t started_ms;
-    int64_t now_ms;         /* wall clock of this batch */
+    int64_t now_ms; /* wall clock of this batch */
     double ticks_per_us;
-    bool expire_paused;     /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    bool expire_paused;         /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    bool purge_wanted;          /* MEMORY PURGE: the workers give free memory back */
     struct fe_workers *workers; /* background threads; NULL when not started */
 } fe_engine;
 
@@ -99,9 +105,19 @@ void fe_engine_free(fe_engine *engine);
 
 void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options);
 
-/* Takes the lock, reads the clock once for the batch. Returns the ticks at entry, to be given to fe_engine_leave. */
+/* Takes the lock, reads the clock once for the batch. Returns the ticks at entry, to be given to
+ * fe_engine_leave. */
 uint64_t fe_engine_enter(fe_engine *engine);
 void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks);
+
+/* Slow path of fe_engine_note_latency. */
+void fe_engine_add_latency(fe_engine *engine, fe_latency_event event, uint64_t ticks);
+
+/* Tells the latency monitor what took `ticks`. */
+static inline void fe_engine_note_latency(fe_engine *engine, fe_latency_event event, uint64_t ticks)
+{
+    if (FE_UNLIKELY(ticks >= engine->latency_ticks)) fe_engine_add_latency(engine, event, ticks);
+}
 
 /* Counts one error reply under its code ("ERR", "WRONGTYPE", ...): the first word of `line`. */
 void fe_engine_count_error(fe_engine *engine, const char *line, size_t len);

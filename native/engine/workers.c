@@ -77,12 +77,20 @@ static void provide_spare(fe_engine *engine)
     bool wanted = fe_store_spare_wanted(engine->store, &size);
     fe_lock_leave(&engine->lock);
     if (!wanted) return;
-    size_t align = size >= (2u << 20) ? (2u << 20) : 4096u;
-    void *mapping = fe_pages_map(&engine->alloc, FE_ALLOC_LOG, size, align);
+    void *mapping = fe_store_spare_map(&engine->alloc, size);
     if (mapping == NULL) return; /* the append that needs it will try and report */
     fe_lock_enter(&engine->lock);
     fe_store_spare_give(engine->store, mapping, size);
     fe_lock_leave(&engine->lock);
+}
+
+static void purge_if_wanted(fe_engine *engine)
+{
+    fe_lock_enter(&engine->lock);
+    bool wanted = engine->purge_wanted;
+    engine->purge_wanted = false;
+    fe_lock_leave(&engine->lock);
+    if (wanted) fe_alloc_trim();
 }
 
 bool fe_workers_round(fe_engine *engine)
@@ -92,6 +100,7 @@ bool fe_workers_round(fe_engine *engine)
     more |= step_compact(engine);
     more |= empty_trash(engine);
     provide_spare(engine);
+    purge_if_wanted(engine);
     return more;
 }
 

@@ -213,6 +213,7 @@ static const name_of_bit category_names[] = {
     {FE_CAT_TRANSACTION, "transaction"},
     {FE_CAT_DANGEROUS, "dangerous"},
     {FE_CAT_SCRIPTING, "scripting"},
+    {FE_CAT_ADMIN, "admin"},
     {0, NULL},
 };
 

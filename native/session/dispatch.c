@@ -1,7 +1,7 @@
 /* See dispatch.h.
  *
- * The order of checks is Redis 7.2's: unknown command, arity, DEBUG permission, authentication, not allowed in MULTI, memory,
- * pause, queueing, and then the handler.
+ * The order of checks is Redis 7.2's: unknown command, arity, DEBUG permission, authentication, not
+ * allowed in MULTI, memory, pause, queueing, and then the handler.
  */
 #include "session/dispatch.h"
 
@@ -20,6 +20,7 @@ static void begin(run *it, fe_session *session, fe_command *command, const fe_by
                   uint32_t argc)
 {
     fe_server *server = session->server;
+    bool secret = command != NULL && (command->row->flags & FE_SECRET);
     it->session = session;
     it->command = command;
     it->call = (fe_call){.engine = server->engine,
@@ -30,6 +31,8 @@ static void begin(run *it, fe_session *session, fe_command *command, const fe_by
                          .row = command != NULL ? command->row : NULL,
                          .argv = argv,
                          .argc = argc,
+                         .secret_first = 1,
+                         .secret_end = secret ? argc : 0,
                          .reply = {&session->client.output, session->client.resp}};
 }
 
@@ -39,7 +42,8 @@ static void reject(run *it, const char *line)
     fe_client *client = &it->session->client;
     if (it->command != NULL) it->command->stats.rejected++;
     if (client->transaction.open) client->transaction.aborted = true;
-    if (it->call.row != NULL && client->transaction.open && strcmp(it->call.row->name, "exec") == 0) {
+    if (it->call.row != NULL && client->transaction.open &&
+        strcmp(it->call.row->name, "exec") == 0) {
         fe_watches_drop(&it->session->server->clients.watches, &client->transaction);
         fe_transaction_clear(&it->call.engine->alloc, &client->transaction);
         fe_call_errorf(&it->call, "EXECABORT Transaction discarded because of: %s", line);
@@ -88,13 +92,15 @@ static void reject_unknown(run *it, const fe_ahead *ahead)
 }
 
 /* The flags that decide about memory and pauses: of EXEC, those of all that is queued. */
+#define EXEC_TAKES (FE_WRITE | FE_READONLY | FE_MAY_REPLICATE | FE_DENYOOM)
+
 static uint32_t effective_flags(const run *it)
 {
     uint32_t flags = it->call.row->flags;
     const fe_transaction *transaction = &it->session->client.transaction;
     if (!transaction->open || strcmp(it->call.row->name, "exec") != 0) return flags;
     for (uint32_t i = 0; i < transaction->count; i++)
-        flags |= transaction->queue[i].command->row->flags & (FE_WRITE | FE_MAY_REPLICATE | FE_DENYOOM);
+        flags |= transaction->queue[i].command->row->flags & EXEC_TAKES;
     return flags;
 }
 
@@ -114,7 +120,8 @@ static bool check_form(run *it, const fe_ahead *ahead)
         return false;
     }
     if ((row->flags & FE_PROTECTED) && !it->call.engine->options.debug_enabled) {
-        reject(it, "ERR DEBUG command not allowed. If the enable_debug_command option of [server] is set, you "
+        reject(it, "ERR DEBUG command not allowed. If the enable_debug_command option of [server] "
+                   "is set, you "
                    "can run it; set it in the configuration file, and then restart the server.");
         return false;
     }
@@ -131,9 +138,20 @@ static bool check_form(run *it, const fe_ahead *ahead)
 
 static bool check_memory(run *it, uint32_t flags)
 {
-    if (it->call.engine->options.store.memory_max == 0) return true;
+    bool may_take = (flags & (FE_WRITE | FE_DENYOOM)) != 0;
+    if (!may_take && it->call.engine->options.store.memory_max == 0) return true;
     if (fe_store_make_room(it->call.store) == FE_OK || !(flags & FE_DENYOOM)) return true;
     reject(it, "OOM command not allowed when used memory > 'maxmemory'.");
+    return false;
+}
+
+/* A client in MONITOR counts as a replica: it is not held back by pauses, and so must not touch
+ * keys. */
+static bool check_monitor(run *it, uint32_t flags)
+{
+    bool touches = (flags & (FE_WRITE | FE_READONLY | FE_MAY_REPLICATE)) != 0;
+    if (FE_LIKELY(!it->session->client.monitor) || !touches) return true;
+    reject(it, "ERR Replica can't interact with the keyspace");
     return false;
 }
 
@@ -152,14 +170,7 @@ static void queue(run *it)
 static void take_marks(fe_server *server)
 {
     if (server->clients.watches.count == 0) return;
-    size_t count;
-    bool lost;
-    fe_store *store = server->engine->store;
-    const fe_mark *marks = fe_store_marks(store, &count, &lost);
-    for (size_t i = 0; i < count; i++)
-        fe_watches_touch(&server->clients.watches, store, &marks[i]);
-    if (lost) fe_watches_touch_all(&server->clients.watches);
-    fe_store_marks_clear(store);
+    fe_watches_take_marks(&server->clients.watches, server->engine->store);
 }
 
 static void append_quoted(fe_buf *out, fe_bytes text)
@@ -188,56 +199,77 @@ static void append_quoted(fe_buf *out, fe_bytes text)
     fe_buf_append_byte(out, '"');
 }
 
-/* Shows a command to the clients in MONITOR. */
-static void feed_monitors(const run *it)
+static bool is_secret(const fe_call *call, uint32_t i)
 {
-    const fe_clients *clients = it->call.clients;
-    const fe_command_row *row = it->call.row;
-    if (clients->monitors == 0 || (row->flags & (FE_SKIP_MONITOR | FE_ADMIN)) != 0) return;
-    fe_buf line;
-    fe_buf_init(&line, &it->call.engine->alloc, FE_ALLOC_SCRATCH);
+    return i >= call->secret_first && i < call->secret_end;
+}
+
+static void append_address(fe_buf *out, const fe_client *client)
+{
+    fe_bytes addr = client->addr;
+    if (client->unix_socket) {
+        fe_buf_append(out, "unix:", 5);
+        size_t cut = addr.len;
+        while (cut > 0 && addr.ptr[cut - 1] != ':')
+            cut--;
+        addr.len = cut > 0 ? cut - 1 : addr.len;
+    }
+    fe_buf_append(out, addr.ptr, addr.len);
+}
+
+static void append_monitor_line(const run *it, fe_buf *line)
+{
     char head[64];
     int64_t now_us = fe_clock_wall_us();
     int len = snprintf(head, sizeof head, "+%lld.%06lld [%u ", (long long)(now_us / 1000000),
                        (long long)(now_us % 1000000), it->session->client.db);
-    fe_buf_append(&line, head, (size_t)len);
-    fe_bytes addr = it->session->client.addr;
-    if (it->session->client.unix_socket) {
-        fe_buf_append(&line, "unix:", 5);
-        size_t cut = addr.len;
-        while (cut > 0 && addr.ptr[cut - 1] != ':') cut--;
-        addr.len = cut > 0 ? cut - 1 : addr.len;
-    }
-    fe_buf_append(&line, addr.ptr, addr.len);
-    fe_buf_append_byte(&line, ']');
+    fe_buf_append(line, head, (size_t)len);
+    append_address(line, &it->session->client);
+    fe_buf_append_byte(line, ']');
     for (uint32_t i = 0; i < it->call.argc; i++) {
-        fe_buf_append_byte(&line, ' ');
-        bool secret = i > 0 && (row->flags & FE_SECRET);
-        append_quoted(&line, secret ? FE_BYTES("(redacted)") : it->call.argv[i]);
+        fe_buf_append_byte(line, ' ');
+        append_quoted(line, is_secret(&it->call, i) ? FE_BYTES("(redacted)") : it->call.argv[i]);
     }
-    fe_buf_append(&line, "\r\n", 2);
-    for (fe_client *client = clients->first; client != NULL && !line.failed; client = client->next)
-        if (client->monitor && client != &it->session->client)
+    fe_buf_append(line, "\r\n", 2);
+}
+
+/* Shows a command to the clients in MONITOR; the one that sent it, when it is one of them, sees it
+ * behind its reply. */
+static void feed_monitors(const run *it)
+{
+    const fe_clients *clients = it->call.clients;
+    if (FE_LIKELY(clients->monitors == 0)) return;
+    if ((it->call.row->flags & (FE_SKIP_MONITOR | FE_ADMIN)) != 0) return;
+    fe_buf line;
+    fe_buf_init(&line, &it->call.engine->alloc, FE_ALLOC_SCRATCH);
+    append_monitor_line(it, &line);
+    for (fe_client *client = clients->first; client != NULL && !line.failed;
+         client = client->next) {
+        bool silent = client->reply_mode == FE_REPLY_OFF || client->reply_mode == FE_REPLY_SKIP;
+        if (!client->monitor || silent) continue;
+        if (client == &it->session->client)
+            fe_buf_append(&client->output, line.data, line.len);
+        else
             fe_client_push(client, fe_buf_view(&line));
+    }
     fe_buf_free(&line);
 }
 
 static void add_slow(const run *it, int64_t duration_us)
 {
-    const fe_bytes redacted[2] = {it->call.argv[0], FE_BYTES("(redacted)")};
-    bool secret = it->call.argc > 1 && (it->call.row->flags & FE_SECRET);
-    fe_slowlog_add(&it->call.engine->slowlog, it->call.engine->now_ms / 1000, duration_us,
-                   secret ? redacted : it->call.argv, secret ? 2 : it->call.argc,
-                   it->session->client.addr, it->session->client.name);
+    const fe_call *call = &it->call;
+    fe_bytes argv[FE_SLOWLOG_ARGS_MAX];
+    uint32_t copied = call->argc < FE_SLOWLOG_ARGS_MAX ? call->argc : FE_SLOWLOG_ARGS_MAX;
+    for (uint32_t i = 0; i < copied; i++)
+        argv[i] = is_secret(call, i) ? FE_BYTES("(redacted)") : call->argv[i];
+    fe_slowlog_add(&call->engine->slowlog, call->engine->now_ms / 1000, duration_us, argv,
+                   call->argc, it->session->client.addr, it->session->client.name);
 }
 
-/* Counts a command that ran from *ticks until now. */
-static void count(const run *it, uint64_t *ticks)
+/* Counts a command that took so many ticks. */
+static void count_ticks(const run *it, uint64_t took)
 {
     fe_engine *engine = it->call.engine;
-    uint64_t now = fe_clock_ticks();
-    uint64_t took = now - *ticks;
-    *ticks = now;
     fe_command_stats *stats = &it->command->stats;
     stats->calls++;
     stats->ticks += took;
@@ -248,9 +280,25 @@ static void count(const run *it, uint64_t *ticks)
     stats->latency[bucket < FE_LATENCY_BUCKETS ? bucket : FE_LATENCY_BUCKETS - 1]++;
     engine->stats.commands++;
     it->session->client.commands++;
+    bool fast = (it->call.row->flags & FE_FAST) != 0;
+    fe_engine_note_latency(engine, fast ? FE_LATENCY_FAST_COMMAND : FE_LATENCY_COMMAND, took);
     int64_t threshold = engine->options.slowlog_threshold_us;
     if (threshold >= 0 && us >= (double)threshold && !(it->call.row->flags & FE_SKIP_SLOWLOG))
         add_slow(it, (int64_t)us);
+}
+
+/* Counts a command that ran from *ticks until now. DEBUG SLEEP counts as if it had slept
+ * already. */
+static void count(const run *it, uint64_t *ticks)
+{
+    uint64_t now = fe_clock_ticks();
+    uint64_t took = now - *ticks;
+    *ticks = now;
+    if (FE_UNLIKELY(it->call.wait_status != NULL)) {
+        double ms = (double)(it->call.wait_until_ms - it->call.engine->now_ms);
+        took += (uint64_t)(ms * 1000.0 * it->call.engine->ticks_per_us);
+    }
+    count_ticks(it, took);
 }
 
 static void park(fe_session *session, fe_park_reason reason, int64_t due_ms)
@@ -284,6 +332,51 @@ static bool ask_python(run *it)
     return true;
 }
 
+/* Drops what was written behind `from` when CLIENT REPLY says so. */
+static void silence(fe_client *client, size_t from)
+{
+    if (client->reply_mode == FE_REPLY_OFF || client->reply_mode == FE_REPLY_SKIP)
+        client->output.len = from;
+}
+
+/* A command has been answered: CLIENT REPLY SKIP is about the next one, and ends with it. */
+static void end_skip(fe_client *client)
+{
+    if (client->reply_mode == FE_REPLY_SKIP)
+        client->reply_mode = FE_REPLY_ON;
+    else if (client->reply_mode == FE_REPLY_SKIP_NEXT)
+        client->reply_mode = FE_REPLY_SKIP;
+}
+
+/* Whether the session waits for the answer of the command that it runs. */
+static bool awaits_answer(const fe_session *session)
+{
+    return session->park == FE_PARK_PYTHON || session->park == FE_PARK_TIME;
+}
+
+static void park_for_time(fe_session *session, const fe_call *call)
+{
+    session->wait_reply = call->wait_reply;
+    session->wait_status = call->wait_status;
+    session->client.blocked = call->wait_status == NULL;
+    session->client.unblock = FE_UNBLOCK_NONE;
+    park(session, FE_PARK_TIME, call->wait_until_ms == 0 ? INT64_MAX : call->wait_until_ms);
+}
+
+/* Runs the handler, and does what belongs to every command that has run. `from` is where its reply
+ * begins. */
+static void run_handler(run *it, size_t from, uint64_t *ticks)
+{
+    fe_session *session = it->session;
+    it->call.row->run(&it->call);
+    silence(&session->client, from);
+    count(it, ticks);
+    if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
+    take_marks(session->server);
+    if (FE_UNLIKELY(it->call.wake_paused)) fe_server_wake_paused(session->server);
+    if (FE_UNLIKELY(it->call.after == FE_AFTER_WAIT)) park_for_time(session, &it->call);
+}
+
 static void exec_finish(fe_session *session)
 {
     session->executing = false;
@@ -295,28 +388,30 @@ static void exec_finish(fe_session *session)
     }
 }
 
-void fe_dispatch_exec_continue(fe_session *session, uint64_t *ticks)
+/* Runs the queue from where it stopped, until the end, or until one of its commands must wait: then
+ * nobody else runs. */
+static void exec_continue(fe_session *session, uint64_t *ticks)
 {
     fe_transaction *transaction = &session->client.transaction;
     while (session->exec_next < transaction->count) {
         const fe_queued *queued = &transaction->queue[session->exec_next++];
+        size_t from = session->client.output.len;
         run it;
         begin(&it, session, queued->command, queued->argv, queued->argc);
         it.call.in_exec = true;
-        if (it.call.row->flags & FE_PYTHON) {
-            if (!ask_python(&it)) continue;
+        if (it.call.row->flags & FE_PYTHON)
+            (void)ask_python(&it); /* or an error is its reply */
+        else
+            run_handler(&it, from, ticks);
+        if (awaits_answer(session)) {
             session->server->engine->pause.exclusive = session->client.id;
             return;
         }
-        it.call.row->run(&it.call);
-        count(&it, ticks);
-        feed_monitors(&it);
-        take_marks(session->server);
     }
     exec_finish(session);
 }
 
-static void exec_begin(fe_session *session, uint64_t *ticks)
+static void exec_begin(fe_session *session, size_t from, uint64_t *ticks)
 {
     fe_transaction *transaction = &session->client.transaction;
     fe_clients *clients = &session->server->clients;
@@ -324,39 +419,42 @@ static void exec_begin(fe_session *session, uint64_t *ticks)
     fe_store_set_interest(session->server->engine->store, clients->watches.count > 0);
     fe_reply reply = {&session->client.output, session->client.resp};
     fe_reply_array(&reply, transaction->count);
+    silence(&session->client, from);
     session->executing = true;
     session->exec_next = 0;
-    fe_dispatch_exec_continue(session, ticks);
+    exec_continue(session, ticks);
 }
 
-/* Applies CLIENT REPLY to what the command wrote behind `from`. */
-static void apply_reply_mode(fe_client *client, size_t from)
+static void run_now(run *it, size_t from, uint64_t *ticks)
 {
-    if (FE_LIKELY(client->reply_mode == FE_REPLY_ON)) return;
-    client->output.len = from;
-    if (client->reply_mode == FE_REPLY_SKIP_NEXT)
-        client->reply_mode = FE_REPLY_SKIP;
-    else if (client->reply_mode == FE_REPLY_SKIP)
-        client->reply_mode = FE_REPLY_ON;
+    if (it->call.row->flags & FE_PYTHON) {
+        if (!ask_python(it)) silence(&it->session->client, from);
+        return;
+    }
+    run_handler(it, from, ticks);
+    if (it->call.after != FE_AFTER_EXEC) return;
+    exec_begin(it->session, from, ticks);
+    feed_monitors(it); /* behind the commands of the transaction */
 }
 
-static void run_now(run *it, uint64_t *ticks)
+/* Checks a request and runs it, queues it or refuses it; false when it has to wait and to run
+ * again. */
+static bool admit(run *it, const fe_ahead *ahead, size_t from, uint64_t *ticks)
 {
     fe_session *session = it->session;
-    if (it->call.row->flags & FE_PYTHON) {
-        if (ask_python(it)) return;
-    } else {
-        it->call.row->run(&it->call);
+    fe_client *client = &session->client;
+    if (!check_form(it, ahead)) return true;
+    uint32_t flags = effective_flags(it);
+    if (fe_server_is_paused(session->server, client, flags)) {
+        park_for_pause(session);
+        return false;
     }
-    count(it, ticks);
-    feed_monitors(it);
-    take_marks(session->server);
-    if (it->call.after == FE_AFTER_EXEC) {
-        exec_begin(session, ticks);
-    } else if (it->call.after == FE_AFTER_WAIT) {
-        session->wait_reply = it->call.wait_reply;
-        park(session, FE_PARK_TIME, it->call.wait_until_ms == 0 ? INT64_MAX : it->call.wait_until_ms);
-    }
+    if (!check_memory(it, flags) || !check_monitor(it, flags)) return true;
+    if (client->transaction.open && !(flags & FE_UNQUEUED))
+        queue(it);
+    else
+        run_now(it, from, ticks);
+    return true;
 }
 
 bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
@@ -364,6 +462,7 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     fe_session *session = ahead->session;
     fe_client *client = &session->client;
     if (ahead->request.argc == 0) return true;
+    if (FE_UNLIKELY(client->pushed.len > 0)) fe_client_take_pushed(client);
     if (client->output.len + session->unsent >= FE_OUTPUT_HIGH) {
         park(session, FE_PARK_OUTPUT, 0);
         return false;
@@ -374,41 +473,79 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     it.call.hash_known_mask = ahead->hashed;
     size_t from = client->output.len;
     client->last_ms = it.call.engine->now_ms;
+    client->last_command = it.call.row != NULL ? it.call.row->name : NULL;
     take_marks(session->server);
-    if (check_form(&it, ahead)) {
-        uint32_t flags = effective_flags(&it);
-        if (fe_server_is_paused(session->server, client, flags)) {
-            park_for_pause(session);
-            return false;
-        }
-        client->last_command = it.call.row->name;
-        if (!check_memory(&it, flags)) {
-            /* answered */
-        } else if (client->transaction.open && !(flags & FE_UNQUEUED)) {
-            queue(&it);
-        } else {
-            run_now(&it, ticks);
-        }
+    bool was_silent = client->reply_mode != FE_REPLY_ON;
+    if (!admit(&it, ahead, from, ticks)) return false;
+    if (FE_UNLIKELY(was_silent || client->reply_mode != FE_REPLY_ON)) {
+        if (it.call.after != FE_AFTER_EXEC) silence(client, from);
+        if (!awaits_answer(session)) end_skip(client);
     }
-    if (session->park != FE_PARK_PYTHON) apply_reply_mode(client, from);
     return true;
 }
 
-void fe_dispatch_python_done(fe_session *session, const fe_python_request *request)
+/* Counts and shows a Python command that was answered. */
+static void finish_python(fe_session *session, const fe_python_request *request)
 {
-    fe_engine *engine = session->server->engine;
     fe_command *container;
-    fe_command *command =
-        fe_commands_find(session->server->commands, request->argv, request->argc, &container);
-    if (command == NULL) return;
-    command->stats.calls++;
-    command->stats.failed += request->failed;
-    engine->stats.commands++;
-    session->client.commands++;
-    if (request->failed) {
-        fe_bytes line = fe_buf_view(&request->answer);
-        size_t len = 0;
-        while (len < line.len && line.ptr[len] != '\r') len++;
-        if (len > 1) fe_engine_count_error(engine, (const char *)line.ptr + 1, len - 1);
+    run it;
+    begin(&it, session,
+          fe_commands_find(session->server->commands, request->argv, request->argc, &container),
+          request->argv, request->argc);
+    if (it.command == NULL) return;
+    it.call.failed = request->failed;
+    count_ticks(&it, fe_clock_ticks() - request->asked_ticks);
+    feed_monitors(&it);
+    if (!request->failed) return;
+    fe_bytes line = fe_buf_view(&request->answer);
+    size_t len = 0;
+    while (len < line.len && line.ptr[len] != '\r')
+        len++;
+    if (len > 1) fe_engine_count_error(it.call.engine, (const char *)line.ptr + 1, len - 1);
+}
+
+static void take_python_answer(fe_session *session, size_t from)
+{
+    fe_client *client = &session->client;
+    fe_python_request *request = session->python;
+    fe_buf_append(&client->output, request->answer.data, request->answer.len);
+    /* Half an answer would put all later ones in the wrong place: the connection ends. */
+    if (request->answer.failed) client->output.failed = true;
+    silence(client, from);
+    finish_python(session, request);
+    session->python = NULL;
+    fe_python_request_free(session->server, request);
+}
+
+static void answer_wait(fe_session *session, size_t from)
+{
+    fe_client *client = &session->client;
+    fe_reply reply = {&client->output, client->resp};
+    if (client->unblock == FE_UNBLOCK_ERROR) {
+        static const char line[] = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+        fe_reply_error(&reply, line);
+        fe_engine_count_error(session->server->engine, line, sizeof line - 1);
+    } else if (session->wait_status != NULL) {
+        fe_reply_status(&reply, session->wait_status);
+    } else {
+        fe_reply_integer(&reply, session->wait_reply);
     }
+    client->blocked = false;
+    client->unblock = FE_UNBLOCK_NONE;
+    silence(client, from);
+}
+
+void fe_dispatch_answered(fe_session *session, uint64_t *ticks)
+{
+    FE_ASSERT(session->state == FE_SESSION_PARKED && awaits_answer(session));
+    size_t from = session->client.output.len;
+    if (session->park == FE_PARK_PYTHON)
+        take_python_answer(session, from);
+    else
+        answer_wait(session, from);
+    session->state = FE_SESSION_READY;
+    session->park = FE_PARK_NONE;
+    session->due_ms = 0;
+    if (session->executing) exec_continue(session, ticks);
+    if (!awaits_answer(session)) end_skip(&session->client);
 }

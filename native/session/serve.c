@@ -1,8 +1,10 @@
-/* Serving: reads requests of several sessions ahead, then runs them under one entry of the lock. See session.h.
+/* Serving: reads requests of several sessions ahead, then runs them under one entry of the lock.
+ * See session.h.
  *
- * Reading ahead needs no lock: a reader belongs to its session's thread, the registry is frozen before listening, and hashing
- * needs only the seed, which never changes. Under the lock, first the index buckets of all keys are prefetched, then the
- * records, and only then the first command runs: the cache misses of a batch overlap.
+ * Reading ahead needs no lock: a reader belongs to its session's thread, the registry is frozen
+ * before listening, and hashing needs only the seed, which never changes. Under the lock, first the
+ * index buckets of all keys are prefetched, then the records, and only then the first command runs:
+ * the cache misses of a batch overlap.
  */
 #include "base/assert.h"
 #include "session/dispatch.h"
@@ -21,8 +23,8 @@ static void hash_keys(fe_batch *batch, fe_ahead *ahead, const fe_hash_seed *seed
     for (int s = 0; s < FE_KEY_SPECS_MAX && row->keys[s].first != 0; s++) {
         const fe_key_spec *spec = &row->keys[s];
         if (spec->flags & FE_KEY_NOT_KEY) continue;
-        int64_t last = spec->last >= 0 ? spec->first + spec->last
-                                       : (int64_t)ahead->request.argc + spec->last;
+        int64_t last =
+            spec->last >= 0 ? spec->first + spec->last : (int64_t)ahead->request.argc + spec->last;
         for (int64_t i = spec->first; i <= last && i < argc; i += spec->step) {
             hashes[i] = fe_key_hash(seed, ahead->request.argv[i]);
             ahead->hashed |= 1ULL << i;
@@ -130,8 +132,9 @@ static void run_full_batch(fe_server *server, fe_batch *batch)
     fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
 }
 
-/* Reads all requests of one session into the batch, running the batch whenever it is full. A client that has not
- * authenticated is read one request at a time, because AUTH changes the reader's limits. */
+/* Reads all requests of one session into the batch, running the batch whenever it is full. A client
+ * that has not authenticated is read one request at a time, because AUTH changes the reader's
+ * limits. */
 static void read_session(fe_server *server, fe_batch *batch, fe_session *session)
 {
     fe_reader *reader = session->client.reader;
@@ -160,7 +163,9 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
         if (sessions[i]->state == FE_SESSION_READY) read_session(server, batch, sessions[i]);
     uint64_t entered = fe_engine_enter(server->engine);
     entered = run_batch(server, batch, entered);
-    for (uint32_t i = 0; i < count; i++) fe_session_account(sessions[i]);
+    for (uint32_t i = 0; i < count; i++)
+        fe_session_account(sessions[i]);
     fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
-    for (uint32_t i = 0; i < count; i++) fe_session_keep_rest(sessions[i]);
+    for (uint32_t i = 0; i < count; i++)
+        fe_session_keep_rest(sessions[i]);
 }

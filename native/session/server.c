@@ -37,12 +37,14 @@ void fe_server_free(fe_server *server)
 fe_python_request *fe_server_ask_python(fe_server *server, fe_session *session, const fe_call *call)
 {
     size_t size = sizeof(fe_python_request) + call->argc * sizeof(fe_bytes);
-    for (uint32_t i = 0; i < call->argc; i++) size += call->argv[i].len;
+    for (uint32_t i = 0; i < call->argc; i++)
+        size += call->argv[i].len;
     fe_python_request *request = fe_alloc_take(&server->engine->alloc, FE_ALLOC_CLIENT, size);
     if (request == NULL) return NULL;
     *request = (fe_python_request){.session = session,
                                    .row = call->row,
                                    .client_id = session->client.id,
+                                   .asked_ticks = fe_clock_ticks(),
                                    .db = session->client.db,
                                    .resp = session->client.resp,
                                    .in_exec = call->in_exec,
@@ -102,7 +104,7 @@ bool fe_server_is_paused(const fe_server *server, const fe_client *client, uint3
     const fe_pause *pause = &engine->pause;
     if (FE_LIKELY(pause->exclusive == 0 && pause->until_ms == 0)) return false;
     if (pause->exclusive != 0 && pause->exclusive != client->id) return true;
-    if (pause->until_ms <= engine->now_ms) return false;
+    if (pause->until_ms <= engine->now_ms || client->monitor) return false;
     return pause->all || (flags & (FE_WRITE | FE_MAY_REPLICATE)) != 0;
 }
 

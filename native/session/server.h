@@ -9,13 +9,14 @@
 
 struct fe_session;
 
-/* A command that a Python coroutine answers. Owned by the queue until taken, then by whoever took it until it is
- * answered. */
+/* A command that a Python coroutine answers. Owned by the queue until taken, then by whoever took
+ * it until it is answered. */
 typedef struct fe_python_request {
     struct fe_python_request *next;
     struct fe_session *session; /* NULL once the connection has gone */
     const fe_command_row *row;
     uint64_t client_id;
+    uint64_t asked_ticks;
     uint32_t db;
     int resp;
     bool in_exec;
@@ -50,14 +51,16 @@ fe_python_request *fe_server_ask_python(fe_server *server, struct fe_session *se
 /* Takes the oldest waiting request, or NULL. */
 fe_python_request *fe_server_take_python(fe_server *server);
 
-/* Gives the reply bytes of a request, wakes its session, and frees the request when the connection has gone. */
+/* Gives the reply bytes of a request, wakes its session, and frees the request when the connection
+ * has gone. */
 void fe_server_answer_python(fe_server *server, fe_python_request *request, fe_bytes reply,
                              bool failed);
 
 /* Frees an answered or orphaned request. */
 void fe_python_request_free(fe_server *server, fe_python_request *request);
 
-/* Whether a client may not run a command with these flags now: CLIENT PAUSE or another's exclusive hold. */
+/* Whether a client may not run a command with these flags now: CLIENT PAUSE or another's exclusive
+ * hold. */
 bool fe_server_is_paused(const fe_server *server, const fe_client *client, uint32_t flags);
 
 /* Wakes every session that a pause had parked: the pause is over, or has changed. */

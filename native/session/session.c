@@ -1,22 +1,23 @@
 /* See session.h.
  *
- * Input: while a session has no unfinished input, requests are read where the transport received them. What is left goes to
- * client.input, and from then on the transport receives behind it (fe_session_input), until the input is empty again.
+ * Input: while a session has no unfinished input, requests are read where the transport received
+ * them. What is left goes to client.input, and from then on the transport receives behind it
+ * (fe_session_input), until the input is empty again.
  *
- * A parked session drops what its reader had read ahead: its input starts at the next request to run, and is read again from
- * there.
+ * A parked session drops what its reader had read ahead: its input starts at the next request to
+ * run, and is read again from there.
  */
 #include "session/session.h"
 
 #include "base/assert.h"
 #include "session/dispatch.h"
 
-#define INPUT_STEP 16384u      /* least space for one receive */
+#define INPUT_STEP 16384u        /* least space for one receive */
 #define INPUT_KEPT (32u * 1024u) /* an empty input buffer larger than this gives its memory back */
 #define PARKED_INPUT_MAX (64u * 1024u) /* a parked session reads no further than this ahead */
 
-fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bool unix_socket, int fd,
-                            void (*wake)(fe_client *client), void *transport)
+fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bool unix_socket,
+                            int fd, void (*wake)(fe_client *client), void *transport)
 {
     fe_engine *engine = server->engine;
     fe_session *session = fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_CLIENT, sizeof *session);
@@ -36,7 +37,8 @@ static void leave_paused(fe_session *session)
 {
     if (!session->in_paused) return;
     fe_session **link = &session->server->paused;
-    while (*link != session) link = &(*link)->paused_next;
+    while (*link != session)
+        link = &(*link)->paused_next;
     *link = session->paused_next;
     session->paused_next = NULL;
     session->in_paused = false;
@@ -98,7 +100,8 @@ void fe_session_receive(fe_session *session, const uint8_t *data, size_t len)
     session->data_read = 0;
 }
 
-/* Ends a connection whose reader did not keep up or who is not wanted any more: nothing more is sent. */
+/* Ends a connection whose reader did not keep up or who is not wanted any more: nothing more is
+ * sent. */
 static void cut_off(fe_session *session)
 {
     session->client.output.len = 0;
@@ -133,7 +136,8 @@ static void check_clients_memory(fe_session *session)
     if (FE_LIKELY(max == 0 || server->clients.memory <= max)) return;
     fe_client *largest = NULL;
     for (fe_client *client = server->clients.first; client != NULL; client = client->next)
-        if (!client->no_evict && !client->kill && (largest == NULL || client->memory > largest->memory))
+        if (!client->no_evict && !client->kill &&
+            (largest == NULL || client->memory > largest->memory))
             largest = client;
     if (largest == NULL) return;
     engine->stats.memory_kills++;
@@ -184,36 +188,22 @@ void fe_session_keep_rest(fe_session *session)
     if (input->len == 0 && input->cap > INPUT_KEPT) fe_buf_free(input);
 }
 
-/* Takes Python's answer; true when the session may go on. */
-static bool take_answer(fe_session *session, uint64_t *ticks)
-{
-    fe_client *client = &session->client;
-    fe_python_request *request = session->python;
-    if (!request->answered) return false;
-    if (client->reply_mode == FE_REPLY_ON || session->executing)
-        fe_buf_append(&client->output, request->answer.data, request->answer.len);
-    if (client->reply_mode == FE_REPLY_SKIP) client->reply_mode = FE_REPLY_ON;
-    fe_dispatch_python_done(session, request);
-    session->python = NULL;
-    fe_python_request_free(session->server, request);
-    session->state = FE_SESSION_READY;
-    session->park = FE_PARK_NONE;
-    if (session->executing) fe_dispatch_exec_continue(session, ticks);
-    return session->state == FE_SESSION_READY;
-}
-
-/* Whether the cause of parking has passed; then the session is READY. The lock is held. */
+/* When the cause of parking has passed, lets the session go on; true when it is READY. The lock is
+ * held. */
 static bool unpark(fe_session *session, uint64_t *ticks)
 {
     int64_t now_ms = session->server->engine->now_ms;
-    fe_reply reply = {&session->client.output, session->client.resp};
+    bool unblocked = session->client.unblock != FE_UNBLOCK_NONE;
     switch (session->park) {
-    case FE_PARK_PYTHON: return take_answer(session, ticks);
-    case FE_PARK_PAUSE: break; /* looked at again when the request runs */
+    case FE_PARK_PYTHON:
+        if (!session->python->answered) return false;
+        fe_dispatch_answered(session, ticks);
+        return session->state == FE_SESSION_READY;
     case FE_PARK_TIME:
-        if (now_ms < session->due_ms) return false;
-        fe_reply_integer(&reply, session->wait_reply);
-        break;
+        if (now_ms < session->due_ms && !unblocked) return false;
+        fe_dispatch_answered(session, ticks);
+        return session->state == FE_SESSION_READY;
+    case FE_PARK_PAUSE: break; /* looked at again when the request runs */
     case FE_PARK_OUTPUT:
         if (session->client.output.len + session->unsent >= FE_OUTPUT_HIGH) return false;
         break;
@@ -234,10 +224,8 @@ void fe_session_resume(fe_session *session, fe_batch *batch)
     bool go_on = session->state == FE_SESSION_PARKED && unpark(session, &ticks);
     if (client->close_after_reply && session->state == FE_SESSION_READY)
         session->state = FE_SESSION_CLOSING;
-    if (client->pushed.len > 0) {
-        fe_buf_append(&client->output, client->pushed.data, client->pushed.len);
-        fe_buf_free(&client->pushed);
-    }
+    /* In the middle of EXEC's array they would break it. */
+    if (client->pushed.len > 0 && !session->executing) fe_client_take_pushed(client);
     fe_session_account(session);
     fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
     if (!go_on || session->state != FE_SESSION_READY || client->input.len == 0) return;

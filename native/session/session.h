@@ -7,9 +7,11 @@
  *        |                                                    |
  *        +--- QUIT, protocol error, kill, limits ---> CLOSING <---- kill, limits
  *
- * READY -> PARKED   park (dispatch.c): Python must answer, CLIENT PAUSE, WAIT, or unread output piles up
+ * READY -> PARKED   park (dispatch.c): Python must answer, CLIENT PAUSE, WAIT, DEBUG SLEEP, or
+ *                   unread output piles up
  * PARKED -> READY   fe_session_resume
- * any -> CLOSING    set_closing (serve.c), cut_off (session.c): no more input is read; the transport sends `output`, then closes
+ * any -> CLOSING    set_closing (serve.c), cut_off (session.c): no more input is read; the
+ *                   transport sends `output`, then closes
  *
  * A transport owns sessions and drives them from one thread:
  *
@@ -18,49 +20,57 @@
  *     fe_server_serve(server, batch, sessions, count)   parse ahead, run, keep what is left
  *     ... send session->client.output ...
  *
- * Requests of several sessions are read ahead without the lock, their index lines and records are prefetched, and then they
- * run in order under one entry of the lock.
+ * Requests of several sessions are read ahead without the lock, their index lines and records are
+ * prefetched, and then they run in order under one entry of the lock.
  */
 #ifndef FE_SESSION_SESSION_H
 #define FE_SESSION_SESSION_H
 
 #include "session/server.h"
 
-#define FE_BATCH_COMMANDS 64          /* requests that are read ahead and run under one entry of the lock */
-#define FE_BATCH_HASHES 512           /* hashes of their keys */
-#define FE_OUTPUT_HIGH (1024u * 1024) /* unsent bytes at which a session stops running commands until the reader catches up */
+#define FE_BATCH_COMMANDS 64 /* requests that are read ahead and run under one entry of the lock */
+#define FE_BATCH_HASHES 512  /* hashes of their keys */
+#define FE_OUTPUT_HIGH                                                                             \
+    (1024u *                                                                                       \
+     1024) /* unsent bytes at which a session stops running commands until the reader catches up */
 
-typedef enum fe_session_state { FE_SESSION_READY, FE_SESSION_PARKED, FE_SESSION_CLOSING } fe_session_state;
+typedef enum fe_session_state {
+    FE_SESSION_READY,
+    FE_SESSION_PARKED,
+    FE_SESSION_CLOSING
+} fe_session_state;
 
 typedef enum fe_park_reason {
     FE_PARK_NONE,
     FE_PARK_PYTHON, /* a coroutine answers */
-    FE_PARK_PAUSE,  /* CLIENT PAUSE, or another's exclusive hold; the request runs again from its start */
-    FE_PARK_TIME,   /* until due_ms, then wait_reply */
+    FE_PARK_PAUSE,  /* CLIENT PAUSE, or another's exclusive hold; the request runs again */
+    FE_PARK_TIME,   /* until due_ms or CLIENT UNBLOCK, then wait_status or wait_reply */
     FE_PARK_OUTPUT  /* until the transport has sent what there is */
 } fe_park_reason;
 
 typedef struct fe_session {
     fe_client client; /* first: a client is a session */
     fe_server *server;
-    void *transport;  /* for the transport's wake function */
+    void *transport; /* for the transport's wake function */
     fe_session_state state;
     fe_park_reason park;
-    int64_t due_ms;     /* PARKED for TIME or a timed PAUSE: when to call fe_session_resume; 0 = not by time */
+    int64_t due_ms; /* PARKED for TIME or a timed PAUSE: when to resume; 0 = not by time */
     int64_t wait_reply;
+    const char *wait_status; /* see command/command.h */
     fe_python_request *python;
     uint32_t exec_next; /* the queued command that runs next, while `executing` */
     bool executing;     /* inside EXEC, perhaps parked */
     bool cut_off;       /* CLOSING, and nothing more is to be sent */
-    bool woken;         /* in the transport's list of sessions to look at; the transport's field, under the lock */
+    bool woken;         /* in the transport's list of sessions to look at; under the lock */
     int64_t soft_limit_since_ms; /* since when output is over the soft limit; 0 = it is not */
     /* The input being served: the transport's memory or client.input. */
     const uint8_t *data;
     size_t data_len;
-    size_t data_run;      /* bytes of it whose requests have run: where a parked session starts again */
-    size_t data_read;     /* ... have been read ahead */
-    uint64_t received, sent; /* bytes not yet added to the statistics; `sent` is counted by the transport */
-    size_t unsent;        /* bytes that the transport has taken out of `output` and not sent yet */
+    size_t data_run;  /* bytes of it whose requests have run: where a parked session starts again */
+    size_t data_read; /* ... have been read ahead */
+    uint64_t received,
+        sent;      /* bytes not yet added to the statistics; `sent` is counted by the transport */
+    size_t unsent; /* bytes that the transport has taken out of `output` and not sent yet */
     struct fe_session *paused_next; /* in server->paused */
     bool in_paused;
     struct fe_session *woken_next; /* in the transport's list */
@@ -69,13 +79,13 @@ typedef struct fe_session {
 /* One request read ahead. */
 typedef struct fe_ahead {
     fe_session *session;
-    fe_command *command;  /* NULL: unknown */
+    fe_command *command;   /* NULL: unknown */
     fe_command *container; /* unknown subcommand of it */
     fe_request request;
     const uint64_t *hashes; /* by argument, where hashed has the bit set */
     uint64_t hashed;
-    size_t end;           /* where the next request begins in session->data */
-    bool is_error;        /* the protocol error that ends the session, after what came before it */
+    size_t end;    /* where the next request begins in session->data */
+    bool is_error; /* the protocol error that ends the session, after what came before it */
 } fe_ahead;
 
 /* Scratch memory of one thread that serves. */
@@ -86,38 +96,40 @@ typedef struct fe_batch {
     uint32_t hash_count;
 } fe_batch;
 
-/* Opens a session; `wake` is called, with the lock held and from any thread, when its thread should call fe_session_resume. NULL when memory is
- * exhausted. Takes the lock. */
-fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bool unix_socket, int fd,
-                            void (*wake)(fe_client *client), void *transport);
+/* Opens a session; `wake` is called, with the lock held and from any thread, when its thread should
+ * call fe_session_resume. NULL when memory is exhausted. Takes the lock. */
+fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bool unix_socket,
+                            int fd, void (*wake)(fe_client *client), void *transport);
 
 /* Closes and frees. Takes the lock. */
 void fe_session_close(fe_session *session);
 
-/* Where the transport should receive the next bytes when there is unfinished input: space behind it, so that nothing is
- * copied twice. NULL: receive into memory of the transport's own. */
+/* Where the transport should receive the next bytes when there is unfinished input: space behind
+ * it, so that nothing is copied twice. NULL: receive into memory of the transport's own. */
 uint8_t *fe_session_input(fe_session *session, size_t *space);
 
-/* Shows received bytes: either what was written to fe_session_input, or memory that stays as it is until the session was
- * served. Without the lock. */
+/* Shows received bytes: either what was written to fe_session_input, or memory that stays as it is
+ * until the session was served. Without the lock. */
 void fe_session_receive(fe_session *session, const uint8_t *data, size_t len);
 
-/* Serves the input of sessions, each listed once: replies are in client.output afterwards, the rest of the input is kept by the session.
- * Takes the lock, several times when there is much. */
+/* Serves the input of sessions, each listed once: replies are in client.output afterwards, the rest
+ * of the input is kept by the session. Takes the lock, several times when there is much. */
 void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count);
 
-/* Looks at a session again after wake, when due_ms has passed, or when its output was sent: takes pushed bytes and Python's answer, and runs on when the
- * cause of parking has passed. Takes the lock. */
+/* Looks at a session again after wake, when due_ms has passed, or when its output was sent: takes
+ * pushed bytes and Python's answer, and runs on when the cause of parking has passed. Takes the
+ * lock. */
 void fe_session_resume(fe_session *session, fe_batch *batch);
 
 /* Whether the transport should read more from the connection. */
 bool fe_session_wants_input(const fe_session *session);
 
-/* About once a second: the idle timeout and the time limits of the output buffer. Takes the lock. */
+/* About once a second: the idle timeout and the time limits of the output buffer. Takes the
+ * lock. */
 void fe_session_cron(fe_session *session);
 
-/* For serve.c and session.c, with the lock: takes stock of buffers and counters after a session was served, and cuts the
- * connection off when a limit is passed. */
+/* For serve.c and session.c, with the lock: takes stock of buffers and counters after a session was
+ * served, and cuts the connection off when a limit is passed. */
 void fe_session_account(fe_session *session);
 
 /* The input has been served as far as possible: keeps what is left of it. Without the lock. */
