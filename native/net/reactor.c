@@ -280,6 +280,7 @@ static void adopt(fe_reactor *reactor, const newcomer *guest)
     connection *it = fe_alloc_take_zeroed(alloc, FE_ALLOC_CLIENT, sizeof *it);
     if (it == NULL) {
         close(guest->fd);
+        atomic_fetch_sub_explicit(&reactor->connection_count, 1, memory_order_relaxed);
         return;
     }
     it->reactor = reactor;
@@ -294,12 +295,12 @@ static void adopt(fe_reactor *reactor, const newcomer *guest)
         if (it->session != NULL) fe_session_close(it->session);
         close(guest->fd);
         fe_alloc_give(alloc, FE_ALLOC_CLIENT, it);
+        atomic_fetch_sub_explicit(&reactor->connection_count, 1, memory_order_relaxed);
         return;
     }
     it->next = reactor->first;
     if (reactor->first != NULL) reactor->first->previous = it;
     reactor->first = it;
-    atomic_fetch_add_explicit(&reactor->connection_count, 1, memory_order_relaxed);
 }
 
 static void adopt_newcomers(fe_reactor *reactor)
@@ -517,6 +518,8 @@ bool fe_reactor_adopt(fe_reactor *reactor, int fd, fe_bytes addr, fe_bytes laddr
     if (!stopping) {
         guest->next = reactor->inbox;
         reactor->inbox = guest;
+        /* Counted from here on, so that maxclients and the choice of a reactor see it at once. */
+        atomic_fetch_add_explicit(&reactor->connection_count, 1, memory_order_relaxed);
         ring(reactor);
     }
     pthread_mutex_unlock(&reactor->mutex);

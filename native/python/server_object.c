@@ -239,12 +239,12 @@ static PyObject *server_take_requests(server_object *self, PyObject *unused)
     return list;
 }
 
+/* Leaves the event alone: clearing it here would lose a request that was queued since take_requests cleared it. */
 static PyObject *server_take_woken(server_object *self, PyObject *unused)
 {
     (void)unused;
     fe_server *server = fe_python_open_server(self);
     if (server == NULL) return NULL;
-    clear_event(self);
     PyObject *list = PyList_New(0);
     while (list != NULL) {
         stream_object *stream;
