@@ -1,4 +1,4 @@
-"""SHUTDOWN, LOLWUT, LATENCY DOCTOR and DEBUG PYTHON-SPIN."""
+"""SHUTDOWN, LOLWUT and DEBUG PYTHON-SPIN."""
 
 import os
 import random
@@ -6,7 +6,7 @@ import threading
 import time
 
 from ferrite_py import __version__
-from ferrite_py.commands.info import REDIS_VERSION, STEP_KINDS, Facts, facts_of
+from ferrite_py.commands.info import REDIS_VERSION
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import (
     NOTHING,
@@ -85,51 +85,6 @@ def draw(columns: int, rows: int, chance: random.Random) -> str:
         filled = columns if row < rows - 1 else chance.randint(1, columns)
         lines.append("".join(cells[:filled]).ljust(columns, "·"))
     return "".join(f"{line}\n" for line in lines)
-
-
-@command(
-    "latency|doctor",
-    arity=2,
-    group="server",
-    since="2.8.13",
-    summary="Says where the engine spent its longest moments, and what to do.",
-    flags=("admin", "noscript", "loading", "stale"),
-    tips=("nondeterministic_output", "request_policy:all_nodes", "response_policy:special"),
-)
-async def latency_doctor(call: Call) -> Reply:
-    """Answer a report for people."""
-    return Verbatim(diagnose(facts_of(call.services)))
-
-
-_ADVICE = {
-    "batch": "A batch of commands held the engine: look at SLOWLOG GET for commands over many keys"
-    " or large values.",
-    "index": "Growing the index took long.",
-    "expire": "Removing expired keys took long: lower active-expire-effort.",
-    "compact": "Compacting the log took long.",
-}
-_LONG_US = 1000
-
-
-def diagnose(facts: Facts) -> str:
-    """The report of LATENCY DOCTOR, from the times for which steps held the engine's lock."""
-    lines = ["How long the engine was held at a time, since the start or CONFIG RESETSTAT:", ""]
-    advice: list[str] = []
-    for kind in STEP_KINDS:
-        count, total, longest = (
-            facts.number(f"step_{kind}_{part}") for part in ("count", "us_total", "us_max")
-        )
-        mean = total / max(1, count)
-        lines.append(f"  {kind}: {count} times, {mean:.1f} us on average, {longest} us at most")
-        if longest > _LONG_US:
-            advice.append(f"  * {_ADVICE[kind]}")
-    lines += ["", *advice] if advice else ["", "Nothing took longer than a millisecond."]
-    if facts.config.server.latency_monitor_threshold == 0:
-        lines.append(
-            "Slow commands are not recorded. CONFIG SET latency-monitor-threshold <milliseconds>"
-            " begins to; LATENCY LATEST and LATENCY HISTORY show them."
-        )
-    return "\n".join(lines) + "\n"
 
 
 @command(
