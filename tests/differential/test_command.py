@@ -18,8 +18,9 @@ ONLY_72 = {
     "tfunction",
     "tfcall",
 }
-# Commands whose row changed in 7.2: WAIT stopped being NOSCRIPT and is marked as blocking.
-CHANGED_72 = {"wait": ({"blocking"}, {"@slow", "@blocking", "@connection"})}
+# Commands whose flags and categories changed in 7.2: WAIT is no longer NOSCRIPT there, and not yet
+# BLOCKING, which came after 7.2 (redis/redis pull requests 11568 and 12977).
+CHANGED_72: dict[str, tuple[set[str], set[str]]] = {"wait": (set(), {"@slow", "@connection"})}
 PROMISED = values(
     """
     append decr decrby get getdel getex getrange getset incr incrby incrbyfloat lcs mget mset
