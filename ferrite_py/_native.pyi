@@ -35,13 +35,13 @@ class Server:
     def commands(self) -> list[dict[str, Any]]:
         """Describe every command and subcommand, in order of registration, parents first.
 
-        Keys as in `register`, plus: keys (list of dicts flags, first, last, step), python (bool), and
-        the statistics calls, microseconds, rejected, failed, latency (list of counts by
-        floor(log2(nanoseconds))).
+        Keys as in `register`, plus: keys (list of dicts flags, first, last, step), tips (separated
+        by spaces), python (bool), and the statistics calls, microseconds, rejected, failed, latency
+        (list of counts by floor(log2(nanoseconds))).
         """
 
     def command_keys(self, args: Sequence[bytes]) -> list[tuple[int, list[str]]] | None:
-        """Positions and flag names of the keys of a whole command; None when the command is unknown.
+        """Positions and flag names of the keys of a whole command; None when it is unknown.
 
         Raises ValueError when the number of arguments does not fit.
         """
@@ -67,7 +67,7 @@ class Server:
         """Take the commands that wait for Python; also clears the eventfd."""
 
     def take_woken(self) -> list[Stream]:
-        """Take the streams to be resumed."""
+        """Take the streams to be resumed; call it after `take_requests`."""
 
     def count_rejected(self) -> None:
         """Count a connection that was refused before it became a session."""
@@ -77,7 +77,7 @@ class Server:
         """DEBUG SET-ACTIVE-EXPIRE: stop (or go on with) the background expiry."""
 
     def check(self) -> str | None:
-        """Walk the whole store and check its invariants; None, or what is wrong. Blocks the engine."""
+        """Walk the store and check its invariants; None, or what is wrong. Blocks the engine."""
 
     def close(self) -> None:
         """Free everything. All reactors are joined and all streams closed before."""
@@ -105,7 +105,10 @@ class PythonRequest:
     @property
     def in_exec(self) -> bool: ...
     def answer(self, reply: bytes, failed: bool) -> None:
-        """Send whole reply bytes; `failed` says that they are an error. Raises RuntimeError the second time."""
+        """Send whole reply bytes; `failed` says that they are an error.
+
+        Raises RuntimeError the second time.
+        """
 
 @final
 class Reactor:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ferrite_py.config_kinds import (
+    INT32_MAX,
     INT64_MAX,
     UINT32_MAX,
     Boolean,
@@ -233,7 +234,7 @@ class ServerConfig:
     )
     slowlog_max_len: int = setting(
         128,
-        Integer(0, 1_000_000),
+        Integer(0, INT64_MAX),
         "Entries that the slow log keeps.",
         redis="slowlog-max-len",
         runtime=True,
@@ -286,7 +287,7 @@ class StorageConfig:
     )
     lfu_log_factor: int = setting(
         10,
-        Integer(0, 1_000_000),
+        Integer(0, INT32_MAX),
         "How slowly a key's frequency counter grows.",
         redis="lfu-log-factor",
         runtime=True,

@@ -207,6 +207,10 @@ class Size(Kind[int]):
             raise BadValueError(expected, "argument must be a power of two")
         return size
 
+    def redis_parse(self, text: str, base: int) -> int:
+        # Redis takes an empty text for zero.
+        return self.parse(text or "0", base)
+
     def redis_format(self, value: int) -> str:
         return str(value)
 

@@ -29,7 +29,7 @@ def redis_get(config: Config, patterns: Iterable[str]) -> dict[str, str]:
             matching = [name for name in names if glob_matches(pattern.lower(), name)]
             found |= {name: name for name in matching if name not in found}
         elif pattern.lower() in names:
-            found[pattern.lower()] = pattern
+            found.setdefault(pattern.lower(), pattern)
     return {spelling: _format(config, name) for name, spelling in found.items()}
 
 

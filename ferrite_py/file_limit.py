@@ -27,6 +27,6 @@ def raise_file_limit(connections: int) -> int:
 
 def _attempts(wanted: int, hard: int) -> list[tuple[int, int]]:
     """Limits to try in turn. Only a privileged process may raise the hard one."""
-    if hard in (resource.RLIM_INFINITY,) or hard >= wanted:
+    if hard == resource.RLIM_INFINITY or hard >= wanted:
         return [(wanted, hard)]
     return [(wanted, wanted), (hard, hard)]

@@ -48,7 +48,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         "clients_memory_max": server.max_memory_clients.resolve(storage.max_memory),
         "timeout_seconds": server.timeout,
         "slowlog_threshold_us": server.slowlog_log_slower_than,
-        "slowlog_max": server.slowlog_max_len,
+        "slowlog_max": min(server.slowlog_max_len, 2**32 - 1),
         "latency_threshold_ms": min(server.latency_monitor_threshold, 2**32 - 1),
         "expire_effort": storage.active_expire_effort,
         "hz": server.hz,

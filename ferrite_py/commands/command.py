@@ -1,6 +1,6 @@
 """COMMAND: what the server says about its own commands."""
 
-from ferrite_py.commands.describe import Catalogue, Row, categories
+from ferrite_py.commands.describe import Catalogue, Row, categories, key_access
 from ferrite_py.commands.help import help_lines
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import CommandError, Reply, Set, Simple, text_of
@@ -172,7 +172,7 @@ def _keys(call: Call) -> list[tuple[int, list[str]]]:
         raise CommandError(text) from error
     if not found:
         raise CommandError("ERR Invalid arguments specified for command")
-    return found
+    return [(place, key_access(row["name"], words, flags)) for place, flags in found]
 
 
 @command(

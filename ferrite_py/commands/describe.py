@@ -116,13 +116,32 @@ def key_range(specs: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
     return (first, last, 1) if first else (0, 0, 0)
 
 
+def key_access(name: str, words: Sequence[bytes], flags: Sequence[str]) -> list[str]:
+    """The flags of a whole command's keys, where its arguments decide about them.
+
+    SET reads the old value only with GET; BITFIELD writes only with SET or INCRBY.
+    """
+    if "variable_flags" not in flags:
+        return list(flags)
+    options = {word.lower() for word in words[2:]}
+    if name == "set":
+        return ["RW", "access", "update"] if b"get" in options else ["OW", "update"]
+    if name == "bitfield" and not options & {b"set", b"incrby"}:
+        return ["RO", "access"]
+    return [flag for flag in flags if flag != "variable_flags"]
+
+
 def _last(spec: Mapping[str, Any]) -> int:
     last: int = spec["last"]
     return last if last < 0 else spec["first"] + last
 
 
 def _key_spec(spec: Mapping[str, Any]) -> Reply:
+    notes = {}
+    if "variable_flags" in spec["flags"]:
+        notes["notes"] = "Some arguments change the access; COMMAND GETKEYSANDFLAGS tells."
     return {
+        **notes,
         "flags": Set([Simple(flag) for flag in spec["flags"]]),
         "begin_search": {"type": "index", "spec": {"index": spec["first"]}},
         "find_keys": {

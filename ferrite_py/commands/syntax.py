@@ -2,7 +2,7 @@
 
 The notation is the one of the command pages: `key value [NX | XX] [EX seconds] [item ...]`.
 Capitals are tokens, typed as they stand; other words are arguments; `[...]` may be left out,
-`<...>` groups, `|` separates alternatives, and `x [x ...]` says that x may be repeated.
+`<...>` groups, `|` separates alternatives, and `x [x ...]` or `x ...` says that x may be repeated.
 """
 
 import re
@@ -15,10 +15,10 @@ _KEYS = frozenset(
     {"key", "newkey", "destkey", "sourcekey", "key1", "key2", "source", "destination"}
 )
 _INTEGERS = frozenset({
-    "bit", "bytes", "client-id", "count", "cursor", "db", "decrement", "destination-db", "end",
-    "frequency", "increment", "index", "index1", "index2", "length", "milliseconds",
-    "min-match-len", "numreplicas", "offset", "port", "protover", "samples", "seconds", "start",
-    "threshold", "timeout", "ttl", "value-int", "version",
+    "bit", "bytes", "client-id", "columns", "count", "cpu", "cursor", "db", "decrement",
+    "destination-db", "end", "frequency", "increment", "index", "index1", "index2", "length",
+    "milliseconds", "min-match-len", "numreplicas", "offset", "port", "protover", "rows",
+    "samples", "seconds", "start", "threshold", "timeout", "ttl", "version",
 })  # fmt: skip
 _EXCEPTIONS = {("incrbyfloat", "increment"): "double"}
 """Where a name means another type than elsewhere: by command and argument."""
@@ -80,6 +80,9 @@ class _Maker:
         at = 0
         while at < len(tokens):
             argument, at = self._one(tokens, at)
+            if tokens[at : at + 1] == ["..."]:
+                argument = _repeated(argument)
+                at += 1
             found.append(argument)
         return tuple(found)
 
@@ -95,13 +98,7 @@ class _Maker:
             body = body[:-1]
             begin = at - len(body)
             is_repeated = begin >= 0 and tokens[begin:at] == body
-            repeated = self._grouped(body)
-            made = replace(
-                repeated,
-                is_multiple=True,
-                is_optional=not is_repeated,
-                repeats_token=bool(repeated.token),
-            )
+            made = replace(_repeated(self._grouped(body)), is_optional=not is_repeated)
             before = tokens[:begin] if is_repeated else tokens[:at]
             return (*self._rest(before), made, *self._rest(tokens[end + 1 :]))
         return None
@@ -146,6 +143,11 @@ class _Maker:
 
     def _word(self, word: str) -> Argument:
         return Argument(word, _EXCEPTIONS.get((self._command, word)) or _kind(word))
+
+
+def _repeated(argument: Argument) -> Argument:
+    """The argument, which may come several times, its token with it."""
+    return replace(argument, is_multiple=True, repeats_token=bool(argument.token))
 
 
 def _kind(word: str) -> str:

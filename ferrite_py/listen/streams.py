@@ -11,6 +11,7 @@ import select
 import ssl
 import time
 from collections.abc import Iterable
+from typing import cast
 
 from ferrite_py._native import Server, Stream
 from ferrite_py.listen.carrier import Accepted
@@ -46,9 +47,9 @@ class StreamProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open the session."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        # uvloop's transports have the interface without the base class.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
         accepted = self._accepted
         try:
             self._stream = Stream(
@@ -56,7 +57,7 @@ class StreamProtocol(asyncio.Protocol):
             )
         except MemoryError:
             log.warning("closed a new connection from %s: out of memory", accepted.addr)
-            transport.abort()
+            self._transport.abort()
             return
         self._streams.add(self, self._stream)
 

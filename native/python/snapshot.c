@@ -307,6 +307,7 @@ static PyObject *describe(const fe_command_row *row, const fe_command_stats *sta
               put(dict, "complexity", PyUnicode_FromString(row->complexity)) &&
               put(dict, "summary", PyUnicode_FromString(row->summary)) &&
               put(dict, "syntax", PyUnicode_FromString(row->syntax)) &&
+              put(dict, "tips", PyUnicode_FromString(row->tips == NULL ? "" : row->tips)) &&
               put(dict, "python", PyBool_FromLong((row->flags & FE_PYTHON) != 0)) &&
               put(dict, "container", PyBool_FromLong((row->flags & FE_CONTAINER) != 0)) &&
               put(dict, "secret", PyBool_FromLong((row->flags & FE_SECRET) != 0)) &&
