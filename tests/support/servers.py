@@ -88,7 +88,7 @@ class Server:
         """Listen on a unix socket as well; only before the start."""
         assert self._command is not None
         assert self._starts == 0
-        if "ferrite_py.cli" in self._command:
+        if "ferrite_py" in self._command:
             self._command += ["--set", f"server.unix_socket={path}"]
         else:
             self._command += ["--unixsocket", path]
@@ -205,8 +205,9 @@ def subject_server(transport: str) -> Server:
     if chosen:
         return _chosen_server(chosen)
     port = free_port()
-    command = [sys.executable, "-m", "ferrite_py.cli", "--bind", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "ferrite_py", "--bind", "127.0.0.1", "--port", str(port)]
     command += ["--set", f"server.transport={transport}"]
+    command += ["--set", "server.enable_debug_command=yes"]
     return Server(f"ferrite-py ({transport})", command, port)
 
 
