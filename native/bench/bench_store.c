@@ -6,12 +6,17 @@
  *   bench_store expire <keys> <seconds>  keys that expire evenly, without reads, in real time
  *   bench_store evict <MiB> <writes>     new keys under a limit, allkeys-lru
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* RUSAGE_THREAD */
+#endif
 #include "base/clock.h"
 #include "store/keyspace.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define BATCH 32u
@@ -21,7 +26,6 @@ typedef struct bench {
     fe_store *store;
     fe_store_options options;
     fe_random random;
-    double ticks_per_us;
 } bench;
 
 static void bench_open(bench *b, uint64_t memory_max, fe_policy policy)
@@ -38,7 +42,14 @@ static void bench_open(bench *b, uint64_t memory_max, fe_policy policy)
     if (b->store == NULL) abort();
     fe_random_init(&b->random, 42);
     fe_store_set_now(b->store, fe_clock_wall_ms());
-    b->ticks_per_us = fe_clock_ticks_per_us();
+}
+
+/* CPU time of this thread: what a step costs, whoever else wants the core. */
+static double cpu_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
 static void trash_unmap(bench *b)
@@ -115,11 +126,15 @@ static void work_one(bench *b, const batch *at, unsigned i, work what)
     if (what == WORK_DELETE && fe_key_exists(&key)) fe_key_delete(&key);
 }
 
-static double cpu_seconds(void)
+/* What a worker does beside the server. */
+static void spare_give(bench *b)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    size_t size;
+    while (fe_store_spare_wanted(b->store, &size)) {
+        void *ptr = fe_store_spare_map(&b->alloc, size);
+        if (ptr == NULL) return;
+        fe_store_spare_give(b->store, ptr, size);
+    }
 }
 
 #define BLOCK                                                                                      \
@@ -130,7 +145,7 @@ static double work_run(bench *b, work what, uint64_t keys, uint64_t count)
 {
     static const bool in_order[] = {[WORK_INSERT] = true, [WORK_DELETE] = true};
     batch *block = calloc(BLOCK, sizeof(batch));
-    double seconds = 0;
+    double us = 0;
     if (block == NULL) abort();
     for (uint64_t done = 0; done < count; done += BATCH * BLOCK) {
         for (unsigned i = 0; i < BATCH * BLOCK; i++) {
@@ -138,16 +153,17 @@ static double work_run(bench *b, work what, uint64_t keys, uint64_t count)
             uint64_t n = ordered ? done + i : fe_random_below(&b->random, keys);
             batch_name(b, &block[i / BATCH], i % BATCH, what == WORK_MISS ? n + keys : n);
         }
-        double start = cpu_seconds();
+        double start = cpu_us();
         for (unsigned j = 0; j < BLOCK; j++) {
             batch_prefetch(b, &block[j]);
             for (unsigned i = 0; i < BATCH; i++)
                 work_one(b, &block[j], i, what);
         }
-        seconds += cpu_seconds() - start;
+        us += cpu_us() - start;
+        spare_give(b);
     }
     free(block);
-    return seconds * 1e9 / (double)count;
+    return us * 1e3 / (double)count;
 }
 
 static void run_basic(uint64_t keys)
@@ -174,14 +190,36 @@ static void run_basic(uint64_t keys)
     fe_store_free(b.store);
 }
 
-/* Counts of calls by their time, and the longest. */
+/* Counts of calls by their time, and the longest. Calls during which the thread was put off its core are left out. */
 typedef struct timing {
-    double longest_us;
-    uint64_t over_100, over_500, over_1000;
+    double ticks_per_us, longest_us;
+    long switches;
+    uint64_t over_100, over_500, over_1000, interrupted;
 } timing;
 
-static void timing_add(timing *t, double us)
+static long switches_now(void)
 {
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nivcsw;
+}
+
+static timing timing_start(void)
+{
+    return (timing){.ticks_per_us = fe_clock_ticks_per_us(), .switches = switches_now()};
+}
+
+static void timing_add(timing *t, uint64_t start)
+{
+    double us = (double)(fe_clock_ticks() - start) / t->ticks_per_us;
+    if (us <= 100 && us <= t->longest_us) return;
+    long switches = switches_now();
+    bool interrupted = switches != t->switches;
+    t->switches = switches;
+    if (interrupted) {
+        t->interrupted++;
+        return;
+    }
     if (us > t->longest_us) t->longest_us = us;
     t->over_100 += us > 100;
     t->over_500 += us > 500;
@@ -190,23 +228,16 @@ static void timing_add(timing *t, double us)
 
 static void timing_print(const char *what, const timing *t)
 {
-    printf("%s: longest %.0f us; over 100 us: %lu, over 500 us: %lu, over 1 ms: %lu\n", what,
-           t->longest_us, t->over_100, t->over_500, t->over_1000);
-}
-
-static void spare_give(bench *b)
-{
-    size_t size;
-    if (!fe_store_spare_wanted(b->store, &size)) return;
-    void *ptr = fe_store_spare_map(&b->alloc, size);
-    if (ptr != NULL) fe_store_spare_give(b->store, ptr, size);
+    printf("%s: longest %.0f us; over 100 us: %lu, over 500 us: %lu, over 1 ms: %lu; "
+           "interrupted: %lu\n",
+           what, t->longest_us, t->over_100, t->over_500, t->over_1000, t->interrupted);
 }
 
 static void run_growth(uint64_t keys)
 {
     bench b;
     bench_open(&b, 0, FE_POLICY_NOEVICTION);
-    timing insert = {0}, flush = {0}, step = {0};
+    timing insert = timing_start(), flush = insert, step = insert;
     batch at;
     for (uint64_t done = 0; done < keys; done += BATCH) {
         for (unsigned i = 0; i < BATCH; i++)
@@ -215,18 +246,18 @@ static void run_growth(uint64_t keys)
         for (unsigned i = 0; i < BATCH; i++) {
             uint64_t start = fe_clock_ticks();
             work_one(&b, &at, i, WORK_INSERT);
-            timing_add(&insert, (double)(fe_clock_ticks() - start) / b.ticks_per_us);
+            timing_add(&insert, start);
         }
         spare_give(&b);
     }
     timing_print("insert", &insert);
     uint64_t start = fe_clock_ticks();
     if (fe_store_flush(b.store, 0, false) != FE_OK) abort();
-    timing_add(&flush, (double)(fe_clock_ticks() - start) / b.ticks_per_us);
+    timing_add(&flush, start);
     for (bool more = true; more;) {
         start = fe_clock_ticks();
         more = fe_store_step_compact(b.store, 64 << 10);
-        timing_add(&step, (double)(fe_clock_ticks() - start) / b.ticks_per_us);
+        timing_add(&step, start);
     }
     timing_print("flush", &flush);
     timing_print("sweep step", &step);
@@ -239,7 +270,7 @@ static void run_churn(uint64_t keys, uint64_t writes)
 {
     bench b;
     bench_open(&b, 0, FE_POLICY_NOEVICTION);
-    timing pay = {0};
+    timing pay = timing_start();
     fe_store_stats stats;
     double first = 0;
     for (unsigned tenth = 0; tenth < 11; tenth++) { /* 0: the fill */
@@ -253,10 +284,11 @@ static void run_churn(uint64_t keys, uint64_t writes)
             for (unsigned i = 0; i < BATCH; i++) {
                 uint64_t start = fe_clock_ticks();
                 make_room(&b);
-                timing_add(&pay, (double)(fe_clock_ticks() - start) / b.ticks_per_us);
+                timing_add(&pay, start);
                 write_one(&b, &at, i, 16 + fe_random_below(&b.random, 1009), FE_DEADLINE_NONE);
             }
             trash_unmap(&b);
+            spare_give(&b);
             if (fe_store_used(b.store) > peak) peak = fe_store_used(b.store);
         }
         double ns = (double)(fe_clock_monotonic_ns() - begin) / (double)count;
@@ -283,10 +315,10 @@ static void expire_tick(bench *b, timing *steps)
     for (unsigned i = 0; i < 100; i++) {
         uint64_t start = fe_clock_ticks();
         bool more = fe_store_step_expire(b->store, 1000);
-        timing_add(steps, (double)(fe_clock_ticks() - start) / b->ticks_per_us);
+        timing_add(steps, start);
         start = fe_clock_ticks();
         more |= fe_store_step_compact(b->store, 64 << 10);
-        timing_add(steps, (double)(fe_clock_ticks() - start) / b->ticks_per_us);
+        timing_add(steps, start);
         if (!more) break;
     }
     trash_unmap(b);
@@ -311,8 +343,8 @@ static void run_expire(uint64_t keys, uint64_t seconds)
     }
     double full = (double)(fe_store_used(b.store) - before);
     double rss_full = (double)(resident() - rss_before);
-    timing steps = {0};
-    double cpu = cpu_seconds();
+    timing steps = timing_start();
+    double cpu = cpu_us();
     while (fe_clock_wall_ms() < base)
         expire_tick(&b, &steps);
     for (uint64_t second = 1; second <= seconds + 2; second++) {
@@ -321,9 +353,8 @@ static void run_expire(uint64_t keys, uint64_t seconds)
         printf("%2lu s: keys %5.1f %%, accounted %5.1f %%, resident %5.1f %%, cpu %4.1f %%\n",
                second, (double)fe_store_db_size(b.store, 0) * 100 / (double)keys,
                (double)(fe_store_used(b.store) - before) * 100 / full,
-               ((double)resident() - (double)rss_before) * 100 / rss_full,
-               (cpu_seconds() - cpu) * 100);
-        cpu = cpu_seconds();
+               ((double)resident() - (double)rss_before) * 100 / rss_full, (cpu_us() - cpu) / 1e4);
+        cpu = cpu_us();
     }
     timing_print("steps", &steps);
     fe_store_free(b.store);
@@ -333,7 +364,7 @@ static void run_evict(uint64_t mib, uint64_t writes)
 {
     bench b;
     bench_open(&b, mib << 20, FE_POLICY_ALLKEYS_LRU);
-    timing room = {0};
+    timing room = timing_start();
     uint64_t peak = 0, refused = 0;
     for (unsigned tenth = 0; tenth < 10; tenth++) {
         uint64_t begin = fe_clock_monotonic_ns();
@@ -345,7 +376,7 @@ static void run_evict(uint64_t mib, uint64_t writes)
             for (unsigned i = 0; i < BATCH; i++) {
                 uint64_t start = fe_clock_ticks();
                 refused += fe_store_make_room(b.store) != FE_OK;
-                timing_add(&room, (double)(fe_clock_ticks() - start) / b.ticks_per_us);
+                timing_add(&room, start);
                 write_one(&b, &at, i, fe_random_below(&b.random, 200), FE_DEADLINE_NONE);
             }
             if (fe_store_used(b.store) > peak) peak = fe_store_used(b.store);

@@ -17,7 +17,7 @@
 #define BATCH 16u
 #define RECORD_COST 64u      /* bytes of work that a record's look-up counts for */
 #define SEGMENT_COST 512u    /* ... and looking at or freeing a segment */
-#define GARBAGE_SHARE 8u     /* garbage above 1/8 of the log is worth work */
+#define GARBAGE_PERCENT 15u  /* garbage above this share of the log is worth work */
 #define VICTIM_CLASS_MAX 56u /* of 64: at least an eighth of it is garbage */
 #define GARBAGE_MIN (4 * FE_SEGMENT_MIN)
 #define PAY_MIN 8192u       /* a smaller debt waits */
@@ -27,7 +27,7 @@
 bool fe_compact_due(const fe_store *store)
 {
     uint64_t garbage = fe_log_garbage(&store->log);
-    return garbage > store->log.bytes / GARBAGE_SHARE && garbage > GARBAGE_MIN;
+    return garbage > store->log.bytes / 100 * GARBAGE_PERCENT && garbage > GARBAGE_MIN;
 }
 
 /* Compaction ---------------------------------------------------------------------------------------------- */
@@ -140,7 +140,7 @@ void fe_compact_pay(fe_store *store)
         store->compact.debt = 0;
         return;
     }
-    uint64_t excess = fe_log_garbage(log) - log->bytes / GARBAGE_SHARE;
+    uint64_t excess = fe_log_garbage(log) - log->bytes / 100 * GARBAGE_PERCENT;
     uint64_t rate = 256 + 64 * 256 * excess / log->bytes; /* bytes to move per 256 written */
     store->compact.debt += written * rate / 256;
     if (store->compact.debt > DEBT_MAX) store->compact.debt = DEBT_MAX;

@@ -18,7 +18,7 @@
 #define BUCKETS_RANDOM 64u     /* buckets tried per sample */
 #define BUCKETS_IN_ORDER 4096u /* buckets searched in order when those had nothing */
 #define BUDGET_MIN ((uint64_t)4096)
-#define BUDGET_MAX ((uint64_t)256 << 10)
+#define BUDGET_MAX ((uint64_t)64 << 10) /* under 200 us */
 #define EVICT_COST 256u /* work that an eviction counts for, beside its bytes */
 #define SLICE ((uint64_t)16 << 10)
 #define UNMAPS 2u           /* mappings that one call unmaps itself */
@@ -85,17 +85,28 @@ static void sample_in_order(sample *s, fe_keyspace *keyspace)
     }
 }
 
+/* Chooses the bucket that will be looked at next, and asks for it; false: there is nothing to evict. */
+static bool next_pick(fe_store *store)
+{
+    fe_evict *evict = &store->evict;
+    evict->next = keyspace_pick(store);
+    if (evict->next == NULL) return false;
+    evict->next_bucket = fe_random_below(&evict->random, evict->next->index.buckets);
+    fe_prefetch(fe_index_bucket(&evict->next->index, evict->next_bucket));
+    return true;
+}
+
 static void sample_take(sample *s)
 {
     fe_store *store = s->store;
-    fe_keyspace *keyspace = NULL;
+    fe_evict *evict = &store->evict;
     for (uint32_t i = 0; i < BUCKETS_RANDOM && s->count < s->wanted; i++) {
-        keyspace = s->now = keyspace_pick(store);
-        if (keyspace == NULL) return;
-        uint64_t bucket = fe_random_below(&store->evict.random, keyspace->index.buckets);
-        (void)fe_index_visit_bucket(&keyspace->index, bucket, sample_slot, s);
+        s->now = evict->next;
+        if (s->now != NULL && evict->next_bucket < s->now->index.buckets)
+            (void)fe_index_visit_bucket(&s->now->index, evict->next_bucket, sample_slot, s);
+        if (!next_pick(store)) return;
     }
-    if (s->count == 0) sample_in_order(s, keyspace);
+    if (s->count == 0) sample_in_order(s, evict->next);
 }
 
 static uint64_t score_of(const fe_store *store, const fe_record *record)
@@ -247,6 +258,9 @@ fe_status fe_store_make_room(fe_store *store)
     fe_compact_pay(store);
     uint64_t limit = store->options.memory_max;
     if (limit == 0) return FE_OK;
-    if (!room_is_short(store) && fe_store_used(store) <= limit) return FE_OK;
+    if (!room_is_short(store) && fe_store_used(store) <= limit) {
+        store->evict.appended = store->log.appended;
+        return FE_OK;
+    }
     return room_make(store);
 }

@@ -12,6 +12,7 @@
 #include "store/expire.h"
 
 #define BATCH 16u
+#define REMOVE_COST 8u /* records that could be looked at instead of removing one */
 #define WORTH_SHARE 32u
 #define OVERDUE_MS 1000
 #define CREDIT_PER_MS ((uint64_t)256 << 10) /* bytes walked: 256 MiB a second */
@@ -85,6 +86,7 @@ static uint32_t batch_read(fe_store *store, item *batch, uint32_t *left, bool *e
         uint64_t hash = fe_store_record_hash(store, record);
         fe_index_prefetch(&keyspace->index, hash);
         batch[count++] = (item){keyspace, hash, address};
+        *left -= *left < REMOVE_COST ? *left : REMOVE_COST;
     }
     return count;
 }

@@ -16,24 +16,23 @@
 #include "store/index.h"
 #include "store/nodes.h"
 
-#include <sys/mman.h>
-
 #define LEVEL_MIN 2u
 #define GROW_LOAD_HALVES 13u /* slots per bucket, doubled: above it, split */
 #define SHRINK_LOAD_HALVES 6u
 #define TAG_SHIFT 40u
 #define TAG_BITS 0xfffffull
 #define MATCH_MASK ((TAG_BITS << TAG_SHIFT) | FE_SLOT_LINK)
-#define CHUNK_BYTES ((size_t)FE_INDEX_CHUNK_BUCKETS * FE_INDEX_BUCKET_BYTES)
+#define CHUNK_BYTES FE_INDEX_CHUNK_BYTES
 #define FIRST_BYTES_MIN ((size_t)4096)
 #define CHAIN_LOCAL 64u /* slots of one chain that are moved without taking memory */
 
-void fe_index_init(fe_index *index, fe_alloc *alloc, fe_trash_list *trash, const fe_log *log,
-                   const fe_hash_seed *seed)
+void fe_index_init(fe_index *index, fe_alloc *alloc, fe_trash_list *trash, fe_index_spare *spare,
+                   const fe_log *log, const fe_hash_seed *seed)
 {
     memset(index, 0, sizeof(*index));
     index->alloc = alloc;
     index->trash = trash;
+    index->spare = spare;
     index->log = log;
     index->seed = seed;
 }
@@ -154,6 +153,12 @@ static uint64_t bucket_capacity(const fe_index *index)
     return (uint64_t)index->chunk_count * FE_INDEX_CHUNK_BUCKETS;
 }
 
+/* Whether inserts will soon ask for more buckets. */
+static bool grow_near(const fe_index *index)
+{
+    return index->count * 2 > index->buckets * (GROW_LOAD_HALVES - 1);
+}
+
 static bool may_map(fe_index *index, size_t bytes)
 {
     if (index->used_max == 0 || index->chunk_count == 0) return true;
@@ -189,17 +194,25 @@ static bool first_chunk_grow(fe_index *index)
 
 static bool chunk_add(fe_index *index)
 {
-    bool first = index->chunk_count == 0;
-    bool huge = index->chunk_count >= 2;
-    size_t bytes = first ? FIRST_BYTES_MIN : CHUNK_BYTES;
-    if (!may_map(index, bytes) || !directory_grow(index)) return false;
-    uint64_t *chunk = fe_pages_map(index->alloc, FE_ALLOC_INDEX, bytes, huge ? CHUNK_BYTES : 4096);
+    size_t bytes = index->chunk_count == 0 ? FIRST_BYTES_MIN : CHUNK_BYTES;
+    bool spare = bytes == CHUNK_BYTES && index->spare->chunk != NULL;
+    if ((!spare && !may_map(index, bytes)) || !directory_grow(index)) return false;
+    uint64_t *chunk = index->spare->chunk;
+    if (spare)
+        index->spare->chunk = NULL;
+    else
+        chunk = fe_pages_map(index->alloc, FE_ALLOC_INDEX, bytes, 4096);
     if (chunk == NULL) return false;
-    if (huge) (void)madvise(chunk, bytes, MADV_HUGEPAGE);
-    if (first) index->first_bytes = bytes;
+    if (index->chunk_count == 0) index->first_bytes = bytes;
     index->chunks[index->chunk_count++] = chunk;
     index->bytes += bytes;
     return true;
+}
+
+bool fe_index_wants_spare(const fe_index *index)
+{
+    return index->chunk_count >= 2 && grow_near(index) &&
+           bucket_capacity(index) - index->buckets < FE_INDEX_CHUNK_BUCKETS / 2;
 }
 
 /* Room for one more bucket. */

@@ -31,6 +31,7 @@
 #define FE_INDEX_BUCKET_BYTES 64u
 #define FE_INDEX_CHUNK_BITS 15u /* buckets per chunk: 2 MiB, one huge page */
 #define FE_INDEX_CHUNK_BUCKETS (1u << FE_INDEX_CHUNK_BITS)
+#define FE_INDEX_CHUNK_BYTES ((size_t)FE_INDEX_CHUNK_BUCKETS * FE_INDEX_BUCKET_BYTES)
 
 typedef struct fe_index_nodes {
     uint64_t **chunks;    /* pages of nodes; NULL where a chunk was given back */
@@ -43,6 +44,11 @@ typedef struct fe_index_nodes {
     uint32_t empty_count; /* mapped chunks without a node in use */
     uint32_t used_count;
 } fe_index_nodes;
+
+/* A chunk prepared ahead of need on a huge page: zeroed, accounted as INDEX. Shared by all indexes of a store. */
+typedef struct fe_index_spare {
+    uint64_t *chunk; /* NULL: none */
+} fe_index_spare;
 
 typedef struct fe_index {
     uint64_t **chunks; /* buckets; chunk 0 is small while it is alone */
@@ -62,13 +68,14 @@ typedef struct fe_index {
         starved; /* bytes that it wanted and that this bound refused; 0 when it has grown since */
     fe_alloc *alloc;
     fe_trash_list *trash;
+    fe_index_spare *spare;
     const fe_log *log; /* the records, for tags that must be refilled */
     const fe_hash_seed *seed;
 } fe_index;
 
-/* `alloc`, `trash`, `log` and `seed` outlive the index. No memory is taken before the first insert. */
-void fe_index_init(fe_index *index, fe_alloc *alloc, fe_trash_list *trash, const fe_log *log,
-                   const fe_hash_seed *seed);
+/* All that is pointed to outlives the index. No memory is taken before the first insert. */
+void fe_index_init(fe_index *index, fe_alloc *alloc, fe_trash_list *trash, fe_index_spare *spare,
+                   const fe_log *log, const fe_hash_seed *seed);
 /* Forgets all slots; the memory goes to the trash. The index is empty and usable afterwards. */
 void fe_index_reset(fe_index *index);
 
@@ -92,8 +99,7 @@ static inline uint64_t fe_index_number(const fe_index *index, uint64_t hash)
 
 static inline void fe_index_prefetch(const fe_index *index, uint64_t hash)
 {
-    if (index->buckets != 0)
-        fe_prefetch(fe_index_bucket(index, fe_index_number(index, hash)));
+    if (index->buckets != 0) fe_prefetch(fe_index_bucket(index, fe_index_number(index, hash)));
 }
 /* Asks for the record, if the bucket's own slots name it; else for the first overflow node, and returns true: call
  * fe_index_prefetch_behind a little later. */
@@ -118,6 +124,9 @@ static inline void fe_slot_set(uint64_t *slot, fe_address address, bool deadline
 
 /* Splits or merges at most `buckets` buckets if the load asks for it; whether more are due. */
 bool fe_index_step(fe_index *index, uint32_t buckets);
+
+/* Whether the index will soon need another chunk. */
+bool fe_index_wants_spare(const fe_index *index);
 
 /* All slots of one bucket's chain, in order; `visit` must not change the index. */
 typedef void fe_index_visit(void *context, uint64_t slot);

@@ -73,7 +73,8 @@ fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options)
                 options->segment_size != 0 ? options->segment_size : FE_SEGMENT_DEFAULT);
     for (uint32_t i = 0; i < options->databases; i++) {
         fe_keyspace *keyspace = store->databases[i] = &store->keyspaces[i];
-        fe_index_init(&keyspace->index, alloc, &store->trash, &store->log, &store->options.seed);
+        fe_index_init(&keyspace->index, alloc, &store->trash, &store->index_spare, &store->log,
+                      &store->options.seed);
         keyspace->db = i;
         id_take(store, keyspace);
     }
@@ -88,6 +89,7 @@ void fe_store_free(fe_store *store)
     if (store == NULL) return;
     for (uint32_t i = 0; i < store->options.databases; i++)
         fe_index_reset(&store->keyspaces[i].index);
+    fe_spare_close(store);
     fe_trash_empty(&store->trash, store->alloc);
     fe_log_close(&store->log);
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, store->marks);
@@ -310,42 +312,6 @@ bool fe_store_random_key(fe_store *store, uint32_t db, fe_random *random, fe_key
         return true;
     }
     return false;
-}
-
-/* Trash and spares ----------------------------------------------------------------------------------------------- */
-
-bool fe_store_trash_take(fe_store *store, fe_trash *trash)
-{
-    fe_trash_node *node = fe_trash_pop(&store->trash);
-    if (node == NULL) return false;
-    *trash = (fe_trash){node, node->size, node->class};
-    return true;
-}
-
-bool fe_store_spare_wanted(const fe_store *store, size_t *size)
-{
-    const fe_log *log = &store->log;
-    size_t next = fe_log_next_size(log);
-    if (log->spare_count != 0 || log->bytes < 16 * next) return false;
-    if (fe_log_tail_room(log, FE_TAIL_NEW) > next / 2) return false;
-    uint64_t limit = store->options.memory_max;
-    if (limit != 0 && fe_store_used(store) + next > limit) return false;
-    *size = next;
-    return true;
-}
-
-void *fe_store_spare_map(fe_alloc *alloc, size_t size)
-{
-    uint8_t *ptr = fe_log_map_segment(alloc, size);
-    if (ptr == NULL) return NULL;
-    for (size_t i = 0; i < size; i += 4096)
-        ((volatile uint8_t *)ptr)[i] = 0;
-    return ptr;
-}
-
-void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
-{
-    fe_log_spare_put(&store->log, mapping, size);
 }
 
 /* Figures ------------------------------------------------------------------------------------------------------- */

@@ -232,9 +232,11 @@ typedef struct fe_trash {
 } fe_trash;
 bool fe_store_trash_take(fe_store *store, fe_trash *trash);
 
-/* A fresh segment for the tail, mapped ahead of need without the lock, so that appends do not call mmap. */
+/* Memory prepared ahead of need, so that no append has to map, or to touch a huge page for the first time (which can take
+ * milliseconds): a worker asks, maps without the lock, and gives. A loading store wants one every few milliseconds: go on
+ * while one is wanted, and look often. */
 bool fe_store_spare_wanted(const fe_store *store, size_t *size);
-/* Maps it (without the lock): aligned and advised as segments want it, its pages touched. NULL without memory. */
+/* Maps it (without the lock): aligned and advised as the store wants it, its pages touched. NULL without memory. */
 void *fe_store_spare_map(fe_alloc *alloc, size_t size);
 void fe_store_spare_give(fe_store *store, void *mapping, size_t size);
 

@@ -9,16 +9,17 @@
  * 5. A walker's cursor stands on a boundary of records or fillers, or at `used`.
  *
  * Freed mappings of the size that the next segment will have become spares, so that a steady load of overwrites does not
- * map, fault and unmap; the others go to the trash.
+ * map, fault and unmap; the others go to the trash. Workers prepare spares on huge pages (store/spare.c). A segment that has to
+ * be mapped here, by the one who appends, gets ordinary pages: the first touch of a huge page can take milliseconds.
  *
- * Threads: the engine's lock is held, except in fe_log_map_segment.
+ * Threads: the engine's lock is held.
  */
 #include "store/log.h"
+#include "store/prefetch.h"
 
-#include <sys/mman.h>
-
-#define HUGE_PAGE ((size_t)2 << 20)
 #define PAGE ((size_t)4096)
+#define WALK_AHEAD 2048u /* bytes */
+#define WALK_PREFETCH_MAX 1024u
 #define NEXT_SHARE 16u /* a new segment is at most this part of the log */
 
 static size_t power_below(uint64_t value)
@@ -76,14 +77,6 @@ size_t fe_log_next_size(const fe_log *log)
 size_t fe_log_own_min(const fe_log *log)
 {
     return log->segment_max / 4;
-}
-
-void *fe_log_map_segment(fe_alloc *alloc, size_t size)
-{
-    bool huge = size >= HUGE_PAGE && size % HUGE_PAGE == 0;
-    void *ptr = fe_pages_map(alloc, FE_ALLOC_LOG, size, huge ? HUGE_PAGE : PAGE);
-    if (ptr != NULL && huge) (void)madvise(ptr, size, MADV_HUGEPAGE); /* a wish: refusal is fine */
-    return ptr;
 }
 
 /* Spares ------------------------------------------------------------------------------------------ */
@@ -307,7 +300,7 @@ static uint32_t tail_open(fe_log *log, fe_tail tail, size_t size)
     uint32_t n = number_take(log);
     if (n == 0) return 0;
     void *ptr = spare_take(log, bytes);
-    if (ptr == NULL) ptr = fe_log_map_segment(log->alloc, bytes);
+    if (ptr == NULL) ptr = fe_pages_map(log->alloc, FE_ALLOC_LOG, bytes, PAGE);
     if (ptr == NULL) {
         number_give(log, n);
         return 0;
@@ -458,6 +451,14 @@ void fe_log_deadline_remove(fe_log *log, fe_address address, int64_t deadline, s
 
 /* Walking and figures ----------------------------------------------------------------------------------- */
 
+/* A walk knows where the next header is only when it has read this one: the lines are asked for well ahead. */
+static inline void walk_prefetch(const uint8_t *record, size_t size)
+{
+    if (size > WALK_PREFETCH_MAX) size = WALK_PREFETCH_MAX;
+    for (size_t i = 0; i < size; i += 64)
+        fe_prefetch(record + WALK_AHEAD + i);
+}
+
 fe_record *fe_log_walk(const fe_log *log, fe_cursor *cursor, fe_address *address)
 {
     const fe_segment *segment = &log->segments[cursor->segment];
@@ -467,6 +468,7 @@ fe_record *fe_log_walk(const fe_log *log, fe_cursor *cursor, fe_address *address
         uint64_t offset = cursor->offset;
         FE_ASSERT(size > 0 && size <= segment->used - offset);
         cursor->offset += size;
+        walk_prefetch((const uint8_t *)record, size);
         if (fe_record_type(record) != FE_TYPE_FILLER) {
             *address = fe_address_make(cursor->segment, offset, log->offset_bits);
             return record;

@@ -10,7 +10,7 @@
  * Walking from 0 in steps of fe_record_size meets records and fillers and ends at `used` exactly. A record that dies
  * becomes a filler at once, except when its whole keyspace dies (store/compact.h sweeps those).
  *
- * Threads: the engine's lock is held for every call, except fe_log_map_segment.
+ * Threads: the engine's lock is held for every call.
  */
 #ifndef FE_STORE_LOG_H
 #define FE_STORE_LOG_H
@@ -149,9 +149,6 @@ size_t fe_log_next_size(const fe_log *log);
 
 /* Records larger than this get a segment of their own. */
 size_t fe_log_own_min(const fe_log *log);
-
-/* Maps a segment of `size` bytes, with huge pages asked for where they serve. No lock needed. NULL without memory. */
-void *fe_log_map_segment(fe_alloc *alloc, size_t size);
 
 /* Keeps a mapping of segment size for the next segment; to the trash when it does not serve. */
 void fe_log_spare_put(fe_log *log, void *ptr, size_t size);

@@ -36,6 +36,8 @@ typedef struct fe_evict {
     uint64_t ceiling;  /* used memory never passes it while anything can be evicted */
     uint64_t appended; /* of the log, when room was last made */
     fe_random random;
+    fe_keyspace *next; /* NULL, or where the next sample comes from */
+    uint64_t next_bucket;
     uint64_t order_bucket; /* where the search for rare volatile keys goes on */
 } fe_evict;
 
@@ -61,6 +63,7 @@ struct fe_store {
     fe_alloc *alloc;
     fe_store_options options;
     fe_trash_list trash;
+    fe_index_spare index_spare;
     fe_log log;
     int64_t now_ms;
     uint32_t access_now;                     /* what a fresh record's access field says */
@@ -95,6 +98,9 @@ void fe_store_mark_key(fe_store *store, uint32_t db, uint64_t hash);
 /* key.c: removes a record whose slot is known: index, accounts, log and mark. */
 void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
 void fe_store_remove_expired(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
+
+/* spare.c: gives the index's spare chunk back. */
+void fe_spare_close(fe_store *store);
 
 /* access.c: the access field of a fresh record, and of one that is read. */
 uint32_t fe_access_fresh(const fe_store *store);

@@ -1,0 +1,88 @@
+/* Memory ahead of need and behind use: spare mappings that a worker prepares, and trash that it unmaps, both without the
+ * engine's lock.
+ *
+ * A spare is mapped on huge pages and touched, because that is what may take milliseconds. It serves as a log segment or, when it has the
+ * size of an index chunk and an index is about to grow, as that. Only spares are on huge pages: whoever maps in a hurry
+ * takes ordinary ones.
+ *
+ * Threads: the engine's lock is held, except in fe_store_spare_map.
+ */
+#include "store/store.h"
+
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
+#define PAGE ((size_t)4096)
+
+bool fe_store_trash_take(fe_store *store, fe_trash *trash)
+{
+    fe_trash_node *node = fe_trash_pop(&store->trash);
+    if (node == NULL) return false;
+    *trash = (fe_trash){node, node->size, node->class};
+    return true;
+}
+
+static bool index_wants(const fe_store *store)
+{
+    if (store->index_spare.chunk != NULL) return false;
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        if (fe_index_wants_spare(&store->keyspaces[i].index)) return true;
+    return false;
+}
+
+/* Two for a large log; one for a smaller log whose tail is half full; none for a small one. */
+static bool log_wants(const fe_store *store)
+{
+    const fe_log *log = &store->log;
+    size_t next = fe_log_next_size(log);
+    if (log->spare_bytes + next > log->bytes / 16) return false;
+    if (log->spare_count == 0) return fe_log_tail_room(log, FE_TAIL_NEW) <= next / 2;
+    return log->spare_count < FE_LOG_SPARES;
+}
+
+bool fe_store_spare_wanted(const fe_store *store, size_t *size)
+{
+    size_t wanted = 0;
+    if (index_wants(store))
+        wanted = FE_INDEX_CHUNK_BYTES;
+    else if (log_wants(store))
+        wanted = fe_log_next_size(&store->log);
+    uint64_t limit = store->options.memory_max;
+    if (wanted == 0 || (limit != 0 && fe_store_used(store) + wanted > limit)) return false;
+    *size = wanted;
+    return true;
+}
+
+void *fe_store_spare_map(fe_alloc *alloc, size_t size)
+{
+    bool huge = size % HUGE_PAGE == 0;
+    uint8_t *ptr = fe_pages_map(alloc, FE_ALLOC_LOG, size, huge ? HUGE_PAGE : PAGE);
+    if (ptr == NULL) return NULL;
+    if (huge) (void)madvise(ptr, size, MADV_HUGEPAGE); /* a wish: refusal is fine */
+    for (size_t i = 0; i < size; i += PAGE)
+        ((volatile uint8_t *)ptr)[i] = 0;
+    return ptr;
+}
+
+static void reclass(fe_alloc *alloc, fe_alloc_class from, fe_alloc_class to, size_t size)
+{
+    atomic_fetch_sub_explicit(&alloc->bytes[from], (int64_t)size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&alloc->bytes[to], (int64_t)size, memory_order_relaxed);
+}
+
+void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
+{
+    if (size == FE_INDEX_CHUNK_BYTES && index_wants(store)) {
+        reclass(store->alloc, FE_ALLOC_LOG, FE_ALLOC_INDEX, size);
+        store->index_spare.chunk = mapping;
+    } else {
+        fe_log_spare_put(&store->log, mapping, size);
+    }
+}
+
+void fe_spare_close(fe_store *store)
+{
+    if (store->index_spare.chunk == NULL) return;
+    fe_trash_put(&store->trash, FE_ALLOC_INDEX, store->index_spare.chunk, FE_INDEX_CHUNK_BYTES);
+    store->index_spare.chunk = NULL;
+}
