@@ -203,7 +203,7 @@ static void run_writing(fe_call *call, const field_plan *plan)
         char digits[21];
         fe_bytes value = fe_open_text(&key, digits);
         if (plan->bytes <= value.len && !would_change(call, value)) {
-            run(call, plan, value, NULL);
+            if (fe_open_make_raw(call, &key)) run(call, plan, fe_record_value(key.record), NULL);
             return;
         }
     }

@@ -31,7 +31,7 @@ static bool read_bit(fe_call *call, uint32_t i, bool *bit)
 }
 
 /* Whether the bit lies inside the value and is already as wanted, so that nothing has to be
- * written. */
+ * written. (The string takes its raw form all the same, which OBJECT ENCODING shows.) */
 static bool is_set_so(const fe_key *key, uint64_t offset, bool bit)
 {
     char digits[21];
@@ -48,7 +48,7 @@ static void setbit(fe_call *call)
     if (fe_open_write(call, 1, &key)) {
         if (!fe_open_check_type(call, &key, FE_TYPE_STRING)) return;
         if (is_set_so(&key, offset, bit)) {
-            fe_reply_integer(&call->reply, bit);
+            if (fe_open_make_raw(call, &key)) fe_reply_integer(&call->reply, bit);
             return;
         }
     }

@@ -177,3 +177,18 @@ uint8_t *fe_open_raw(fe_call *call, fe_key *key, size_t len)
     if (value == NULL) fe_call_no_memory(call);
     return value;
 }
+
+bool fe_open_make_raw(fe_call *call, fe_key *key)
+{
+    unsigned flags = fe_record_flags(key->record);
+    if ((flags & FE_RECORD_LARGE) && !(flags & FE_RECORD_INT)) return true;
+    char digits[21];
+    fe_bytes text = fe_open_text(key, digits);
+    uint8_t *value = fe_key_recast(key, text.len);
+    if (value == NULL) {
+        fe_call_no_memory(call);
+        return false;
+    }
+    if (flags & FE_RECORD_INT) memcpy(value, digits, text.len);
+    return true;
+}

@@ -51,4 +51,8 @@ FE_MUST_USE bool fe_open_store_bytes(fe_call *call, fe_key *key, fe_value_kind k
  * with zeros. Counts as a change. NULL after an error reply. */
 FE_MUST_USE uint8_t *fe_open_raw(fe_call *call, fe_key *key, size_t len);
 
+/* Gives an existing INT or PLAIN string the RAW form, saying the same; not a change. False after an
+ * error reply. */
+FE_MUST_USE bool fe_open_make_raw(fe_call *call, fe_key *key);
+
 #endif

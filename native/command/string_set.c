@@ -94,18 +94,8 @@ static bool read_getex_options(fe_call *call, set_options *options)
 /* Writing. --------------------------------------------------------------------------------------
  */
 
-/* Stores a value with a deadline that may have passed: then the key is gone, as if it had been set
- * and had expired. */
-static bool store(fe_call *call, fe_key *key, fe_bytes value, int64_t deadline)
-{
-    if (deadline > 0 && deadline <= fe_store_now(call->store)) {
-        if (fe_key_exists(key)) fe_key_delete(key);
-        return true;
-    }
-    return fe_open_store_text(call, key, value, deadline);
-}
-
-/* SET with options, behind their parsing. The reply of GET is written before the value is
+/* SET with options, behind their parsing. A deadline in the past is written as well: the next look
+ * finds the key expired, which is what Redis does and counts. The reply of GET is written before the value is
  * overwritten, and taken back when the write fails. */
 static void set_with(fe_call *call, const set_options *options)
 {
@@ -128,7 +118,7 @@ static void set_with(fe_call *call, const set_options *options)
         return;
     }
     size_t reply_end = call->reply.buf->len;
-    if (store(call, &key, call->argv[2], deadline)) {
+    if (fe_open_store_text(call, &key, call->argv[2], deadline)) {
         if (!options->get) fe_reply_ok(&call->reply);
     } else if (options->get && !call->reply.buf->failed) {
         fe_buf *buf = call->reply.buf;

@@ -143,7 +143,7 @@ void fe_key_delete(fe_key *key)
 
 /* Writing ---------------------------------------------------------------------------------------------------- */
 
-/* The record is where it will stay: tells the slot, the accounts and the watchers. */
+/* The record is where it will stay: tells the slot and the accounts. */
 static void settle(fe_key *key, fe_address address, const plan *p, int64_t old_deadline)
 {
     fe_store *store = key->store;
@@ -154,7 +154,6 @@ static void settle(fe_key *key, fe_address address, const plan *p, int64_t old_d
     deadline_enter(key->keyspace, p->deadline);
     if (p->deadline != FE_DEADLINE_NONE)
         fe_log_deadline_add(&store->log, address, store->now_ms, p->deadline, p->size);
-    fe_key_changed(key);
 }
 
 /* How much of the old value must survive. */
@@ -223,10 +222,19 @@ static bool write_appended(fe_key *key, const plan *p, uint32_t access, keep wha
     return true;
 }
 
-static bool write_plan(fe_key *key, const plan *p, uint32_t access, keep what)
+/* Gives the key the form of the plan; nobody is told. */
+static bool form_plan(fe_key *key, const plan *p, uint32_t access, keep what)
 {
     if (key->record != NULL && write_in_place(key, p, access, what)) return true;
     return write_appended(key, p, access, what);
+}
+
+/* The same as a change. */
+static bool write_plan(fe_key *key, const plan *p, uint32_t access, keep what)
+{
+    if (!form_plan(key, p, access, what)) return false;
+    fe_key_changed(key);
+    return true;
 }
 
 /* The access state after a replacement: fresh, except that a frequency is the key's and not the value's. */
@@ -270,6 +278,19 @@ uint8_t *fe_key_resize(fe_key *key, size_t len)
     uint8_t *value = fe_record_value_ptr(key->record);
     if (len > old) memset(value + old, 0, len - old);
     return value;
+}
+
+uint8_t *fe_key_recast(fe_key *key, size_t len)
+{
+    fe_record *record = key->record;
+    FE_ASSERT(record != NULL);
+    bool is_int = (fe_record_flags(record) & FE_RECORD_INT) != 0;
+    FE_ASSERT(is_int || len == fe_record_value_len(record));
+    plan p = plan_make(fe_record_type(record), false, true, key->name.len, len, len,
+                       fe_record_deadline(record));
+    keep what = is_int ? KEEP_NOTHING : KEEP_VALUE;
+    if (!form_plan(key, &p, fe_record_access(record), what)) return NULL;
+    return fe_record_value_ptr(key->record);
 }
 
 void fe_key_changed(fe_key *key)

@@ -152,6 +152,11 @@ FE_MUST_USE uint8_t *fe_key_write(fe_key *key, fe_type type, fe_value_kind kind,
  * amortised by capacity. Returns the value's first byte. */
 FE_MUST_USE uint8_t *fe_key_resize(fe_key *key, size_t len);
 
+/* Gives an existing value the RAW form without changing what it says; so it is not a change for counters and watchers. Of an INT the
+ * caller writes the `len` digits at once; of others `len` is the length they have, and the bytes are kept. NULL without memory: all is as
+ * it was. */
+FE_MUST_USE uint8_t *fe_key_recast(fe_key *key, size_t len);
+
 /* The caller has changed bytes of the value in place (or is about to, before anything else runs). */
 void fe_key_changed(fe_key *key);
 

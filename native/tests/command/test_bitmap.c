@@ -29,6 +29,9 @@ TEST(a_bit_that_is_so_already_is_no_change)
     CHECK_SCRIPT(&it, "SETBIT a 1 1", ":1", "BITFIELD a SET u8 0 97 INCRBY u8 8 0", "*2 :97 :98");
     fe_store_stats_get(it.engine->store, &after);
     CHECK_INT(before.changes, after.changes);
+    CHECK_SCRIPT(&it, "OBJECT ENCODING a", "$3 raw", "GET a", "$3 abc", "SET n 1 EX 10", "+OK",
+                 "SETBIT n 7 1", ":1", "OBJECT ENCODING n", "$3 raw", "GET n", "$1 1", "TTL n",
+                 ":10");
     harness_close(&it);
 }
 

@@ -64,8 +64,8 @@ TEST(a_deadline_in_the_past_removes_the_key)
 {
     harness it;
     harness_open(&it);
-    CHECK_SCRIPT(&it, "SET a 1", "+OK", "SET a 2 EXAT 1", "+OK", "DBSIZE", ":0", "SET a 1", "+OK",
-                 "GETEX a PXAT 1", "$1 1", "DBSIZE", ":0");
+    CHECK_SCRIPT(&it, "SET a 1", "+OK", "SET a 2 EXAT 1", "+OK", "GET a", "$-1", "DBSIZE", ":0",
+                 "SET a 1", "+OK", "GETEX a PXAT 1", "$1 1", "DBSIZE", ":0");
     harness_close(&it);
 }
 
