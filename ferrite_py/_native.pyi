@@ -110,6 +110,12 @@ class PythonRequest:
         Raises RuntimeError the second time.
         """
 
+    def reveal(self, position: int) -> None:
+        """Let MONITOR and SLOWLOG show an argument of a secret command, by its position in `args`.
+
+        Raises RuntimeError after the answer.
+        """
+
 @final
 class Reactor:
     """A native thread that serves connections without the GIL."""

@@ -33,6 +33,12 @@ def redis_get(config: Config, patterns: Iterable[str]) -> dict[str, str]:
     return {spelling: _format(config, name) for name, spelling in found.items()}
 
 
+def redis_is_secret(name: str) -> bool:
+    """Whether the value of a parameter must not be shown; so too when the name is misspelt."""
+    setting = _PARAMETERS.get(name.lower())
+    return setting.secret if setting is not None else name.lower() not in CONSTANTS
+
+
 def _format(config: Config, name: str) -> str:
     setting = _PARAMETERS.get(name)
     if setting is None:

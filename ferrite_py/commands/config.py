@@ -5,7 +5,7 @@ import asyncio
 from ferrite_py.commands.help import help_lines
 from ferrite_py.commands.registry import Call, command, container
 from ferrite_py.commands.reply import OK, CommandError, Reply, text_of
-from ferrite_py.config_redis import redis_get, redis_set
+from ferrite_py.config_redis import redis_get, redis_is_secret, redis_set
 from ferrite_py.errors import ConfigError, ParameterError
 
 _FLAGS = ("admin", "noscript", "loading", "stale")
@@ -49,6 +49,9 @@ async def config_get(call: Call) -> Reply:
 async def config_set(call: Call) -> Reply:
     """Change parameters; one that is refused leaves all as they were."""
     words = [text_of(argument) for argument in call.args[2:]]
+    for position, word in enumerate(words):
+        if position % 2 == 0 or not redis_is_secret(words[position - 1]):
+            call.reveal(2 + position)
     if len(words) % 2:
         raise CommandError("ERR syntax error")
     settings = call.services.settings

@@ -17,6 +17,8 @@ _CATEGORIES = (
     "hyperloglog", "geo", "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous",
     "connection", "transaction", "scripting",
 )  # fmt: skip
+# Flags that steer the server and that Redis's COMMAND keeps to itself.
+_NOT_SHOWN = frozenset(("protected", "may_replicate"))
 
 
 class Catalogue:
@@ -24,10 +26,15 @@ class Catalogue:
 
     def __init__(self, rows: Sequence[Row], tips: Mapping[str, Sequence[str]]) -> None:
         """Index the rows; `tips` has those that the native rows cannot carry, by name."""
-        self.rows = {row["name"]: row for row in rows}
+        containers = {row["name"] for row in rows if row["container"]}
+        # A word that Python adds to DEBUG, which is one command with a handler, is not listed.
+        listed = [
+            row for row in rows if "|" not in row["name"] or row["name"].split("|")[0] in containers
+        ]
+        self.rows = {row["name"]: row for row in listed}
         self._tips = tips
         self._children: dict[str, list[Row]] = {}
-        for row in rows:
+        for row in listed:
             parent, bar, _ = row["name"].partition("|")
             if bar:
                 self._children.setdefault(parent, []).append(row)
@@ -57,14 +64,14 @@ class Catalogue:
         return [
             row["name"],
             row["arity"],
-            Set([Simple(flag) for flag in row["flags"]]),
+            Set([Simple(flag) for flag in row["flags"] if flag not in _NOT_SHOWN]),
             first,
             last,
             step,
             Set([Simple(f"@{category}") for category in categories(row)]),
             Set(list(tips)),
             Set([_key_spec(spec) for spec in row["keys"]]),
-            Set(children),
+            list(children) if children else Set([]),
         ]
 
     def docs(self, row: Row) -> Reply:

@@ -27,6 +27,8 @@ class Call:
     database: int
     resp: int
     in_exec: bool
+    reveal: Callable[[int], None]
+    """Lets MONITOR and SLOWLOG show an argument of a secret command, by its position in `args`."""
 
 
 @dataclass(frozen=True, slots=True)

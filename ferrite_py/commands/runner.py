@@ -52,6 +52,7 @@ class Runner:
             database=request.database,
             resp=request.resp,
             in_exec=request.in_exec,
+            reveal=request.reveal,
         )
         try:
             return await self._table.commands[request.name].run(call)

@@ -148,12 +148,19 @@ struct fe_call {
     fe_after after;
     int64_t wait_until_ms; /* 0: for ever */
     int64_t wait_reply;
-    /* Arguments that MONITOR and SLOWLOG hide: secret_first <= i < secret_end. */
-    uint32_t secret_first, secret_end;
+    /* Arguments that MONITOR and SLOWLOG hide: bit i is argument i, bit 63 all from there on. A
+     * row with FE_SECRET begins with all but the names, and its handler may know better. */
+    uint64_t secret_mask;
     /* A constant: the status to answer instead of wait_reply; then CLIENT UNBLOCK does not end it. */
     const char *wait_status;
     bool wake_paused; /* the pause is over or has changed: the sessions it holds must look again */
 };
+
+/* Whether argument `i` of a call with this mask is to be hidden. */
+static inline bool fe_call_is_secret(uint64_t secret_mask, uint32_t i)
+{
+    return (secret_mask >> (i < 63 ? i : 63) & 1) != 0;
+}
 
 /* Writes an error reply and counts it. Every error of a handler goes through here. */
 void fe_call_error(fe_call *call, const char *line);

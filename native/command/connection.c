@@ -154,11 +154,11 @@ static void reply_identity(fe_call *call)
 /* Hides user and password, and nothing else, from those who look on. */
 static void hide_secrets(fe_call *call)
 {
-    call->secret_end = 0;
+    call->secret_mask = 0;
     for (uint32_t i = 2; i < call->argc; i++) {
         if (!fe_bytes_is_word(call->argv[i], "auth")) continue;
-        if (call->secret_end == 0) call->secret_first = i + 1;
-        call->secret_end = i + 3;
+        for (uint32_t j = i + 1; j <= i + 2; j++)
+            call->secret_mask |= 1ULL << (j < 63 ? j : 63);
         i += 2;
     }
 }
@@ -171,7 +171,7 @@ static void hello(fe_call *call)
     if (options.auth != NULL && !authenticate(call, options.auth[0], options.auth[1])) return;
     if (!call->client->authenticated) {
         fe_call_error(call, "NOAUTH HELLO must be called with the client already authenticated, "
-                            "otherwise the HELLO <proto> AUTH <user> <pass> option can be used to "
+                            "otherwise the HELLO AUTH <user> <pass> option can be used to "
                             "authenticate the client and select the RESP protocol version at the "
                             "same time");
         return;

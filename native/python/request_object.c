@@ -78,6 +78,19 @@ static PyObject *request_answer(request_object *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* The request is ours until it is answered, so the lock is not needed. */
+static PyObject *request_reveal(request_object *self, PyObject *args)
+{
+    unsigned int position;
+    if (!PyArg_ParseTuple(args, "I", &position)) return NULL;
+    if (self->request == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the request has been answered");
+        return NULL;
+    }
+    if (position < 63) self->request->secret_mask &= ~(1ULL << position);
+    Py_RETURN_NONE;
+}
+
 static PyObject *request_name(request_object *self, void *unused)
 {
     (void)unused;
@@ -116,6 +129,7 @@ static PyObject *request_in_exec(request_object *self, void *unused)
 
 static PyMethodDef request_methods[] = {
     {"answer", (PyCFunction)request_answer, METH_VARARGS, NULL},
+    {"reveal", (PyCFunction)request_reveal, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

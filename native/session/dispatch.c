@@ -16,11 +16,17 @@ typedef struct run {
     fe_call call;
 } run;
 
+/* All arguments behind the command's own name, one word or two. */
+static uint64_t secrets_of(const fe_command_row *row)
+{
+    if (FE_LIKELY(!(row->flags & FE_SECRET))) return 0;
+    return UINT64_MAX << (strchr(row->name, '|') == NULL ? 1 : 2);
+}
+
 static void begin(run *it, fe_session *session, fe_command *command, const fe_bytes *argv,
                   uint32_t argc)
 {
     fe_server *server = session->server;
-    bool secret = command != NULL && (command->row->flags & FE_SECRET);
     it->session = session;
     it->command = command;
     it->call = (fe_call){.engine = server->engine,
@@ -31,8 +37,7 @@ static void begin(run *it, fe_session *session, fe_command *command, const fe_by
                          .row = command != NULL ? command->row : NULL,
                          .argv = argv,
                          .argc = argc,
-                         .secret_first = 1,
-                         .secret_end = secret ? argc : 0,
+                         .secret_mask = command != NULL ? secrets_of(command->row) : 0,
                          .reply = {&session->client.output, session->client.resp}};
 }
 
@@ -42,11 +47,12 @@ static void reject(run *it, const char *line)
     fe_client *client = &it->session->client;
     if (it->command != NULL) it->command->stats.rejected++;
     if (client->transaction.open) client->transaction.aborted = true;
-    if (it->call.row != NULL && client->transaction.open &&
-        strcmp(it->call.row->name, "exec") == 0) {
+    if (it->call.row != NULL && strcmp(it->call.row->name, "exec") == 0) {
         fe_watches_drop(&it->session->server->clients.watches, &client->transaction);
         fe_transaction_clear(&it->call.engine->alloc, &client->transaction);
-        fe_call_errorf(&it->call, "EXECABORT Transaction discarded because of: %s", line);
+        bool is_plain = strncmp(line, "ERR ", 4) == 0; /* other codes are kept */
+        fe_call_errorf(&it->call, "EXECABORT Transaction discarded because of: %s",
+                       is_plain ? line + 4 : line);
         return;
     }
     fe_call_error(&it->call, line);
@@ -199,11 +205,6 @@ static void append_quoted(fe_buf *out, fe_bytes text)
     fe_buf_append_byte(out, '"');
 }
 
-static bool is_secret(const fe_call *call, uint32_t i)
-{
-    return i >= call->secret_first && i < call->secret_end;
-}
-
 static void append_address(fe_buf *out, const fe_client *client)
 {
     fe_bytes addr = client->addr;
@@ -228,7 +229,8 @@ static void append_monitor_line(const run *it, fe_buf *line)
     fe_buf_append_byte(line, ']');
     for (uint32_t i = 0; i < it->call.argc; i++) {
         fe_buf_append_byte(line, ' ');
-        append_quoted(line, is_secret(&it->call, i) ? FE_BYTES("(redacted)") : it->call.argv[i]);
+        bool secret = fe_call_is_secret(it->call.secret_mask, i);
+        append_quoted(line, secret ? FE_BYTES("(redacted)") : it->call.argv[i]);
     }
     fe_buf_append(line, "\r\n", 2);
 }
@@ -261,7 +263,7 @@ static void add_slow(const run *it, int64_t duration_us)
     fe_bytes argv[FE_SLOWLOG_ARGS_MAX];
     uint32_t copied = call->argc < FE_SLOWLOG_ARGS_MAX ? call->argc : FE_SLOWLOG_ARGS_MAX;
     for (uint32_t i = 0; i < copied; i++)
-        argv[i] = is_secret(call, i) ? FE_BYTES("(redacted)") : call->argv[i];
+        argv[i] = fe_call_is_secret(call->secret_mask, i) ? FE_BYTES("(redacted)") : call->argv[i];
     fe_slowlog_add(&call->engine->slowlog, call->engine->now_ms / 1000, duration_us, argv,
                    call->argc, it->session->client.addr, it->session->client.name);
 }
@@ -494,6 +496,7 @@ static void finish_python(fe_session *session, const fe_python_request *request)
           request->argv, request->argc);
     if (it.command == NULL) return;
     it.call.failed = request->failed;
+    it.call.secret_mask = request->secret_mask;
     count_ticks(&it, fe_clock_ticks() - request->asked_ticks);
     feed_monitors(&it);
     if (!request->failed) return;

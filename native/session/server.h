@@ -17,6 +17,7 @@ typedef struct fe_python_request {
     const fe_command_row *row;
     uint64_t client_id;
     uint64_t asked_ticks;
+    uint64_t secret_mask; /* as in fe_call; whoever took the request may clear bits */
     uint32_t db;
     int resp;
     bool in_exec;

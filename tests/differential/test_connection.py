@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.both import Both
+from tests.support.both import Both, Newer
 from tests.support.match import anything
 from tests.support.resp import Node
 
@@ -123,8 +123,9 @@ def test_hello_errors(both: Both) -> None:
         HELLO SETNAME x
         HELLO AUTH default x
         GET missing
-        CLIENT GETNAME
     """)
+    no_name = b"_\r\n" if both.protocol == 3 else b"$-1\r\n"
+    both.run("CLIENT", "GETNAME", in72=Newer(no_name, "7.2 sets the name when all else is right"))
     hello_fields(both, "3", "AUTH", "default", "any", "SETNAME", "named")
     both.run("CLIENT", "GETNAME")
     hello_fields(both, "3", "setname", "")
