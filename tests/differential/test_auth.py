@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.both import Both
+from tests.support.both import Both, Newer
 
 PASSWORD = "secret word"
 
@@ -26,7 +26,7 @@ def test_auth_without_a_password_set(both: Both) -> None:
 BEFORE_AUTH = [
     "PING", "GET k", "SET k v", "GET", "NOSUCH", "NOSUCH a b", "CLIENT ID", "CLIENT SETNAME x",
     "CLIENT", "CONFIG GET port", "COMMAND COUNT", "MULTI", "EXEC", "DISCARD", "WATCH k",
-    "SELECT 1", "INFO", "ECHO x", "TIME", "HELLO", "HELLO 3", "HELLO 2 SETNAME x", "HELLO 9",
+    "SELECT 1", "INFO", "ECHO x", "TIME", "HELLO 9",
     "HELLO 3 AUTH default wrong", "HELLO 3 AUTH nobody wrong", "HELLO 3 AUTH default", "AUTH",
     "AUTH wrong", "AUTH default wrong", "AUTH nobody wrong", "AUTH a b c", "RESET", "MONITOR",
     "SHUTDOWN", "DEBUG SLEEP 0", "CLIENT NOSUCH", "PING a b", "LOLWUT", "FLUSHALL", "UNWATCH",
@@ -39,6 +39,19 @@ def test_what_an_unauthenticated_client_gets(both2: Both, command: str) -> None:
     """Almost everything is refused, in Redis's order of checks."""
     with both2.settings(requirepass=PASSWORD):
         both2.client("fresh").script(command)
+
+
+@pytest.mark.parametrize("words", [("HELLO",), ("HELLO", "3"), ("HELLO", "2", "SETNAME", "x")])
+def test_hello_needs_auth(both2: Both, words: tuple[str, ...]) -> None:
+    """HELLO without AUTH says how to do better."""
+    text = (
+        b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+        b"HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
+        b"select the RESP protocol version at the same time\r\n"
+    )
+    newer = Newer(text, "7.0 leaves <proto> out of its text")
+    with both2.settings(requirepass=PASSWORD):
+        both2.client("fresh").run(*words, in72=newer)
 
 
 def test_auth_opens_the_door(both2: Both) -> None:

@@ -122,6 +122,8 @@ def test_merge_of_sparse_keys_stays_byte_equal(both2: Both) -> None:
 
 
 HEADER = b"HYLL"
+# Two are left out: registers so high that Redis converts an infinite estimate to an integer, which
+# C does not define, and an opcode cut in half, behind which Redis reads what is not its own.
 CORRUPT = {
     "plain text": b"hello",
     "empty": b"",
@@ -134,13 +136,11 @@ CORRUPT = {
     "dense too short": HEADER + b"\x00" + b"\x00" * 11 + b"\x00" * 100,
     "dense too long": HEADER + b"\x00" + b"\x00" * 11 + b"\x00" * 12289,
     "dense of zeroes": HEADER + b"\x00" + b"\x00" * 11 + b"\x00" * 12288,
-    "dense of ones": HEADER + b"\x00" + b"\x00" * 10 + b"\x80" + b"\xff" * 12288,
     "reserved bytes set": HEADER + b"\x01\x07\x08\x09" + b"\x00" * 8 + b"\x7f\xff",
     "stale sparse": HEADER + b"\x01" + b"\x00" * 10 + b"\x80" + b"\x7f\xff",
     "sparse too few registers": HEADER + b"\x01" + b"\x00" * 10 + b"\x80" + b"\x7f\xfe",
     "sparse too many registers": HEADER + b"\x01" + b"\x00" * 10 + b"\x80" + b"\x7f\xff\x00",
     "sparse far too many": HEADER + b"\x01" + b"\x00" * 10 + b"\x80" + b"\x7f\xff" * 5,
-    "sparse xzero cut": HEADER + b"\x01" + b"\x00" * 10 + b"\x80" + b"\x7f",
     "sparse of values": HEADER + b"\x01" + b"\x00" * 10 + b"\x80" + b"\x83" * 4096,
     "sparse mixed": HEADER + b"\x01" + b"\x00" * 10 + b"\x80" + b"\x80\x3f\x7f\xbe",
     "magic in lower case": b"hyll\x01" + b"\x00" * 10 + b"\x80" + b"\x7f\xff",

@@ -153,21 +153,36 @@ def test_query_buffer_limit(both2: Both) -> None:
         both2.run("EXISTS", "k")
 
 
-def test_output_buffer_limit(both2: Both) -> None:
-    """A client that does not read its replies is closed at the hard limit."""
-    both2.run("SET", "big", "x" * 1_000_000)
-    old = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"
-    with both2.settings(client_output_buffer_limit="normal 2mb 0 0"):
-        pair = both2.client("slow")
-        for client in pair.clients:
-            client.socket.sendall(b"GET big\r\n" * 60)
-        for server in both2.servers:
-            server.admin.command("PING")
-        sizes = [len(client.read_to_end()) for client in pair.clients]
-    for server in both2.servers:
-        server.admin.command("CONFIG", "SET", "client-output-buffer-limit", old)
+NO_LIMITS = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"
 
-    assert all(size < 60 * 1_000_000 for size in sizes), sizes
+
+def test_output_buffer_limit(both2: Both) -> None:
+    """A reply larger than the hard limit closes the connection that does not take it."""
+    both2.run("SET", "huge", "x" * 20_000_000)
+    try:
+        for server in both2.servers:
+            limit = ("client-output-buffer-limit", "normal 2mb 0 0")
+            assert server.admin.command("CONFIG", "SET", *limit).raw == b"+OK\r\n"
+        pair = both2.client("slow")
+        pair.send(b"GET huge\r\n")
+        sizes = [len(client.read_to_end()) for client in pair.clients]
+    finally:
+        for server in both2.servers:
+            server.admin.command("CONFIG", "SET", "client-output-buffer-limit", NO_LIMITS)
+
+    assert all(size < 20_000_000 for size in sizes), sizes
+
+
+def test_replies_wait_for_a_slow_reader(both2: Both) -> None:
+    """Without a limit, replies of 60 MB reach a client that reads late, all of them."""
+    both2.run("SET", "big", "x" * 1_000_000)
+    pair = both2.client("slow")
+    for client in pair.clients:
+        client.socket.sendall(b"GET big\r\n" * 60)
+    for server in both2.servers:
+        server.admin.command("PING")
+    for i in range(60):
+        pair.compare(f"reply {i}")
 
 
 def test_maxclients(both2: Both) -> None:

@@ -127,4 +127,4 @@ def test_attributes_inside_a_transaction(both2: Both) -> None:
     data = ATTRIBUTES["traceparent"]
     with both2.subject.client() as client:
         client.send(b"".join(data + encode(*c) for c in (("MULTI",), ("INCR", "n"), ("EXEC",))))
-        assert client.read_exactly(25) == b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n"
+        assert client.read_exactly(22) == b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n"

@@ -181,19 +181,21 @@ def test_memory_reports(both: Both) -> None:
 
 def test_debug(both: Both) -> None:
     """The parts of DEBUG that tests use."""
-    both.script("""
-        DEBUG SLEEP 0
-        DEBUG SLEEP 0.001
-        DEBUG SET-ACTIVE-EXPIRE 0
-        SET k v PX 1
-        DEBUG SLEEP 0.005
-        DBSIZE
-        GET k
-        DBSIZE
-        DEBUG SET-ACTIVE-EXPIRE 1
-        DEBUG SLEEP
-        DEBUG
-    """)
+    try:
+        both.script("""
+            DEBUG SLEEP 0
+            DEBUG SLEEP 0.001
+            DEBUG SET-ACTIVE-EXPIRE 0
+            SET k v PX 1
+            DEBUG SLEEP 0.005
+            DBSIZE
+            GET k
+            DBSIZE
+            DEBUG SLEEP
+            DEBUG
+        """)
+    finally:
+        both.run("DEBUG", "SET-ACTIVE-EXPIRE", "1")
 
 
 def test_lolwut(both: Both) -> None:

@@ -10,7 +10,7 @@ from typing import Self
 
 from tests.support.resp import CLOSED, IncompleteError, Node, encode, parse
 
-REPLY_TIMEOUT_S = 8.0
+REPLY_TIMEOUT_S = 6.0
 _RECEIVE_BYTES = 1 << 18
 _SEND_BYTES = 1 << 16
 

@@ -88,7 +88,7 @@ class Server:
         """Listen on a unix socket as well; only before the start."""
         assert self._command is not None
         assert self._starts == 0
-        if "ferrite_py" in self._command:
+        if any("ferrite" in word for word in self._command):
             self._command += ["--set", f"server.unix_socket={path}"]
         else:
             self._command += ["--unixsocket", path]
