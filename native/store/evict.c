@@ -19,7 +19,7 @@
 #define BUCKETS_IN_ORDER 4096u /* buckets searched in order when those had nothing */
 #define BUDGET_MIN ((uint64_t)4096)
 #define BUDGET_MAX ((uint64_t)64 << 10) /* under 200 us */
-#define EVICT_COST 256u /* work that an eviction counts for, beside its bytes */
+#define EVICT_COST 256u                 /* work that an eviction counts for, beside its bytes */
 #define SLICE ((uint64_t)16 << 10)
 #define UNMAPS 2u           /* mappings that one call unmaps itself */
 #define TAIL_ROOM_MIN 4096u /* a tail with less is full, when no other can be had */
@@ -182,9 +182,7 @@ static uint64_t used_net(const fe_store *store)
 
 static bool room_is_short(const fe_store *store)
 {
-    uint64_t need = 2 * fe_log_next_size(&store->log);
-    for (uint32_t i = 0; i < store->options.databases; i++)
-        need += store->keyspaces[i].index.starved;
+    uint64_t need = 2 * fe_log_next_size(&store->log) + store->index_space.starved;
     return used_net(store) + need > store->options.memory_max;
 }
 

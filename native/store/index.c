@@ -26,28 +26,23 @@
 #define FIRST_BYTES_MIN ((size_t)4096)
 #define CHAIN_LOCAL 64u /* slots of one chain that are moved without taking memory */
 
-void fe_index_init(fe_index *index, fe_alloc *alloc, fe_trash_list *trash, fe_index_spare *spare,
-                   const fe_log *log, const fe_hash_seed *seed)
+void fe_index_init(fe_index *index, fe_index_space *space)
 {
     memset(index, 0, sizeof(*index));
-    index->alloc = alloc;
-    index->trash = trash;
-    index->spare = spare;
-    index->log = log;
-    index->seed = seed;
+    index->space = space;
 }
 
 void fe_index_reset(fe_index *index)
 {
     for (uint32_t i = 0; i < index->chunk_count; i++)
-        fe_trash_put(index->trash, FE_ALLOC_INDEX, index->chunks[i],
+        fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[i],
                      i == 0 ? index->first_bytes : CHUNK_BYTES);
-    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, index->chunks);
+    fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, index->chunks);
     fe_nodes_reset(index);
     index->chunks = NULL;
     index->chunk_count = index->chunk_capacity = 0;
     index->first_bytes = 0;
-    index->split = index->buckets = index->count = index->bytes = index->starved = 0;
+    index->split = index->buckets = index->count = index->bytes = 0;
     index->level = 0;
     index->longest = 0;
     index->shape++;
@@ -72,8 +67,8 @@ static unsigned bucket_level(const fe_index *index, uint64_t bucket)
 
 static uint64_t record_hash(const fe_index *index, uint64_t slot)
 {
-    fe_bytes key = fe_record_key(fe_log_at(index->log, fe_slot_address(slot)));
-    return fe_hash(index->seed, key.ptr, key.len);
+    fe_bytes key = fe_record_key(fe_log_at(index->space->log, fe_slot_address(slot)));
+    return fe_hash(index->space->seed, key.ptr, key.len);
 }
 
 /* One group of a chain: a bucket or a node. */
@@ -161,10 +156,10 @@ static bool grow_near(const fe_index *index)
 
 static bool may_map(fe_index *index, size_t bytes)
 {
-    if (index->used_max == 0 || index->chunk_count == 0) return true;
+    if (index->space->used_max == 0 || index->chunk_count == 0) return true;
     if (index->count > index->buckets * GROW_LOAD_HALVES) return true; /* twice the load: give in */
-    if (fe_alloc_used_all(index->alloc) + bytes <= index->used_max) return true;
-    index->starved = bytes;
+    if (fe_alloc_used_all(index->space->alloc) + bytes <= index->space->used_max) return true;
+    index->space->starved = bytes;
     return false;
 }
 
@@ -172,8 +167,8 @@ static bool directory_grow(fe_index *index)
 {
     if (index->chunk_count < index->chunk_capacity) return true;
     uint32_t capacity = index->chunk_capacity == 0 ? 4 : index->chunk_capacity * 2;
-    uint64_t **chunks =
-        fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, index->chunks, capacity * sizeof(*chunks));
+    uint64_t **chunks = fe_alloc_resize(index->space->alloc, FE_ALLOC_INDEX, index->chunks,
+                                        capacity * sizeof(*chunks));
     if (chunks == NULL) return false;
     index->chunks = chunks;
     index->chunk_capacity = capacity;
@@ -182,7 +177,7 @@ static bool directory_grow(fe_index *index)
 
 static bool first_chunk_grow(fe_index *index)
 {
-    uint64_t *moved = fe_pages_remap(index->alloc, FE_ALLOC_INDEX, index->chunks[0],
+    uint64_t *moved = fe_pages_remap(index->space->alloc, FE_ALLOC_INDEX, index->chunks[0],
                                      index->first_bytes, index->first_bytes * 2);
     if (moved == NULL) return false;
     index->chunks[0] = moved;
@@ -195,13 +190,13 @@ static bool first_chunk_grow(fe_index *index)
 static bool chunk_add(fe_index *index)
 {
     size_t bytes = index->chunk_count == 0 ? FIRST_BYTES_MIN : CHUNK_BYTES;
-    bool spare = bytes == CHUNK_BYTES && index->spare->chunk != NULL;
+    bool spare = bytes == CHUNK_BYTES && index->space->spare != NULL;
     if ((!spare && !may_map(index, bytes)) || !directory_grow(index)) return false;
-    uint64_t *chunk = index->spare->chunk;
+    uint64_t *chunk = index->space->spare;
     if (spare)
-        index->spare->chunk = NULL;
+        index->space->spare = NULL;
     else
-        chunk = fe_pages_map(index->alloc, FE_ALLOC_INDEX, bytes, 4096);
+        chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, 4096);
     if (chunk == NULL) return false;
     if (index->chunk_count == 0) index->first_bytes = bytes;
     index->chunks[index->chunk_count++] = chunk;
@@ -222,7 +217,7 @@ static bool space_grow(fe_index *index)
     bool grown = index->chunk_count == 1 && index->first_bytes < CHUNK_BYTES
                      ? may_map(index, index->first_bytes) && first_chunk_grow(index)
                      : chunk_add(index);
-    if (grown) index->starved = 0;
+    if (grown) index->space->starved = 0;
     return grown;
 }
 
@@ -230,10 +225,10 @@ static bool space_grow(fe_index *index)
 static void first_chunk_shrink(fe_index *index)
 {
     size_t bytes = index->first_bytes / 2;
-    uint64_t *chunk = fe_pages_map(index->alloc, FE_ALLOC_INDEX, bytes, 4096);
+    uint64_t *chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, 4096);
     if (chunk == NULL) return;
     memcpy(chunk, index->chunks[0], index->buckets * FE_INDEX_BUCKET_BYTES);
-    fe_trash_put(index->trash, FE_ALLOC_INDEX, index->chunks[0], index->first_bytes);
+    fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[0], index->first_bytes);
     index->chunks[0] = chunk;
     index->bytes -= index->first_bytes - bytes;
     index->first_bytes = bytes;
@@ -245,7 +240,7 @@ static void space_shrink(fe_index *index)
     uint64_t slack = bucket_capacity(index) - index->buckets;
     if (index->chunk_count > 1) {
         if (slack < FE_INDEX_CHUNK_BUCKETS + FE_INDEX_CHUNK_BUCKETS / 2) return;
-        fe_trash_put(index->trash, FE_ALLOC_INDEX, index->chunks[--index->chunk_count],
+        fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[--index->chunk_count],
                      CHUNK_BYTES);
         index->bytes -= CHUNK_BYTES;
     } else if (index->first_bytes > FIRST_BYTES_MIN &&
@@ -274,7 +269,7 @@ static void prefetch_refill(const fe_index *index)
     memcpy(slots, fe_index_bucket(index, index->split), sizeof(slots));
     for (unsigned i = 0; i < FE_INDEX_BUCKET_WORDS; i++)
         if (slots[i] != 0 && !(slots[i] & FE_SLOT_LINK))
-            fe_prefetch(fe_log_at(index->log, fe_slot_address(slots[i])));
+            fe_prefetch(fe_log_at(index->space->log, fe_slot_address(slots[i])));
 }
 
 /* Divides the slots by the hash bit that counts now; returns how many stay. `moved` gets the others. */
@@ -303,12 +298,12 @@ static uint32_t split_slots(const fe_index *index, uint64_t *slots, uint32_t cou
 static uint64_t *chain_space(fe_index *index, uint64_t *local, uint32_t count)
 {
     if (count <= CHAIN_LOCAL) return local;
-    return fe_alloc_take(index->alloc, FE_ALLOC_INDEX, count * sizeof(uint64_t));
+    return fe_alloc_take(index->space->alloc, FE_ALLOC_INDEX, count * sizeof(uint64_t));
 }
 
 static void chain_space_give(fe_index *index, const uint64_t *local, uint64_t *space)
 {
-    if (space != local) fe_alloc_give(index->alloc, FE_ALLOC_INDEX, space);
+    if (space != local) fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, space);
 }
 
 static bool split_one(fe_index *index)
@@ -420,7 +415,7 @@ uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_
         for (; bits != 0; bits &= bits - 1) {
             uint64_t *slot = &at.words[__builtin_ctz(bits)];
             if (*slot == 0) return NULL;
-            fe_record *found = fe_log_at(index->log, fe_slot_address(*slot));
+            fe_record *found = fe_log_at(index->space->log, fe_slot_address(*slot));
             if (FE_LIKELY(record_has_key(found, name))) {
                 *record = found;
                 return slot;
@@ -452,7 +447,8 @@ bool fe_index_prefetch_record(const fe_index *index, uint64_t hash)
     if (bits != 0) {
         uint64_t slot = at.words[__builtin_ctz(bits)];
         if (slot == 0) return false;
-        const uint8_t *record = (const uint8_t *)fe_log_at(index->log, fe_slot_address(slot));
+        const uint8_t *record =
+            (const uint8_t *)fe_log_at(index->space->log, fe_slot_address(slot));
         fe_prefetch(record);
         fe_prefetch(record + 64);
         return false;
@@ -474,7 +470,8 @@ void fe_index_prefetch_behind(const fe_index *index, uint64_t hash)
         if (bits == 0) continue;
         uint64_t slot = at.words[__builtin_ctz(bits)];
         if (slot == 0) return;
-        const uint8_t *record = (const uint8_t *)fe_log_at(index->log, fe_slot_address(slot));
+        const uint8_t *record =
+            (const uint8_t *)fe_log_at(index->space->log, fe_slot_address(slot));
         fe_prefetch(record);
         fe_prefetch(record + 64);
         return;
@@ -619,7 +616,7 @@ const char *fe_index_check(const fe_index *index, uint32_t id)
                 if (word == 0) open = true;
                 if (word == 0 || word & FE_SLOT_LINK) continue;
                 if (open) return "index: a slot behind an empty word";
-                fe_record *record = fe_log_at(index->log, fe_slot_address(word));
+                fe_record *record = fe_log_at(index->space->log, fe_slot_address(word));
                 uint64_t hash = record_hash(index, word);
                 if (fe_record_type(record) == FE_TYPE_FILLER) return "index: slot of a filler";
                 if (fe_record_keyspace(record) != id) return "index: record of another keyspace";

@@ -35,7 +35,8 @@
 
 typedef struct fe_index_nodes {
     uint64_t **chunks;    /* pages of nodes; NULL where a chunk was given back */
-    uint16_t *free_first; /* per chunk: first free node + 1, or 0 */
+    uint16_t *free_first; /* per chunk: first free node that was used before, + 1; or 0 */
+    uint16_t *fresh;      /* per chunk: nodes that were ever used */
     uint16_t *used;       /* per chunk: nodes in use */
     uint64_t *open;       /* bitmap: chunks with a free node */
     uint32_t chunk_count, chunk_capacity;
@@ -45,10 +46,18 @@ typedef struct fe_index_nodes {
     uint32_t used_count;
 } fe_index_nodes;
 
-/* A chunk prepared ahead of need on a huge page: zeroed, accounted as INDEX. Shared by all indexes of a store. */
-typedef struct fe_index_spare {
-    uint64_t *chunk; /* NULL: none */
-} fe_index_spare;
+/* What all indexes of a store share. */
+typedef struct fe_index_space {
+    fe_alloc *alloc;
+    fe_trash_list *trash;
+    const fe_log *log; /* the records, for tags that must be refilled */
+    const fe_hash_seed *seed;
+    uint64_t *
+        spare; /* a zeroed chunk prepared ahead of need on a huge page, accounted as INDEX; or NULL */
+    uint64_t used_max; /* no index grows while `alloc` is above this; 0: no bound */
+    uint64_t
+        starved; /* bytes that an index wanted and this bound refused; 0 when one has grown since */
+} fe_index_space;
 
 typedef struct fe_index {
     uint64_t **chunks; /* buckets; chunk 0 is small while it is alone */
@@ -62,20 +71,12 @@ typedef struct fe_index {
     uint32_t longest; /* no chain holds more slots than this */
     fe_index_nodes nodes;
     uint64_t splits, merges;
-    uint64_t bytes;    /* mapped */
-    uint64_t used_max; /* the index does not grow while `alloc` is above this; 0: no bound */
-    uint64_t
-        starved; /* bytes that it wanted and that this bound refused; 0 when it has grown since */
-    fe_alloc *alloc;
-    fe_trash_list *trash;
-    fe_index_spare *spare;
-    const fe_log *log; /* the records, for tags that must be refilled */
-    const fe_hash_seed *seed;
+    uint64_t bytes; /* mapped */
+    fe_index_space *space;
 } fe_index;
 
-/* All that is pointed to outlives the index. No memory is taken before the first insert. */
-void fe_index_init(fe_index *index, fe_alloc *alloc, fe_trash_list *trash, fe_index_spare *spare,
-                   const fe_log *log, const fe_hash_seed *seed);
+/* `space` outlives the index. No memory is taken before the first insert. */
+void fe_index_init(fe_index *index, fe_index_space *space);
 /* Forgets all slots; the memory goes to the trash. The index is empty and usable afterwards. */
 void fe_index_reset(fe_index *index);
 

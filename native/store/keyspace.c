@@ -45,8 +45,7 @@ static void options_apply(fe_store *store)
 {
     uint64_t limit = store->options.memory_max;
     fe_log_set_segment_max(&store->log, limit == 0 ? FE_SEGMENT_MAX : limit / LIMIT_SEGMENTS);
-    for (uint32_t i = 0; i < store->options.databases; i++)
-        store->keyspaces[i].index.used_max = limit;
+    store->index_space.used_max = limit;
     fe_evict_limit_changed(store);
     store->access_now = fe_access_fresh(store);
 }
@@ -71,10 +70,11 @@ fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options)
     }
     fe_log_init(&store->log, alloc, &store->trash,
                 options->segment_size != 0 ? options->segment_size : FE_SEGMENT_DEFAULT);
+    store->index_space = (fe_index_space){
+        .alloc = alloc, .trash = &store->trash, .log = &store->log, .seed = &store->options.seed};
     for (uint32_t i = 0; i < options->databases; i++) {
         fe_keyspace *keyspace = store->databases[i] = &store->keyspaces[i];
-        fe_index_init(&keyspace->index, alloc, &store->trash, &store->index_spare, &store->log,
-                      &store->options.seed);
+        fe_index_init(&keyspace->index, &store->index_space);
         keyspace->db = i;
         id_take(store, keyspace);
     }

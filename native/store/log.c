@@ -334,9 +334,9 @@ static fe_address append_own(fe_log *log, size_t size, uint32_t keyspace)
 fe_address fe_log_append(fe_log *log, fe_tail tail, size_t size, uint32_t keyspace)
 {
     FE_ASSERT(size > 0 && size % FE_RECORD_ALIGN == 0);
+    if (FE_UNLIKELY(size > fe_log_own_min(log))) return append_own(log, size, keyspace);
     uint32_t n = log->tail[tail];
     if (FE_UNLIKELY(n == 0 || size > log->segments[n].bytes - log->segments[n].used)) {
-        if (size > fe_log_own_min(log)) return append_own(log, size, keyspace);
         n = tail_open(log, tail, size);
         if (n == 0) return FE_ADDRESS_NONE;
     }

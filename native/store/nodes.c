@@ -1,7 +1,8 @@
 /* The pool of overflow nodes. See the header.
  *
  * Invariants: 1. `open` has the bit of exactly the mapped chunks with a free node. 2. free_count and used_count add up to the nodes of
- * mapped chunks. 3. A free node's first word is the number (+1) of the next free node of its chunk.
+ * mapped chunks. 3. Nodes of a chunk from `fresh` on have never been used; the first word of another free
+ * node is the number (+1) of the next one.
  *
  * Threads: the engine's lock is held.
  */
@@ -13,18 +14,23 @@ static bool tables_grow(fe_index *index)
 {
     fe_index_nodes *nodes = &index->nodes;
     uint32_t capacity = nodes->chunk_capacity == 0 ? 64 : nodes->chunk_capacity * 2;
-    void *p = fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, nodes->chunks,
+    void *p = fe_alloc_resize(index->space->alloc, FE_ALLOC_INDEX, nodes->chunks,
                               capacity * sizeof(*nodes->chunks));
     if (p == NULL) return false;
     nodes->chunks = p;
-    p = fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, nodes->free_first,
+    p = fe_alloc_resize(index->space->alloc, FE_ALLOC_INDEX, nodes->free_first,
                         capacity * sizeof(*nodes->free_first));
     if (p == NULL) return false;
     nodes->free_first = p;
-    p = fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, nodes->used, capacity * sizeof(*nodes->used));
+    p = fe_alloc_resize(index->space->alloc, FE_ALLOC_INDEX, nodes->used,
+                        capacity * sizeof(*nodes->used));
     if (p == NULL) return false;
     nodes->used = p;
-    p = fe_alloc_resize(index->alloc, FE_ALLOC_INDEX, nodes->open, capacity / 8);
+    p = fe_alloc_resize(index->space->alloc, FE_ALLOC_INDEX, nodes->fresh,
+                        capacity * sizeof(*nodes->fresh));
+    if (p == NULL) return false;
+    nodes->fresh = p;
+    p = fe_alloc_resize(index->space->alloc, FE_ALLOC_INDEX, nodes->open, capacity / 8);
     if (p == NULL) return false;
     nodes->open = p;
     memset(nodes->open + nodes->chunk_capacity / 64, 0, (capacity - nodes->chunk_capacity) / 8);
@@ -47,12 +53,11 @@ static bool chunk_add(fe_index *index)
     fe_index_nodes *nodes = &index->nodes;
     uint32_t n = number_free(nodes);
     if (n == nodes->chunk_capacity && !tables_grow(index)) return false;
-    uint64_t *words = fe_pages_map(index->alloc, FE_ALLOC_INDEX, FE_NODES_CHUNK_BYTES, 4096);
+    uint64_t *words = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, FE_NODES_CHUNK_BYTES, 4096);
     if (words == NULL) return false;
-    for (uint32_t i = 0; i < CHUNK_NODES; i++)
-        words[i * FE_INDEX_NODE_WORDS] = i + 1 < CHUNK_NODES ? i + 2 : 0;
     nodes->chunks[n] = words;
-    nodes->free_first[n] = 1;
+    nodes->free_first[n] = 0;
+    nodes->fresh[n] = 0;
     nodes->used[n] = 0;
     nodes->open[n / 64] |= 1ull << (n % 64);
     if (n == nodes->chunk_count) nodes->chunk_count++;
@@ -66,7 +71,7 @@ static bool chunk_add(fe_index *index)
 static void chunk_remove(fe_index *index, uint32_t n)
 {
     fe_index_nodes *nodes = &index->nodes;
-    fe_trash_put(index->trash, FE_ALLOC_INDEX, nodes->chunks[n], FE_NODES_CHUNK_BYTES);
+    fe_trash_put(index->space->trash, FE_ALLOC_INDEX, nodes->chunks[n], FE_NODES_CHUNK_BYTES);
     nodes->chunks[n] = NULL;
     nodes->open[n / 64] &= ~(1ull << (n % 64));
     nodes->chunks_mapped--;
@@ -90,11 +95,13 @@ uint32_t fe_nodes_take(fe_index *index)
     while (nodes->open[word] == 0)
         word++;
     uint32_t n = word * 64 + (uint32_t)__builtin_ctzll(nodes->open[word]);
-    uint32_t i = nodes->free_first[n] - 1u;
+    bool fresh = nodes->free_first[n] == 0; /* none that was used before: the next untouched one */
+    uint32_t i = fresh ? nodes->fresh[n]++ : nodes->free_first[n] - 1u;
     uint64_t *node = nodes->chunks[n] + (size_t)i * FE_INDEX_NODE_WORDS;
-    nodes->free_first[n] = (uint16_t)node[0];
+    if (!fresh) nodes->free_first[n] = (uint16_t)node[0];
     memset(node, 0, FE_INDEX_NODE_WORDS * 8);
-    if (nodes->free_first[n] == 0) nodes->open[n / 64] &= ~(1ull << (n % 64));
+    if (nodes->free_first[n] == 0 && nodes->fresh[n] == CHUNK_NODES)
+        nodes->open[n / 64] &= ~(1ull << (n % 64));
     if (nodes->used[n]++ == 0) nodes->empty_count--;
     nodes->free_count--;
     nodes->used_count++;
@@ -128,12 +135,13 @@ void fe_nodes_reset(fe_index *index)
     fe_index_nodes *nodes = &index->nodes;
     for (uint32_t n = 0; n < nodes->chunk_count; n++) {
         if (nodes->chunks[n] == NULL) continue;
-        fe_trash_put(index->trash, FE_ALLOC_INDEX, nodes->chunks[n], FE_NODES_CHUNK_BYTES);
+        fe_trash_put(index->space->trash, FE_ALLOC_INDEX, nodes->chunks[n], FE_NODES_CHUNK_BYTES);
         index->bytes -= FE_NODES_CHUNK_BYTES;
     }
-    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, nodes->chunks);
-    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, nodes->free_first);
-    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, nodes->used);
-    fe_alloc_give(index->alloc, FE_ALLOC_INDEX, nodes->open);
+    fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->chunks);
+    fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->free_first);
+    fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->fresh);
+    fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->used);
+    fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->open);
     memset(nodes, 0, sizeof(*nodes));
 }

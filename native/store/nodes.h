@@ -6,7 +6,7 @@
 
 #include "store/index.h"
 
-#define FE_NODES_CHUNK_BITS 9u /* nodes per chunk: 16 KiB */
+#define FE_NODES_CHUNK_BITS 10u /* nodes per chunk: 32 KiB */
 #define FE_NODES_CHUNK_BYTES ((size_t)FE_INDEX_NODE_WORDS * 8 << FE_NODES_CHUNK_BITS)
 
 static inline uint64_t *fe_nodes_at(const fe_index_nodes *nodes, uint64_t id)

@@ -24,7 +24,7 @@ bool fe_store_trash_take(fe_store *store, fe_trash *trash)
 
 static bool index_wants(const fe_store *store)
 {
-    if (store->index_spare.chunk != NULL) return false;
+    if (store->index_space.spare != NULL) return false;
     for (uint32_t i = 0; i < store->options.databases; i++)
         if (fe_index_wants_spare(&store->keyspaces[i].index)) return true;
     return false;
@@ -74,7 +74,7 @@ void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
 {
     if (size == FE_INDEX_CHUNK_BYTES && index_wants(store)) {
         reclass(store->alloc, FE_ALLOC_LOG, FE_ALLOC_INDEX, size);
-        store->index_spare.chunk = mapping;
+        store->index_space.spare = mapping;
     } else {
         fe_log_spare_put(&store->log, mapping, size);
     }
@@ -82,7 +82,7 @@ void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
 
 void fe_spare_close(fe_store *store)
 {
-    if (store->index_spare.chunk == NULL) return;
-    fe_trash_put(&store->trash, FE_ALLOC_INDEX, store->index_spare.chunk, FE_INDEX_CHUNK_BYTES);
-    store->index_spare.chunk = NULL;
+    if (store->index_space.spare == NULL) return;
+    fe_trash_put(&store->trash, FE_ALLOC_INDEX, store->index_space.spare, FE_INDEX_CHUNK_BYTES);
+    store->index_space.spare = NULL;
 }

@@ -63,7 +63,7 @@ struct fe_store {
     fe_alloc *alloc;
     fe_store_options options;
     fe_trash_list trash;
-    fe_index_spare index_spare;
+    fe_index_space index_space;
     fe_log log;
     int64_t now_ms;
     uint32_t access_now;                     /* what a fresh record's access field says */
