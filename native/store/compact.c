@@ -19,7 +19,7 @@
 #define SEGMENT_COST 512u    /* ... and looking at or freeing a segment */
 #define GARBAGE_PERCENT 15u  /* garbage above this share of the log is worth work */
 #define VICTIM_CLASS_MAX 56u /* of 64: at least an eighth of it is garbage */
-#define GARBAGE_MIN (4 * FE_SEGMENT_MIN)
+#define GARBAGE_MIN (2 * FE_SEGMENT_MIN)
 #define PAY_MIN 8192u       /* a smaller debt waits */
 #define PAY_MAX (96u << 10) /* work of one payment: well under 100 us */
 #define DEBT_MAX (64u << 20)

@@ -221,7 +221,7 @@ static bool space_grow(fe_index *index)
     return grown;
 }
 
-/* Chunk 0 is copied to half its size: at most a quarter of a chunk is in use then. */
+/* Chunk 0 is copied to half its size, which three eighths of it fill well. */
 static void first_chunk_shrink(fe_index *index)
 {
     size_t bytes = index->first_bytes / 2;
@@ -244,7 +244,7 @@ static void space_shrink(fe_index *index)
                      CHUNK_BYTES);
         index->bytes -= CHUNK_BYTES;
     } else if (index->first_bytes > FIRST_BYTES_MIN &&
-               index->buckets * FE_INDEX_BUCKET_BYTES <= index->first_bytes / 4) {
+               index->buckets * FE_INDEX_BUCKET_BYTES <= index->first_bytes / 8 * 3) {
         first_chunk_shrink(index);
     }
 }
