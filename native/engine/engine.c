@@ -11,6 +11,8 @@ static void apply_options(fe_engine *engine, const fe_engine_options *options)
     fe_slowlog_set_max(&engine->slowlog, options->slowlog_max);
     double threshold = (double)options->latency_threshold_ms * 1000.0 * engine->ticks_per_us;
     engine->latency_ticks = threshold > 0 ? (uint64_t)threshold : UINT64_MAX;
+    double slow = (double)options->slowlog_threshold_us * engine->ticks_per_us;
+    engine->slowlog_ticks = slow >= 0 && slow < 0x1p63 ? (uint64_t)slow : UINT64_MAX;
 }
 
 fe_engine *fe_engine_new(const fe_engine_options *options)
@@ -26,6 +28,7 @@ fe_engine *fe_engine_new(const fe_engine_options *options)
     (void)fe_random_system(&seed, sizeof seed); /* the clock serves when the system refuses */
     fe_random_init(&engine->random, seed);
     engine->ticks_per_us = fe_clock_ticks_per_us();
+    engine->ns_per_tick_q24 = (uint64_t)(1000.0 / engine->ticks_per_us * 0x1p24);
     engine->started_ms = engine->now_ms = fe_clock_wall_ms();
     apply_options(engine, options);
     engine->store = fe_store_new(&engine->alloc, &options->store);

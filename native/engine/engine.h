@@ -94,6 +94,8 @@ typedef struct fe_engine {
     int64_t started_ms;
     int64_t now_ms; /* wall clock of this batch */
     double ticks_per_us;
+    uint64_t ns_per_tick_q24; /* nanoseconds per tick, times 2^24 */
+    uint64_t slowlog_ticks;   /* options.slowlog_threshold_us; UINT64_MAX = off */
     bool expire_paused;         /* DEBUG SET-ACTIVE-EXPIRE 0 */
     bool purge_wanted;          /* MEMORY PURGE: the workers give free memory back */
     struct fe_workers *workers; /* background threads; NULL when not started */
@@ -104,6 +106,12 @@ fe_engine *fe_engine_new(const fe_engine_options *options);
 void fe_engine_free(fe_engine *engine);
 
 void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options);
+
+/* A duration in nanoseconds; exact to a few parts in ten million, up to minutes. */
+static inline uint64_t fe_engine_ticks_ns(const fe_engine *engine, uint64_t ticks)
+{
+    return (uint64_t)(((__extension__ unsigned __int128)ticks * engine->ns_per_tick_q24) >> 24);
+}
 
 /* Takes the lock, reads the clock once for the batch. Returns the ticks at entry, to be given to
  * fe_engine_leave. */

@@ -276,17 +276,15 @@ static void count_ticks(const run *it, uint64_t took)
     stats->calls++;
     stats->ticks += took;
     stats->failed += it->call.failed;
-    double us = (double)took / engine->ticks_per_us;
-    uint64_t ns = (uint64_t)(us * 1000.0) | 1u;
+    uint64_t ns = fe_engine_ticks_ns(engine, took) | 1u;
     unsigned bucket = 63u - (unsigned)__builtin_clzll(ns);
     stats->latency[bucket < FE_LATENCY_BUCKETS ? bucket : FE_LATENCY_BUCKETS - 1]++;
     engine->stats.commands++;
     it->session->client.commands++;
     bool fast = (it->call.row->flags & FE_FAST) != 0;
     fe_engine_note_latency(engine, fast ? FE_LATENCY_FAST_COMMAND : FE_LATENCY_COMMAND, took);
-    int64_t threshold = engine->options.slowlog_threshold_us;
-    if (threshold >= 0 && us >= (double)threshold && !(it->call.row->flags & FE_SKIP_SLOWLOG))
-        add_slow(it, (int64_t)us);
+    if (FE_UNLIKELY(took >= engine->slowlog_ticks) && !(it->call.row->flags & FE_SKIP_SLOWLOG))
+        add_slow(it, (int64_t)(ns / 1000));
 }
 
 /* Counts a command that ran from *ticks until now. DEBUG SLEEP counts as if it had slept
