@@ -28,7 +28,7 @@ fe_engine *fe_engine_new(const fe_engine_options *options)
     (void)fe_random_system(&seed, sizeof seed); /* the clock serves when the system refuses */
     fe_random_init(&engine->random, seed);
     engine->ticks_per_us = fe_clock_ticks_per_us();
-    engine->ns_per_tick_q24 = (uint64_t)(1000.0 / engine->ticks_per_us * 0x1p24);
+    engine->ns_per_tick_q20 = (uint64_t)(1000.0 / engine->ticks_per_us * 0x1p20);
     engine->started_ms = engine->now_ms = fe_clock_wall_ms();
     apply_options(engine, options);
     engine->store = fe_store_new(&engine->alloc, &options->store);

@@ -94,7 +94,7 @@ typedef struct fe_engine {
     int64_t started_ms;
     int64_t now_ms; /* wall clock of this batch */
     double ticks_per_us;
-    uint64_t ns_per_tick_q24; /* nanoseconds per tick, times 2^24 */
+    uint64_t ns_per_tick_q20; /* nanoseconds per tick, times 2^20 */
     uint64_t slowlog_ticks;   /* options.slowlog_threshold_us; UINT64_MAX = off */
     bool expire_paused;         /* DEBUG SET-ACTIVE-EXPIRE 0 */
     bool purge_wanted;          /* MEMORY PURGE: the workers give free memory back */
@@ -107,10 +107,10 @@ void fe_engine_free(fe_engine *engine);
 
 void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options);
 
-/* A duration in nanoseconds; exact to a few parts in ten million, up to minutes. */
+/* A duration in nanoseconds; exact to a few parts in a million, up to half an hour. */
 static inline uint64_t fe_engine_ticks_ns(const fe_engine *engine, uint64_t ticks)
 {
-    return (uint64_t)(((__extension__ unsigned __int128)ticks * engine->ns_per_tick_q24) >> 24);
+    return (ticks * engine->ns_per_tick_q20) >> 20;
 }
 
 /* Takes the lock, reads the clock once for the batch. Returns the ticks at entry, to be given to
