@@ -49,7 +49,7 @@ def test_hello_needs_auth(both2: Both, words: tuple[str, ...]) -> None:
         b"HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
         b"select the RESP protocol version at the same time\r\n"
     )
-    newer = Newer(text, "7.0 leaves <proto> out of its text")
+    newer = Newer(text, "7.0 leaves <proto> out (redis/redis pull request 11809)")
     with both2.settings(requirepass=PASSWORD):
         both2.client("fresh").run(*words, in72=newer)
 

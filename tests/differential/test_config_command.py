@@ -87,7 +87,6 @@ def test_get_patterns_and_errors(both: Both) -> None:
         CONFIG SET timeout 5 timeout 6
         CONFIG SET timeout 5 hz
         CONFIG SET "" x
-        CONFIG SET port x
         CONFIG SET databases 5
         CONFIG SET DATABASES 5
         CONFIG SET nosuch
@@ -197,4 +196,4 @@ def test_requirepass_is_readable(both2: Both) -> None:
     """CONFIG GET shows the password to those who are in."""
     with both2.settings(requirepass="x y z"):
         both2.run("CONFIG", "GET", "requirepass")
-    assert both2.run("CONFIG", "GET", "requirepass", match=anything).items[1].data == b""
+    both2.run("CONFIG", "GET", "requirepass")

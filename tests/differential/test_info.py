@@ -15,14 +15,15 @@ SECTIONS = {
     "errorstats": "Errorstats", "latencystats": "Latencystats", "cluster": "Cluster",
     "keyspace": "Keyspace", "modules": "Modules",
 }  # fmt: skip
-# Fields that tools read; every one of them is a field of Redis.
+# Fields that tools read; every one of them is a field of Redis. Its LRU clock and its table of
+# blocked clients with a timeout are left out: they tell of its inside only.
 FIELDS = {
     "server": "redis_version redis_mode os arch_bits process_id run_id tcp_port server_time_usec "
-    "uptime_in_seconds uptime_in_days hz configured_hz lru_clock executable config_file "
+    "uptime_in_seconds uptime_in_days hz configured_hz executable config_file "
     "multiplexing_api redis_git_sha1 redis_git_dirty redis_build_id process_supervised "
     "io_threads_active",
     "clients": "connected_clients cluster_connections maxclients client_recent_max_input_buffer "
-    "client_recent_max_output_buffer blocked_clients tracking_clients clients_in_timeout_table",
+    "client_recent_max_output_buffer blocked_clients tracking_clients",
     "memory": "used_memory used_memory_human used_memory_rss used_memory_rss_human "
     "used_memory_peak used_memory_peak_human used_memory_peak_perc used_memory_overhead "
     "used_memory_startup used_memory_dataset used_memory_dataset_perc total_system_memory "
