@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.both import Both
-from tests.support.match import anything, masked, unordered_pairs
+from tests.support.match import masked, unordered_pairs
 
 # Parameters whose defaults differ for a reason: addresses and files, what the reference was started
 # with, limits of the machine, and ferrite-py's own choices of threads and shutdown.
