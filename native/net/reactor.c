@@ -61,6 +61,7 @@ struct fe_reactor {
     newcomer *inbox;       /* newest first */
     bool draining;
     int64_t drain_until_ms;
+    int64_t deadline_ms; /* the thread's copy, once it drains */
     _Atomic uint32_t connection_count;
     fe_session *woken;     /* guarded by the engine's lock */
     connection *first;
@@ -405,7 +406,7 @@ static void start_draining(fe_reactor *reactor)
 /* Whether the reactor may end: every answer has been sent, or the deadline has passed. */
 static bool is_drained(fe_reactor *reactor)
 {
-    bool over = fe_clock_wall_ms() >= reactor->drain_until_ms;
+    bool over = fe_clock_wall_ms() >= reactor->deadline_ms;
     for (connection *it = reactor->first, *next; it != NULL; it = next) {
         next = it->next;
         const fe_session *session = it->session;
@@ -419,9 +420,9 @@ static bool is_drained(fe_reactor *reactor)
 static bool drain_asked(fe_reactor *reactor)
 {
     pthread_mutex_lock(&reactor->mutex);
-    bool asked = reactor->drain_until_ms != 0;
+    reactor->deadline_ms = reactor->drain_until_ms;
     pthread_mutex_unlock(&reactor->mutex);
-    return asked;
+    return reactor->deadline_ms != 0;
 }
 
 static void handle_events(fe_reactor *reactor, const struct epoll_event *events, int count)
