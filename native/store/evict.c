@@ -186,18 +186,23 @@ static bool room_is_short(const fe_store *store)
     return used_net(store) + need > store->options.memory_max;
 }
 
+/* The limit and one segment; or, while more than that is in use because the limit was lowered, a little above what is. */
+static uint64_t ceiling_now(const fe_store *store, uint64_t used)
+{
+    uint64_t next = fe_log_next_size(&store->log), limit = store->options.memory_max;
+    return used > limit + next ? used + 2 * next : limit + next;
+}
+
 void fe_evict_limit_changed(fe_store *store)
 {
     store->evict.count = 0; /* scores of another policy */
-    uint64_t used = fe_store_used(store), limit = store->options.memory_max;
-    store->evict.ceiling = (used > limit ? used : limit) + fe_log_next_size(&store->log);
+    store->evict.ceiling = ceiling_now(store, fe_store_used(store));
 }
 
-/* The ceiling comes down with what is used, to the limit and one segment. */
+/* It comes down with what is used, and never goes up. */
 static void ceiling_lower(fe_store *store)
 {
-    uint64_t used = used_net(store), limit = store->options.memory_max;
-    uint64_t ceiling = (used > limit ? used : limit) + fe_log_next_size(&store->log);
+    uint64_t ceiling = ceiling_now(store, used_net(store));
     if (ceiling < store->evict.ceiling) store->evict.ceiling = ceiling;
 }
 
