@@ -153,6 +153,7 @@ void fe_compact_pay(fe_store *store)
 bool fe_store_step_compact(fe_store *store, uint32_t bytes)
 {
     if (fe_compact_sweep(store, bytes)) return true;
+    fe_log_trim(&store->log);
     if (!fe_compact_due(store)) return false;
     return fe_compact_slice(store, bytes) != 0 && fe_compact_due(store);
 }
@@ -176,6 +177,7 @@ static void sweep_end(fe_store *store)
     store->compact.swept_ids = 0;
     store->compact.sweep_sequence = 0;
     store->log.cursor[FE_WALKER_SWEEP] = (fe_cursor){0, 0};
+    fe_log_trim(&store->log);
 }
 
 /* Goes on in the mixed segment under the cursor. */

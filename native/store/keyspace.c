@@ -264,6 +264,11 @@ void fe_store_swap(fe_store *store, uint32_t a, uint32_t b)
 
 /* Iteration --------------------------------------------------------------------------------------------------- */
 
+bool fe_store_is_expired(const fe_store *store, const fe_record *record)
+{
+    return fe_store_expired(store, fe_record_deadline(record));
+}
+
 typedef struct scan {
     const fe_store *store;
     fe_scan_visit *visit;
@@ -273,9 +278,7 @@ typedef struct scan {
 static void scan_slot(void *context, uint64_t slot)
 {
     const scan *s = context;
-    const fe_record *record = fe_log_at(&s->store->log, fe_slot_address(slot));
-    if ((slot & FE_SLOT_DEADLINE) && fe_store_expired(s->store, fe_record_deadline(record))) return;
-    s->visit(s->context, record);
+    s->visit(s->context, fe_log_at(&s->store->log, fe_slot_address(slot)));
 }
 
 uint64_t fe_store_scan(fe_store *store, uint32_t db, uint64_t cursor, uint64_t count,

@@ -181,10 +181,14 @@ void fe_store_swap(fe_store *store, uint32_t a, uint32_t b);
 
 /* One SCAN step: visits all keys of at least one bucket, and goes on while fewer than `count` slots were visited; returns the next cursor, 0
  * at the end. Reverse-binary cursor over the bucket numbers: a key present during the whole iteration is visited at
- * least once, whatever growth or shrinkage happens. `visit` sees live (not expired) records and must not change the store. */
+ * least once, whatever growth or shrinkage happens. `visit` must not change the store; it also sees records that are past their deadline
+ * and still there. */
 typedef void fe_scan_visit(void *context, const fe_record *record);
 uint64_t fe_store_scan(fe_store *store, uint32_t db, uint64_t cursor, uint64_t count,
                        fe_scan_visit *visit, void *context);
+
+/* Whether a record is past its deadline. */
+bool fe_store_is_expired(const fe_store *store, const fe_record *record);
 
 /* A uniformly random live key: rejection sampling over slots, so that chain length does not bias; false when empty. Expired keys met on the
  * way are removed. */

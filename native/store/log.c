@@ -262,17 +262,38 @@ static void tail_rewind(fe_log *log, uint32_t n)
     cursors_clip(log, n);
 }
 
-/* An empty tail gives its mapping back, when the log has become much smaller than it was. */
-static void tail_empty(fe_log *log, uint32_t n)
+/* Whether a tail is small enough beside the rest of the log to be kept open while it is empty. */
+static bool tail_fits(const fe_log *log, uint32_t n)
+{
+    uint64_t bytes = log->segments[n].bytes;
+    return bytes <= FE_SEGMENT_MIN || bytes <= (log->bytes - bytes) / 8;
+}
+
+static void tail_free(fe_log *log, uint32_t n)
 {
     tail_rewind(log, n);
-    if (log->segments[n].bytes <= FE_SEGMENT_MIN) return;
-    if (log->segments[n].bytes <= (log->bytes - log->segments[n].bytes) / 8) return;
     for (unsigned i = 0; i < FE_TAIL_COUNT; i++)
         if (log->tail[i] == n) log->tail[i] = 0;
     log->segments[n].role = FE_ROLE_OWN; /* in no list; never a spare */
     log->own_waste += log->segments[n].bytes;
     segment_free(log, n);
+}
+
+static void tail_empty(fe_log *log, uint32_t n)
+{
+    if (tail_fits(log, n))
+        tail_rewind(log, n);
+    else
+        tail_free(log, n);
+}
+
+void fe_log_trim(fe_log *log)
+{
+    for (unsigned i = 0; i < FE_TAIL_COUNT; i++) {
+        uint32_t n = log->tail[i];
+        if (n != 0 && log->segments[n].live == 0 && !tail_fits(log, n)) tail_free(log, n);
+    }
+    fe_log_spare_trim(log, false);
 }
 
 void fe_log_drop(fe_log *log, uint32_t n)

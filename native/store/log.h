@@ -138,6 +138,9 @@ uint32_t fe_log_victim(const fe_log *log, unsigned class_max);
 /* Frees a segment with all that is in it (nothing may point there), or empties it when it is a tail. */
 void fe_log_drop(fe_log *log, uint32_t segment);
 
+/* Gives up empty tails and spares that are too large for what the log has become. */
+void fe_log_trim(fe_log *log);
+
 /* Bytes of ordinary segments that hold neither live records nor room to append. */
 uint64_t fe_log_garbage(const fe_log *log);
 
