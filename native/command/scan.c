@@ -7,22 +7,34 @@ enum { SCAN_COUNT_DEFAULT = 10, KEYS_STEP = 4096 };
 
 /* What a walk looks for and where it puts what it finds. */
 typedef struct scan_walk {
+    const fe_store *store;
     fe_reply *reply;
     uint64_t found;
+    fe_buf *expired;  /* names (fe_bytes) of expired keys that match, or NULL: leave them alone */
     fe_bytes pattern; /* of every key, unless all_names */
     bool all_names;
     fe_bytes type_name; /* as the client wrote it, when has_type */
     bool has_type;
 } scan_walk;
 
+static bool matches(const scan_walk *walk, const fe_record *record)
+{
+    fe_bytes name = fe_record_key(record);
+    if (!walk->all_names && !fe_glob_match(walk->pattern, name, false)) return false;
+    return !walk->has_type ||
+           fe_bytes_is_word(walk->type_name, fe_open_type_name(fe_record_type(record)));
+}
+
 static void visit(void *context, const fe_record *record)
 {
     scan_walk *walk = context;
+    bool expired = fe_store_is_expired(walk->store, record);
+    if ((expired && walk->expired == NULL) || !matches(walk, record)) return;
     fe_bytes name = fe_record_key(record);
-    if (!walk->all_names && !fe_glob_match(walk->pattern, name, false)) return;
-    if (walk->has_type &&
-        !fe_bytes_is_word(walk->type_name, fe_open_type_name(fe_record_type(record))))
+    if (expired) {
+        fe_buf_append(walk->expired, &name, sizeof(name));
         return;
+    }
     fe_reply_bulk(walk->reply, name);
     walk->found++;
 }
@@ -51,7 +63,7 @@ static void keys(fe_call *call)
         keys_literal(call);
         return;
     }
-    scan_walk walk = {.reply = &call->reply};
+    scan_walk walk = {.store = call->store, .reply = &call->reply};
     set_pattern(&walk, call->argv[1]);
     size_t place = fe_reply_array_deferred(&call->reply);
     uint64_t cursor = 0;
@@ -111,27 +123,49 @@ static bool read_scan_options(fe_call *call, scan_walk *walk, uint64_t *count)
     return true;
 }
 
+/* Looks at the expired keys that a walk met, which removes them. Names lie in their records. */
+static void remove_expired(fe_call *call, const fe_buf *names)
+{
+    for (size_t at = 0; at < names->len; at += sizeof(fe_bytes)) {
+        fe_bytes name;
+        memcpy(&name, names->data + at, sizeof(name));
+        uint64_t hash = fe_key_hash(fe_store_seed(call->store), name);
+        fe_key key;
+        fe_key_find(call->store, call->client->db, name, hash, true, &key);
+        FE_ASSERT(!fe_key_exists(&key));
+    }
+}
+
 /* The cursor comes before the keys in the reply and is known after them, so the keys are collected
  * aside. */
-static void scan(fe_call *call)
+static void scan_step(fe_call *call, scan_walk *walk, uint64_t cursor, uint64_t count)
 {
-    uint64_t cursor, count = SCAN_COUNT_DEFAULT;
-    fe_buf found;
+    fe_buf found, expired;
     fe_buf_init(&found, &call->engine->alloc, FE_ALLOC_SCRATCH);
+    fe_buf_init(&expired, &call->engine->alloc, FE_ALLOC_SCRATCH);
     fe_reply aside = {.buf = &found, .resp = call->reply.resp};
-    scan_walk walk = {.reply = &aside, .all_names = true};
-    if (!read_cursor(call, call->argv[1], &cursor)) return;
-    if (!read_scan_options(call, &walk, &count)) return;
-    cursor = fe_store_scan(call->store, call->client->db, cursor, count, visit, &walk);
+    walk->reply = &aside;
+    walk->expired = &expired;
+    cursor = fe_store_scan(call->store, call->client->db, cursor, count, visit, walk);
+    remove_expired(call, &expired);
     if (found.failed) {
         fe_call_no_memory(call);
     } else {
         fe_reply_array(&call->reply, 2);
         fe_reply_bulkf(&call->reply, "%llu", (unsigned long long)cursor);
-        fe_reply_array(&call->reply, walk.found);
+        fe_reply_array(&call->reply, walk->found);
         fe_buf_append(call->reply.buf, found.data, found.len);
     }
+    fe_buf_free(&expired);
     fe_buf_free(&found);
+}
+
+static void scan(fe_call *call)
+{
+    uint64_t cursor, count = SCAN_COUNT_DEFAULT;
+    scan_walk walk = {.store = call->store, .all_names = true};
+    if (read_cursor(call, call->argv[1], &cursor) && read_scan_options(call, &walk, &count))
+        scan_step(call, &walk, cursor, count);
 }
 
 static const fe_command_row rows[] = {

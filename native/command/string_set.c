@@ -95,8 +95,8 @@ static bool read_getex_options(fe_call *call, set_options *options)
  */
 
 /* SET with options, behind their parsing. A deadline in the past is written as well: the next look
- * finds the key expired, which is what Redis does and counts. The reply of GET is written before the value is
- * overwritten, and taken back when the write fails. */
+ * finds the key expired, which is what Redis does and counts. The reply of GET is written before
+ * the value is overwritten, and taken back when the write fails. */
 static void set_with(fe_call *call, const set_options *options)
 {
     int64_t deadline = options->keep ? FE_DEADLINE_KEEP : FE_DEADLINE_NONE;

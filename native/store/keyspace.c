@@ -1,11 +1,12 @@
-/* Databases: life of a store, flushing, swapping, iteration, marks, figures. The contract is in store/keyspace.h.
+/* Databases: life of a store, flushing, swapping, iteration, marks, figures. The contract is in
+ * store/keyspace.h.
  *
- * FLUSHDB kills the records of a keyspace by giving the keyspace a new id: its index goes to the trash and a sweep (store/compact.h) turns
- * the orphans into fillers later, whole segments at a time where all is of one keyspace. An id is given out again only after a sweep
- * that began after its death. A small database is emptied record by record instead, which costs no sweep.
+ * FLUSHDB kills the records of a keyspace by giving the keyspace a new id: its index goes to the
+ * trash and a sweep (store/compact.h) turns the orphans into fillers later, whole segments at a
+ * time where all is of one keyspace. An id is given out again only after a sweep that began after
+ * its death. A small database is emptied record by record instead, which costs no sweep.
  *
- * Threads: the engine's lock is held.
- */
+ * Threads: the engine's lock is held. */
 #include "store/compact.h"
 #include "store/evict.h"
 #include "store/store.h"
@@ -15,7 +16,7 @@
 #define FLUSH_SWEEP_BYTES (512u << 10) /* sweep work that a flush does at once */
 #define LIMIT_SEGMENTS 128u            /* segments that a memory limit should hold at least */
 
-/* Keyspace ids ------------------------------------------------------------------------------------------- */
+/* Keyspace ids --------------------------------------------------------------------------------- */
 
 static uint32_t id_find_free(fe_store *store)
 {
@@ -39,7 +40,7 @@ static void id_take(fe_store *store, fe_keyspace *keyspace)
     keyspace->id = id;
 }
 
-/* Life ------------------------------------------------------------------------------------------------------ */
+/* Life ----------------------------------------------------------------------------------------- */
 
 static void options_apply(fe_store *store)
 {
@@ -146,7 +147,7 @@ void fe_store_prefetch_behind(const fe_store *store, uint32_t db, uint64_t hash)
     fe_index_prefetch_behind(&store->databases[db]->index, hash);
 }
 
-/* Marks ---------------------------------------------------------------------------------------------------- */
+/* Marks ---------------------------------------------------------------------------------------- */
 
 static void mark_add(fe_store *store, fe_mark mark)
 {
@@ -191,7 +192,7 @@ void fe_store_marks_clear(fe_store *store)
     store->marks_lost = false;
 }
 
-/* Flushing --------------------------------------------------------------------------------------------------- */
+/* Flushing ------------------------------------------------------------------------------------- */
 
 static void kill_slot(void *context, uint64_t slot)
 {
@@ -262,7 +263,7 @@ void fe_store_swap(fe_store *store, uint32_t a, uint32_t b)
     if (store->interest) mark_add(store, (fe_mark){.db = a, .other_db = b, .kind = FE_MARK_SWAP});
 }
 
-/* Iteration --------------------------------------------------------------------------------------------------- */
+/* Iteration ------------------------------------------------------------------------------------ */
 
 bool fe_store_is_expired(const fe_store *store, const fe_record *record)
 {
@@ -317,7 +318,7 @@ bool fe_store_random_key(fe_store *store, uint32_t db, fe_random *random, fe_key
     return false;
 }
 
-/* Figures ------------------------------------------------------------------------------------------------------- */
+/* Figures -------------------------------------------------------------------------------------- */
 
 uint64_t fe_store_db_size(const fe_store *store, uint32_t db)
 {

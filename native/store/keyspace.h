@@ -1,7 +1,8 @@
 /* The store's one door for commands: databases, keys, and what can be done with a key.
  *
- * A store is one log, the keyspaces whose records lie in it, and the databases, which are names (0..n-1) of
- * keyspaces. FLUSHDB gives a database a new keyspace and lets the old records die; SWAPDB swaps two.
+ * A store is one log, the keyspaces whose records lie in it, and the databases, which are names
+ * (0..n-1) of keyspaces. FLUSHDB gives a database a new keyspace and lets the old records die;
+ * SWAPDB swaps two.
  *
  * How a command uses it (through command/open.h, which adds type checks, statistics and replies):
  *
@@ -10,13 +11,13 @@
  *     if (fe_key_exists(&key)) ... fe_record_value(key.record) ...
  *     uint8_t *value = fe_key_write(&key, ...);         // create or replace
  *
- * An fe_key is valid until the next step, fe_store_make_room, flush or swap; changes through fe_keys of other names do not
- * hurt it, a change through another fe_key of the same name does. `key.record` changes when a write moves the record; read
- * it again after each call. Nothing moves or frees a record behind a running command: reclaiming and eviction happen in
- * steps, between commands.
+ * An fe_key is valid until the next step, fe_store_make_room, flush or swap; changes through
+ * fe_keys of other names do not hurt it, a change through another fe_key of the same name does.
+ * `key.record` changes when a write moves the record; read it again after each call. Nothing moves
+ * or frees a record behind a running command: reclaiming and eviction happen in steps, between
+ * commands.
  *
- * Threads: the engine's lock is held for every call.
- */
+ * Threads: the engine's lock is held for every call. */
 #ifndef FE_STORE_KEYSPACE_H
 #define FE_STORE_KEYSPACE_H
 
@@ -77,7 +78,8 @@ typedef struct fe_database_stats {
 typedef struct fe_store fe_store;
 typedef struct fe_keyspace fe_keyspace;
 
-/* One located key: filled by fe_key_find. Only `record`, `name`, `hash` and `db` are for commands to read. */
+/* One located key: filled by fe_key_find. Only `record`, `name`, `hash` and `db` are for commands
+ * to read. */
 typedef struct fe_key {
     fe_record *record; /* NULL: the key does not exist */
     fe_bytes name;
@@ -98,16 +100,17 @@ typedef struct fe_key {
 fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options);
 void fe_store_free(fe_store *store);
 
-/* Changes options at run time; `databases`, `segment_size` and `seed` are fixed and must be unchanged. */
+/* Changes options at run time; `databases`, `segment_size` and `seed` are fixed and must be
+ * unchanged. */
 void fe_store_set_options(fe_store *store, const fe_store_options *options);
 const fe_store_options *fe_store_get_options(const fe_store *store);
 
-/* The time that every following call uses, Unix milliseconds. The engine sets it once per batch. Never goes backwards in
- * effect: expiry is decided by this value only. */
+/* The time that every following call uses, Unix milliseconds. The engine sets it once per batch.
+ * Never goes backwards in effect: expiry is decided by this value only. */
 void fe_store_set_now(fe_store *store, int64_t now_ms);
 int64_t fe_store_now(const fe_store *store);
 
-/* Look-ups. ------------------------------------------------------------------------------------------- */
+/* Look-ups. ------------------------------------------------------------------------------------ */
 
 static inline uint64_t fe_key_hash(const fe_hash_seed *seed, fe_bytes name)
 {
@@ -115,15 +118,16 @@ static inline uint64_t fe_key_hash(const fe_hash_seed *seed, fe_bytes name)
 }
 const fe_hash_seed *fe_store_seed(const fe_store *store);
 
-/* Ask for the cache lines of the bucket; then (a little later) of the record that the tag points to. Hints only. When
- * _record returns true, the bucket has overflowed and only the overflow node was asked for: call _behind, later still, for
- * the record (about one key in seven; without it the look-up waits once more for memory). */
+/* Ask for the cache lines of the bucket; then (a little later) of the record that the tag points
+ * to. Hints only. When _record returns true, the bucket has overflowed and only the overflow node
+ * was asked for: call _behind, later still, for the record (about one key in seven; without it the
+ * look-up waits once more for memory). */
 void fe_store_prefetch_bucket(const fe_store *store, uint32_t db, uint64_t hash);
 bool fe_store_prefetch_record(const fe_store *store, uint32_t db, uint64_t hash);
 void fe_store_prefetch_behind(const fe_store *store, uint32_t db, uint64_t hash);
 
-/* Locates a key and, unless `no_touch`, marks the access for the eviction policy. A key past its deadline is removed (counted,
- * marked changed for watchers) and absent. */
+/* Locates a key and, unless `no_touch`, marks the access for the eviction policy. A key past its
+ * deadline is removed (counted, marked changed for watchers) and absent. */
 void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, bool no_touch,
                  fe_key *key);
 
@@ -132,7 +136,7 @@ static inline bool fe_key_exists(const fe_key *key)
     return key->record != NULL;
 }
 
-/* Changes. Each counts one change and marks the key for watchers; NULL / FE_NO_MEMORY / FE_TOO_LARGE leave all as it was. ---- */
+/* Changes. Each counts one change and marks the key for watchers; NULL / FE_NO_MEMORY / FE_TOO_LARGE leave all as it was.  */
 
 /* What a written value is. */
 typedef enum fe_value_kind {
@@ -141,23 +145,25 @@ typedef enum fe_value_kind {
     FE_VALUE_RAW    /* bytes that may grow: large form with capacity (OBJECT ENCODING "raw") */
 } fe_value_kind;
 
-/* Creates the key or replaces its value, type and kind; returns `len` bytes for the caller to fill at once (their content is
- * unspecified). In place when the new value fits the old record, else at the tail. `deadline` is FE_DEADLINE_KEEP,
- * FE_DEADLINE_NONE or Unix ms. `len` up to FE_VALUE_MAX. The source of the bytes must not be this key's own old value. */
+/* Creates the key or replaces its value, type and kind; returns `len` bytes for the caller to fill
+ * at once (their content is unspecified). In place when the new value fits the old record, else at
+ * the tail. `deadline` is FE_DEADLINE_KEEP, FE_DEADLINE_NONE or Unix ms. `len` up to FE_VALUE_MAX.
+ * The source of the bytes must not be this key's own old value. */
 #define FE_VALUE_MAX 0xfff00000u
 FE_MUST_USE uint8_t *fe_key_write(fe_key *key, fe_type type, fe_value_kind kind, size_t len,
                                   int64_t deadline);
 
-/* Makes an existing non-INT value `len` bytes long, as RAW: kept bytes keep their content, new ones are zero. Growth is
- * amortised by capacity. Returns the value's first byte. */
+/* Makes an existing non-INT value `len` bytes long, as RAW: kept bytes keep their content, new ones
+ * are zero. Growth is amortised by capacity. Returns the value's first byte. */
 FE_MUST_USE uint8_t *fe_key_resize(fe_key *key, size_t len);
 
-/* Gives an existing value the RAW form without changing what it says; so it is not a change for counters and watchers. Of an INT the
- * caller writes the `len` digits at once; of others `len` is the length they have, and the bytes are kept. NULL without memory: all is as
- * it was. */
+/* Gives an existing value the RAW form without changing what it says; so it is not a change for
+ * counters and watchers. Of an INT the caller writes the `len` digits at once; of others `len` is
+ * the length they have, and the bytes are kept. NULL without memory: all is as it was. */
 FE_MUST_USE uint8_t *fe_key_recast(fe_key *key, size_t len);
 
-/* The caller has changed bytes of the value in place (or is about to, before anything else runs). */
+/* The caller has changed bytes of the value in place (or is about to, before anything else runs).
+ */
 void fe_key_changed(fe_key *key);
 
 /* Gives an existing key a deadline (Unix ms), or FE_DEADLINE_NONE. */
@@ -166,23 +172,26 @@ FE_MUST_USE fe_status fe_key_set_deadline(fe_key *key, int64_t deadline);
 /* Removes an existing key; `key->record` is NULL afterwards. */
 void fe_key_delete(fe_key *key);
 
-/* Makes `to` (absent or existing, another key) a copy of `from`, with the value's kind and `from`'s access state. */
+/* Makes `to` (absent or existing, another key) a copy of `from`, with the value's kind and `from`'s
+ * access state. */
 FE_MUST_USE fe_status fe_key_copy(fe_key *to, const fe_key *from, int64_t deadline);
 
-/* Whole databases. --------------------------------------------------------------------------------------- */
+/* Whole databases. ----------------------------------------------------------------------------- */
 
 uint64_t fe_store_db_size(const fe_store *store, uint32_t db);
 void fe_store_db_stats(const fe_store *store, uint32_t db, fe_database_stats *stats);
 
-/* Empties one database at once; the memory is freed by later steps (`fe_store_trash_take`), or, when `wait`, before this returns. */
+/* Empties one database at once; the memory is freed by later steps (`fe_store_trash_take`), or,
+ * when `wait`, before this returns. */
 FE_MUST_USE fe_status fe_store_flush(fe_store *store, uint32_t db, bool wait);
 FE_MUST_USE fe_status fe_store_flush_all(fe_store *store, bool wait);
 void fe_store_swap(fe_store *store, uint32_t a, uint32_t b);
 
-/* One SCAN step: visits all keys of at least one bucket, and goes on while fewer than `count` slots were visited; returns the next cursor, 0
- * at the end. Reverse-binary cursor over the bucket numbers: a key present during the whole iteration is visited at
- * least once, whatever growth or shrinkage happens. `visit` must not change the store; it also sees records that are past their deadline
- * and still there. */
+/* One SCAN step: visits all keys of at least one bucket, and goes on while fewer than `count` slots
+ * were visited; returns the next cursor, 0 at the end. Reverse-binary cursor over the bucket
+ * numbers: a key present during the whole iteration is visited at least once, whatever growth or
+ * shrinkage happens. `visit` must not change the store; it also sees records that are past their
+ * deadline and still there. */
 typedef void fe_scan_visit(void *context, const fe_record *record);
 uint64_t fe_store_scan(fe_store *store, uint32_t db, uint64_t cursor, uint64_t count,
                        fe_scan_visit *visit, void *context);
@@ -190,11 +199,11 @@ uint64_t fe_store_scan(fe_store *store, uint32_t db, uint64_t cursor, uint64_t c
 /* Whether a record is past its deadline. */
 bool fe_store_is_expired(const fe_store *store, const fe_record *record);
 
-/* A uniformly random live key: rejection sampling over slots, so that chain length does not bias; false when empty. Expired keys met on the
- * way are removed. */
+/* A uniformly random live key: rejection sampling over slots, so that chain length does not bias;
+ * false when empty. Expired keys met on the way are removed. */
 bool fe_store_random_key(fe_store *store, uint32_t db, fe_random *random, fe_key *key);
 
-/* Marks for watchers. ---------------------------------------------------------------------------------- */
+/* Marks for watchers. -------------------------------------------------------------------------- */
 
 typedef struct fe_mark {
     uint32_t db;
@@ -203,13 +212,14 @@ typedef struct fe_mark {
     uint64_t hash; /* KEY: the hash of the key's name */
 } fe_mark;
 
-/* While someone is interested, every change leaves a mark. The session takes them after each command (and workers after each
- * step). When the list cannot grow, it says `lost`, and the caller treats everything as changed. */
+/* While someone is interested, every change leaves a mark. The session takes them after each
+ * command (and workers after each step). When the list cannot grow, it says `lost`, and the caller
+ * treats everything as changed. */
 void fe_store_set_interest(fe_store *store, bool wanted);
 const fe_mark *fe_store_marks(const fe_store *store, size_t *count, bool *lost);
 void fe_store_marks_clear(fe_store *store);
 
-/* Eviction policy state of a record. -------------------------------------------------------------------- */
+/* Eviction policy state of a record. ----------------------------------------------------------- */
 
 int64_t fe_store_idle_seconds(const fe_store *store, const fe_record *record); /* LRU and others */
 uint32_t fe_store_frequency(const fe_store *store,
@@ -218,14 +228,15 @@ uint32_t fe_store_frequency(const fe_store *store,
 void fe_store_set_idle(fe_store *store, fe_record *record, int64_t idle_seconds);
 void fe_store_set_frequency(fe_store *store, fe_record *record, uint32_t frequency);
 
-/* Steps: bounded work, called with the lock by the session or by workers. Each returns whether there is more to do at once. ----- */
+/* Steps: bounded work, called with the lock by the session or by workers. Each returns whether there is more to do at once.  */
 
 /* The store's own bytes (log segments mapped, index) plus every other class of `alloc`. */
 uint64_t fe_store_used(const fe_store *store);
 
-/* Before every command that may need memory, also without a limit: pays for the garbage that writes have left, by a
- * bounded slice of compaction, and, when the log has no room to grow under memory_max, reclaims and evicts a bounded
- * amount. Returns FE_OK, or FE_NO_MEMORY when the policy finds nothing to evict: the command answers OOM. */
+/* Before every command that may need memory, also without a limit: pays for the garbage that writes
+ * have left, by a bounded slice of compaction, and, when the log has no room to grow under
+ * memory_max, reclaims and evicts a bounded amount. Returns FE_OK, or FE_NO_MEMORY when the policy
+ * finds nothing to evict: the command answers OOM. */
 FE_MUST_USE fe_status fe_store_make_room(fe_store *store);
 
 bool fe_store_step_index(fe_store *store, uint32_t buckets);  /* splits or merges that are due */
@@ -233,7 +244,8 @@ bool fe_store_step_expire(fe_store *store, uint32_t records); /* looks at up to 
 bool fe_store_step_compact(fe_store *store,
                            uint32_t bytes); /* moves up to about that many live bytes */
 
-/* Memory that nothing can reach any more, to be unmapped without the lock: takes one mapping off the list. */
+/* Memory that nothing can reach any more, to be unmapped without the lock: takes one mapping off
+ * the list. */
 typedef struct fe_trash {
     void *ptr;
     size_t size;
@@ -241,15 +253,16 @@ typedef struct fe_trash {
 } fe_trash;
 bool fe_store_trash_take(fe_store *store, fe_trash *trash);
 
-/* Memory prepared ahead of need, so that no append has to map, or to touch a huge page for the first time (which can take
- * milliseconds): a worker asks, maps without the lock, and gives. A loading store wants one every few milliseconds: go on
- * while one is wanted, and look often. */
+/* Memory prepared ahead of need, so that no append has to map, or to touch a huge page for the
+ * first time (which can take milliseconds): a worker asks, maps without the lock, and gives. A
+ * loading store wants one every few milliseconds: go on while one is wanted, and look often. */
 bool fe_store_spare_wanted(const fe_store *store, size_t *size);
-/* Maps it (without the lock): aligned and advised as the store wants it, its pages touched. NULL without memory. */
+/* Maps it (without the lock): aligned and advised as the store wants it, its pages touched. NULL
+ * without memory. */
 void *fe_store_spare_map(fe_alloc *alloc, size_t size);
 void fe_store_spare_give(fe_store *store, void *mapping, size_t size);
 
-/* Statistics. ------------------------------------------------------------------------------------------- */
+/* Statistics. ---------------------------------------------------------------------------------- */
 void fe_store_count_lookup(fe_store *store, bool hit);
 void fe_store_stats_get(const fe_store *store, fe_store_stats *stats);
 void fe_store_stats_reset(fe_store *store);
@@ -257,8 +270,8 @@ void fe_store_stats_reset(fe_store *store);
 /* Bytes that the key takes: record (8-byte aligned), plus its share of the index (one slot). */
 size_t fe_key_memory(const fe_key *key);
 
-/* Checks every invariant by walking log and index; for tests, fuzzers and DEBUG. Returns NULL, or a description of the first
- * violation (a constant text). */
+/* Checks every invariant by walking log and index; for tests, fuzzers and DEBUG. Returns NULL, or a
+ * description of the first violation (a constant text). */
 const char *fe_store_check(fe_store *store);
 
 #endif

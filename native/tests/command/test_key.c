@@ -156,7 +156,9 @@ TEST(keys_and_scan_leave_expired_keys_out)
     harness_open(&it);
     CHECK_SCRIPT(&it, "SET a 1 PX 10", "+OK", "SET b 1", "+OK");
     harness_set_now(&it, it.engine->now_ms + 11);
-    CHECK_SCRIPT(&it, "KEYS *", "*1 $1 b", "SCAN 0 COUNT 1000", "*2 $1 0 *1 $1 b", "KEYS a", "*0");
+    CHECK_SCRIPT(&it, "KEYS *", "*1 $1 b", "DBSIZE", ":2", "SCAN 0 COUNT 1000 MATCH c",
+                 "*2 $1 0 *0", "DBSIZE", ":2", "SCAN 0 COUNT 1000", "*2 $1 0 *1 $1 b", "DBSIZE",
+                 ":1", "KEYS a", "*0");
     harness_close(&it);
 }
 
