@@ -2,7 +2,7 @@
  *
  *   bench_store basic <keys>             insert, find, overwrite, delete in batches with prefetch
  *   bench_store growth <keys>            the longest insert, and the longest step of a flush
- *   bench_store churn <keys> <writes>    random overwrites of 16 B to 1 KiB: memory against live data
+ *   bench_store churn <keys> <writes>    overwrites of 16 B to 1 KiB: memory against live data
  *   bench_store expire <keys> <seconds>  keys that expire evenly, without reads, in real time
  *   bench_store evict <MiB> <writes>     new keys under a limit, allkeys-lru
  */
@@ -71,7 +71,8 @@ static uint64_t resident(void)
     return (uint64_t)kib * 1024;
 }
 
-/* Names are 16 bytes, "k" and digits; hashes are computed ahead of the calls, as the session does. */
+/* Names are 16 bytes, "k" and digits; hashes are computed ahead of the calls, as the session does.
+ */
 typedef struct batch {
     char text[BATCH][24];
     fe_bytes name[BATCH];
@@ -190,7 +191,8 @@ static void run_basic(uint64_t keys)
     fe_store_free(b.store);
 }
 
-/* Counts of calls by their time, and the longest. Calls during which the thread was put off its core are left out. */
+/* Counts of calls by their time, and the longest. Calls during which the thread was put off its
+ * core are left out. */
 typedef struct timing {
     double ticks_per_us, longest_us;
     long switches;

@@ -3,8 +3,9 @@
  *     LRU and every other policy:  20 bits of seconds of the store's clock (wraps after 12 days)
  *     LFU:                         | 12 bits of minutes | 8-bit logarithmic counter |
  *
- * The counter is the one Redis documents: a use raises it with probability 1 / ((counter - 5) * lfu_log_factor + 1), and every
- * lfu_decay_minutes take one off. A new key starts at 5, so that it is not evicted at once.
+ * The counter is the one Redis documents: a use raises it with probability 1 / ((counter - 5) *
+ * lfu_log_factor + 1), and every lfu_decay_minutes take one off. A new key starts at 5, so that it
+ * is not evicted at once.
  *
  * Threads: the engine's lock is held.
  */

@@ -5,8 +5,9 @@
  *     | segment number (from 1)   | offset / 8          |
  *     +---------------------------+---------------------+
  *
- * 40 bits, so that an index slot has room for a tag and a state beside it. The width of the offset follows the largest
- * segment size of the store and never changes while it lives. Segment numbers start at 1: address 0 is never valid.
+ * 40 bits, so that an index slot has room for a tag and a state beside it. The width of the offset
+ * follows the largest segment size of the store and never changes while it lives. Segment numbers
+ * start at 1: address 0 is never valid.
  */
 #ifndef FE_STORE_ADDRESS_H
 #define FE_STORE_ADDRESS_H

@@ -1,14 +1,17 @@
 /* Reclaiming. See the header.
  *
- * Compaction takes the full segment with the least live bytes, walks it, and appends its live records to the MOVED tail, so that what is old
- * stays apart from what is new. Records are found in the index by their address alone, in batches whose buckets are prefetched. A segment is
- * freed by the death of its last record, like any other.
+ * Compaction takes the full segment with the least live bytes, walks it, and appends its live
+ * records to the MOVED tail, so that what is old stays apart from what is new. Records are found in
+ * the index by their address alone, in batches whose buckets are prefetched. A segment is freed by
+ * the death of its last record, like any other.
  *
- * Who drives it: writers pay through fe_compact_pay for what they appended, at a rate that rises with the garbage share, so that
- * the share settles; workers call fe_store_step_compact in idle time.
+ * Who drives it: writers pay through fe_compact_pay for what they appended, at a rate that rises
+ * with the garbage share, so that the share settles; workers call fe_store_step_compact in idle
+ * time.
  *
- * The sweep walks every segment that existed when it began. A segment of one dead keyspace is dropped whole; in a mixed one
- * the orphans become fillers. Ids that were dead when it began are free when it ends.
+ * The sweep walks every segment that existed when it began. A segment of one dead keyspace is
+ * dropped whole; in a mixed one the orphans become fillers. Ids that were dead when it began are
+ * free when it ends.
  *
  * Threads: the engine's lock is held.
  */
@@ -30,7 +33,7 @@ bool fe_compact_due(const fe_store *store)
     return garbage > store->log.bytes / 100 * GARBAGE_PERCENT && garbage > GARBAGE_MIN;
 }
 
-/* Compaction ---------------------------------------------------------------------------------------------- */
+/* Compaction ----------------------------------------------------------------------------------- */
 
 typedef struct item {
     fe_keyspace *keyspace;
@@ -46,7 +49,8 @@ static void kill_orphan(fe_store *store, fe_address address, const fe_record *re
     fe_log_kill(&store->log, address, size);
 }
 
-/* The next records of the victim that are in the index, their buckets asked for; `*work` grows by what was walked. */
+/* The next records of the victim that are in the index, their buckets asked for; `*work` grows by
+ * what was walked. */
 static uint32_t batch_read(fe_store *store, item *batch, uint64_t *work)
 {
     fe_cursor *cursor = &store->log.cursor[FE_WALKER_COMPACT];
@@ -158,7 +162,7 @@ bool fe_store_step_compact(fe_store *store, uint32_t bytes)
     return fe_compact_slice(store, bytes) != 0 && fe_compact_due(store);
 }
 
-/* Sweeping -------------------------------------------------------------------------------------------------- */
+/* Sweeping ------------------------------------------------------------------------------------- */
 
 static void sweep_begin(fe_store *store)
 {

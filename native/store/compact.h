@@ -1,4 +1,5 @@
-/* Reclaiming: sweeping the records of dead keyspaces, and moving live records out of segments that are mostly garbage.
+/* Reclaiming: sweeping the records of dead keyspaces, and moving live records out of segments that
+ * are mostly garbage.
  *
  * Threads: the engine's lock is held. Everything here is a step: bounded work, called again.
  */
@@ -10,8 +11,8 @@
 /* Whether there is enough garbage to be worth moving live records. */
 bool fe_compact_due(const fe_store *store);
 
-/* Moves records for at most about `bytes` of work (record bytes, plus a fixed part per record); returns the work done, 0 when no
- * segment is worth it or memory is refused. */
+/* Moves records for at most about `bytes` of work (record bytes, plus a fixed part per record);
+ * returns the work done, 0 when no segment is worth it or memory is refused. */
 uint64_t fe_compact_slice(fe_store *store, uint64_t bytes);
 
 /* What the writes since the last call owe, paid in one bounded slice. */

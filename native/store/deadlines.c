@@ -1,10 +1,12 @@
 /* Deadline histogram of one segment. See the header.
  *
- * Invariants: 1. `total` is the sum of `units`. 2. With `total` 0 the next add chooses origin and shift anew.
+ * Invariants: 1. `total` is the sum of `units`. 2. With `total` 0 the next add chooses origin and
+ * shift anew.
  *
- * The width of the buckets follows the first deadline added, which lands in the middle. A much nearer deadline that
- * finds the first bucket empty narrows the buckets; what was there before then counts as "later". Assigning a
- * measure chooses the width at which the earliest quarter of the bytes spreads over a few buckets.
+ * The width of the buckets follows the first deadline added, which lands in the middle. A much
+ * nearer deadline that finds the first bucket empty narrows the buckets; what was there before then
+ * counts as "later". Assigning a measure chooses the width at which the earliest quarter of the
+ * bytes spreads over a few buckets.
  *
  * Threads: the engine's lock is held.
  */
@@ -65,7 +67,8 @@ void fe_deadlines_remove(fe_deadlines *deadlines, int64_t deadline, size_t bytes
     uint32_t units = (uint32_t)(bytes >> 3);
     units = take(deadlines, bucket_of(deadlines, deadline), units);
     if (units == 0) return;
-    /* It was added under other widths: it sits in the last bucket, or wherever there is something. */
+    /* It was added under other widths: it sits in the last bucket, or wherever there is something.
+     */
     for (unsigned i = FE_DEADLINES_BUCKETS; i-- > 0 && units > 0;)
         units = take(deadlines, i, units);
 }
@@ -129,7 +132,8 @@ void fe_deadlines_assign(fe_deadlines *deadlines, fe_deadlines_measure *measure,
     deadlines->origin = now;
     deadlines->shift = (uint8_t)(quarter > 3 ? quarter - 3 : 0);
     deadlines->total = (uint32_t)total;
-    /* Power i holds what has 2^(i-1) .. 2^i - 1 ms left: spread it evenly over the buckets of that range. */
+    /* Power i holds what has 2^(i-1) .. 2^i - 1 ms left: spread it evenly over the buckets of that
+     * range. */
     for (unsigned i = 0; i < 64; i++) {
         uint32_t units = measure->units[i];
         if (units == 0) continue;

@@ -1,8 +1,8 @@
 /* Deadline histogram of one segment: how many bytes of its live records expire when.
  *
- * Twelve buckets of 2^shift milliseconds from `origin`; the first also holds what is earlier, the last what is later.
- * The sums are hints: they decide which segments are worth a walk, never whether a record has expired. A walk
- * measures the segment anew, so an error does not live long.
+ * Twelve buckets of 2^shift milliseconds from `origin`; the first also holds what is earlier, the
+ * last what is later. The sums are hints: they decide which segments are worth a walk, never
+ * whether a record has expired. A walk measures the segment anew, so an error does not live long.
  */
 #ifndef FE_STORE_DEADLINES_H
 #define FE_STORE_DEADLINES_H
@@ -37,7 +37,8 @@ int64_t fe_deadlines_overdue(const fe_deadlines *deadlines, int64_t now);
 
 void fe_deadlines_measure_add(fe_deadlines_measure *measure, int64_t now, int64_t deadline,
                               size_t bytes);
-/* Sets the histogram to what a walk that ended at `now` has measured, and what was added to it meanwhile. */
+/* Sets the histogram to what a walk that ended at `now` has measured, and what was added to it
+ * meanwhile. */
 void fe_deadlines_assign(fe_deadlines *deadlines, fe_deadlines_measure *measure, int64_t now);
 
 #endif

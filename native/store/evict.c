@@ -1,13 +1,16 @@
 /* Keeping under memory_max: when to reclaim, what to evict.
  *
- * `used` is everything accounted; mappings in the trash and spare segments are as good as free. Room is short when what is left under the limit
- * does not hold two more segments (the next tail and the next target of compaction) and what the index wants to grow by. Then each call
- * does work in proportion to what was written since the last one: it compacts while garbage is worth it, else evicts. So the
- * reserve is rebuilt faster than it is used up, and used memory stays below the limit plus one segment.
+ * `used` is everything accounted; mappings in the trash and spare segments are as good as free.
+ * Room is short when what is left under the limit does not hold two more segments (the next tail
+ * and the next target of compaction) and what the index wants to grow by. Then each call does work
+ * in proportion to what was written since the last one: it compacts while garbage is worth it, else
+ * evicts. So the reserve is rebuilt faster than it is used up, and used memory stays below the
+ * limit plus one segment.
  *
- * Choice of keys: as Redis documents it, `samples` random candidates go into a pool of the 16 best so far, ordered by idle time, by
- * inverse frequency or by deadline, and the best goes. Candidates come from random index buckets, a database weighed by its keys.
- * A volatile policy that finds no volatile key at random searches the buckets in order, a bounded stretch per call.
+ * Choice of keys: as Redis documents it, `samples` random candidates go into a pool of the 16 best
+ * so far, ordered by idle time, by inverse frequency or by deadline, and the best goes. Candidates
+ * come from random index buckets, a database weighed by its keys. A volatile policy that finds no
+ * volatile key at random searches the buckets in order, a bounded stretch per call.
  *
  * Threads: the engine's lock is held.
  */
@@ -24,7 +27,7 @@
 #define UNMAPS 2u           /* mappings that one call unmaps itself */
 #define TAIL_ROOM_MIN 4096u /* a tail with less is full, when no other can be had */
 
-/* Candidates ------------------------------------------------------------------------------------------------- */
+/* Candidates ----------------------------------------------------------------------------------- */
 
 static bool is_volatile(const fe_store *store)
 {
@@ -85,7 +88,8 @@ static void sample_in_order(sample *s, fe_keyspace *keyspace)
     }
 }
 
-/* Chooses the bucket that will be looked at next, and asks for it; false: there is nothing to evict. */
+/* Chooses the bucket that will be looked at next, and asks for it; false: there is nothing to
+ * evict. */
 static bool next_pick(fe_store *store)
 {
     fe_evict *evict = &store->evict;
@@ -170,7 +174,7 @@ static uint64_t evict_one(fe_store *store)
     return 0;
 }
 
-/* Room ---------------------------------------------------------------------------------------------------------- */
+/* Room ----------------------------------------------------------------------------------------- */
 
 /* What is in use and cannot be had back at once. */
 static uint64_t used_net(const fe_store *store)
@@ -186,7 +190,8 @@ static bool room_is_short(const fe_store *store)
     return used_net(store) + need > store->options.memory_max;
 }
 
-/* The limit and one segment; or, while more than that is in use because the limit was lowered, a little above what is. */
+/* The limit and one segment; or, while more than that is in use because the limit was lowered, a
+ * little above what is. */
 static uint64_t ceiling_now(const fe_store *store, uint64_t used)
 {
     uint64_t next = fe_log_next_size(&store->log), limit = store->options.memory_max;
@@ -206,7 +211,8 @@ static void ceiling_lower(fe_store *store)
     if (ceiling < store->evict.ceiling) store->evict.ceiling = ceiling;
 }
 
-/* Spares and trash become free memory: a few of them here, if the process is over the limit before the worker comes. */
+/* Spares and trash become free memory: a few of them here, if the process is over the limit before
+ * the worker comes. */
 static void unmap_some(fe_store *store)
 {
     for (unsigned i = 0; i < UNMAPS && fe_store_used(store) > store->options.memory_max; i++) {

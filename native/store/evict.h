@@ -1,4 +1,6 @@
-/* Keeping under memory_max. fe_store_make_room in store/keyspace.h is the door; this is for the store itself. */
+/* Keeping under memory_max. fe_store_make_room in store/keyspace.h is the door; this is for the
+ * store itself.
+ */
 #ifndef FE_STORE_EVICT_H
 #define FE_STORE_EVICT_H
 

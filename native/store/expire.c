@@ -1,11 +1,15 @@
-/* Active expiry. A pass looks at every segment's deadline histogram (a few ns each) and walks those where it pays:
+/* Active expiry. A pass looks at every segment's deadline histogram (a few ns each) and walks those
+ * where it pays:
  *
- *   - a 32nd of the segment has expired by the histogram's estimate: a walk removes enough to be worth reading the others; or
- *   - something has been overdue for a second, and there is credit: bytes that may be walked per second for little gain, so that
- *     stragglers go too, while millions of keys with far deadlines cost a bounded few milliseconds per second.
+ *   - a 32nd of the segment has expired by the histogram's estimate: a walk removes enough to be
+ *     worth reading the others; or
+ *   - something has been overdue for a second, and there is credit: bytes that may be walked per
+ *     second for little gain, so that stragglers go too, while millions of keys with far deadlines
+ *     cost a bounded few milliseconds per second.
  *
- * A walk removes what has expired, in batches whose buckets are prefetched, and measures the rest for the new histogram. It stops and
- * goes on at any record. When a pass has found nothing to do, the next one waits PASS_PAUSE_MS.
+ * A walk removes what has expired, in batches whose buckets are prefetched, and measures the rest
+ * for the new histogram. It stops and goes on at any record. When a pass has found nothing to do,
+ * the next one waits PASS_PAUSE_MS.
  *
  * Threads: the engine's lock is held.
  */
@@ -61,7 +65,8 @@ static void batch_remove(fe_store *store, const item *batch, uint32_t count)
     }
 }
 
-/* Reads on until the batch is full, the segment ends (then `*end`) or `*left` records were looked at. */
+/* Reads on until the batch is full, the segment ends (then `*end`) or `*left` records were looked
+ * at. */
 static uint32_t batch_read(fe_store *store, item *batch, uint32_t *left, bool *end)
 {
     fe_cursor *cursor = &store->log.cursor[FE_WALKER_EXPIRE];

@@ -1,15 +1,19 @@
 /* The index: linear hashing with chained cache lines. Layouts are in the header.
  *
  * Invariants
- * 1. buckets = 2^level + split, split < 2^level. A slot's bucket is fe_index_number of its key's hash.
- * 2. Bucket b uses level + 1 bits if b < split or b >= 2^level, else level bits: its own level. A slot's tag is the 20 hash bits from (own
+ * 1. buckets = 2^level + split, split < 2^level. A slot's bucket is fe_index_number of its key's
+ * hash.
+ * 2. Bucket b uses level + 1 bits if b < split or b >= 2^level, else level bits: its own level. A
+ * slot's tag is the 20 hash bits from (own
  *    level & ~7) on.
  * 3. Words of a chain are filled from the front; a last overflow node holds at least two slots.
  * 4. Words of mapped buckets beyond `buckets` are zero.
- * 5. A split or merge needs no memory that it has not got before it starts; without memory the load grows, nothing else.
+ * 5. A split or merge needs no memory that it has not got before it starts; without memory the load
+ * grows, nothing else.
  *
- * Growth: one bucket is split for every 6.5 inserts, up to two per insert; a merge is due below 3 slots per bucket. No call does more than a few
- * buckets of work, whatever the size. Chunk 0 grows by remapping up to one chunk's size; then chunks are added.
+ * Growth: one bucket is split for every 6.5 inserts, up to two per insert; a merge is due below 3
+ * slots per bucket. No call does more than a few buckets of work, whatever the size. Chunk 0 grows
+ * by remapping up to one chunk's size; then chunks are added.
  *
  * Threads: the engine's lock is held.
  */
@@ -48,7 +52,7 @@ void fe_index_reset(fe_index *index)
     index->shape++;
 }
 
-/* Tags and chains ------------------------------------------------------------------------------------- */
+/* Tags and chains ------------------------------------------------------------------------------ */
 
 static unsigned tag_base(unsigned level)
 {
@@ -140,7 +144,7 @@ static void chain_write(fe_index *index, uint64_t bucket, const uint64_t *slots,
     memcpy(at.words, slots, count * 8u);
 }
 
-/* Space ------------------------------------------------------------------------------------------------ */
+/* Space ---------------------------------------------------------------------------------------- */
 
 static uint64_t bucket_capacity(const fe_index *index)
 {
@@ -249,7 +253,7 @@ static void space_shrink(fe_index *index)
     }
 }
 
-/* Growth and shrinkage ---------------------------------------------------------------------------------- */
+/* Growth and shrinkage ------------------------------------------------------------------------- */
 
 static bool grow_due(const fe_index *index)
 {
@@ -272,7 +276,8 @@ static void prefetch_refill(const fe_index *index)
             fe_prefetch(fe_log_at(index->space->log, fe_slot_address(slots[i])));
 }
 
-/* Divides the slots by the hash bit that counts now; returns how many stay. `moved` gets the others. */
+/* Divides the slots by the hash bit that counts now; returns how many stay. `moved` gets the
+ * others. */
 static uint32_t split_slots(const fe_index *index, uint64_t *slots, uint32_t count, uint64_t *moved,
                             uint32_t *moved_count)
 {
@@ -332,7 +337,8 @@ static bool split_one(fe_index *index)
     return true;
 }
 
-/* Tags of slots of a bucket of level + 1 bits, as they are with `level` bits: the lowest come from the bucket's number. */
+/* Tags of slots of a bucket of level + 1 bits, as they are with `level` bits: the lowest come from
+ * the bucket's number. */
 static void widen_tags(uint64_t *slots, uint32_t count, uint64_t bucket, unsigned level)
 {
     if (tag_base(level) == tag_base(level + 1)) return;
@@ -386,7 +392,7 @@ bool fe_index_step(fe_index *index, uint32_t buckets)
     return grow_due(index) || shrink_due(index);
 }
 
-/* Look-ups ------------------------------------------------------------------------------------------------ */
+/* Look-ups ------------------------------------------------------------------------------------- */
 
 static inline bool record_has_key(const fe_record *record, fe_bytes name)
 {
@@ -478,7 +484,7 @@ void fe_index_prefetch_behind(const fe_index *index, uint64_t hash)
     }
 }
 
-/* Insert and remove ------------------------------------------------------------------------------------------ */
+/* Insert and remove ---------------------------------------------------------------------------- */
 
 static bool start(fe_index *index)
 {
@@ -546,7 +552,7 @@ void fe_index_remove(fe_index *index, uint64_t hash, uint64_t *slot)
         (void)fe_index_step(index, 2);
 }
 
-/* Visits ----------------------------------------------------------------------------------------------------- */
+/* Visits --------------------------------------------------------------------------------------- */
 
 uint32_t fe_index_visit_bucket(const fe_index *index, uint64_t bucket, fe_index_visit *visit,
                                void *context)
@@ -570,8 +576,9 @@ static uint64_t reverse_bits(uint64_t value)
     return ((value >> 1) & 0x5555555555555555ull) | ((value & 0x5555555555555555ull) << 1);
 }
 
-/* The bucket with the cursor's low bits, and the one that was split from it. Counting the low bits up from the highest one makes
- * what has been visited independent of how many bits a later call uses. */
+/* The bucket with the cursor's low bits, and the one that was split from it. Counting the low bits
+ * up from the highest one makes what has been visited independent of how many bits a later call
+ * uses. */
 uint64_t fe_index_scan(const fe_index *index, uint64_t cursor, fe_index_visit *visit, void *context,
                        uint64_t *slots)
 {

@@ -1,4 +1,5 @@
-/* The index of one keyspace: from the hash of a key to the address of its record. Linear hashing over cache lines.
+/* The index of one keyspace: from the hash of a key to the address of its record. Linear hashing
+ * over cache lines.
  *
  *     bucket (64 bytes):  | slot 0 | slot 1 | ... | slot 6 | slot 7, or link |
  *     node (32 bytes):    | slot 0 | slot 1 | slot 2 | slot 3, or link |
@@ -8,11 +9,13 @@
  *            | LINK | reserved | HAS_DEADLINE | tag        | address   |
  *            +------+----------+--------------+------------+-----------+
  *
- * A bucket with more than eight slots has a link in its last word: the number of an overflow node, whose last word may be a link again. The
- * words of a chain are filled from the front; a word 0 is empty, and so is everything behind it.
+ * A bucket with more than eight slots has a link in its last word: the number of an overflow node,
+ * whose last word may be a link again. The words of a chain are filled from the front; a word 0 is
+ * empty, and so is everything behind it.
  *
- * The tag holds 20 bits of the hash from bit (level & ~7) on, where `level` is how many low bits the bucket's number uses. A tag therefore
- * holds the bit that decides a split in seven splits of eight; only the eighth must read keys.
+ * The tag holds 20 bits of the hash from bit (level & ~7) on, where `level` is how many low bits
+ * the bucket's number uses. A tag therefore holds the bit that decides a split in seven splits of
+ * eight; only the eighth must read keys.
  *
  * Threads: the engine's lock is held for every call.
  */
@@ -52,11 +55,9 @@ typedef struct fe_index_space {
     fe_trash_list *trash;
     const fe_log *log; /* the records, for tags that must be refilled */
     const fe_hash_seed *seed;
-    uint64_t *
-        spare; /* a zeroed chunk prepared ahead of need on a huge page, accounted as INDEX; or NULL */
+    uint64_t *spare;   /* a zeroed chunk made ahead of need, accounted as INDEX; or NULL */
     uint64_t used_max; /* no index grows while `alloc` is above this; 0: no bound */
-    uint64_t
-        starved; /* bytes that an index wanted and this bound refused; 0 when one has grown since */
+    uint64_t starved;  /* bytes that this bound refused to an index; 0 when one has grown since */
 } fe_index_space;
 
 typedef struct fe_index {
@@ -102,8 +103,8 @@ static inline void fe_index_prefetch(const fe_index *index, uint64_t hash)
 {
     if (index->buckets != 0) fe_prefetch(fe_index_bucket(index, fe_index_number(index, hash)));
 }
-/* Asks for the record, if the bucket's own slots name it; else for the first overflow node, and returns true: call
- * fe_index_prefetch_behind a little later. */
+/* Asks for the record, if the bucket's own slots name it; else for the first overflow node, and
+ * returns true: call fe_index_prefetch_behind a little later. */
 bool fe_index_prefetch_record(const fe_index *index, uint64_t hash);
 void fe_index_prefetch_behind(const fe_index *index, uint64_t hash);
 
@@ -112,7 +113,8 @@ uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_
 /* The slot that holds this address under this hash, or NULL. Reads no record. */
 uint64_t *fe_index_find_address(const fe_index *index, uint64_t hash, fe_address address);
 
-/* Adds a slot for a key that has none. NULL without memory; then nothing has changed. May split up to two buckets first. */
+/* Adds a slot for a key that has none. NULL without memory; then nothing has changed. May split up
+ * to two buckets first. */
 uint64_t *fe_index_insert(fe_index *index, uint64_t hash, fe_address address, bool deadline);
 /* Removes the slot; others of its chain may move. */
 void fe_index_remove(fe_index *index, uint64_t hash, uint64_t *slot);
@@ -134,7 +136,8 @@ typedef void fe_index_visit(void *context, uint64_t slot);
 uint32_t fe_index_visit_bucket(const fe_index *index, uint64_t bucket, fe_index_visit *visit,
                                void *context);
 
-/* Visits at least one cursor position and returns the next cursor, 0 at the end; see fe_store_scan. `*slots` counts what was visited. */
+/* Visits at least one cursor position and returns the next cursor, 0 at the end; see fe_store_scan.
+ * `*slots` counts what was visited. */
 uint64_t fe_index_scan(const fe_index *index, uint64_t cursor, fe_index_visit *visit, void *context,
                        uint64_t *slots);
 

@@ -1,8 +1,9 @@
 /* Single keys: finding, writing, resizing, deleting. The contract is in store/keyspace.h.
  *
- * Every record of a live keyspace that is not a filler is reached through exactly one slot. A change keeps three accounts in step:
- * the log's live bytes, the segment's deadline histogram, and the keyspace's count and sum of deadlines. An append is done before
- * anything old is touched, so that failure leaves all as it was.
+ * Every record of a live keyspace that is not a filler is reached through exactly one slot. A
+ * change keeps three accounts in step: the log's live bytes, the segment's deadline histogram, and
+ * the keyspace's count and sum of deadlines. An append is done before anything old is touched, so
+ * that failure leaves all as it was.
  *
  * Threads: the engine's lock is held.
  */
@@ -55,7 +56,7 @@ static void head_write(fe_record *record, const plan *p, uint32_t keyspace, uint
     if (p->flags & FE_RECORD_EXPIRY) memcpy((uint8_t *)record + at, &p->deadline, 8);
 }
 
-/* Accounts of deadlines ---------------------------------------------------------------------------------- */
+/* Accounts of deadlines ------------------------------------------------------------------------ */
 
 static void deadline_leave(fe_keyspace *keyspace, int64_t deadline)
 {
@@ -78,7 +79,7 @@ static void log_kill(fe_log *log, fe_address address, int64_t deadline, size_t s
     fe_log_kill(log, address, size);
 }
 
-/* Finding ---------------------------------------------------------------------------------------------------- */
+/* Finding -------------------------------------------------------------------------------------- */
 
 /* The slot, after other keys' changes may have moved it. */
 static uint64_t *slot_of(fe_key *key)
@@ -112,7 +113,7 @@ void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, boo
     if (!no_touch) fe_access_touch(store, record);
 }
 
-/* Removing --------------------------------------------------------------------------------------------------- */
+/* Removing ------------------------------------------------------------------------------------- */
 
 void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
 {
@@ -141,7 +142,7 @@ void fe_key_delete(fe_key *key)
     key->store->stats.changes++;
 }
 
-/* Writing ---------------------------------------------------------------------------------------------------- */
+/* Writing -------------------------------------------------------------------------------------- */
 
 /* The record is where it will stay: tells the slot and the accounts. */
 static void settle(fe_key *key, fe_address address, const plan *p, int64_t old_deadline)
@@ -237,7 +238,8 @@ static bool write_plan(fe_key *key, const plan *p, uint32_t access, keep what)
     return true;
 }
 
-/* The access state after a replacement: fresh, except that a frequency is the key's and not the value's. */
+/* The access state after a replacement: fresh, except that a frequency is the key's and not the
+ * value's. */
 static uint32_t access_after_write(const fe_key *key)
 {
     const fe_store *store = key->store;

@@ -6,7 +6,8 @@
  * time where all is of one keyspace. An id is given out again only after a sweep that began after
  * its death. A small database is emptied record by record instead, which costs no sweep.
  *
- * Threads: the engine's lock is held. */
+ * Threads: the engine's lock is held.
+ */
 #include "store/compact.h"
 #include "store/evict.h"
 #include "store/store.h"

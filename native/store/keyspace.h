@@ -7,7 +7,7 @@
  * How a command uses it (through command/open.h, which adds type checks, statistics and replies):
  *
  *     fe_key key;
- *     fe_key_find(store, db, name, hash, &key);        // an expired key is removed here and is absent
+ *     fe_key_find(store, db, name, hash, &key);      // removes an expired key: it is absent
  *     if (fe_key_exists(&key)) ... fe_record_value(key.record) ...
  *     uint8_t *value = fe_key_write(&key, ...);         // create or replace
  *
@@ -17,7 +17,8 @@
  * or frees a record behind a running command: reclaiming and eviction happen in steps, between
  * commands.
  *
- * Threads: the engine's lock is held for every call. */
+ * Threads: the engine's lock is held for every call.
+ */
 #ifndef FE_STORE_KEYSPACE_H
 #define FE_STORE_KEYSPACE_H
 
@@ -46,8 +47,9 @@ typedef struct fe_store_options {
     uint32_t samples; /* candidates looked at per eviction, 1..64 (Redis maxmemory-samples) */
     uint32_t lfu_log_factor;
     uint32_t lfu_decay_minutes;
-    uint32_t
-        segment_size; /* bytes, a power of two 64 KiB..32 MiB; 0 = chosen from memory_max and the machine's memory */
+    /* Bytes, a power of two 64 KiB..32 MiB; 0 = 4 MiB. No log segment gets larger (but for single
+     * large values); they start small, and stay small under a small memory_max. */
+    uint32_t segment_size;
     fe_hash_seed seed;
 } fe_store_options;
 
@@ -136,7 +138,8 @@ static inline bool fe_key_exists(const fe_key *key)
     return key->record != NULL;
 }
 
-/* Changes. Each counts one change and marks the key for watchers; NULL / FE_NO_MEMORY / FE_TOO_LARGE leave all as it was.  */
+/* Changes. Each counts one change and marks the key for watchers; NULL, FE_NO_MEMORY and
+ * FE_TOO_LARGE leave all as it was. */
 
 /* What a written value is. */
 typedef enum fe_value_kind {
@@ -228,7 +231,8 @@ uint32_t fe_store_frequency(const fe_store *store,
 void fe_store_set_idle(fe_store *store, fe_record *record, int64_t idle_seconds);
 void fe_store_set_frequency(fe_store *store, fe_record *record, uint32_t frequency);
 
-/* Steps: bounded work, called with the lock by the session or by workers. Each returns whether there is more to do at once.  */
+/* Steps: bounded work, called with the lock by the session or by workers. Each returns whether
+ * there is more to do at once. */
 
 /* The store's own bytes (log segments mapped, index) plus every other class of `alloc`. */
 uint64_t fe_store_used(const fe_store *store);

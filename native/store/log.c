@@ -3,14 +3,17 @@
  * Invariants
  * 1. bytes = sum of segment bytes, live = sum of segment live, over segments in use.
  * 2. An ordinary segment is a tail, or FULL and in the list of class live >> class_shift.
- * 3. A segment that is not a tail has live > 0: with the last live byte it is freed. A tail without live bytes is
+ * 3. A segment that is not a tail has live > 0: with the last live byte it is freed. A tail without
+ * live bytes is
  *    rewound to its beginning.
- * 4. No filler ends at `used` of a tail because of the last record's death: the tail is taken back instead.
+ * 4. No filler ends at `used` of a tail because of the last record's death: the tail is taken back
+ * instead.
  * 5. A walker's cursor stands on a boundary of records or fillers, or at `used`.
  *
- * Freed mappings of the size that the next segment will have become spares, so that a steady load of overwrites does not
- * map, fault and unmap; the others go to the trash. Workers prepare spares on huge pages (store/spare.c). A segment that has to
- * be mapped here, by the one who appends, gets ordinary pages: the first touch of a huge page can take milliseconds.
+ * Freed mappings of the size that the next segment will have become spares, so that a steady load
+ * of overwrites does not map, fault and unmap; the others go to the trash. Workers prepare spares
+ * on huge pages (store/spare.c). A segment that has to be mapped here, by the one who appends, gets
+ * ordinary pages: the first touch of a huge page can take milliseconds.
  *
  * Threads: the engine's lock is held.
  */
@@ -79,7 +82,7 @@ size_t fe_log_own_min(const fe_log *log)
     return log->segment_max / 4;
 }
 
-/* Spares ------------------------------------------------------------------------------------------ */
+/* Spares --------------------------------------------------------------------------------------- */
 
 static void spare_remove(fe_log *log, uint32_t i)
 {
@@ -121,7 +124,7 @@ static void *spare_take(fe_log *log, size_t size)
     return NULL;
 }
 
-/* Class lists --------------------------------------------------------------------------------------- */
+/* Class lists ---------------------------------------------------------------------------------- */
 
 static void class_unlink(fe_log *log, uint32_t n)
 {
@@ -164,7 +167,7 @@ uint32_t fe_log_victim(const fe_log *log, unsigned class_max)
     return 0;
 }
 
-/* Segments ------------------------------------------------------------------------------------------ */
+/* Segments ------------------------------------------------------------------------------------- */
 
 static bool tables_grow(fe_log *log)
 {
@@ -372,7 +375,7 @@ fe_address fe_log_append(fe_log *log, fe_tail tail, size_t size, uint32_t keyspa
     return fe_address_make(n, offset, log->offset_bits);
 }
 
-/* Death and change of size ---------------------------------------------------------------------------- */
+/* Death and change of size --------------------------------------------------------------------- */
 
 static void filler_write(uint8_t *at, uint64_t size)
 {
@@ -404,7 +407,8 @@ void fe_log_kill(fe_log *log, fe_address address, size_t size)
     live_change(log, n, -(int64_t)size);
 }
 
-/* A record of its own grows by remapping and shrinks in place only while it would still be on its own. */
+/* A record of its own grows by remapping and shrinks in place only while it would still be on its
+ * own. */
 static size_t room_own(fe_log *log, fe_segment *segment, size_t want)
 {
     if (want <= segment->bytes) return want > segment->bytes / 2 ? segment->bytes : 0;
@@ -470,9 +474,10 @@ void fe_log_deadline_remove(fe_log *log, fe_address address, int64_t deadline, s
     fe_deadlines_remove(&log->deadlines[n], deadline, size);
 }
 
-/* Walking and figures ----------------------------------------------------------------------------------- */
+/* Walking and figures -------------------------------------------------------------------------- */
 
-/* A walk knows where the next header is only when it has read this one: the lines are asked for well ahead. */
+/* A walk knows where the next header is only when it has read this one: the lines are asked for
+ * well ahead. */
 static inline void walk_prefetch(const uint8_t *record, size_t size)
 {
     if (size > WALK_PREFETCH_MAX) size = WALK_PREFETCH_MAX;
@@ -511,7 +516,7 @@ uint64_t fe_log_garbage(const fe_log *log)
            fe_log_tail_room(log, FE_TAIL_MOVED);
 }
 
-/* Checking ------------------------------------------------------------------------------------------------ */
+/* Checking ------------------------------------------------------------------------------------- */
 
 static bool cursors_hit(const fe_log *log, uint32_t n, uint64_t offset, uint64_t end)
 {

@@ -1,14 +1,16 @@
-/* The log: segments of memory to which records are appended, and the accounts of what in them is alive.
+/* The log: segments of memory to which records are appended, and the accounts of what in them is
+ * alive.
  *
- * A segment is one mapping. Ordinary segments are powers of two from FE_SEGMENT_MIN up to the store's segment size;
- * they are small while the log is small. A record that would fill more than a quarter of the largest has a segment of
- * its own, rounded to pages.
+ * A segment is one mapping. Ordinary segments are powers of two from FE_SEGMENT_MIN up to the
+ * store's segment size; they are small while the log is small. A record that would fill more than a
+ * quarter of the largest has a segment of its own, rounded to pages.
  *
  *     segment:  | record | filler | record | ... | record |   not appended yet   |
  *               0                                         used                  bytes
  *
- * Walking from 0 in steps of fe_record_size meets records and fillers and ends at `used` exactly. A record that dies
- * becomes a filler at once, except when its whole keyspace dies (store/compact.h sweeps those).
+ * Walking from 0 in steps of fe_record_size meets records and fillers and ends at `used` exactly. A
+ * record that dies becomes a filler at once, except when its whole keyspace dies (store/compact.h
+ * sweeps those).
  *
  * Threads: the engine's lock is held for every call.
  */
@@ -98,7 +100,8 @@ typedef struct fe_log {
     uint64_t spare_bytes;
 } fe_log;
 
-/* `segment_size` is a power of two in FE_SEGMENT_MIN..FE_SEGMENT_MAX: the largest that there will be. */
+/* `segment_size` is a power of two in FE_SEGMENT_MIN..FE_SEGMENT_MAX: the largest that there will
+ * be. */
 void fe_log_init(fe_log *log, fe_alloc *alloc, fe_trash_list *trash, size_t segment_size);
 /* Unmaps everything. */
 void fe_log_close(fe_log *log);
@@ -111,11 +114,12 @@ static inline fe_record *fe_log_at(const fe_log *log, fe_address address)
     return (fe_record *)(segment->base + fe_address_offset(address, log->offset_bits));
 }
 
-/* Reserves `size` bytes (a multiple of 8) for a record of `keyspace`, counted as live. FE_ADDRESS_NONE without memory. The caller
- * writes the record at once. */
+/* Reserves `size` bytes (a multiple of 8) for a record of `keyspace`, counted as live.
+ * FE_ADDRESS_NONE without memory. The caller writes the record at once. */
 fe_address fe_log_append(fe_log *log, fe_tail tail, size_t size, uint32_t keyspace);
 
-/* Counts the record's deadline, once it is written; and takes it off before the record dies or changes it. */
+/* Counts the record's deadline, once it is written; and takes it off before the record dies or
+ * changes it. */
 void fe_log_deadline_add(fe_log *log, fe_address address, int64_t now, int64_t deadline,
                          size_t size);
 void fe_log_deadline_remove(fe_log *log, fe_address address, int64_t deadline, size_t size);
@@ -123,19 +127,23 @@ void fe_log_deadline_remove(fe_log *log, fe_address address, int64_t deadline, s
 /* The record of `size` bytes dies (its deadline is taken off already). May free its segment. */
 void fe_log_kill(fe_log *log, fe_address address, size_t size);
 
-/* In-place changes of size: how many bytes, at least `want` if possible, the record of `size` bytes could take where it is; 0 when it
- * had better move. The segment of a record of its own may be remapped: read its pointer again. */
+/* In-place changes of size: how many bytes, at least `want` if possible, the record of `size` bytes
+ * could take where it is; 0 when it had better move. The segment of a record of its own may be
+ * remapped: read its pointer again. */
 size_t fe_log_room(fe_log *log, fe_address address, size_t size, size_t want);
-/* After fe_log_room said `room`: the record takes `new_size` <= room from now on. Call when its bytes are in place. */
+/* After fe_log_room said `room`: the record takes `new_size` <= room from now on. Call when its
+ * bytes are in place. */
 void fe_log_refit(fe_log *log, fe_address address, size_t size, size_t room, size_t new_size);
 
-/* The next record (not filler) at or after the cursor, which moves behind it; NULL at the segment's end. */
+/* The next record (not filler) at or after the cursor, which moves behind it; NULL at the segment's
+ * end. */
 fe_record *fe_log_walk(const fe_log *log, fe_cursor *cursor, fe_address *address);
 
 /* The full segment with the least live, or 0; nothing whose class is above `class_max`. */
 uint32_t fe_log_victim(const fe_log *log, unsigned class_max);
 
-/* Frees a segment with all that is in it (nothing may point there), or empties it when it is a tail. */
+/* Frees a segment with all that is in it (nothing may point there), or empties it when it is a
+ * tail. */
 void fe_log_drop(fe_log *log, uint32_t segment);
 
 /* Gives up empty tails and spares that are too large for what the log has become. */

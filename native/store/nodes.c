@@ -1,8 +1,8 @@
 /* The pool of overflow nodes. See the header.
  *
- * Invariants: 1. `open` has the bit of exactly the mapped chunks with a free node. 2. free_count and used_count add up to the nodes of
- * mapped chunks. 3. Nodes of a chunk from `fresh` on have never been used; the first word of another free
- * node is the number (+1) of the next one.
+ * Invariants: 1. `open` has the bit of exactly the mapped chunks with a free node. 2. free_count
+ * and used_count add up to the nodes of mapped chunks. 3. Nodes of a chunk from `fresh` on have
+ * never been used; the first word of another free node is the number (+1) of the next one.
  *
  * Threads: the engine's lock is held.
  */

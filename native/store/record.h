@@ -11,18 +11,20 @@
  *     +-----------+---------+-----------+---------------+----------------+-----+-------+-----+
  *
  *   large form (flag LARGE): key_len and value_len above are 0, and 16 bytes follow the word:
- *     u32 key_len, u32 value_len, u32 value_cap (>= value_len), u32 zero; then deadline, key, value, slack.
+ *     u32 key_len, u32 value_len, u32 value_cap (>= value_len), u32 zero; then deadline, key,
+ *     value, slack.
  *     A string that grows (APPEND, SETRANGE, SETBIT) takes this form, for its capacity.
  *
- *   filler (type 0): a dead record or unused space; bits 8..31 hold its whole size in 8-byte units (>= 1).
+ *   filler (type 0): a dead record or unused space; bits 8..31 hold its whole size in 8-byte units
+ *     (>= 1).
  *     Walking a segment from its first byte therefore always meets a record or a filler.
  *
- * The upper half of the first word (keyspace, access) is meaningful only in memory; a sealed copy on disk
- * carries a CRC-32C of the record there instead, and its keyspace in the segment's footer. That is why a
- * record costs 8 bytes and not 16.
+ * The upper half of the first word (keyspace, access) is meaningful only in memory; a sealed copy
+ * on disk carries a CRC-32C of the record there instead, and its keyspace in the segment's footer.
+ * That is why a record costs 8 bytes and not 16.
  *
- * INT: the value is 8 bytes, an int64 (the encoding that Redis calls "int"). EXPIRY: the deadline field is present;
- * a deadline of 0 means "none" (PERSIST leaves the field).
+ * INT: the value is 8 bytes, an int64 (the encoding that Redis calls "int"). EXPIRY: the deadline
+ * field is present; a deadline of 0 means "none" (PERSIST leaves the field).
  */
 #ifndef FE_STORE_RECORD_H
 #define FE_STORE_RECORD_H
@@ -88,7 +90,8 @@ static inline uint32_t fe_record_value_len(const fe_record *record)
     return (uint32_t)(record->word >> 16) & 65535u;
 }
 
-/* Bytes reserved for the value; equals value_len in the small form (its padding is not capacity). */
+/* Bytes reserved for the value; equals value_len in the small form (its padding is not capacity).
+ */
 static inline uint32_t fe_record_value_cap(const fe_record *record)
 {
     if (fe_record_flags(record) & FE_RECORD_LARGE) return fe_record_load32(record, 16);
@@ -149,7 +152,8 @@ static inline uint32_t fe_record_keyspace(const fe_record *record)
     return (uint32_t)(record->word >> 32) & 4095u;
 }
 
-/* 20 bits for the eviction policy: LRU: seconds of the store's clock; LFU: 12 bits of minutes, 8 of log counter. */
+/* 20 bits for the eviction policy: LRU: seconds of the store's clock; LFU: 12 bits of minutes, 8 of
+ * log counter. */
 static inline uint32_t fe_record_access(const fe_record *record)
 {
     return (uint32_t)(record->word >> 44);

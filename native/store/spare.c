@@ -1,9 +1,9 @@
-/* Memory ahead of need and behind use: spare mappings that a worker prepares, and trash that it unmaps, both without the
- * engine's lock.
+/* Memory ahead of need and behind use: spare mappings that a worker prepares, and trash that it
+ * unmaps, both without the engine's lock.
  *
- * A spare is mapped on huge pages and touched, because that is what may take milliseconds. It serves as a log segment or, when it has the
- * size of an index chunk and an index is about to grow, as that. Only spares are on huge pages: whoever maps in a hurry
- * takes ordinary ones.
+ * A spare is mapped on huge pages and touched, because that is what may take milliseconds. It
+ * serves as a log segment or, when it has the size of an index chunk and an index is about to grow,
+ * as that. Only spares are on huge pages: whoever maps in a hurry takes ordinary ones.
  *
  * Threads: the engine's lock is held, except in fe_store_spare_map.
  */

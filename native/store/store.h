@@ -1,4 +1,5 @@
-/* The store's private struct, shared by the files of this folder that implement store/keyspace.h. */
+/* The store's private struct, shared by the files of this folder that implement store/keyspace.h.
+ */
 #ifndef FE_STORE_STORE_H
 #define FE_STORE_STORE_H
 
@@ -17,7 +18,8 @@ struct fe_keyspace {
     fe_wide deadline_sum;
 };
 
-/* Life of a keyspace id: LIVE -> DEAD (fe_store_flush) -> SWEPT (a sweep has begun that will meet all its records) -> FREE (it ended). */
+/* Life of a keyspace id: LIVE -> DEAD (fe_store_flush) -> SWEPT (a sweep has begun that will meet
+ * all its records) -> FREE (it ended). */
 typedef enum fe_id_state { FE_ID_FREE, FE_ID_LIVE, FE_ID_DEAD, FE_ID_SWEPT } fe_id_state;
 
 #define FE_POOL_SIZE 16u

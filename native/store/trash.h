@@ -1,7 +1,8 @@
-/* Trash: mappings that nothing can reach any more, waiting to be unmapped without the engine's lock.
+/* Trash: mappings that nothing can reach any more, waiting to be unmapped without the engine's
+ * lock.
  *
- * The list is threaded through the mappings themselves, so putting something on it cannot fail. They stay accounted
- * until they are unmapped. Guarded by the engine's lock.
+ * The list is threaded through the mappings themselves, so putting something on it cannot fail.
+ * They stay accounted until they are unmapped. Guarded by the engine's lock.
  */
 #ifndef FE_STORE_TRASH_H
 #define FE_STORE_TRASH_H
@@ -27,7 +28,8 @@ static inline void fe_trash_put(fe_trash_list *list, fe_alloc_class class, void 
     list->bytes += size;
 }
 
-/* Takes one mapping off the list; NULL when it is empty. The caller copies the fields and unmaps. */
+/* Takes one mapping off the list; NULL when it is empty. The caller copies the fields and unmaps.
+ */
 static inline fe_trash_node *fe_trash_pop(fe_trash_list *list)
 {
     fe_trash_node *node = list->head;

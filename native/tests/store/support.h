@@ -1,4 +1,6 @@
-/* What the tests of the store share: a store with an allocator, and short ways to set, get and delete. */
+/* What the tests of the store share: a store with an allocator, and short ways to set, get and
+ * delete.
+ */
 #ifndef FE_TESTS_STORE_SUPPORT_H
 #define FE_TESTS_STORE_SUPPORT_H
 

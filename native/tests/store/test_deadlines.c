@@ -1,4 +1,6 @@
-/* The deadline histogram: estimates are near the truth where it matters, and errors do not outlive a walk. */
+/* The deadline histogram: estimates are near the truth where it matters, and errors do not outlive
+ * a walk.
+ */
 #include "store/deadlines.h"
 #include "tests/check.h"
 

@@ -1,4 +1,6 @@
-/* memory_max: the limit is kept, the policies choose as Redis documents them, and noeviction refuses. */
+/* memory_max: the limit is kept, the policies choose as Redis documents them, and noeviction
+ * refuses.
+ */
 #include "tests/store/support.h"
 
 #define MIB ((uint64_t)1 << 20)

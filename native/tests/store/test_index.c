@@ -1,5 +1,6 @@
-/* The index alone: growth and shrinkage through every tag width, iteration while it grows and shrinks, fair random choice,
- * chains of any length, refused memory. */
+/* The index alone: growth and shrinkage through every tag width, iteration while it grows and
+ * shrinks, fair random choice, chains of any length, refused memory.
+ */
 #include "base/random.h"
 #include "store/index.h"
 #include "tests/store/support.h"
@@ -234,12 +235,14 @@ TEST(a_random_choice_is_uniform_over_keys)
     double chi = 0, expected = (double)DRAWS / KEYS;
     for (uint64_t i = 0; i < KEYS; i++)
         chi += ((double)times[i] - expected) * ((double)times[i] - expected) / expected;
-    /* 399 degrees of freedom: mean 399, standard deviation 28; six of them are 1 in 10^8 or less. */
+    /* 399 degrees of freedom: mean 399, standard deviation 28; six of them are 1 in 10^8 or less.
+     */
     CHECK(chi < 399 + 6 * 28.25);
     rig_close(&r);
 }
 
-/* Names whose hashes agree in the low bits all fall into one bucket until many levels have passed. */
+/* Names whose hashes agree in the low bits all fall into one bucket until many levels have passed.
+ */
 TEST(a_chain_of_any_length_splits_and_merges)
 {
     rig r;

@@ -1,4 +1,6 @@
-/* The door for commands, case by case: kinds of values, deadlines, swaps, marks, iteration, figures, refused memory. */
+/* The door for commands, case by case: kinds of values, deadlines, swaps, marks, iteration,
+ * figures, refused memory.
+ */
 #include "tests/store/support.h"
 
 static void open_default(fixture *f)
@@ -370,7 +372,8 @@ TEST(spares_are_asked_for_by_a_large_store_and_used)
     fixture_close(&f);
 }
 
-/* A fixed sequence that takes every kind of memory, run again and again with one more allocation allowed. */
+/* A fixed sequence that takes every kind of memory, run again and again with one more allocation
+ * allowed. */
 TEST(every_allocation_can_be_refused_once)
 {
     uint64_t refused_last = 1;

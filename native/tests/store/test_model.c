@@ -1,6 +1,7 @@
-/* The store against a naive table: random interleavings of every operation and step, with small segments. After each phase the
- * whole table is compared and fe_store_check walks log and index. Variants: with a failing allocator, with huge values,
- * and with many databases and flushes. */
+/* The store against a naive table: random interleavings of every operation and step, with small
+ * segments. After each phase the whole table is compared and fe_store_check walks log and index.
+ * Variants: with a failing allocator, with huge values, and with many databases and flushes.
+ */
 #include "tests/store/support.h"
 
 #define KEYS 600
@@ -162,7 +163,8 @@ static void op_delete(model *m, uint32_t db, uint32_t k)
     entry_clear(e);
 }
 
-/* Two fe_keys at once, as RENAME and COPY use them: finding the second may remove it, being expired. */
+/* Two fe_keys at once, as RENAME and COPY use them: finding the second may remove it, being
+ * expired. */
 static void op_copy(model *m, uint32_t db, uint32_t k)
 {
     name_buf buf_from, buf_to;
