@@ -227,6 +227,7 @@ void fe_client_account(fe_clients *clients, fe_client *client)
     client->input_cap = client->input.cap;
     client->output_len = client->output.len;
     client->output_cap = client->output.cap;
+    client->queue_bytes = client->transaction.bytes;
     size_t memory = client->input.cap + client->output.cap + client->pushed.cap +
                     client->transaction.bytes + fe_reader_memory(client->reader) +
                     client->name.len + sizeof *client;

@@ -59,7 +59,7 @@ typedef struct fe_client {
     fe_buf pushed; /* bytes from other sessions (MONITOR), moved to output by the owner */
     /* Sizes as fe_client_account last saw them: what other threads may read of `input` and
      * `output`. */
-    size_t input_len, input_cap, output_len, output_cap;
+    size_t input_len, input_cap, output_len, output_cap, queue_bytes;
     size_t memory; /* heap bytes of all of the above */
     /* Asks the client's thread to look at the client again (kill, pushed, pause over). Called with
      * the lock. */

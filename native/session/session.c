@@ -106,6 +106,7 @@ static void cut_off(fe_session *session)
 {
     session->client.output.len = 0;
     session->cut_off = true;
+    session->client.kill = true; /* to others it is gone */
     session->state = FE_SESSION_CLOSING;
     session->park = FE_PARK_NONE;
 }
@@ -127,7 +128,8 @@ static bool output_over_limit(fe_session *session)
     return engine->now_ms - session->soft_limit_since_ms > allowed_ms;
 }
 
-/* Closes the largest client while all clients together hold more than maxmemory-clients. */
+/* Closes the largest client while all clients together hold more than maxmemory-clients; what those
+ * hold that are being closed is as good as given back. */
 static void check_clients_memory(fe_session *session)
 {
     fe_server *server = session->server;
@@ -135,11 +137,14 @@ static void check_clients_memory(fe_session *session)
     uint64_t max = engine->options.clients_memory_max;
     if (FE_LIKELY(max == 0 || server->clients.memory <= max)) return;
     fe_client *largest = NULL;
-    for (fe_client *client = server->clients.first; client != NULL; client = client->next)
-        if (!client->no_evict && !client->kill &&
-            (largest == NULL || client->memory > largest->memory))
+    size_t dying = 0;
+    for (fe_client *client = server->clients.first; client != NULL; client = client->next) {
+        if (client->kill)
+            dying += client->memory;
+        else if (!client->no_evict && (largest == NULL || client->memory > largest->memory))
             largest = client;
-    if (largest == NULL) return;
+    }
+    if (largest == NULL || server->clients.memory - dying <= max) return;
     engine->stats.memory_kills++;
     fe_client_kill(largest);
 }
@@ -154,7 +159,7 @@ void fe_session_account(fe_session *session)
     fe_reader_set_bulk_len_max(client->reader, engine->options.bulk_len_max);
     if (client->input_len != client->input.len || client->input_cap != client->input.cap ||
         client->output_len != client->output.len || client->output_cap != client->output.cap ||
-        client->pushed.cap != 0)
+        client->queue_bytes != client->transaction.bytes || client->pushed.cap != 0)
         fe_client_account(&session->server->clients, client);
     if (session->state == FE_SESSION_CLOSING) return;
     if (client->input.failed || client->output.failed || client->pushed.failed || client->kill) {

@@ -1,0 +1,222 @@
+/* See rig.h. */
+#include "tests/session/rig.h"
+
+#include "base/assert.h"
+
+static const fe_command_row python_rows[] = {
+    {.name = "pyecho",
+     .arity = -1,
+     .flags = FE_PYTHON,
+     .group = "connection",
+     .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Is answered by the test.",
+     .syntax = "[message ...]"},
+    {.name = "pysecret",
+     .arity = -1,
+     .flags = FE_PYTHON | FE_SECRET,
+     .group = "connection",
+     .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Is answered by the test, and has secret arguments.",
+     .syntax = "[message ...]"},
+};
+
+fe_engine_options rig_options(void)
+{
+    return (fe_engine_options){.store = {.databases = 16,
+                                         .samples = 5,
+                                         .lfu_log_factor = 10,
+                                         .lfu_decay_minutes = 1,
+                                         .segment_size = 65536,
+                                         .seed = {1, 2}},
+                               .bulk_len_max = 16u << 20,
+                               .query_buffer_max = 64u << 20,
+                               .slowlog_threshold_us = 10000,
+                               .slowlog_max = 128,
+                               .expire_effort = 1,
+                               .hz = 10,
+                               .debug_enabled = true};
+}
+
+static void notify(void *context)
+{
+    ((rig *)context)->notified++;
+}
+
+static void wake(fe_client *client)
+{
+    peer *one = ((fe_session *)client)->transport;
+    one->woken = true;
+}
+
+void rig_open_with(rig *it, const fe_engine_options *options)
+{
+    memset(it, 0, sizeof *it);
+    fe_alloc_init(&it->alloc);
+    it->batch = fe_alloc_take(&it->alloc, FE_ALLOC_SCRATCH, sizeof *it->batch);
+    it->server = fe_server_new(options);
+    FE_ASSERT(it->batch != NULL && it->server != NULL);
+    it->server->python_notify = notify;
+    it->server->python_context = it;
+    for (size_t i = 0; i < sizeof python_rows / sizeof python_rows[0]; i++)
+        FE_ASSERT(fe_commands_add(it->server->commands, &python_rows[i]));
+}
+
+void rig_open(rig *it)
+{
+    fe_engine_options options = rig_options();
+    rig_open_with(it, &options);
+}
+
+void rig_close(rig *it)
+{
+    fe_alloc *alloc = &it->server->engine->alloc;
+    fe_alloc_fail_after(alloc, -1);
+    for (uint32_t i = 0; i < it->count; i++) {
+        if (it->peers[i].session != NULL) fe_session_close(it->peers[i].session);
+        fe_buf_free(&it->peers[i].got);
+    }
+    while (rig_answer(it, "+late\r\n", false)) {}
+    FE_ASSERT(it->server->python_waiting == 0);
+    FE_ASSERT(it->server->clients.memory == 0);
+    FE_ASSERT(it->server->clients.watches.count == 0);
+    FE_ASSERT(fe_alloc_used(alloc, FE_ALLOC_CLIENT) == 0);
+    FE_ASSERT(fe_alloc_used(alloc, FE_ALLOC_SCRATCH) == 0);
+    const char *violation = fe_store_check(it->server->engine->store);
+    if (violation != NULL) fprintf(stderr, "the store: %s\n", violation);
+    FE_ASSERT(violation == NULL);
+    fe_server_free(it->server);
+    fe_alloc_give(&it->alloc, FE_ALLOC_SCRATCH, it->batch);
+    FE_ASSERT(fe_alloc_used_all(&it->alloc) == 0);
+}
+
+peer *rig_connect(rig *it)
+{
+    FE_ASSERT(it->count < RIG_PEERS);
+    peer *one = &it->peers[it->count];
+    *one = (peer){.owner = it};
+    char addr[32];
+    int len = snprintf(addr, sizeof addr, "127.0.0.1:%u", 50000 + it->count);
+    one->session = fe_session_open(it->server, (fe_bytes){(uint8_t *)addr, (size_t)len},
+                                   FE_BYTES("127.0.0.1:6379"), false, 7, wake, one);
+    if (one->session == NULL) return NULL;
+    fe_buf_init(&one->got, &it->alloc, FE_ALLOC_SCRATCH);
+    it->count++;
+    return one;
+}
+
+void rig_hang_up(peer *one)
+{
+    fe_session_close(one->session);
+    one->session = NULL;
+    one->woken = false;
+}
+
+/* Sends what there is; a session that stopped for its output then goes on. */
+static void flush(peer *one)
+{
+    fe_session *session = one->session;
+    for (;;) {
+        fe_buf *output = &session->client.output;
+        if (one->hold_output) return;
+        if (!session->cut_off) fe_buf_append(&one->got, output->data, output->len);
+        session->sent += output->len;
+        output->len = 0;
+        if (session->state != FE_SESSION_PARKED || session->park != FE_PARK_OUTPUT) return;
+        fe_session_resume(session, one->owner->batch);
+    }
+}
+
+void rig_pump(rig *it)
+{
+    for (bool found = true; found;) {
+        found = false;
+        for (uint32_t i = 0; i < it->count; i++) {
+            peer *one = &it->peers[i];
+            if (!one->woken) continue;
+            one->woken = false;
+            found = true;
+            fe_session_resume(one->session, it->batch);
+            flush(one);
+        }
+    }
+}
+
+/* Receives as a transport does: into the session's memory when there is unfinished input. */
+static uint8_t *receive(peer *one, const char *bytes, size_t len)
+{
+    size_t space;
+    uint8_t *into = fe_session_input(one->session, &space);
+    if (into != NULL && space >= len) {
+        memcpy(into, bytes, len);
+        fe_session_receive(one->session, into, len);
+        return NULL;
+    }
+    uint8_t *copy = fe_alloc_take(&one->owner->alloc, FE_ALLOC_SCRATCH, len);
+    memcpy(copy, bytes, len);
+    fe_session_receive(one->session, copy, len);
+    return copy;
+}
+
+void rig_send_group(rig *it, peer *const *peers, const char *const *texts, uint32_t count)
+{
+    fe_session *sessions[RIG_PEERS];
+    uint8_t *copies[RIG_PEERS];
+    for (uint32_t i = 0; i < count; i++) {
+        sessions[i] = peers[i]->session;
+        copies[i] = receive(peers[i], texts[i], strlen(texts[i]));
+    }
+    fe_server_serve(it->server, it->batch, sessions, count);
+    for (uint32_t i = 0; i < count; i++) {
+        fe_alloc_give(&it->alloc, FE_ALLOC_SCRATCH, copies[i]);
+        flush(peers[i]);
+    }
+    rig_pump(it);
+}
+
+void rig_send(peer *one, const char *bytes, size_t len)
+{
+    rig *it = one->owner;
+    if (len == 0) return;
+    uint8_t *copy = receive(one, bytes, len);
+    fe_server_serve(it->server, it->batch, &one->session, 1);
+    fe_alloc_give(&it->alloc, FE_ALLOC_SCRATCH, copy);
+    flush(one);
+    rig_pump(it);
+}
+
+void rig_say(peer *one, const char *text)
+{
+    rig_send(one, text, strlen(text));
+}
+
+void rig_wait_due(peer *one)
+{
+    FE_ASSERT(one->session->state == FE_SESSION_PARKED);
+    while (fe_clock_wall_ms() < one->session->due_ms) {}
+    fe_session_resume(one->session, one->owner->batch);
+    flush(one);
+    rig_pump(one->owner);
+}
+
+bool rig_answer(rig *it, const char *reply, bool failed)
+{
+    fe_server *server = it->server;
+    uint64_t entered = fe_engine_enter(server->engine);
+    fe_python_request *request = fe_server_take_python(server);
+    bool found = request != NULL;
+    if (found)
+        fe_server_answer_python(server, request, (fe_bytes){(const uint8_t *)reply, strlen(reply)},
+                                failed);
+    fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    rig_pump(it);
+    return found;
+}
+
+const char *rig_take(peer *one)
+{
+    fe_buf_append_byte(&one->got, 0);
+    one->got.len = 0;
+    return (const char *)one->got.data;
+}
