@@ -1,0 +1,110 @@
+"""One ferrite-py process for tests of its life; it says itself when it is ready.
+
+The process is told a socket in the way of systemd (NOTIFY_SOCKET), so that nobody has to poll.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.client import RawClient
+from tests.support.servers import free_port
+
+DEADLINE_S = 15.0
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without settings of ferrite-py, and with `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FERRITE_")}
+    return {**kept, **extra}
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of the server under test."""
+    return [sys.executable, "-m", "ferrite_py", *arguments]
+
+
+def run_to_end(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a server that is expected to end by itself."""
+    return subprocess.run(
+        command(*arguments),
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+class Process:
+    """A running server on a free port of 127.0.0.1, its files in `folder`."""
+
+    def __init__(self, folder: Path, *settings: str, config: Path | None = None) -> None:
+        """Start it with settings such as `server.timeout=5` and wait until it is ready."""
+        self.port = free_port()
+        self.log_file = folder / "server.log"
+        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notices.settimeout(DEADLINE_S)
+        self._notices.bind(str(folder / "notify"))
+        arguments = ["--bind", "127.0.0.1", "--port", str(self.port)]
+        arguments += [word for setting in settings for word in ("--set", setting)]
+        arguments += ["--config", str(config)] if config is not None else []
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                command(*arguments),
+                env=environment({"NOTIFY_SOCKET": str(folder / "notify")}),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self.wait_for_notice("READY=1")
+        except TimeoutError:
+            self.kill()
+            raise AssertionError(f"the server is not ready: {self.log()}") from None
+
+    def wait_for_notice(self, line: str) -> str:
+        """Wait until the server tells the service manager this line; the whole notice."""
+        while True:
+            notice = self._notices.recv(4096).decode()
+            if line in notice.splitlines():
+                return notice
+
+    def client(self) -> RawClient:
+        """A new connection over TCP."""
+        return RawClient(("127.0.0.1", self.port))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until it has ended; its exit status."""
+        return self.process.wait(DEADLINE_S)
+
+    def log(self) -> str:
+        """What it printed."""
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def stop(self) -> None:
+        """End it; an exit status other than 0 fails the test."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        try:
+            assert self.wait() == 0, self.log()
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it by force, if it still runs, and close the socket of its notices."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._notices.close()

@@ -1,0 +1,1 @@
+"""Sockets, limits and back-pressure: one suite over all transports."""
