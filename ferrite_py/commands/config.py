@@ -49,7 +49,7 @@ async def config_get(call: Call) -> Reply:
 async def config_set(call: Call) -> Reply:
     """Change parameters; one that is refused leaves all as they were."""
     words = [text_of(argument) for argument in call.args[2:]]
-    for position, word in enumerate(words):
+    for position in range(len(words)):
         if position % 2 == 0 or not redis_is_secret(words[position - 1]):
             call.reveal(2 + position)
     if len(words) % 2:

@@ -26,10 +26,10 @@ class Catalogue:
 
     def __init__(self, rows: Sequence[Row], tips: Mapping[str, Sequence[str]]) -> None:
         """Index the rows; `tips` has those that the native rows cannot carry, by name."""
-        containers = {row["name"] for row in rows if row["container"]}
+        parents = {row["name"] for row in rows if row["container"] or row["python"]}
         # A word that Python adds to DEBUG, which is one command with a handler, is not listed.
         listed = [
-            row for row in rows if "|" not in row["name"] or row["name"].split("|")[0] in containers
+            row for row in rows if "|" not in row["name"] or row["name"].split("|")[0] in parents
         ]
         self.rows = {row["name"]: row for row in listed}
         self._tips = tips

@@ -38,12 +38,19 @@ class Runner:
 
     async def _answer(self, request: PythonRequest) -> None:
         begin = time.perf_counter_ns()
-        reply = await self._run(request)
+        try:
+            reply = await self._run(request)
+            data = encode(reply, request.resp)
+        except Exception:
+            # One broken command must not take the session or the server with it.
+            log.exception("command %s failed", request.name)
+            reply = INTERNAL_ERROR
+            data = encode(reply, request.resp)
         self._services.durations.add(request.name, time.perf_counter_ns() - begin)
-        request.answer(encode(reply, request.resp), isinstance(reply, Failure))
+        request.answer(data, isinstance(reply, Failure))
 
     async def _run(self, request: PythonRequest) -> Reply:
-        """Run the command; whatever goes wrong inside becomes an error reply."""
+        """Run the command; the errors that it answers on purpose become replies."""
         call = Call(
             services=self._services,
             table=self._table,
@@ -58,7 +65,3 @@ class Runner:
             return await self._table.commands[request.name].run(call)
         except CommandError as error:
             return Failure(str(error))
-        except Exception:
-            # One broken command must not take the session or the server with it.
-            log.exception("command %s failed", request.name)
-            return INTERNAL_ERROR

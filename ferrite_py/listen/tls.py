@@ -41,6 +41,7 @@ def _check_readable(key: str, path: str) -> None:
 
 
 def _reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return f"not usable as PEM ({error.reason.lower().replace('_', ' ')})"
-    return error.strerror or str(error)
+    if not isinstance(error, ssl.SSLError):
+        return error.strerror or str(error)
+    detail = f" ({error.reason.lower().replace('_', ' ')})" if error.reason else ""
+    return f"not usable as PEM{detail}"
