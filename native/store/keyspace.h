@@ -88,8 +88,7 @@ typedef struct fe_key {
     uint64_t hash;
     fe_store *store;
     fe_keyspace *keyspace;
-    uint64_t
-        *slot; /* the index slot, when record != NULL; follow it through the functions below only */
+    uint64_t *slot;   /* its index slot; good while `shape` is the index's, else searched again */
     uint64_t address; /* of the record */
     uint64_t shape;   /* the index's when `slot` was right */
     uint32_t db;

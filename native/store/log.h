@@ -84,10 +84,9 @@ typedef struct fe_log {
     size_t segment_max; /* of ordinary segments now; <= the size that offset_bits allows */
     uint32_t tail[FE_TAIL_COUNT];
     uint32_t class_head[FE_LOG_CLASSES];
-    uint64_t bytes; /* mapped in segments */
-    uint64_t live;  /* in live records */
-    uint64_t
-        own_waste; /* bytes - used of segments with one record: no compaction brings them back */
+    uint64_t bytes;     /* mapped in segments */
+    uint64_t live;      /* in live records */
+    uint64_t own_waste; /* bytes - used of segments with one record: not for compaction */
     uint64_t segment_count;
     uint64_t sequence;
     uint64_t appended; /* bytes ever appended to the NEW tail or to segments of their own */
