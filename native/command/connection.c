@@ -171,9 +171,9 @@ static void hello(fe_call *call)
     if (options.auth != NULL && !authenticate(call, options.auth[0], options.auth[1])) return;
     if (!call->client->authenticated) {
         fe_call_error(call, "NOAUTH HELLO must be called with the client already authenticated, "
-                            "otherwise the HELLO AUTH <user> <pass> option can be used to "
-                            "authenticate the client and select the RESP protocol version at the "
-                            "same time");
+                            "otherwise the HELLO <proto> AUTH <user> <pass> option can be used "
+                            "to authenticate the client and select the RESP protocol version at "
+                            "the same time");
         return;
     }
     if (options.name != NULL &&

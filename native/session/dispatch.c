@@ -110,12 +110,23 @@ static uint32_t effective_flags(const run *it)
     return flags;
 }
 
+/* A browser that was made to talk to us: its request must not reach a command in a later line. */
+static bool is_http(const run *it)
+{
+    return fe_bytes_is_word(it->call.argv[0], "post") || fe_bytes_is_word(it->call.argv[0], "host:");
+}
+
 /* The checks on the command itself; false when it was refused. */
 static bool check_form(run *it, const fe_ahead *ahead)
 {
     fe_client *client = &it->session->client;
     const fe_command_row *row = it->call.row;
     if (row == NULL) {
+        if (is_http(it)) {
+            it->call.engine->stats.protocol_errors++;
+            client->kill = true;
+            return false;
+        }
         reject_unknown(it, ahead);
         return false;
     }
@@ -126,12 +137,12 @@ static bool check_form(run *it, const fe_ahead *ahead)
         return false;
     }
     if ((row->flags & FE_PROTECTED) && !it->call.engine->options.debug_enabled) {
-        reject(it, "ERR DEBUG command not allowed. If the enable_debug_command option of [server] "
-                   "is set, you "
-                   "can run it; set it in the configuration file, and then restart the server.");
+        reject(it, "ERR DEBUG command not allowed. Set enable_debug_command in section [server] of "
+                   "the configuration file, and then restart the server.");
         return false;
     }
-    if (!client->authenticated && !(row->flags & FE_NO_AUTH)) {
+    bool has_password = it->call.engine->options.requirepass[0] != 0;
+    if (!client->authenticated && has_password && !(row->flags & FE_NO_AUTH)) {
         reject(it, "NOAUTH Authentication required.");
         return false;
     }
@@ -146,7 +157,10 @@ static bool check_memory(run *it, uint32_t flags)
 {
     bool may_take = (flags & (FE_WRITE | FE_DENYOOM)) != 0;
     if (!may_take && it->call.engine->options.store.memory_max == 0) return true;
-    if (fe_store_make_room(it->call.store) == FE_OK || !(flags & FE_DENYOOM)) return true;
+    if (fe_store_make_room(it->call.store) == FE_OK) return true;
+    /* A queue may grow without end: nothing more is queued then, whatever the command. */
+    bool queues = it->session->client.transaction.open && !(flags & FE_UNQUEUED);
+    if (!(flags & FE_DENYOOM) && !queues) return true;
     reject(it, "OOM command not allowed when used memory > 'maxmemory'.");
     return false;
 }

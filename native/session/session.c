@@ -157,6 +157,8 @@ void fe_session_account(fe_session *session)
     session->received = session->sent = 0;
     fe_client *client = &session->client;
     fe_reader_set_bulk_len_max(client->reader, engine->options.bulk_len_max);
+    bool is_trusted = client->authenticated || engine->options.requirepass[0] == 0;
+    fe_reader_set_authenticated(client->reader, is_trusted);
     if (client->input_len != client->input.len || client->input_cap != client->input.cap ||
         client->output_len != client->output.len || client->output_cap != client->output.cap ||
         client->queue_bytes != client->transaction.bytes || client->pushed.cap != 0)
