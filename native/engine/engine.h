@@ -53,6 +53,7 @@ typedef struct fe_engine_stats {
     uint64_t commands;    /* processed since start or reset */
     uint64_t connections; /* accepted */
     uint64_t connections_rejected;
+    uint64_t reads, writes; /* receives and sends of the transports */
     uint64_t net_in, net_out; /* bytes */
     uint64_t error_replies;
     uint64_t output_kills;  /* connections closed by client-output-buffer-limit */

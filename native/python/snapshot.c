@@ -23,10 +23,26 @@ typedef struct snapshot {
     fe_store_stats store;
     uint64_t used, by_class[FE_ALLOC_CLASS_COUNT], clients_memory;
     uint64_t slowlog_length;
+    uint64_t client_max_input, client_max_output;
+    uint32_t blocked_clients, timed_clients;
     uint32_t clients, monitors, python_waiting, watches;
     int64_t started_ms, now_ms;
     double ticks_per_us;
 } snapshot;
+
+/* What only a look at every connection tells. */
+static void look_at_clients(const fe_clients *clients, snapshot *shot)
+{
+    for (const fe_client *client = clients->first; client != NULL; client = client->next) {
+        if (client->input_cap > shot->client_max_input) shot->client_max_input = client->input_cap;
+        uint64_t output = client->output_cap + client->pushed.cap;
+        if (output > shot->client_max_output) shot->client_max_output = output;
+        shot->blocked_clients += client->blocked;
+        const fe_session *session = (const fe_session *)client;
+        bool parked = session->park == FE_PARK_TIME || session->park == FE_PARK_PAUSE;
+        shot->timed_clients += parked && session->due_ms != 0 && session->due_ms != INT64_MAX;
+    }
+}
 
 static void take_snapshot(fe_server *server, snapshot *shot)
 {
@@ -43,6 +59,7 @@ static void take_snapshot(fe_server *server, snapshot *shot)
                        .now_ms = engine->now_ms,
                        .ticks_per_us = engine->ticks_per_us};
     fe_store_stats_get(engine->store, &shot->store);
+    look_at_clients(&server->clients, shot);
     for (int i = 0; i < FE_ALLOC_CLASS_COUNT; i++)
         shot->by_class[i] = fe_alloc_used(&engine->alloc, (fe_alloc_class)i);
     if (shot->used > shot->engine.memory_peak) {
@@ -71,7 +88,12 @@ static bool put_engine(PyObject *dict, const snapshot *shot)
            put_u64(dict, "memory_client", shot->by_class[FE_ALLOC_CLIENT]) &&
            put_u64(dict, "memory_engine", shot->by_class[FE_ALLOC_ENGINE]) &&
            put_u64(dict, "memory_scratch", shot->by_class[FE_ALLOC_SCRATCH]) &&
+           put_u64(dict, "reads", engine->reads) && put_u64(dict, "writes", engine->writes) &&
            put_u64(dict, "clients", shot->clients) &&
+           put_u64(dict, "client_max_input", shot->client_max_input) &&
+           put_u64(dict, "client_max_output", shot->client_max_output) &&
+           put_u64(dict, "blocked_clients", shot->blocked_clients) &&
+           put_u64(dict, "timed_clients", shot->timed_clients) &&
            put_u64(dict, "clients_memory", shot->clients_memory) &&
            put_u64(dict, "monitors", shot->monitors) && put_u64(dict, "watches", shot->watches) &&
            put_u64(dict, "python_waiting", shot->python_waiting) &&
@@ -96,6 +118,8 @@ static bool put_store(PyObject *dict, const fe_store_stats *store)
            put_u64(dict, "index_bytes", store->index_bytes) &&
            put_u64(dict, "index_buckets", store->index_buckets) &&
            put_u64(dict, "index_overflow_buckets", store->index_overflow_buckets) &&
+           put_u64(dict, "lazyfree_pending", store->trash_mappings) &&
+           put_u64(dict, "lazyfreed", store->trash_unmapped) &&
            put_u64(dict, "index_splits", store->index_splits) &&
            put_u64(dict, "index_merges", store->index_merges) &&
            put_u64(dict, "expired_unreclaimed_bytes", store->expired_unreclaimed_bytes);

@@ -220,6 +220,7 @@ static PyObject *take_output(stream_object *self)
     fe_buf *output = &self->session->client.output;
     PyObject *reply = PyBytes_FromStringAndSize((const char *)output->data, (Py_ssize_t)output->len);
     if (reply == NULL) return NULL;
+    self->session->writes += output->len > 0;
     self->session->sent += output->len;
     self->session->client.net_out += output->len;
     if (output->cap > 64u * 1024u)

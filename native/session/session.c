@@ -44,6 +44,18 @@ static void leave_paused(fe_session *session)
     session->in_paused = false;
 }
 
+/* Adds what was counted without the lock to the statistics. */
+static void add_traffic(fe_session *session)
+{
+    fe_engine_stats *stats = &session->server->engine->stats;
+    stats->reads += session->reads;
+    stats->writes += session->writes;
+    stats->net_in += session->received;
+    stats->net_out += session->sent;
+    session->reads = session->writes = 0;
+    session->received = session->sent = 0;
+}
+
 void fe_session_close(fe_session *session)
 {
     fe_server *server = session->server;
@@ -60,8 +72,7 @@ void fe_session_close(fe_session *session)
         engine->pause.exclusive = 0;
         fe_server_wake_paused(server);
     }
-    engine->stats.net_in += session->received;
-    engine->stats.net_out += session->sent;
+    add_traffic(session);
     fe_client_close(&server->clients, &session->client);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
     fe_alloc_give(&engine->alloc, FE_ALLOC_CLIENT, session);
@@ -83,6 +94,7 @@ uint8_t *fe_session_input(fe_session *session, size_t *space)
 void fe_session_receive(fe_session *session, const uint8_t *data, size_t len)
 {
     fe_buf *input = &session->client.input;
+    session->reads++;
     session->received += len;
     session->client.net_in += len;
     bool in_place = input->data != NULL && data == input->data + input->len;
@@ -152,9 +164,7 @@ static void check_clients_memory(fe_session *session)
 void fe_session_account(fe_session *session)
 {
     fe_engine *engine = session->server->engine;
-    engine->stats.net_in += session->received;
-    engine->stats.net_out += session->sent;
-    session->received = session->sent = 0;
+    add_traffic(session);
     fe_client *client = &session->client;
     fe_reader_set_bulk_len_max(client->reader, engine->options.bulk_len_max);
     bool is_trusted = client->authenticated || engine->options.requirepass[0] == 0;

@@ -18,6 +18,7 @@
  * Threads: the engine's lock is held.
  */
 #include "store/index.h"
+#include "base/match.h"
 #include "store/nodes.h"
 
 #define LEVEL_MIN 2u
@@ -47,7 +48,7 @@ void fe_index_reset(fe_index *index)
     index->chunk_count = index->chunk_capacity = 0;
     index->first_bytes = 0;
     index->split = index->buckets = index->count = index->bytes = 0;
-    index->level = 0;
+    level_set(index, 0);
     index->longest = 0;
     index->shape++;
 }
@@ -62,6 +63,27 @@ static unsigned tag_base(unsigned level)
 static uint64_t tag_of(uint64_t hash, unsigned level)
 {
     return ((hash >> tag_base(level)) & TAG_BITS) << TAG_SHIFT;
+}
+
+static void level_set(fe_index *index, unsigned level)
+{
+    index->level = level;
+    index->mask = (1ull << level) - 1;
+    index->tag_shift[0] = (uint8_t)tag_base(level);
+    index->tag_shift[1] = (uint8_t)tag_base(level + 1);
+}
+
+/* Where a hash belongs: its bucket, and the tag that its slot has there. */
+typedef struct place {
+    uint64_t bucket, tag;
+} place;
+
+static inline place place_of(const fe_index *index, uint64_t hash)
+{
+    uint64_t low = hash & index->mask;
+    bool split = low < index->split;
+    return (place){split ? hash & (2 * index->mask + 1) : low,
+                   ((hash >> index->tag_shift[split]) & TAG_BITS) << TAG_SHIFT};
 }
 
 static unsigned bucket_level(const fe_index *index, uint64_t bucket)
@@ -329,7 +351,7 @@ static bool split_one(fe_index *index)
     index->splits++;
     index->shape++;
     if (++index->split == 1ull << index->level) {
-        index->level++;
+        level_set(index, index->level + 1);
         index->split = 0;
     }
     if (tag_base(index->level) != tag_base(index->level + 1)) prefetch_refill(index);
@@ -369,7 +391,7 @@ static bool merge_one(fe_index *index)
     chain_clear(index, high);
     chain_write(index, low, slots, count);
     chain_space_give(index, local, slots);
-    index->level = level;
+    level_set(index, level);
     index->split = low;
     index->buckets--;
     index->merges++;
@@ -394,29 +416,39 @@ bool fe_index_step(fe_index *index, uint32_t buckets)
 
 /* Look-ups ------------------------------------------------------------------------------------- */
 
+static inline uint64_t load64(const uint8_t *at)
+{
+    uint64_t value;
+    memcpy(&value, at, 8);
+    return value;
+}
+
+/* Equality; keys of 8 to 16 bytes, the commonest, by two overlapping words. */
+static inline bool bytes_same(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    if (len - 8 <= 8)
+        return ((load64(a) ^ load64(b)) | (load64(a + len - 8) ^ load64(b + len - 8))) == 0;
+    return memcmp(a, b, len) == 0;
+}
+
 static inline bool record_has_key(const fe_record *record, fe_bytes name)
 {
     fe_bytes key = fe_record_key(record);
-    return key.len == name.len && memcmp(key.ptr, name.ptr, name.len) == 0;
+    return key.len == name.len && bytes_same(key.ptr, name.ptr, key.len);
 }
 
-/* A bit for every word of the group whose tag is `want`; links never match, empty words may. */
-static inline unsigned group_match(const uint64_t *words, unsigned size, uint64_t want)
+/* A bit for every word of the group whose tag is `tag`; links never match, empty words may. */
+static inline unsigned group_match(const uint64_t *words, unsigned size, uint64_t tag)
 {
-    unsigned bits = 0;
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < size; i++)
-        bits |= (unsigned)(((words[i] ^ want) & MATCH_MASK) == 0) << i;
-    return bits;
+    return fe_match_words(words, size, tag, MATCH_MASK);
 }
 
 uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_record **record)
 {
     if (FE_UNLIKELY(index->count == 0)) return NULL;
-    uint64_t bucket = fe_index_number(index, hash);
-    uint64_t want = tag_of(hash, bucket_level(index, bucket));
-    group at = group_first(index, bucket);
-    unsigned bits = group_match(at.words, FE_INDEX_BUCKET_WORDS, want);
+    place to = place_of(index, hash);
+    group at = group_first(index, to.bucket);
+    unsigned bits = group_match(at.words, FE_INDEX_BUCKET_WORDS, to.tag);
     for (;;) {
         for (; bits != 0; bits &= bits - 1) {
             uint64_t *slot = &at.words[__builtin_ctz(bits)];
@@ -429,7 +461,7 @@ uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_
         }
         at = group_next(index, at);
         if (at.words == NULL) return NULL;
-        bits = group_match(at.words, FE_INDEX_NODE_WORDS, want);
+        bits = group_match(at.words, FE_INDEX_NODE_WORDS, to.tag);
     }
 }
 
@@ -446,10 +478,9 @@ uint64_t *fe_index_find_address(const fe_index *index, uint64_t hash, fe_address
 bool fe_index_prefetch_record(const fe_index *index, uint64_t hash)
 {
     if (index->count == 0) return false;
-    uint64_t bucket = fe_index_number(index, hash);
-    uint64_t want = tag_of(hash, bucket_level(index, bucket));
-    group at = group_first(index, bucket);
-    unsigned bits = group_match(at.words, FE_INDEX_BUCKET_WORDS, want);
+    place to = place_of(index, hash);
+    group at = group_first(index, to.bucket);
+    unsigned bits = group_match(at.words, FE_INDEX_BUCKET_WORDS, to.tag);
     if (bits != 0) {
         uint64_t slot = at.words[__builtin_ctz(bits)];
         if (slot == 0) return false;
@@ -468,11 +499,10 @@ bool fe_index_prefetch_record(const fe_index *index, uint64_t hash)
 void fe_index_prefetch_behind(const fe_index *index, uint64_t hash)
 {
     if (index->count == 0) return;
-    uint64_t bucket = fe_index_number(index, hash);
-    uint64_t want = tag_of(hash, bucket_level(index, bucket));
-    group at = group_next(index, group_first(index, bucket));
+    place to = place_of(index, hash);
+    group at = group_next(index, group_first(index, to.bucket));
     for (; at.words != NULL; at = group_next(index, at)) {
-        unsigned bits = group_match(at.words, FE_INDEX_NODE_WORDS, want);
+        unsigned bits = group_match(at.words, FE_INDEX_NODE_WORDS, to.tag);
         if (bits == 0) continue;
         uint64_t slot = at.words[__builtin_ctz(bits)];
         if (slot == 0) return;
@@ -490,7 +520,7 @@ static bool start(fe_index *index)
 {
     if (index->buckets != 0) return true;
     if (index->chunk_count == 0 && !chunk_add(index)) return false;
-    index->level = LEVEL_MIN;
+    level_set(index, LEVEL_MIN);
     index->split = 0;
     index->buckets = 1u << LEVEL_MIN;
     return true;
@@ -512,8 +542,8 @@ uint64_t *fe_index_insert(fe_index *index, uint64_t hash, fe_address address, bo
 {
     if (!start(index)) return NULL;
     if (grow_due(index)) (void)fe_index_step(index, 2);
-    uint64_t bucket = fe_index_number(index, hash);
-    group at = group_first(index, bucket);
+    place to = place_of(index, hash);
+    group at = group_first(index, to.bucket);
     uint32_t length = 1;
     for (group next; (next = group_next(index, at)).words != NULL; at = next)
         length += at.size - 1;

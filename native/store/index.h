@@ -66,10 +66,12 @@ typedef struct fe_index {
     size_t first_bytes; /* size of chunk 0 */
     uint64_t split;     /* the next bucket to split; buckets below it use level + 1 bits */
     unsigned level;
-    uint64_t buckets; /* 2^level + split; 0: nothing is mapped */
-    uint64_t count;   /* slots in use */
-    uint64_t shape;   /* changes whenever a slot may have moved */
-    uint32_t longest; /* no chain holds more slots than this */
+    uint8_t tag_shift[2]; /* where the tag begins in a hash, with `level` bits and with one more */
+    uint64_t mask;        /* 2^level - 1 */
+    uint64_t buckets;     /* 2^level + split; 0: nothing is mapped */
+    uint64_t count;       /* slots in use */
+    uint64_t shape;       /* changes whenever a slot may have moved */
+    uint32_t longest;     /* no chain holds more slots than this */
     fe_index_nodes nodes;
     uint64_t splits, merges;
     uint64_t bytes; /* mapped */
@@ -95,8 +97,8 @@ static inline uint64_t *fe_index_bucket(const fe_index *index, uint64_t bucket)
 
 static inline uint64_t fe_index_number(const fe_index *index, uint64_t hash)
 {
-    uint64_t low = hash & ((1ull << index->level) - 1);
-    return low < index->split ? hash & ((2ull << index->level) - 1) : low;
+    uint64_t low = hash & index->mask;
+    return low < index->split ? hash & (2 * index->mask + 1) : low;
 }
 
 static inline void fe_index_prefetch(const fe_index *index, uint64_t hash)

@@ -354,6 +354,8 @@ void fe_store_stats_get(const fe_store *store, fe_store_stats *stats)
     stats->log_bytes = store->log.bytes;
     stats->log_live_bytes = store->log.live;
     stats->log_segments = store->log.segment_count;
+    stats->trash_mappings = store->trash.count;
+    stats->trash_unmapped = store->trash.taken;
     for (uint32_t i = 0; i < store->options.databases; i++) {
         const fe_index *index = &store->keyspaces[i].index;
         stats->index_bytes += index->bytes;

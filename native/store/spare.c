@@ -30,14 +30,14 @@ static bool index_wants(const fe_store *store)
     return false;
 }
 
-/* Two for a large log; one for a smaller log whose tail is half full; none for a small one. */
+/* None for a small log, two for a large one; the first when the tail is half full. */
 static bool log_wants(const fe_store *store)
 {
     const fe_log *log = &store->log;
     size_t next = fe_log_next_size(log);
-    if (log->spare_bytes + next > log->bytes / 16) return false;
-    if (log->spare_count == 0) return fe_log_tail_room(log, FE_TAIL_NEW) <= next / 2;
-    return log->spare_count < FE_LOG_SPARES;
+    if (log->spare_count == 0)
+        return next <= log->bytes / 16 && fe_log_tail_room(log, FE_TAIL_NEW) <= next / 2;
+    return log->spare_count < FE_LOG_SPARES && log->spare_bytes + next <= log->bytes / 64;
 }
 
 bool fe_store_spare_wanted(const fe_store *store, size_t *size)

@@ -17,7 +17,8 @@ typedef struct fe_trash_node {
 
 typedef struct fe_trash_list {
     fe_trash_node *head;
-    uint64_t bytes;
+    uint64_t bytes, count;
+    uint64_t taken; /* mappings ever taken off */
 } fe_trash_list;
 
 static inline void fe_trash_put(fe_trash_list *list, fe_alloc_class class, void *ptr, size_t size)
@@ -26,6 +27,7 @@ static inline void fe_trash_put(fe_trash_list *list, fe_alloc_class class, void 
     *node = (fe_trash_node){list->head, size, class};
     list->head = node;
     list->bytes += size;
+    list->count++;
 }
 
 /* Takes one mapping off the list; NULL when it is empty. The caller copies the fields and unmaps.
@@ -36,6 +38,8 @@ static inline fe_trash_node *fe_trash_pop(fe_trash_list *list)
     if (node == NULL) return NULL;
     list->head = node->next;
     list->bytes -= node->size;
+    list->count--;
+    list->taken++;
     return node;
 }
 
