@@ -31,6 +31,19 @@
 #define FIRST_BYTES_MIN ((size_t)4096)
 #define CHAIN_LOCAL 64u /* slots of one chain that are moved without taking memory */
 
+static unsigned tag_base(unsigned level)
+{
+    return level & ~7u;
+}
+
+static void level_set(fe_index *index, unsigned level)
+{
+    index->level = level;
+    index->mask = (1ull << level) - 1;
+    index->tag_shift[0] = (uint8_t)tag_base(level);
+    index->tag_shift[1] = (uint8_t)tag_base(level + 1);
+}
+
 void fe_index_init(fe_index *index, fe_index_space *space)
 {
     memset(index, 0, sizeof(*index));
@@ -55,22 +68,9 @@ void fe_index_reset(fe_index *index)
 
 /* Tags and chains ------------------------------------------------------------------------------ */
 
-static unsigned tag_base(unsigned level)
-{
-    return level & ~7u;
-}
-
 static uint64_t tag_of(uint64_t hash, unsigned level)
 {
     return ((hash >> tag_base(level)) & TAG_BITS) << TAG_SHIFT;
-}
-
-static void level_set(fe_index *index, unsigned level)
-{
-    index->level = level;
-    index->mask = (1ull << level) - 1;
-    index->tag_shift[0] = (uint8_t)tag_base(level);
-    index->tag_shift[1] = (uint8_t)tag_base(level + 1);
 }
 
 /* Where a hash belongs: its bucket, and the tag that its slot has there. */
@@ -552,7 +552,7 @@ uint64_t *fe_index_insert(fe_index *index, uint64_t hash, fe_address address, bo
         i++;
     uint64_t *slot = i < at.size ? &at.words[i] : chain_extend(index, at);
     if (slot == NULL) return NULL;
-    *slot = address | tag_of(hash, bucket_level(index, bucket)) | (deadline ? FE_SLOT_DEADLINE : 0);
+    *slot = address | to.tag | (deadline ? FE_SLOT_DEADLINE : 0);
     if (length + i > index->longest) index->longest = length + i;
     index->count++;
     return slot;
