@@ -1,0 +1,170 @@
+"""The configuration in force, and what follows when it changes."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ferrite_py import file_limit
+from ferrite_py.config import Config, MemoryBound, Sources, with_values
+from ferrite_py.errors import ConfigError, ParameterError
+from ferrite_py.services import Settings, engine_options, fit_connections
+
+
+class FakeEngine:
+    """Takes options, or refuses them."""
+
+    def __init__(self) -> None:
+        self.options: list[dict[str, Any]] = []
+        self.refuses = False
+
+    def set_options(self, options: dict[str, Any], /) -> None:
+        """Remember the options."""
+        if self.refuses:
+            raise ValueError("no")
+        self.options.append(options)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """An engine that takes everything."""
+    return FakeEngine()
+
+
+def settings_of(engine: FakeEngine, path: Path | None = None) -> Settings:
+    """The defaults in force, read from a file if one is given."""
+    sources = Sources(path, {}, {})
+    return Settings(sources.load().config, path, sources, engine)
+
+
+def test_engine_options() -> None:
+    """Sizes in bytes, a percentage resolved, the password as bytes."""
+    config = with_values(
+        Config(),
+        {
+            "storage.max_memory": 1000,
+            "server.max_memory_clients": MemoryBound(5, is_percent=True),
+            "server.requirepass": "é",
+        },
+    )
+
+    options = engine_options(config)
+
+    assert (options["memory_max"], options["clients_memory_max"]) == (1000, 50)
+    assert options["requirepass"] == "é".encode()
+    assert options["output_limits"][2] == (32 << 20, 8 << 20, 60)
+
+
+def test_a_change_reaches_the_engine(engine: FakeEngine) -> None:
+    """The engine has the options before the configuration says so."""
+    settings = settings_of(engine)
+
+    settings.change(with_values(settings.config, {"server.timeout": 9}))
+
+    assert settings.config.server.timeout == 9
+    assert engine.options[-1]["timeout_seconds"] == 9
+
+
+def test_what_the_engine_refuses_is_not_in_force(engine: FakeEngine) -> None:
+    """All or nothing."""
+    settings = settings_of(engine)
+    engine.refuses = True
+
+    with pytest.raises(ParameterError):
+        settings.change(with_values(settings.config, {"server.timeout": 9}))
+
+    assert settings.config.server.timeout == 0
+
+
+def test_reload(engine: FakeEngine, tmp_path: Path) -> None:
+    """A reload takes what a running server can change, and names the rest."""
+    file = tmp_path / "f.toml"
+    file.write_text("", encoding="utf-8")
+    settings = settings_of(engine, file)
+    file.write_text("[server]\ntimeout = 9\nport = 7\n", encoding="utf-8")
+
+    changed, need_restart = settings.reload()
+
+    assert (list(changed), list(need_restart)) == (["server.timeout"], ["server.port"])
+    assert (settings.config.server.timeout, settings.config.server.port) == (9, 6379)
+    file.write_text("[server]\ntimeout = x\n", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        settings.reload()
+    assert settings.config.server.timeout == 9
+
+
+def test_rewrite_writes_only_what_changed(engine: FakeEngine, tmp_path: Path) -> None:
+    """Settings that nobody changed in the running server stay out of the file."""
+    file = tmp_path / "f.toml"
+    file.write_text("[server]\nhz = 20\n", encoding="utf-8")
+    settings = settings_of(engine, file)
+    settings.change(with_values(settings.config, {"server.timeout": 9}))
+
+    settings.rewrite(file)
+
+    assert file.read_text(encoding="utf-8") == '[server]\nhz = 20\ntimeout = "9s"\n'
+
+
+class FakeLimits:
+    """Limits of open files; the hard one can be raised only when that is allowed."""
+
+    def __init__(self, soft: int, hard: int, *, may_raise: bool) -> None:
+        self.limits = soft, hard
+        self._may_raise = may_raise
+
+    def get(self, _kind: int) -> tuple[int, int]:
+        """The soft and the hard limit."""
+        return self.limits
+
+    def set(self, _kind: int, limits: tuple[int, int]) -> None:
+        """Change both, as setrlimit does."""
+        if limits[1] > self.limits[1] and not self._may_raise:
+            raise ValueError("not allowed")
+        self.limits = limits
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "may_raise", "possible", "soft_after"),
+    [
+        (20_000, 20_000, False, 10_000, 20_000),
+        (1024, 20_000, False, 10_000, 10_032),
+        (1024, 4096, True, 10_000, 10_032),
+        (1024, 4096, False, 4064, 4096),
+        (20, 20, False, 1, 20),
+    ],
+)
+def test_file_limit(
+    monkeypatch: pytest.MonkeyPatch,
+    soft: int,
+    hard: int,
+    may_raise: bool,
+    possible: int,
+    soft_after: int,
+) -> None:
+    """The limit is raised as far as needed and allowed; the rest of the clients does not fit."""
+    limits = FakeLimits(soft, hard, may_raise=may_raise)
+    monkeypatch.setattr(resource, "getrlimit", limits.get)
+    monkeypatch.setattr(resource, "setrlimit", limits.set)
+
+    assert possible == file_limit.raise_file_limit(10_000)
+    assert limits.limits[0] == soft_after
+    fitted, wanted = fit_connections(Config())
+    assert fitted.server.max_connections == possible
+    assert wanted == (0 if possible == 10_000 else 10_000)
+
+
+def test_more_connections_than_files(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CONFIG SET maxclients says how many would fit; fewer than now are always taken."""
+    settings = settings_of(engine)
+    limits = FakeLimits(1024, 4096, may_raise=False)
+    monkeypatch.setattr(resource, "getrlimit", limits.get)
+    monkeypatch.setattr(resource, "setrlimit", limits.set)
+
+    with pytest.raises(ParameterError, match="try with 4064"):
+        settings.change(with_values(settings.config, {"server.max_connections": 20_000}))
+    settings.change(with_values(settings.config, {"server.max_connections": 4000}))
+
+    assert settings.config.server.max_connections == 4000
