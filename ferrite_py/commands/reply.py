@@ -79,7 +79,7 @@ class CommandError(Exception):
 
 
 def encode(reply: Reply, resp: int) -> bytes:
-    """The bytes of a reply in protocol version `resp`, 2 or 3."""
+    """The bytes of a reply in protocol version `resp`, 2 or 3. Raises TypeError for no reply."""
     parts: list[bytes] = []
     _append(parts, reply, resp)
     return b"".join(parts)
@@ -127,9 +127,11 @@ def _scalar(reply: Scalar, resp: int) -> bytes:
         return b",%b\r\n" % text.encode() if resp == 3 else _bulk(text)
     if reply is NOTHING:
         return b""
+    if reply is not None and reply is not NULL_ARRAY:
+        raise TypeError(f"not a reply: {reply!r}")
     if resp == 3:
         return b"_\r\n"
-    return b"*-1\r\n" if reply is NULL_ARRAY else b"$-1\r\n"
+    return b"$-1\r\n" if reply is None else b"*-1\r\n"
 
 
 def float_text(value: float) -> str:
