@@ -189,6 +189,8 @@ static void help(fe_call *call)
         "PROTOCOL <type>",
         "    Answer a reply of the type: string, integer, double, bignum, null, array, set, map,",
         "    attrib, push, verbatim, true, false.",
+        "PYTHON-SPIN <seconds> [<cpu>]",
+        "    Keep a Python thread of the server busy.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether keys expire in the background.",
         "SLEEP <seconds>",
