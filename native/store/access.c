@@ -17,12 +17,6 @@
 #define COUNTER_MAX 255u
 #define COUNTER_START 5u
 
-static bool is_lfu(const fe_store *store)
-{
-    return store->options.policy == FE_POLICY_ALLKEYS_LFU ||
-           store->options.policy == FE_POLICY_VOLATILE_LFU;
-}
-
 static uint32_t seconds_now(const fe_store *store)
 {
     return (uint32_t)((uint64_t)store->now_ms / 1000u) & ACCESS_MASK;
@@ -40,7 +34,7 @@ static uint32_t lfu_make(const fe_store *store, uint32_t counter)
 
 uint32_t fe_access_fresh(const fe_store *store)
 {
-    return is_lfu(store) ? lfu_make(store, COUNTER_START) : seconds_now(store);
+    return fe_store_is_lfu(store) ? lfu_make(store, COUNTER_START) : seconds_now(store);
 }
 
 /* The counter as it is now that time has passed. */
@@ -65,7 +59,7 @@ void fe_access_touch(fe_store *store, fe_record *record)
 {
     uint32_t access = fe_record_access(record);
     uint32_t fresh = store->access_now;
-    if (FE_UNLIKELY(is_lfu(store)))
+    if (FE_UNLIKELY(fe_store_is_lfu(store)))
         fresh = lfu_make(store, counter_raised(store, counter_decayed(store, access)));
     if (access != fresh) fe_record_set_access(record, fresh);
 }
@@ -73,7 +67,8 @@ void fe_access_touch(fe_store *store, fe_record *record)
 int64_t fe_store_idle_seconds(const fe_store *store, const fe_record *record)
 {
     uint32_t access = fe_record_access(record);
-    if (is_lfu(store)) return 60 * (int64_t)((minutes_now(store) - (access >> 8)) & MINUTES_MASK);
+    if (fe_store_is_lfu(store))
+        return 60 * (int64_t)((minutes_now(store) - (access >> 8)) & MINUTES_MASK);
     return (seconds_now(store) - access) & ACCESS_MASK;
 }
 
@@ -84,7 +79,7 @@ uint32_t fe_store_frequency(const fe_store *store, const fe_record *record)
 
 void fe_store_set_idle(fe_store *store, fe_record *record, int64_t idle_seconds)
 {
-    if (is_lfu(store)) return;
+    if (fe_store_is_lfu(store)) return;
     if (idle_seconds < 0) idle_seconds = 0;
     if (idle_seconds > (int64_t)ACCESS_MASK) idle_seconds = ACCESS_MASK;
     fe_record_set_access(record, (seconds_now(store) - (uint32_t)idle_seconds) & ACCESS_MASK);
@@ -92,7 +87,7 @@ void fe_store_set_idle(fe_store *store, fe_record *record, int64_t idle_seconds)
 
 void fe_store_set_frequency(fe_store *store, fe_record *record, uint32_t frequency)
 {
-    if (!is_lfu(store)) return;
+    if (!fe_store_is_lfu(store)) return;
     uint32_t counter = frequency < COUNTER_MAX ? frequency : COUNTER_MAX;
     fe_record_set_access(record, lfu_make(store, counter));
 }

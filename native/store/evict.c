@@ -24,6 +24,7 @@
 #define BUDGET_MAX ((uint64_t)64 << 10) /* under 200 us */
 #define EVICT_COST 256u                 /* work that an eviction counts for, beside its bytes */
 #define SLICE ((uint64_t)16 << 10)
+#define TRASH_MAX ((uint64_t)64 << 20)
 #define UNMAPS 2u           /* mappings that one call unmaps itself */
 #define TAIL_ROOM_MIN 4096u /* a tail with less is full, when no other can be had */
 
@@ -262,9 +263,18 @@ static fe_status room_make(fe_store *store)
     return used + fe_log_next_size(&store->log) <= limit ? FE_OK : FE_NO_MEMORY;
 }
 
+/* Large values come and go faster than the worker looks: whoever writes them unmaps them. */
+static void trash_bound(fe_store *store)
+{
+    if (store->trash.bytes <= TRASH_MAX || store->trash.bytes <= store->log.bytes / 4) return;
+    fe_trash_node *node = fe_trash_pop(&store->trash);
+    fe_pages_unmap(store->alloc, node->class, node, node->size);
+}
+
 fe_status fe_store_make_room(fe_store *store)
 {
     fe_compact_pay(store);
+    trash_bound(store);
     uint64_t limit = store->options.memory_max;
     if (limit == 0) return FE_OK;
     if (!room_is_short(store) && fe_store_used(store) <= limit) {

@@ -606,6 +606,20 @@ static uint64_t reverse_bits(uint64_t value)
     return ((value >> 1) & 0x5555555555555555ull) | ((value & 0x5555555555555555ull) << 1);
 }
 
+static void prefetch_slot(void *context, uint64_t slot)
+{
+    const fe_log *log = context;
+    fe_prefetch(fe_log_at(log, fe_slot_address(slot)));
+}
+
+/* Visits a bucket after asking for all of its records. */
+static uint32_t visit_ahead(const fe_index *index, uint64_t bucket, fe_index_visit *visit,
+                            void *context)
+{
+    (void)fe_index_visit_bucket(index, bucket, prefetch_slot, (void *)(uintptr_t)index->space->log);
+    return fe_index_visit_bucket(index, bucket, visit, context);
+}
+
 /* The bucket with the cursor's low bits, and the one that was split from it. Counting the low bits
  * up from the highest one makes what has been visited independent of how many bits a later call
  * uses. */
@@ -613,12 +627,13 @@ uint64_t fe_index_scan(const fe_index *index, uint64_t cursor, fe_index_visit *v
                        uint64_t *slots)
 {
     if (index->count == 0) return 0;
-    uint64_t mask = (1ull << index->level) - 1;
+    uint64_t mask = index->mask;
     uint64_t bucket = cursor & mask;
-    *slots += fe_index_visit_bucket(index, bucket, visit, context);
-    if (bucket < index->split)
-        *slots += fe_index_visit_bucket(index, bucket + mask + 1, visit, context);
-    return reverse_bits(reverse_bits(cursor | ~mask) + 1);
+    uint64_t next = reverse_bits(reverse_bits(cursor | ~mask) + 1);
+    fe_prefetch(fe_index_bucket(index, next & mask));
+    *slots += visit_ahead(index, bucket, visit, context);
+    if (bucket < index->split) *slots += visit_ahead(index, bucket + mask + 1, visit, context);
+    return next;
 }
 
 uint64_t *fe_index_random(const fe_index *index, fe_random *random)

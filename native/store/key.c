@@ -243,16 +243,36 @@ static bool write_plan(fe_key *key, const plan *p, uint32_t access, keep what)
 static uint32_t access_after_write(const fe_key *key)
 {
     const fe_store *store = key->store;
-    bool lfu = store->options.policy == FE_POLICY_ALLKEYS_LFU ||
-               store->options.policy == FE_POLICY_VOLATILE_LFU;
-    if (key->record != NULL && lfu) return fe_record_access(key->record);
-    return fe_access_fresh(store);
+    if (key->record != NULL && fe_store_is_lfu(store)) return fe_record_access(key->record);
+    return store->access_now;
+}
+
+/* Most overwrites: small form, the same layout, size and deadline. Then only the word changes. */
+static bool write_same(fe_key *key, fe_type type, fe_value_kind kind, size_t len, int64_t deadline)
+{
+    fe_record *record = key->record;
+    if (record == NULL || kind == FE_VALUE_RAW || len > FE_RECORD_SMALL_VALUE_MAX) return false;
+    unsigned flags = fe_record_flags(record);
+    unsigned wanted = (kind == FE_VALUE_INT ? FE_RECORD_INT : 0u) | (flags & FE_RECORD_EXPIRY);
+    if (flags != wanted) return false;
+    if (deadline != FE_DEADLINE_KEEP && (deadline != FE_DEADLINE_NONE || flags & FE_RECORD_EXPIRY))
+        return false;
+    size_t key_len = fe_record_key_len(record);
+    if (fe_record_size_for(flags, key_len, len) !=
+        fe_record_size_for(flags, key_len, fe_record_value_len(record)))
+        return false;
+    plan p = {.type = type, .flags = flags, .key_len = key_len, .value_len = len};
+    record->word = word_make(&p, key->keyspace->id, access_after_write(key));
+    key->store->stats.in_place++;
+    fe_key_changed(key);
+    return true;
 }
 
 uint8_t *fe_key_write(fe_key *key, fe_type type, fe_value_kind kind, size_t len, int64_t deadline)
 {
     FE_ASSERT(type != FE_TYPE_FILLER && (kind != FE_VALUE_INT || len == 8));
     if (len > FE_VALUE_MAX || key->name.len > KEY_MAX) return NULL;
+    if (write_same(key, type, kind, len, deadline)) return fe_record_value_ptr(key->record);
     if (deadline == FE_DEADLINE_KEEP)
         deadline = key->record != NULL ? fe_record_deadline(key->record) : FE_DEADLINE_NONE;
     plan p = plan_make(type, kind == FE_VALUE_INT, kind == FE_VALUE_RAW, key->name.len, len, len,

@@ -69,8 +69,8 @@ typedef struct fe_store_stats {
     uint64_t index_buckets, index_overflow_buckets; /* gauges, all databases */
     uint64_t index_splits, index_merges;
     uint64_t expired_unreclaimed_bytes; /* gauge, estimate: past their deadline, still in the log */
-    uint64_t trash_mappings; /* gauge: memory that waits to be unmapped by the workers */
-    uint64_t trash_unmapped; /* mappings that went that way since the start */
+    uint64_t trash_mappings;            /* gauge: memory that waits to be unmapped by the workers */
+    uint64_t trash_unmapped;            /* mappings that went that way since the start */
 } fe_store_stats;
 
 typedef struct fe_database_stats {

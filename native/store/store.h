@@ -94,6 +94,12 @@ static inline bool fe_store_expired(const fe_store *store, int64_t deadline)
     return deadline != FE_DEADLINE_NONE && deadline < store->now_ms;
 }
 
+static inline bool fe_store_is_lfu(const fe_store *store)
+{
+    return store->options.policy == FE_POLICY_ALLKEYS_LFU ||
+           store->options.policy == FE_POLICY_VOLATILE_LFU;
+}
+
 /* keyspace.c */
 void fe_store_mark_key(fe_store *store, uint32_t db, uint64_t hash);
 
