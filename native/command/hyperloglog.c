@@ -269,6 +269,63 @@ static void pfdebug(fe_call *call)
         fe_reply_integer(&call->reply, !dense);
 }
 
+enum { SELF_TEST_ELEMENTS = 100000 };
+
+/* Adds the numbers below `until`, from `from` on, to a HyperLogLog in each encoding. */
+static bool self_test_add(fe_buf *sparse, fe_buf *dense, uint64_t from, uint64_t until)
+{
+    for (uint64_t i = from; i < until; i++) {
+        fe_bytes element = {(const uint8_t *)&i, sizeof i};
+        bool changed;
+        if (fe_hll_add(sparse, element, FE_HLL_SPARSE_BYTES_MAX_DEFAULT, &changed) != FE_HLL_OK)
+            return false;
+        if (fe_hll_add_dense(dense->data, element) != changed) return false;
+    }
+    return true;
+}
+
+/* Whether both encodings give one estimate of `count` distinct elements, within six standard errors (1.04 / sqrt(registers), by
+ * Flajolet et al., 2007), and one more for small counts. */
+static bool self_test_count(const fe_buf *sparse, const fe_buf *dense, uint64_t count)
+{
+    uint64_t a, b;
+    if (fe_hll_count(fe_buf_view(sparse), &a) != FE_HLL_OK) return false;
+    if (fe_hll_count(fe_buf_view(dense), &b) != FE_HLL_OK || a != b) return false;
+    double error = a > count ? (double)(a - count) : (double)(count - a);
+    return error <= 6 * 0.0081 * (double)count + 1;
+}
+
+static bool self_test(fe_buf *sparse, fe_buf *dense)
+{
+    uint8_t *empty = fe_buf_reserve(sparse, FE_HLL_EMPTY_BYTES);
+    if (empty == NULL) return false;
+    fe_hll_write_empty(empty);
+    sparse->len = FE_HLL_EMPTY_BYTES;
+    fe_buf_append(dense, empty, FE_HLL_EMPTY_BYTES);
+    if (dense->failed || fe_hll_to_dense(dense) != FE_HLL_OK) return false;
+    for (uint64_t done = 0, next = 1; next <= SELF_TEST_ELEMENTS; done = next, next *= 10)
+        if (!self_test_add(sparse, dense, done, next) || !self_test_count(sparse, dense, next))
+            return false;
+    return fe_hll_is_dense(fe_buf_view(sparse));
+}
+
+/* PFSELFTEST */
+static void pfselftest(fe_call *call)
+{
+    fe_buf sparse, dense;
+    fe_buf_init(&sparse, &call->engine->alloc, FE_ALLOC_SCRATCH);
+    fe_buf_init(&dense, &call->engine->alloc, FE_ALLOC_SCRATCH);
+    bool passed = self_test(&sparse, &dense);
+    if (passed)
+        fe_reply_ok(&call->reply);
+    else if (sparse.failed || dense.failed)
+        fe_call_no_memory(call);
+    else
+        fe_call_error(call, "ERR TESTFAILED the encodings disagree or the estimate is off");
+    fe_buf_free(&sparse);
+    fe_buf_free(&dense);
+}
+
 static const fe_command_row rows[] = {
     {
         .name = "pfadd",
@@ -322,6 +379,18 @@ static const fe_command_row rows[] = {
         .complexity = "O(1) with a great constant",
         .summary = "Shows or converts the inside of a HyperLogLog, for tests.",
         .syntax = "<GETREG | DECODE | ENCODING | TODENSE> key",
+    },
+    {
+        .name = "pfselftest",
+        .run = pfselftest,
+        .arity = 1,
+        .flags = FE_ADMIN,
+        .categories = FE_CAT_HYPERLOGLOG,
+        .group = "hyperloglog",
+        .since = "2.8.9",
+        .complexity = "O(1): 100,000 elements are added to a HyperLogLog of its own",
+        .summary = "Checks that both encodings agree and that estimates are as exact as promised.",
+        .syntax = "",
     },
 };
 

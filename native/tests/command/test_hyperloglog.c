@@ -66,6 +66,27 @@ TEST(memory_that_is_refused_changes_nothing)
     harness_close(&it);
 }
 
+TEST(the_self_test_passes_and_leaves_no_key_or_memory)
+{
+    harness it;
+    harness_open(&it);
+    CHECK_SCRIPT(&it, "PFSELFTEST", "+OK", "DBSIZE", ":0");
+    CHECK_INT(0, fe_alloc_used(&it.engine->alloc, FE_ALLOC_SCRATCH));
+    harness_close(&it);
+}
+
+TEST(the_self_test_without_memory_says_so)
+{
+    harness it;
+    harness_open(&it);
+    CHECK_SCRIPT(&it, "PFCOUNT none", ":0"); /* the harness has its buffers now */
+    fe_alloc_fail_after(&it.engine->alloc, 1);
+    const char *reply = harness_run(&it, "PFSELFTEST");
+    fe_alloc_fail_after(&it.engine->alloc, -1);
+    CHECK(strncmp(reply, "-OOM", 4) == 0);
+    harness_close(&it);
+}
+
 int main(void)
 {
     RUN(distinct_elements_are_counted);
@@ -73,5 +94,7 @@ int main(void)
     RUN(a_dense_value_is_changed_in_its_place);
     RUN(other_strings_are_refused);
     RUN(memory_that_is_refused_changes_nothing);
+    RUN(the_self_test_passes_and_leaves_no_key_or_memory);
+    RUN(the_self_test_without_memory_says_so);
     return check_done();
 }
