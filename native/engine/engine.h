@@ -53,7 +53,7 @@ typedef struct fe_engine_stats {
     uint64_t commands;    /* processed since start or reset */
     uint64_t connections; /* accepted */
     uint64_t connections_rejected;
-    uint64_t reads, writes; /* receives and sends of the transports */
+    uint64_t reads, writes;   /* receives and sends of the transports */
     uint64_t net_in, net_out; /* bytes */
     uint64_t error_replies;
     uint64_t output_kills;  /* connections closed by client-output-buffer-limit */
@@ -95,8 +95,8 @@ typedef struct fe_engine {
     int64_t started_ms;
     int64_t now_ms; /* wall clock of this batch */
     double ticks_per_us;
-    uint64_t ns_per_tick_q20; /* nanoseconds per tick, times 2^20 */
-    uint64_t slowlog_ticks;   /* options.slowlog_threshold_us; UINT64_MAX = off */
+    uint64_t ns_per_tick_q20;   /* nanoseconds per tick, times 2^20 */
+    uint64_t slowlog_ticks;     /* options.slowlog_threshold_us; UINT64_MAX = off */
     bool expire_paused;         /* DEBUG SET-ACTIVE-EXPIRE 0 */
     bool purge_wanted;          /* MEMORY PURGE: the workers give free memory back */
     struct fe_workers *workers; /* background threads; NULL when not started */

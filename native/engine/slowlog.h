@@ -5,8 +5,8 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 
-#define FE_SLOWLOG_ARGS_MAX 32    /* as in Redis: more are summed up in the last one */
-#define FE_SLOWLOG_ARG_BYTES 128  /* longer ones are cut and say so */
+#define FE_SLOWLOG_ARGS_MAX 32   /* as in Redis: more are summed up in the last one */
+#define FE_SLOWLOG_ARG_BYTES 128 /* longer ones are cut and say so */
 
 typedef struct fe_slowlog_entry {
     uint64_t id;
@@ -22,17 +22,18 @@ typedef struct fe_slowlog_entry {
 typedef struct fe_slowlog {
     fe_alloc *alloc;
     fe_slowlog_entry *ring;
-    uint32_t cap;     /* slowlog-max-len */
+    uint32_t cap; /* slowlog-max-len */
     uint32_t count;
-    uint32_t newest;  /* index of the newest entry when count > 0 */
+    uint32_t newest; /* index of the newest entry when count > 0 */
     uint64_t next_id;
 } fe_slowlog;
 
 void fe_slowlog_init(fe_slowlog *log, fe_alloc *alloc);
 void fe_slowlog_free(fe_slowlog *log);
 void fe_slowlog_set_max(fe_slowlog *log, uint32_t entries_max);
-void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us, const fe_bytes *argv,
-                    uint32_t argc, fe_bytes client_addr, fe_bytes client_name);
+void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
+                    const fe_bytes *argv, uint32_t argc, fe_bytes client_addr,
+                    fe_bytes client_name);
 void fe_slowlog_clear(fe_slowlog *log);
 
 /* The n-th newest entry (0 = newest), or NULL. */

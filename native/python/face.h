@@ -27,8 +27,7 @@ typedef struct owned_row {
 } owned_row;
 
 typedef struct server_object {
-    PyObject_HEAD
-    fe_server *server; /* NULL once closed */
+    PyObject_HEAD fe_server *server; /* NULL once closed */
     int event_fd;
     owned_row *rows;
     struct stream_object *woken; /* guarded by the engine's lock */
@@ -36,8 +35,7 @@ typedef struct server_object {
 } server_object;
 
 typedef struct stream_object {
-    PyObject_HEAD
-    server_object *owner;
+    PyObject_HEAD server_object *owner;
     fe_session *session; /* NULL once closed */
     fe_batch *batch;
     struct stream_object *woken_next;
@@ -66,7 +64,8 @@ PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
 /* Reads a row's dict into `row`; the texts it points to are kept alive in row->texts. */
 bool fe_python_read_row(PyObject *dict, owned_row *row);
 
-PyObject *fe_python_request_new(module_state *state, server_object *owner, fe_python_request *request);
+PyObject *fe_python_request_new(module_state *state, server_object *owner,
+                                fe_python_request *request);
 
 /* The server of an open Server object, or NULL with RuntimeError. */
 fe_server *fe_python_open_server(server_object *self);

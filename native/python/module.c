@@ -33,7 +33,8 @@ static int module_exec(PyObject *module)
     if (state->server_type == NULL || state->request_type == NULL || state->reactor_type == NULL ||
         state->stream_type == NULL)
         return -1;
-    PyObject *names = Py_BuildValue("[sssss]", "PythonRequest", "Reactor", "Server", "Stream", "version");
+    PyObject *names =
+        Py_BuildValue("[sssss]", "PythonRequest", "Reactor", "Server", "Stream", "version");
     if (names == NULL) return -1;
     int status = PyModule_AddObjectRef(module, "__all__", names);
     Py_DECREF(names);

@@ -16,8 +16,8 @@ static bool read_int(PyObject *dict, const char *name, long long least, long lon
     long long number = PyLong_AsLongLong(value);
     if (number == -1 && PyErr_Occurred()) return false;
     if (number < least || number > most) {
-        PyErr_Format(PyExc_ValueError, "option '%s' must be %lld..%lld, not %lld", name, least, most,
-                     number);
+        PyErr_Format(PyExc_ValueError, "option '%s' must be %lld..%lld, not %lld", name, least,
+                     most, number);
         return false;
     }
     *out = number;
@@ -53,10 +53,14 @@ static bool read_bool(PyObject *dict, const char *name, bool *out)
 static bool read_policy(PyObject *dict, fe_policy *out)
 {
     static const char *const names[] = {
-        [FE_POLICY_NOEVICTION] = "noeviction",       [FE_POLICY_ALLKEYS_LRU] = "allkeys-lru",
-        [FE_POLICY_ALLKEYS_LFU] = "allkeys-lfu",     [FE_POLICY_ALLKEYS_RANDOM] = "allkeys-random",
-        [FE_POLICY_VOLATILE_LRU] = "volatile-lru",   [FE_POLICY_VOLATILE_LFU] = "volatile-lfu",
-        [FE_POLICY_VOLATILE_RANDOM] = "volatile-random", [FE_POLICY_VOLATILE_TTL] = "volatile-ttl",
+        [FE_POLICY_NOEVICTION] = "noeviction",
+        [FE_POLICY_ALLKEYS_LRU] = "allkeys-lru",
+        [FE_POLICY_ALLKEYS_LFU] = "allkeys-lfu",
+        [FE_POLICY_ALLKEYS_RANDOM] = "allkeys-random",
+        [FE_POLICY_VOLATILE_LRU] = "volatile-lru",
+        [FE_POLICY_VOLATILE_LFU] = "volatile-lfu",
+        [FE_POLICY_VOLATILE_RANDOM] = "volatile-random",
+        [FE_POLICY_VOLATILE_TTL] = "volatile-ttl",
     };
     PyObject *value = item(dict, "policy");
     const char *text = value == NULL ? NULL : PyUnicode_AsUTF8(value);
@@ -98,7 +102,8 @@ static bool read_password(PyObject *dict, fe_engine_options *options)
     Py_ssize_t len;
     if (value == NULL || PyBytes_AsStringAndSize(value, &text, &len) != 0) return false;
     if ((size_t)len >= sizeof options->requirepass || strlen(text) != (size_t)len) {
-        PyErr_Format(PyExc_ValueError, "option 'requirepass' must be at most %d bytes without zero bytes",
+        PyErr_Format(PyExc_ValueError,
+                     "option 'requirepass' must be at most %d bytes without zero bytes",
                      (int)sizeof options->requirepass - 1);
         return false;
     }
@@ -121,8 +126,7 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
     *options = (fe_engine_options){0};
     long long slow;
     if (!read_store(dict, &options->store) || !read_output_limits(dict, options) ||
-        !read_password(dict, options) ||
-        !read_u64(dict, "bulk_len_max", &options->bulk_len_max) ||
+        !read_password(dict, options) || !read_u64(dict, "bulk_len_max", &options->bulk_len_max) ||
         !read_u64(dict, "query_buffer_max", &options->query_buffer_max) ||
         !read_u64(dict, "clients_memory_max", &options->clients_memory_max) ||
         !read_u32(dict, "timeout_seconds", 0, &options->timeout_seconds) ||

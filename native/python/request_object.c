@@ -3,8 +3,7 @@
 #include "python/face.h"
 
 typedef struct request_object {
-    PyObject_HEAD
-    server_object *owner;
+    PyObject_HEAD server_object *owner;
     fe_python_request *request; /* NULL once answered */
     PyObject *name, *args;
     unsigned long long client_id;
@@ -19,8 +18,9 @@ static void send_answer(request_object *self, const char *reply, size_t len, boo
     fe_python_request *request = self->request;
     self->request = NULL;
     if (server == NULL) return; /* closed: the connections are gone as well */
-    FE_LOCKED(server->engine, fe_server_answer_python(server, request,
-                                                      (fe_bytes){(const uint8_t *)reply, len}, failed));
+    FE_LOCKED(
+        server->engine,
+        fe_server_answer_python(server, request, (fe_bytes){(const uint8_t *)reply, len}, failed));
 }
 
 static void request_dealloc(request_object *self)
@@ -36,14 +36,16 @@ static void request_dealloc(request_object *self)
     Py_DECREF(type);
 }
 
-PyObject *fe_python_request_new(module_state *state, server_object *owner, fe_python_request *request)
+PyObject *fe_python_request_new(module_state *state, server_object *owner,
+                                fe_python_request *request)
 {
     request_object *self = (request_object *)PyType_GenericAlloc(state->request_type, 0);
     if (self == NULL) {
         static const char error[] = "-ERR out of memory\r\n";
         FE_LOCKED(owner->server->engine,
                   fe_server_answer_python(owner->server, request,
-                                          (fe_bytes){(const uint8_t *)error, sizeof error - 1}, true));
+                                          (fe_bytes){(const uint8_t *)error, sizeof error - 1},
+                                          true));
         return NULL;
     }
     self->owner = (server_object *)Py_NewRef((PyObject *)owner);

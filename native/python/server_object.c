@@ -62,7 +62,8 @@ static void free_rows(server_object *self)
     while (self->rows != NULL) {
         owned_row *row = self->rows;
         self->rows = row->next;
-        for (int i = 0; i < 6; i++) Py_XDECREF(row->texts[i]);
+        for (int i = 0; i < 6; i++)
+            Py_XDECREF(row->texts[i]);
         PyMem_Free(row);
     }
 }
@@ -79,8 +80,7 @@ static PyObject *server_close(server_object *self, PyObject *unused)
     self->server = NULL;
     Py_BEGIN_ALLOW_THREADS fe_workers_stop(server->engine);
     fe_server_free(server);
-    Py_END_ALLOW_THREADS
-    free_rows(self);
+    Py_END_ALLOW_THREADS free_rows(self);
     Py_RETURN_NONE;
 }
 
@@ -166,7 +166,8 @@ static PyObject *server_command_keys(server_object *self, PyObject *args)
 static void reset_command(fe_command *command)
 {
     command->stats = (fe_command_stats){0};
-    for (uint32_t i = 0; i < command->child_count; i++) reset_command(command->children[i]);
+    for (uint32_t i = 0; i < command->child_count; i++)
+        reset_command(command->children[i]);
 }
 
 static void reset_all(fe_server *server)
@@ -174,7 +175,8 @@ static void reset_all(fe_server *server)
     fe_engine_reset_stats(server->engine);
     uint32_t count;
     fe_command *const *all = fe_commands_all(server->commands, &count);
-    for (uint32_t i = 0; i < count; i++) reset_command(all[i]);
+    for (uint32_t i = 0; i < count; i++)
+        reset_command(all[i]);
 }
 
 static PyObject *server_reset_statistics(server_object *self, PyObject *unused)
@@ -301,7 +303,10 @@ static PyObject *server_check(server_object *self, PyObject *unused)
     return PyUnicode_FromString(violation);
 }
 
-#define METHOD(name, flags) {#name, (PyCFunction)server_##name, flags, NULL}
+#define METHOD(name, flags)                                                                        \
+    {                                                                                              \
+#name, (PyCFunction)server_##name, flags, NULL                                             \
+    }
 
 static PyMethodDef server_methods[] = {
     METHOD(set_options, METH_O),
@@ -326,7 +331,8 @@ static PyMethodDef server_methods[] = {
 };
 
 static PyType_Slot server_slots[] = {
-    {Py_tp_doc, (void *)"One server: the engine, the command table and the queue of commands for Python."},
+    {Py_tp_doc,
+     (void *)"One server: the engine, the command table and the queue of commands for Python."},
     {Py_tp_new, server_new},
     {Py_tp_dealloc, server_dealloc},
     {Py_tp_methods, server_methods},

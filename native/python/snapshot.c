@@ -111,7 +111,8 @@ static bool put_store(PyObject *dict, const fe_store_stats *store)
            put_u64(dict, "changes", store->changes) &&
            put_u64(dict, "compacted_segments", store->compacted_segments) &&
            put_u64(dict, "compacted_bytes", store->compacted_bytes) &&
-           put_u64(dict, "in_place", store->in_place) && put_u64(dict, "appended", store->appended) &&
+           put_u64(dict, "in_place", store->in_place) &&
+           put_u64(dict, "appended", store->appended) &&
            put_u64(dict, "log_bytes", store->log_bytes) &&
            put_u64(dict, "log_live_bytes", store->log_live_bytes) &&
            put_u64(dict, "log_segments", store->log_segments) &&
@@ -154,7 +155,8 @@ PyObject *fe_python_statistics(fe_server *server)
     FE_LOCKED(server->engine, take_snapshot(server, &shot));
     PyObject *dict = PyDict_New();
     if (dict == NULL) return NULL;
-    if (put_engine(dict, &shot) && put_store(dict, &shot.store) && put_steps(dict, &shot)) return dict;
+    if (put_engine(dict, &shot) && put_store(dict, &shot.store) && put_steps(dict, &shot))
+        return dict;
     Py_DECREF(dict);
     return NULL;
 }
@@ -166,7 +168,8 @@ PyObject *fe_python_error_counts(fe_server *server)
     PyObject *dict = PyDict_New();
     if (dict == NULL) return NULL;
     for (int i = 0; i < FE_ERROR_KINDS_MAX && errors[i].count > 0; i++) {
-        PyObject *name = PyUnicode_DecodeLatin1(errors[i].code, (Py_ssize_t)strlen(errors[i].code), NULL);
+        PyObject *name =
+            PyUnicode_DecodeLatin1(errors[i].code, (Py_ssize_t)strlen(errors[i].code), NULL);
         PyObject *count = PyLong_FromUnsignedLongLong(errors[i].count);
         bool ok = name != NULL && count != NULL && PyDict_SetItem(dict, name, count) == 0;
         Py_XDECREF(name);
@@ -187,9 +190,9 @@ PyObject *fe_python_databases(fe_server *server)
                                   fe_store_db_stats(server->engine->store, i, &stats[i]));
     PyObject *list = PyList_New(0);
     for (uint32_t i = 0; i < count && list != NULL; i++) {
-        PyObject *entry = Py_BuildValue("(KKL)", (unsigned long long)stats[i].keys,
-                                        (unsigned long long)stats[i].expires,
-                                        (long long)stats[i].average_ttl_ms);
+        PyObject *entry =
+            Py_BuildValue("(KKL)", (unsigned long long)stats[i].keys,
+                          (unsigned long long)stats[i].expires, (long long)stats[i].average_ttl_ms);
         if (entry == NULL || PyList_Append(list, entry) != 0) Py_CLEAR(list);
         Py_XDECREF(entry);
     }
@@ -229,16 +232,11 @@ static const name_of_bit flag_names[] = {
 };
 
 static const name_of_bit category_names[] = {
-    {FE_CAT_KEYSPACE, "keyspace"},
-    {FE_CAT_STRING, "string"},
-    {FE_CAT_BITMAP, "bitmap"},
-    {FE_CAT_HYPERLOGLOG, "hyperloglog"},
-    {FE_CAT_CONNECTION, "connection"},
-    {FE_CAT_TRANSACTION, "transaction"},
-    {FE_CAT_DANGEROUS, "dangerous"},
-    {FE_CAT_SCRIPTING, "scripting"},
-    {FE_CAT_ADMIN, "admin"},
-    {0, NULL},
+    {FE_CAT_KEYSPACE, "keyspace"},     {FE_CAT_STRING, "string"},
+    {FE_CAT_BITMAP, "bitmap"},         {FE_CAT_HYPERLOGLOG, "hyperloglog"},
+    {FE_CAT_CONNECTION, "connection"}, {FE_CAT_TRANSACTION, "transaction"},
+    {FE_CAT_DANGEROUS, "dangerous"},   {FE_CAT_SCRIPTING, "scripting"},
+    {FE_CAT_ADMIN, "admin"},           {0, NULL},
 };
 
 static const name_of_bit key_flag_names[] = {
@@ -277,7 +275,8 @@ static bool bits_of(PyObject *sequence, const name_of_bit *names, uint32_t *bits
         PyObject *entry = PySequence_GetItem(fast, i);
         const char *text = entry == NULL ? NULL : PyUnicode_AsUTF8(entry);
         const name_of_bit *found = names;
-        while (text != NULL && found->name != NULL && strcmp(found->name, text) != 0) found++;
+        while (text != NULL && found->name != NULL && strcmp(found->name, text) != 0)
+            found++;
         ok = text != NULL && found->name != NULL;
         if (ok) *bits |= found->bit;
         if (text != NULL && !ok) PyErr_Format(PyExc_ValueError, "no flag is named '%s'", text);
@@ -293,10 +292,10 @@ static PyObject *key_specs(const fe_command_row *row)
     for (int i = 0; list != NULL && i < FE_KEY_SPECS_MAX && row->keys[i].first != 0; i++) {
         const fe_key_spec *spec = &row->keys[i];
         PyObject *flags = names_of(key_flag_names, spec->flags);
-        PyObject *entry = flags == NULL ? NULL
-                                        : Py_BuildValue("{sNsisisi}", "flags", flags, "first",
-                                                        (int)spec->first, "last", (int)spec->last,
-                                                        "step", (int)spec->step);
+        PyObject *entry =
+            flags == NULL ? NULL
+                          : Py_BuildValue("{sNsisisi}", "flags", flags, "first", (int)spec->first,
+                                          "last", (int)spec->last, "step", (int)spec->step);
         if (entry == NULL || PyList_Append(list, entry) != 0) Py_CLEAR(list);
         Py_XDECREF(entry);
     }
@@ -338,8 +337,7 @@ static PyObject *describe(const fe_command_row *row, const fe_command_stats *sta
               put_u64(dict, "calls", stats->calls) &&
               put_u64(dict, "microseconds", (uint64_t)((double)stats->ticks / ticks_per_us)) &&
               put_u64(dict, "rejected", stats->rejected) &&
-              put_u64(dict, "failed", stats->failed) &&
-              put(dict, "latency", latency_counts(stats));
+              put_u64(dict, "failed", stats->failed) && put(dict, "latency", latency_counts(stats));
     if (ok) return dict;
     Py_DECREF(dict);
     return NULL;
@@ -440,7 +438,7 @@ static bool row_truth(PyObject *dict, const char *name)
 bool fe_python_read_row(PyObject *dict, owned_row *row)
 {
     fe_command_row *to = &row->row;
-    const char **const texts[] = {&to->name, &to->group, &to->since,
+    const char **const texts[] = {&to->name,       &to->group,   &to->since,
                                   &to->complexity, &to->summary, &to->syntax};
     const char *const names[] = {"name", "group", "since", "complexity", "summary", "syntax"};
     for (int i = 0; i < 6; i++) {

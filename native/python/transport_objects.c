@@ -7,8 +7,7 @@
 /* Reactor. ------------------------------------------------------------------------------------------------ */
 
 typedef struct reactor_object {
-    PyObject_HEAD
-    server_object *owner;
+    PyObject_HEAD server_object *owner;
     fe_reactor *reactor; /* NULL once joined */
 } reactor_object;
 
@@ -18,7 +17,8 @@ static PyObject *reactor_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     module_state *state = fe_python_state_of_type(type);
     server_object *owner;
     unsigned int number;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!I", names, state->server_type, &owner, &number))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!I", names, state->server_type, &owner,
+                                     &number))
         return NULL;
     fe_server *server = fe_python_open_server(owner);
     if (server == NULL) return NULL;
@@ -26,7 +26,8 @@ static PyObject *reactor_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (self == NULL) return NULL;
     self->reactor = fe_reactor_start(server, number);
     if (self->reactor == NULL) {
-        PyErr_SetString(PyExc_OSError, "cannot start a reactor: no memory, descriptors or threads left");
+        PyErr_SetString(PyExc_OSError,
+                        "cannot start a reactor: no memory, descriptors or threads left");
         Py_DECREF(self);
         return NULL;
     }
@@ -75,7 +76,8 @@ static PyObject *reactor_adopt(reactor_object *self, PyObject *args)
         return NULL;
     if (!reactor_is_open(self)) return NULL;
     if (!fe_reactor_adopt(self->reactor, fd, (fe_bytes){(const uint8_t *)addr, (size_t)addr_len},
-                          (fe_bytes){(const uint8_t *)laddr, (size_t)laddr_len}, unix_socket != 0)) {
+                          (fe_bytes){(const uint8_t *)laddr, (size_t)laddr_len},
+                          unix_socket != 0)) {
         PyErr_SetString(PyExc_OSError, "the reactor takes no more connections");
         return NULL;
     }
@@ -94,7 +96,8 @@ static PyObject *reactor_drain(reactor_object *self, PyObject *args)
 static PyObject *reactor_connections(reactor_object *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromUnsignedLong(self->reactor == NULL ? 0 : fe_reactor_connections(self->reactor));
+    return PyLong_FromUnsignedLong(self->reactor == NULL ? 0
+                                                         : fe_reactor_connections(self->reactor));
 }
 
 static PyMethodDef reactor_methods[] = {
@@ -153,8 +156,8 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     const char *addr, *laddr;
     Py_ssize_t addr_len, laddr_len;
     int unix_socket, fd;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!s#s#pi", names, state->server_type, &owner, &addr,
-                                     &addr_len, &laddr, &laddr_len, &unix_socket, &fd))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!s#s#pi", names, state->server_type, &owner,
+                                     &addr, &addr_len, &laddr, &laddr_len, &unix_socket, &fd))
         return NULL;
     fe_server *server = fe_python_open_server(owner);
     if (server == NULL) return NULL;
@@ -165,8 +168,8 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (self->batch != NULL) {
         Py_BEGIN_ALLOW_THREADS self->session =
             fe_session_open(server, (fe_bytes){(const uint8_t *)addr, (size_t)addr_len},
-                            (fe_bytes){(const uint8_t *)laddr, (size_t)laddr_len}, unix_socket != 0, fd,
-                            stream_wake, self);
+                            (fe_bytes){(const uint8_t *)laddr, (size_t)laddr_len}, unix_socket != 0,
+                            fd, stream_wake, self);
         Py_END_ALLOW_THREADS
     }
     if (self->session == NULL) {
@@ -186,7 +189,8 @@ static PyObject *stream_close(stream_object *self, PyObject *unused)
     Py_BEGIN_ALLOW_THREADS fe_lock_enter(&session->server->engine->lock);
     if (session->woken) {
         stream_object **link = &self->owner->woken;
-        while (*link != NULL && *link != self) link = &(*link)->woken_next;
+        while (*link != NULL && *link != self)
+            link = &(*link)->woken_next;
         if (*link != NULL) *link = self->woken_next;
     }
     session->client.wake = stream_wake_nothing;
@@ -218,7 +222,8 @@ static bool stream_is_open(const stream_object *self)
 static PyObject *take_output(stream_object *self)
 {
     fe_buf *output = &self->session->client.output;
-    PyObject *reply = PyBytes_FromStringAndSize((const char *)output->data, (Py_ssize_t)output->len);
+    PyObject *reply =
+        PyBytes_FromStringAndSize((const char *)output->data, (Py_ssize_t)output->len);
     if (reply == NULL) return NULL;
     self->session->writes += output->len > 0;
     self->session->sent += output->len;

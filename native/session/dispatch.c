@@ -113,7 +113,8 @@ static uint32_t effective_flags(const run *it)
 /* A browser that was made to talk to us: its request must not reach a command in a later line. */
 static bool is_http(const run *it)
 {
-    return fe_bytes_is_word(it->call.argv[0], "post") || fe_bytes_is_word(it->call.argv[0], "host:");
+    return fe_bytes_is_word(it->call.argv[0], "post") ||
+           fe_bytes_is_word(it->call.argv[0], "host:");
 }
 
 /* The checks on the command itself; false when it was refused. */

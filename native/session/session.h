@@ -68,7 +68,7 @@ typedef struct fe_session {
     size_t data_len;
     size_t data_run;  /* bytes of it whose requests have run: where a parked session starts again */
     size_t data_read; /* ... have been read ahead */
-    uint32_t reads, writes;     /* receives and sends not yet added to the statistics */
+    uint32_t reads, writes; /* receives and sends not yet added to the statistics */
     uint64_t received,
         sent;      /* bytes not yet added to the statistics; `sent` is counted by the transport */
     size_t unsent; /* bytes that the transport has taken out of `output` and not sent yet */

@@ -13,7 +13,7 @@
  *
  * Threads: the engine's lock is held.
  */
-#include "store/expire.h"
+#include "store/store.h"
 
 #define BATCH 16u
 #define REMOVE_COST 8u /* records that could be looked at instead of removing one */

@@ -21,6 +21,8 @@ typedef struct model {
     int64_t now;
     size_t len_max;
     uint64_t refused;
+    bool evicts;      /* a key may be gone that the table still has */
+    uint64_t evicted; /* how often that was seen */
     uint32_t keys;
 } model;
 
@@ -86,6 +88,10 @@ static void open_key(model *m, uint32_t db, uint32_t k, name_buf *buf, fe_key *k
     fe_bytes name = key_name(m, buf, k);
     fe_key_find(m->f.store, db, name, fe_key_hash(&m->f.seed, name), below(m, 2) == 0, key);
     entry *e = entry_at(m, db, k);
+    if (m->evicts && e->present && !fe_key_exists(key)) {
+        entry_clear(e);
+        m->evicted++;
+    }
     CHECK_INT(e->present, fe_key_exists(key));
     if (!e->present || !fe_key_exists(key)) return;
     fe_bytes value = fe_record_value(key->record);
@@ -337,11 +343,32 @@ TEST(a_refused_allocation_leaves_the_store_as_it_was)
     free(m);
 }
 
+TEST(under_a_limit_nothing_is_missing_but_what_was_evicted)
+{
+    model *m = malloc(sizeof(*m));
+    for (unsigned policy = FE_POLICY_ALLKEYS_LRU; policy <= FE_POLICY_VOLATILE_TTL; policy++) {
+        model_open(m, seed_now + 300 + policy, 12000, 400);
+        fe_store_options options = *fe_store_get_options(m->f.store);
+        options.memory_max = 600 << 10;
+        options.policy = (fe_policy)policy;
+        fe_store_set_options(m->f.store, &options);
+        m->evicts = true;
+        run_phases(m, 6, 3000, false);
+        fe_store_stats stats;
+        fe_store_stats_get(m->f.store, &stats);
+        CHECK_INT(stats.evicted_keys, m->evicted);
+        CHECK(stats.evicted_keys > 0);
+        model_close(m);
+    }
+    free(m);
+}
+
 int main(void)
 {
     seed_now = test_seed();
     RUN(the_store_equals_a_naive_table_under_random_operations_and_steps);
     RUN(values_up_to_the_large_form_and_with_segments_of_their_own_are_kept);
     RUN(a_refused_allocation_leaves_the_store_as_it_was);
+    RUN(under_a_limit_nothing_is_missing_but_what_was_evicted);
     return check_done();
 }
