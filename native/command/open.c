@@ -72,7 +72,7 @@ const char *fe_open_type_name(fe_type type)
     case FE_TYPE_STRING: return "string";
     case FE_TYPE_FILLER: break;
     }
-    FE_ASSERT(!"a key's record has a type");
+    FE_ASSERT(false && "a key's record has a type");
     return NULL;
 }
 
