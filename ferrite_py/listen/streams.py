@@ -23,6 +23,9 @@ HANDSHAKE_SECONDS = 10.0
 SHUTDOWN_SECONDS = 1.0
 """How long the end of a TLS connection waits for the peer's farewell."""
 
+ABORT_SECONDS = 1.0
+"""How long the loop gets to report the end of connections that were aborted."""
+
 WRITE_HIGH = 256 << 10
 """Unsent bytes at which the transport calls pause_writing; the session's own mark is 1 MiB."""
 
@@ -238,12 +241,19 @@ class Streams:
         self.is_draining = True
         for protocol in self._all():
             protocol.drain()
-        try:
-            await asyncio.wait_for(self._is_empty.wait(), deadline_s)
-        except TimeoutError:
+        if not await self._emptied(deadline_s):
             for protocol in self._all():
                 protocol.abort()
-            await self._is_empty.wait()
+            if not await self._emptied(ABORT_SECONDS):
+                log.error("%d connections could not be closed", len(self._carried))
+
+    async def _emptied(self, seconds: float) -> bool:
+        """Wait until there is no connection, but no longer than that."""
+        try:
+            await asyncio.wait_for(self._is_empty.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def _connect(self, accepted: Accepted, context: ssl.SSLContext | None) -> None:
         try:
