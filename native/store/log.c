@@ -2,7 +2,7 @@
  *
  * Invariants
  * 1. bytes = sum of segment bytes, live = sum of segment live, over segments in use.
- * 2. An ordinary segment is a tail, or FULL and in the list of class live >> class_shift.
+ * 2. An ordinary segment is a tail, or FULL and in the list of its class.
  * 3. A segment that is not a tail has live > 0: with the last live byte it is freed. A tail without
  * live bytes is
  *    rewound to its beginning.
@@ -23,6 +23,7 @@
 #define PAGE ((size_t)4096)
 #define WALK_AHEAD 2048u /* bytes */
 #define WALK_PREFETCH_MAX 1024u
+#define OWN_MIN ((size_t)16 << 10)
 #define NEXT_SHARE 16u /* a new segment is at most this part of the log */
 
 static size_t power_below(uint64_t value)
@@ -79,7 +80,8 @@ size_t fe_log_next_size(const fe_log *log)
 
 size_t fe_log_own_min(const fe_log *log)
 {
-    return log->segment_max / 4;
+    size_t part = log->segment_max / 8;
+    return part > OWN_MIN ? part : OWN_MIN;
 }
 
 /* Spares --------------------------------------------------------------------------------------- */
@@ -137,10 +139,16 @@ static void class_unlink(fe_log *log, uint32_t n)
     segment->next = segment->prev = 0;
 }
 
+/* What is not dead of it, in 64ths; the end that no record fitted into is lost to compaction too. */
+static unsigned class_of(const fe_segment *segment)
+{
+    return (unsigned)((segment->bytes - segment->used + segment->live) >> segment->class_shift);
+}
+
 static void class_link(fe_log *log, uint32_t n)
 {
     fe_segment *segment = &log->segments[n];
-    segment->class_now = (uint8_t)(segment->live >> segment->class_shift);
+    segment->class_now = (uint8_t)class_of(segment);
     uint32_t *head = &log->class_head[segment->class_now];
     segment->prev = 0;
     segment->next = *head;
@@ -153,8 +161,7 @@ static void live_change(fe_log *log, uint32_t n, int64_t delta)
     fe_segment *segment = &log->segments[n];
     segment->live += (uint64_t)delta;
     log->live += (uint64_t)delta;
-    if (segment->role == FE_ROLE_FULL &&
-        segment->live >> segment->class_shift != segment->class_now) {
+    if (segment->role == FE_ROLE_FULL && class_of(segment) != segment->class_now) {
         class_unlink(log, n);
         class_link(log, n);
     }
@@ -233,7 +240,7 @@ static void segment_free(fe_log *log, uint32_t n)
     log->bytes -= bytes;
     log->live -= segment->live;
     log->segment_count--;
-    if (segment->role == FE_ROLE_OWN) log->own_waste -= bytes - segment->used;
+    if (segment->role != FE_ROLE_TAIL) log->waste -= bytes - segment->used;
     segment->base = NULL;
     segment->live = segment->used = segment->bytes = 0;
     segment->tier = FE_TIER_FREE;
@@ -278,7 +285,7 @@ static void tail_free(fe_log *log, uint32_t n)
     for (unsigned i = 0; i < FE_TAIL_COUNT; i++)
         if (log->tail[i] == n) log->tail[i] = 0;
     log->segments[n].role = FE_ROLE_OWN; /* in no list; never a spare */
-    log->own_waste += log->segments[n].bytes;
+    log->waste += log->segments[n].bytes;
     segment_free(log, n);
 }
 
@@ -312,6 +319,7 @@ static void tail_retire(fe_log *log, uint32_t n)
 {
     fe_segment *segment = &log->segments[n];
     segment->role = FE_ROLE_FULL;
+    log->waste += segment->bytes - segment->used;
     class_link(log, n);
     if (segment->live == 0) segment_free(log, n);
 }
@@ -348,7 +356,7 @@ static fe_address append_own(fe_log *log, size_t size, uint32_t keyspace)
     }
     segment_start(log, n, ptr, bytes, FE_ROLE_OWN);
     log->segments[n].used = size;
-    log->own_waste += bytes - size;
+    log->waste += bytes - size;
     log->segments[n].keyspace = (uint16_t)keyspace;
     live_change(log, n, (int64_t)size);
     log->appended += size;
@@ -416,7 +424,7 @@ static size_t room_own(fe_log *log, fe_segment *segment, size_t want)
     void *moved = fe_pages_remap(log->alloc, FE_ALLOC_LOG, segment->base, segment->bytes, bytes);
     if (moved == NULL) return 0;
     log->bytes += bytes - segment->bytes;
-    log->own_waste += bytes - segment->bytes;
+    log->waste += bytes - segment->bytes;
     segment->base = moved;
     segment->bytes = bytes;
     return bytes;
@@ -446,7 +454,7 @@ void fe_log_refit(fe_log *log, fe_address address, size_t size, size_t room, siz
     uint64_t offset = fe_address_offset(address, log->offset_bits);
     fe_segment *segment = &log->segments[n];
     bool last = offset + room >= segment->used;
-    if (segment->role == FE_ROLE_OWN) log->own_waste += segment->used - new_size;
+    if (segment->role == FE_ROLE_OWN) log->waste += segment->used - new_size;
     if (segment->role == FE_ROLE_OWN || (last && segment->role == FE_ROLE_TAIL))
         segment->used = offset + new_size;
     else if (room > new_size)
@@ -512,7 +520,7 @@ uint64_t fe_log_tail_room(const fe_log *log, fe_tail tail)
 
 uint64_t fe_log_garbage(const fe_log *log)
 {
-    return log->bytes - log->live - log->own_waste - fe_log_tail_room(log, FE_TAIL_NEW) -
+    return log->bytes - log->live - log->waste - fe_log_tail_room(log, FE_TAIL_NEW) -
            fe_log_tail_room(log, FE_TAIL_MOVED);
 }
 
@@ -556,8 +564,7 @@ static uint64_t class_count(const fe_log *log)
     uint64_t count = 0;
     for (unsigned i = 0; i < FE_LOG_CLASSES; i++)
         for (uint32_t n = log->class_head[i]; n != 0; n = log->segments[n].next)
-            count += log->segments[n].role == FE_ROLE_FULL &&
-                     log->segments[n].live >> log->segments[n].class_shift == i;
+            count += log->segments[n].role == FE_ROLE_FULL && class_of(&log->segments[n]) == i;
     return count;
 }
 
@@ -573,10 +580,10 @@ const char *fe_log_check(const fe_log *log)
         live += segment->live;
         count++;
         full += segment->role == FE_ROLE_FULL;
-        if (segment->role == FE_ROLE_OWN) waste += segment->bytes - segment->used;
+        if (segment->role != FE_ROLE_TAIL) waste += segment->bytes - segment->used;
     }
     if (bytes != log->bytes || live != log->live) return "log: wrong sums";
-    if (count != log->segment_count || waste != log->own_waste) return "log: wrong counts";
+    if (count != log->segment_count || waste != log->waste) return "log: wrong counts";
     if (full != class_count(log)) return "log: a segment in a wrong class";
     return NULL;
 }

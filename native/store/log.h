@@ -2,8 +2,8 @@
  * alive.
  *
  * A segment is one mapping. Ordinary segments are powers of two from FE_SEGMENT_MIN up to the
- * store's segment size; they are small while the log is small. A record that would fill more than a
- * quarter of the largest has a segment of its own, rounded to pages.
+ * store's segment size; they are small while the log is small. A record of more than an
+ * eighth of the largest (and 16 KiB) has a segment of its own, rounded to pages.
  *
  *     segment:  | record | filler | record | ... | record |   not appended yet   |
  *               0                                         used                  bytes
@@ -50,13 +50,13 @@ typedef struct fe_segment {
     uint16_t keyspace;   /* the only keyspace whose records were appended, 0: none yet, or MIXED */
     uint8_t tier;
     uint8_t role;
-    uint8_t class_shift; /* live >> class_shift is the class of an ordinary segment */
+    uint8_t class_shift; /* a 64th of an ordinary segment is this power of two */
     uint8_t class_now;   /* the list that it is in, when FULL */
 } fe_segment;
 
 _Static_assert(sizeof(fe_segment) == 64, "one cache line");
 
-#define FE_LOG_CLASSES 65u /* by 64ths of a segment that are live */
+#define FE_LOG_CLASSES 65u /* by 64ths of a segment that are not dead */
 #define FE_LOG_SPARES 2u
 
 /* A place in a walk, kept right by the log while records change behind and before it. */
@@ -84,9 +84,9 @@ typedef struct fe_log {
     size_t segment_max; /* of ordinary segments now; <= the size that offset_bits allows */
     uint32_t tail[FE_TAIL_COUNT];
     uint32_t class_head[FE_LOG_CLASSES];
-    uint64_t bytes;     /* mapped in segments */
-    uint64_t live;      /* in live records */
-    uint64_t own_waste; /* bytes - used of segments with one record: not for compaction */
+    uint64_t bytes; /* mapped in segments */
+    uint64_t live;  /* in live records */
+    uint64_t waste; /* bytes - used of what is no tail: no compaction brings them back */
     uint64_t segment_count;
     uint64_t sequence;
     uint64_t appended; /* bytes ever appended to the NEW tail or to segments of their own */
@@ -138,7 +138,7 @@ void fe_log_refit(fe_log *log, fe_address address, size_t size, size_t room, siz
  * end. */
 fe_record *fe_log_walk(const fe_log *log, fe_cursor *cursor, fe_address *address);
 
-/* The full segment with the least live, or 0; nothing whose class is above `class_max`. */
+/* The full segment with the most dead in it, or 0; nothing whose class is above `class_max`. */
 uint32_t fe_log_victim(const fe_log *log, unsigned class_max);
 
 /* Frees a segment with all that is in it (nothing may point there), or empties it when it is a

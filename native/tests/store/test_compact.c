@@ -55,6 +55,27 @@ TEST(a_log_without_garbage_is_left_alone)
     fixture_close(&f);
 }
 
+/* Five records of 11,000 bytes leave a sixth of a segment empty, which no moving changes. */
+TEST(segments_that_large_records_cannot_fill_are_not_moved_for_ever)
+{
+    fixture f;
+    fe_store_options options = fixture_options();
+    fixture_open(&f, &options);
+    static uint8_t large[11000];
+    name_buf buf;
+    for (uint64_t i = 0; i < 1000; i++)
+        CHECK(set(&f, 0, name_of(&buf, i), (fe_bytes){large, sizeof(large)}, FE_DEADLINE_NONE));
+    CHECK(!fe_store_step_compact(f.store, 65536));
+    for (uint64_t i = 0; i < 1000; i += 3)
+        CHECK(del(&f, 0, name_of(&buf, i)));
+    unsigned steps = 0;
+    while (fe_store_step_compact(f.store, 65536) && steps < 1000)
+        steps++;
+    CHECK(steps > 10 && steps < 200);
+    check_store(&f);
+    fixture_close(&f);
+}
+
 TEST(values_survive_compaction_with_their_deadlines_and_kinds)
 {
     fixture f;
@@ -201,6 +222,7 @@ int main(void)
 {
     RUN(random_overwrites_keep_memory_near_the_live_data_by_what_writers_pay_alone);
     RUN(a_log_without_garbage_is_left_alone);
+    RUN(segments_that_large_records_cannot_fill_are_not_moved_for_ever);
     RUN(values_survive_compaction_with_their_deadlines_and_kinds);
     RUN(flushing_one_of_several_databases_sweeps_its_records_out_in_steps);
     RUN(flushing_with_wait_leaves_no_memory_behind);
