@@ -34,6 +34,9 @@ ALPHABETS: dict[str, Sequence[Argument]] = {
     "ms": values("100000000 500000000 0 -1 abc 9223372036854775807"),
     "at": values("4102444800 4202444800 1 0 -1 abc 9223372036854775807"),
     "atms": values("4102444800123 4202444800000 1 0 -1 abc 9223372036854775807"),
+    # SET with a time in the past leaves a key that a background cycle removes at its own time.
+    "later": values("4102444800 4202444800 0 -1 abc 9223372036854775807"),
+    "laterms": values("4102444800123 4202444800000 0 -1 abc 9223372036854775807"),
     "when": values("NX XX GT LT nx foo"),
     "db": values("0 0 0 1 1 2 15 16 x"),
     "o": values("0 1 7 8 9 15 23 64 100 -1 abc"),
@@ -50,7 +53,7 @@ ALPHABETS: dict[str, Sequence[Argument]] = {
 STRINGS = """
 GET {k}|SET {k} {v}|SET {k} {v}|SET {k} {v}|SET {k} {v} NX|SET {k} {v} XX|SET {k} {v} GET
 SET {k} {v} NX GET|SET {k} {v} XX GET|SET {k} {v} KEEPTTL|SET {k} {v} EX {s}|SET {k} {v} PX {ms}
-SET {k} {v} EXAT {at}|SET {k} {v} PXAT {atms}|SET {k} {v} EX {s} NX GET|SET {k} {v} {when}
+SET {k} {v} EXAT {later}|SET {k} {v} PXAT {laterms}|SET {k} {v} EX {s} NX GET|SET {k} {v} {when}
 GETEX {k}|GETEX {k} EX {s}|GETEX {k} PX {ms}|GETEX {k} EXAT {at}|GETEX {k} PXAT {atms}
 GETEX {k} PERSIST|GETDEL {k}|GETSET {k} {v}|SETNX {k} {v}|SETEX {k} {s} {v}|PSETEX {k} {ms} {v}
 APPEND {k} {v}|APPEND {k} {v}|STRLEN {k}|GETRANGE {k} {i} {i}|SUBSTR {k} {i} {i}
