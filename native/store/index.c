@@ -19,7 +19,7 @@
  */
 #include "store/index.h"
 #include "base/match.h"
-#include "store/nodes.h"
+#include "store/index_nodes.h"
 
 #define LEVEL_MIN 2u
 #define GROW_LOAD_HALVES 13u /* slots per bucket, doubled: above it, split */

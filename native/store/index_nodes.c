@@ -6,7 +6,7 @@
  *
  * Threads: the engine's lock is held.
  */
-#include "store/nodes.h"
+#include "store/index_nodes.h"
 
 #define CHUNK_NODES (1u << FE_NODES_CHUNK_BITS)
 

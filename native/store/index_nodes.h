@@ -2,8 +2,8 @@
  * used first, and empty ones go to the trash, so that the pool shrinks with the index. Private to
  * store/index.c.
  */
-#ifndef FE_STORE_NODES_H
-#define FE_STORE_NODES_H
+#ifndef FE_STORE_INDEX_NODES_H
+#define FE_STORE_INDEX_NODES_H
 
 #include "store/index.h"
 
