@@ -14,6 +14,9 @@
 
 #include <string.h>
 
+/* Two million years: all buckets together still fit 64 bits. */
+#define SHIFT_MAX 56u
+
 static unsigned bit_length(uint64_t value)
 {
     return value == 0 ? 0 : 64u - (unsigned)__builtin_clzll(value);
@@ -23,6 +26,7 @@ static unsigned bit_length(uint64_t value)
 static uint8_t shift_for(int64_t left)
 {
     unsigned bits = left > 0 ? bit_length((uint64_t)left) : 0;
+    if (bits > SHIFT_MAX + 3) return SHIFT_MAX;
     return (uint8_t)(bits > 3 ? bits - 3 : 0);
 }
 
@@ -130,7 +134,7 @@ void fe_deadlines_assign(fe_deadlines *deadlines, fe_deadlines_measure *measure,
     while (quarter < 63 && (seen += measure->units[quarter]) * 4 < total)
         quarter++;
     deadlines->origin = now;
-    deadlines->shift = (uint8_t)(quarter > 3 ? quarter - 3 : 0);
+    deadlines->shift = shift_for((int64_t)(quarter == 0 ? 0 : 1ull << (quarter - 1)));
     deadlines->total = (uint32_t)total;
     /* Power i holds what has 2^(i-1) .. 2^i - 1 ms left: spread it evenly over the buckets of that
      * range. */
