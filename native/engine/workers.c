@@ -19,6 +19,7 @@
 #define STEP_EXPIRE_RECORDS 4096u
 #define STEP_COMPACT_BYTES (64u * 1024u)
 #define ROUND_TRASH_MAX 64
+#define ROUND_SPARES_MAX 4
 
 struct fe_workers {
     pthread_t thread;
@@ -26,6 +27,7 @@ struct fe_workers {
     pthread_cond_t wake;
     bool stop;
     bool woken;
+    _Atomic bool ringing; /* somebody has woken the thread, and it has not looked yet */
 };
 
 static bool step_index(fe_engine *engine)
@@ -70,18 +72,22 @@ static bool empty_trash(fe_engine *engine)
     return true;
 }
 
-static void provide_spare(fe_engine *engine)
+/* Maps what the store wants ahead of its need: whether there is more to do at once. */
+static bool provide_spares(fe_engine *engine)
 {
-    size_t size;
-    fe_lock_enter(&engine->lock);
-    bool wanted = fe_store_spare_wanted(engine->store, &size);
-    fe_lock_leave(&engine->lock);
-    if (!wanted) return;
-    void *mapping = fe_store_spare_map(&engine->alloc, size);
-    if (mapping == NULL) return; /* the append that needs it will try and report */
-    fe_lock_enter(&engine->lock);
-    fe_store_spare_give(engine->store, mapping, size);
-    fe_lock_leave(&engine->lock);
+    for (int i = 0; i < ROUND_SPARES_MAX; i++) {
+        size_t size;
+        fe_lock_enter(&engine->lock);
+        bool wanted = fe_store_spare_wanted(engine->store, &size);
+        fe_lock_leave(&engine->lock);
+        if (!wanted) return false;
+        void *mapping = fe_store_spare_map(&engine->alloc, size);
+        if (mapping == NULL) return false; /* the append that needs it will try and report */
+        fe_lock_enter(&engine->lock);
+        fe_store_spare_give(engine->store, mapping, size);
+        fe_lock_leave(&engine->lock);
+    }
+    return true;
 }
 
 static void purge_if_wanted(fe_engine *engine)
@@ -99,7 +105,7 @@ bool fe_workers_round(fe_engine *engine)
     more |= step_expire(engine);
     more |= step_compact(engine);
     more |= empty_trash(engine);
-    provide_spare(engine);
+    more |= provide_spares(engine);
     purge_if_wanted(engine);
     return more;
 }
@@ -117,6 +123,7 @@ static bool rest(fe_workers *workers, uint64_t ns)
     while (!workers->stop && !workers->woken && status != ETIMEDOUT)
         status = pthread_cond_timedwait(&workers->wake, &workers->mutex, &until);
     workers->woken = false;
+    atomic_store(&workers->ringing, false);
     bool stop = workers->stop;
     pthread_mutex_unlock(&workers->mutex);
     return stop;
@@ -164,7 +171,7 @@ bool fe_workers_start(fe_engine *engine)
 void fe_workers_wake(fe_engine *engine)
 {
     fe_workers *workers = engine->workers;
-    if (workers == NULL) return;
+    if (workers == NULL || atomic_exchange(&workers->ringing, true)) return;
     pthread_mutex_lock(&workers->mutex);
     workers->woken = true;
     pthread_cond_signal(&workers->wake);

@@ -58,12 +58,12 @@ struct fe_reactor {
     pthread_t thread;
     int epoll_fd, event_fd;
     pthread_mutex_t mutex;
-    newcomer *inbox;       /* newest first */
+    newcomer *inbox; /* newest first */
     bool draining;
     int64_t drain_until_ms;
     int64_t deadline_ms; /* the thread's copy, once it drains */
     _Atomic uint32_t connection_count;
-    fe_session *woken;     /* guarded by the engine's lock */
+    fe_session *woken; /* guarded by the engine's lock */
     connection *first;
     connection *timed_first;
     connection *dead_first;
@@ -104,7 +104,8 @@ static void leave_timed(connection *it)
 {
     if (!it->timed) return;
     connection **link = &it->reactor->timed_first;
-    while (*link != it) link = &(*link)->timed_next;
+    while (*link != it)
+        link = &(*link)->timed_next;
     *link = it->timed_next;
     it->timed = false;
 }
@@ -118,7 +119,8 @@ static void close_connection(connection *it)
     fe_lock_enter(&reactor->server->engine->lock);
     if (it->session->woken) {
         fe_session **link = &reactor->woken;
-        while (*link != NULL && *link != it->session) link = &(*link)->woken_next;
+        while (*link != NULL && *link != it->session)
+            link = &(*link)->woken_next;
         if (*link != NULL) *link = it->session->woken_next;
     }
     it->session->client.wake = wake_nothing;
@@ -171,8 +173,8 @@ static bool flush(connection *it)
     fe_buf *output = &it->session->client.output;
     for (;;) {
         if (it->sending.len > 0) {
-            ssize_t sent = send_some(it, it->sending.data + it->sending_at,
-                                     it->sending.len - it->sending_at);
+            ssize_t sent =
+                send_some(it, it->sending.data + it->sending_at, it->sending.len - it->sending_at);
             if (sent < 0) return false;
             it->sending_at += (size_t)sent;
             if (it->sending_at < it->sending.len) break;
@@ -212,7 +214,8 @@ static void watch(connection *it)
 static void note_due(connection *it)
 {
     int64_t due = it->session->due_ms;
-    if (it->timed || it->session->state != FE_SESSION_PARKED || due == 0 || due == INT64_MAX) return;
+    if (it->timed || it->session->state != FE_SESSION_PARKED || due == 0 || due == INT64_MAX)
+        return;
     it->timed = true;
     it->timed_next = it->reactor->timed_first;
     it->reactor->timed_first = it;
@@ -232,8 +235,8 @@ static void settle(connection *it)
             close_connection(it);
             return;
         }
-        bool output_went = session->state == FE_SESSION_PARKED &&
-                           session->park == FE_PARK_OUTPUT && session->unsent == 0;
+        bool output_went = session->state == FE_SESSION_PARKED && session->park == FE_PARK_OUTPUT &&
+                           session->unsent == 0;
         if (!output_went) break;
         fe_session_resume(session, &it->reactor->batch);
     }
@@ -245,7 +248,8 @@ static void serve_group(fe_reactor *reactor)
 {
     if (reactor->group_count == 0) return;
     fe_server_serve(reactor->server, &reactor->batch, reactor->group, reactor->group_count);
-    for (uint32_t i = 0; i < reactor->group_count; i++) settle(reactor->group[i]->transport);
+    for (uint32_t i = 0; i < reactor->group_count; i++)
+        settle(reactor->group[i]->transport);
     reactor->group_count = 0;
     reactor->area_used = 0;
 }
@@ -428,14 +432,14 @@ static bool drain_asked(fe_reactor *reactor)
 
 static void handle_events(fe_reactor *reactor, const struct epoll_event *events, int count)
 {
+    bool rung = false;
     for (int i = 0; i < count; i++) {
         connection *it = events[i].data.ptr;
         if (it == NULL) {
             uint64_t rings;
             ssize_t got = read(reactor->event_fd, &rings, sizeof rings);
             FE_ASSERT(got == (ssize_t)sizeof rings || errno == EAGAIN);
-            adopt_newcomers(reactor);
-            resume_woken(reactor);
+            rung = true;
             continue;
         }
         if (it->dead) continue;
@@ -448,6 +452,10 @@ static void handle_events(fe_reactor *reactor, const struct epoll_event *events,
             close_connection(it);
     }
     serve_group(reactor);
+    if (!rung) return;
+    /* Only now: a woken session may be closed, which it must not be while it is in the group. */
+    adopt_newcomers(reactor);
+    resume_woken(reactor);
 }
 
 static void *run(void *argument)
@@ -509,10 +517,8 @@ bool fe_reactor_adopt(fe_reactor *reactor, int fd, fe_bytes addr, fe_bytes laddr
     newcomer *guest = fe_alloc_take(&reactor->server->engine->alloc, FE_ALLOC_CLIENT,
                                     sizeof *guest + addr.len + laddr.len);
     if (guest == NULL) return false;
-    *guest = (newcomer){.fd = fd,
-                        .unix_socket = unix_socket,
-                        .addr_len = addr.len,
-                        .laddr_len = laddr.len};
+    *guest = (newcomer){
+        .fd = fd, .unix_socket = unix_socket, .addr_len = addr.len, .laddr_len = laddr.len};
     if (addr.len > 0) memcpy(guest->text, addr.ptr, addr.len);
     if (laddr.len > 0) memcpy(guest->text + addr.len, laddr.ptr, laddr.len);
     pthread_mutex_lock(&reactor->mutex);

@@ -7,6 +7,7 @@
  * the cache misses of a batch overlap.
  */
 #include "base/assert.h"
+#include "engine/workers.h"
 #include "session/dispatch.h"
 
 #include <stdio.h>
@@ -51,22 +52,38 @@ static void add(fe_batch *batch, fe_session *session, const fe_request *request)
         hash_keys(batch, ahead, fe_store_seed(session->server->engine->store));
 }
 
+/* A key whose cache lines are asked for. */
+typedef struct ahead_key {
+    uint64_t hash;
+    uint32_t db;
+} ahead_key;
+
+static uint32_t collect_keys(const fe_batch *batch, ahead_key keys[FE_BATCH_HASHES])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const fe_ahead *ahead = &batch->ahead[i];
+        for (uint64_t left = ahead->hashed; left != 0; left &= left - 1)
+            keys[count++] =
+                (ahead_key){ahead->hashes[__builtin_ctzll(left)], ahead->session->client.db};
+    }
+    return count;
+}
+
+/* Three passes, so that each finds what the one before it asked for: buckets, records, and the records of keys that overflow
+ * nodes lead to. */
 static void prefetch(const fe_batch *batch, const fe_store *store)
 {
     if (batch->count < 2 && batch->hash_count < 2) return;
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < batch->count; i++) {
-            const fe_ahead *ahead = &batch->ahead[i];
-            uint32_t db = ahead->session->client.db;
-            for (uint64_t left = ahead->hashed; left != 0; left &= left - 1) {
-                uint64_t hash = ahead->hashes[__builtin_ctzll(left)];
-                if (pass == 0)
-                    fe_store_prefetch_bucket(store, db, hash);
-                else
-                    fe_store_prefetch_record(store, db, hash);
-            }
-        }
-    }
+    ahead_key keys[FE_BATCH_HASHES];
+    uint32_t count = collect_keys(batch, keys);
+    for (uint32_t i = 0; i < count; i++)
+        fe_store_prefetch_bucket(store, keys[i].db, keys[i].hash);
+    uint32_t behind = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (fe_store_prefetch_record(store, keys[i].db, keys[i].hash)) keys[behind++] = keys[i];
+    for (uint32_t i = 0; i < behind; i++)
+        fe_store_prefetch_behind(store, keys[i].db, keys[i].hash);
 }
 
 static void set_closing(fe_session *session)
@@ -122,6 +139,8 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
     }
     batch->count = 0;
     batch->hash_count = 0;
+    size_t size;
+    if (FE_UNLIKELY(fe_store_spare_wanted(engine->store, &size))) fe_workers_wake(engine);
     return entered;
 }
 

@@ -78,8 +78,10 @@ static void rig_open(rig *it)
 
 static void rig_close(rig *it)
 {
-    for (uint32_t i = 0; i < REACTORS; i++) fe_reactor_drain(it->reactors[i], 2000);
-    for (uint32_t i = 0; i < REACTORS; i++) fe_reactor_join(it->reactors[i]);
+    for (uint32_t i = 0; i < REACTORS; i++)
+        fe_reactor_drain(it->reactors[i], 2000);
+    for (uint32_t i = 0; i < REACTORS; i++)
+        fe_reactor_join(it->reactors[i]);
     atomic_store(&it->stop, true);
     pthread_join(it->python, NULL);
     fe_workers_stop(it->server->engine);
@@ -160,8 +162,10 @@ static void *run_load(void *argument)
         size_t len = receive_all(fd, got, (size_t)expected);
         CHECK_BYTES(reply, expected, got, len);
         char byte;
-        while (recv(fd, &byte, 1, 0) == 1 && byte != '\n') continue;
-        expected = snprintf(reply, sizeof reply, "$%d\r\nx%d\r\n:1\r\n", snprintf(NULL, 0, "x%d", i), i);
+        while (recv(fd, &byte, 1, 0) == 1 && byte != '\n')
+            continue;
+        expected =
+            snprintf(reply, sizeof reply, "$%d\r\nx%d\r\n:1\r\n", snprintf(NULL, 0, "x%d", i), i);
         len = receive_all(fd, got, (size_t)expected);
         CHECK_BYTES(reply, expected, got, len);
     }
@@ -180,7 +184,8 @@ TEST(many_clients_on_two_reactors_share_one_engine)
         loads[i] = (load){&it, i};
         pthread_create(&threads[i], NULL, run_load, &loads[i]);
     }
-    for (uint32_t i = 0; i < CLIENTS; i++) pthread_join(threads[i], NULL);
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        pthread_join(threads[i], NULL);
     int fd = rig_connect(&it, 0);
     char reply[64];
     snprintf(reply, sizeof reply, "$4\r\n%d\r\n", CLIENTS * ROUNDS);
@@ -204,7 +209,8 @@ TEST(a_reply_larger_than_the_socket_takes_arrives_whole)
     send_all(fd, head, (size_t)len);
     send_all(fd, value, size);
     expect(fd, "\r\n", "+OK\r\n");
-    for (int i = 0; i < 8; i++) send_all(fd, "GET b\r\n", 7);
+    for (int i = 0; i < 8; i++)
+        send_all(fd, "GET b\r\n", 7);
 
     for (int i = 0; i < 8; i++) {
         len = snprintf(head, sizeof head, "$%zu\r\n", size);
@@ -214,7 +220,8 @@ TEST(a_reply_larger_than_the_socket_takes_arrives_whole)
         memset(value, 0, size);
         CHECK_INT(size + 2, receive_all(fd, value, size + 2));
         size_t right = 0;
-        while (right < size && value[right] == 'v') right++;
+        while (right < size && value[right] == 'v')
+            right++;
         CHECK_INT(size, right);
     }
     free(value);
@@ -230,7 +237,8 @@ TEST(draining_answers_what_was_received_and_closes)
     expect(fd, "PING\r\n", "+PONG\r\n");
     send_all(fd, "SLOWECHO last\r\n", 15);
 
-    for (uint32_t i = 0; i < REACTORS; i++) fe_reactor_drain(it.reactors[i], 5000);
+    for (uint32_t i = 0; i < REACTORS; i++)
+        fe_reactor_drain(it.reactors[i], 5000);
 
     char got[64];
     size_t len = receive_all(fd, got, sizeof got);
@@ -264,11 +272,46 @@ TEST(a_monitor_on_one_reactor_sees_commands_of_the_other)
 
     char got[128];
     size_t len = 0;
-    while (len < sizeof got - 1 && recv(watcher, got + len, 1, 0) == 1 && got[len] != '\n') len++;
+    while (len < sizeof got - 1 && recv(watcher, got + len, 1, 0) == 1 && got[len] != '\n')
+        len++;
     got[len] = 0;
     CHECK(strstr(got, "\"SET\" \"m\" \"1\"") != NULL);
     close(watcher);
     close(worker);
+    rig_close(&it);
+}
+
+/* The kill arrives while the session's bytes wait in the group to be served: BITCOUNTs keep the reactor busy meanwhile. */
+TEST(a_client_is_killed_while_its_request_waits_to_be_served)
+{
+    rig it;
+    rig_open(&it);
+    int load = rig_connect(&it, 0);
+    int killer = rig_connect(&it, 1);
+    expect(load, "SETBIT big 4000000 1\r\n", ":0\r\n");
+
+    for (int i = 0; i < 20; i++) {
+        int victim = rig_connect(&it, 0);
+        char text[2000], got[64];
+        size_t len = 0;
+        send_all(victim, "CLIENT ID\r\n", 11);
+        while (len < 63 && recv(victim, got + len, 1, 0) == 1 && got[len] != '\n')
+            len++;
+        got[len] = 0;
+        int size = 0;
+        for (int k = 0; k < 60; k++)
+            size += snprintf(text + size, sizeof text - (size_t)size, "BITCOUNT big\r\n");
+        send_all(load, text, (size_t)size);
+        send_all(victim, "PING\r\n", 6);
+        snprintf(text, sizeof text, "CLIENT KILL ID %d\r\n", atoi(got + 1));
+        expect(killer, text, ":1\r\n");
+        char replies[60 * 4];
+        CHECK_INT(sizeof replies, receive_all(load, replies, sizeof replies));
+        close(victim);
+    }
+
+    close(load);
+    close(killer);
     rig_close(&it);
 }
 
@@ -280,5 +323,6 @@ int main(void)
     RUN(draining_answers_what_was_received_and_closes);
     RUN(a_waiting_client_is_answered_at_its_time);
     RUN(a_monitor_on_one_reactor_sees_commands_of_the_other);
+    RUN(a_client_is_killed_while_its_request_waits_to_be_served);
     return check_done();
 }
