@@ -21,6 +21,7 @@ static void hash_keys(fe_batch *batch, fe_ahead *ahead, const fe_hash_seed *seed
     uint32_t argc = ahead->request.argc < 64 ? ahead->request.argc : 64;
     if (row->keys[0].first == 0 || batch->hash_count + argc > FE_BATCH_HASHES) return;
     uint64_t *hashes = batch->hashes + batch->hash_count;
+    bool hinted = batch->hint.db == ahead->session->client.db;
     for (int s = 0; s < FE_KEY_SPECS_MAX && row->keys[s].first != 0; s++) {
         const fe_key_spec *spec = &row->keys[s];
         if (spec->flags & FE_KEY_NOT_KEY) continue;
@@ -28,6 +29,7 @@ static void hash_keys(fe_batch *batch, fe_ahead *ahead, const fe_hash_seed *seed
             spec->last >= 0 ? spec->first + spec->last : (int64_t)ahead->request.argc + spec->last;
         for (int64_t i = spec->first; i <= last && i < argc; i += spec->step) {
             hashes[i] = fe_key_hash(seed, ahead->request.argv[i]);
+            if (hinted) fe_hint_prefetch(&batch->hint, hashes[i]);
             ahead->hashed |= 1ULL << i;
         }
     }
@@ -70,8 +72,8 @@ static uint32_t collect_keys(const fe_batch *batch, ahead_key keys[FE_BATCH_HASH
     return count;
 }
 
-/* Three passes, so that each finds what the one before it asked for: buckets, records, and the records of keys that overflow
- * nodes lead to. */
+/* Three passes, so that each finds what the one before it asked for: buckets (most were asked for
+ * when the key was hashed), records, and the records of keys that overflow nodes lead to. */
 static void prefetch(const fe_batch *batch, const fe_store *store)
 {
     if (batch->count < 2 && batch->hash_count < 2) return;
@@ -137,6 +139,9 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
             entered = ticks = fe_engine_enter(engine);
         }
     }
+    if (batch->hash_count > 0)
+        fe_store_hint_refresh(engine->store, batch->ahead[batch->count - 1].session->client.db,
+                              &batch->hint);
     batch->count = 0;
     batch->hash_count = 0;
     size_t size;

@@ -89,12 +89,13 @@ typedef struct fe_ahead {
     bool is_error; /* the protocol error that ends the session, after what came before it */
 } fe_ahead;
 
-/* Scratch memory of one thread that serves. */
+/* Scratch memory of one thread that serves; zeroed before its first use. */
 typedef struct fe_batch {
     fe_ahead ahead[FE_BATCH_COMMANDS];
     uint32_t count;
     uint64_t hashes[FE_BATCH_HASHES];
     uint32_t hash_count;
+    fe_hint hint; /* of the database that was last used */
 } fe_batch;
 
 /* Opens a session; `wake` is called, with the lock held and from any thread, when its thread should

@@ -57,6 +57,7 @@ void fe_index_reset(fe_index *index)
                      i == 0 ? index->first_bytes : CHUNK_BYTES);
     fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, index->chunks);
     fe_nodes_reset(index);
+    index->version++;
     index->chunks = NULL;
     index->chunk_count = index->chunk_capacity = 0;
     index->first_bytes = 0;
@@ -207,6 +208,7 @@ static bool first_chunk_grow(fe_index *index)
                                      index->first_bytes, index->first_bytes * 2);
     if (moved == NULL) return false;
     index->chunks[0] = moved;
+    index->version++;
     index->bytes += index->first_bytes;
     index->first_bytes *= 2;
     index->shape++;
@@ -226,6 +228,7 @@ static bool chunk_add(fe_index *index)
     if (chunk == NULL) return false;
     if (index->chunk_count == 0) index->first_bytes = bytes;
     index->chunks[index->chunk_count++] = chunk;
+    index->version++;
     index->bytes += bytes;
     return true;
 }
@@ -256,6 +259,7 @@ static void first_chunk_shrink(fe_index *index)
     memcpy(chunk, index->chunks[0], index->buckets * FE_INDEX_BUCKET_BYTES);
     fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[0], index->first_bytes);
     index->chunks[0] = chunk;
+    index->version++;
     index->bytes -= index->first_bytes - bytes;
     index->first_bytes = bytes;
     index->shape++;
@@ -268,6 +272,7 @@ static void space_shrink(fe_index *index)
         if (slack < FE_INDEX_CHUNK_BUCKETS + FE_INDEX_CHUNK_BUCKETS / 2) return;
         fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[--index->chunk_count],
                      CHUNK_BYTES);
+        index->version++;
         index->bytes -= CHUNK_BYTES;
     } else if (index->first_bytes > FIRST_BYTES_MIN &&
                index->buckets * FE_INDEX_BUCKET_BYTES <= index->first_bytes / 8 * 3) {

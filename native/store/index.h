@@ -63,6 +63,7 @@ typedef struct fe_index_space {
 typedef struct fe_index {
     uint64_t **chunks; /* buckets; chunk 0 is small while it is alone */
     uint32_t chunk_count, chunk_capacity;
+    uint64_t version;   /* changes whenever `chunks` does */
     size_t first_bytes; /* size of chunk 0 */
     uint64_t split;     /* the next bucket to split; buckets below it use level + 1 bits */
     unsigned level;

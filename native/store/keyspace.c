@@ -133,6 +133,30 @@ const fe_hash_seed *fe_store_seed(const fe_store *store)
     return &store->options.seed;
 }
 
+void fe_store_hint_refresh(const fe_store *store, uint32_t db, fe_hint *hint)
+{
+    const fe_index *index = &store->databases[db]->index;
+    hint->db = db;
+    hint->mask = index->mask;
+    hint->split = index->split;
+    if (FE_LIKELY(hint->index == index && hint->version == index->version)) return;
+    hint->index = index;
+    hint->version = index->version;
+    hint->chunk_count = index->chunk_count < FE_HINT_CHUNKS ? index->chunk_count : FE_HINT_CHUNKS;
+    for (uint32_t i = 0; i < hint->chunk_count; i++)
+        hint->chunks[i] = index->chunks[i];
+}
+
+void fe_hint_prefetch(const fe_hint *hint, uint64_t hash)
+{
+    uint64_t low = hash & hint->mask;
+    uint64_t bucket = low < hint->split ? hash & (2 * hint->mask + 1) : low;
+    uint64_t chunk = bucket >> FE_INDEX_CHUNK_BITS;
+    if (chunk >= hint->chunk_count) return;
+    fe_prefetch(hint->chunks[chunk] +
+                (bucket & (FE_INDEX_CHUNK_BUCKETS - 1)) * FE_INDEX_BUCKET_WORDS);
+}
+
 void fe_store_prefetch_bucket(const fe_store *store, uint32_t db, uint64_t hash)
 {
     fe_index_prefetch(&store->databases[db]->index, hash);

@@ -121,6 +121,21 @@ static inline uint64_t fe_key_hash(const fe_hash_seed *seed, fe_bytes name)
 }
 const fe_hash_seed *fe_store_seed(const fe_store *store);
 
+/* What a thread needs to ask for buckets of one database while it does not hold the lock: a copy
+ * of where the index lies, refreshed under the lock. When it has become stale the wrong line is
+ * asked for, and nothing else happens. */
+#define FE_HINT_CHUNKS 256u /* buckets of larger indexes are asked for under the lock only */
+typedef struct fe_hint {
+    const void *index; /* which one was copied; NULL: none yet */
+    uint64_t version;
+    uint64_t mask, split;
+    uint32_t db;
+    uint32_t chunk_count;
+    const uint64_t *chunks[FE_HINT_CHUNKS];
+} fe_hint;
+void fe_store_hint_refresh(const fe_store *store, uint32_t db, fe_hint *hint);
+void fe_hint_prefetch(const fe_hint *hint, uint64_t hash);
+
 /* Ask for the cache lines of the bucket; then (a little later) of the record that the tag points
  * to. Hints only. When _record returns true, the bucket has overflowed and only the overflow node
  * was asked for: call _behind, later still, for the record (about one key in seven; without it the
