@@ -286,9 +286,9 @@ TEST(a_client_is_killed_while_its_request_waits_to_be_served)
 {
     rig it;
     rig_open(&it);
-    int load = rig_connect(&it, 0);
+    int busy = rig_connect(&it, 0);
     int killer = rig_connect(&it, 1);
-    expect(load, "SETBIT big 4000000 1\r\n", ":0\r\n");
+    expect(busy, "SETBIT big 4000000 1\r\n", ":0\r\n");
 
     for (int i = 0; i < 20; i++) {
         int victim = rig_connect(&it, 0);
@@ -301,16 +301,16 @@ TEST(a_client_is_killed_while_its_request_waits_to_be_served)
         int size = 0;
         for (int k = 0; k < 60; k++)
             size += snprintf(text + size, sizeof text - (size_t)size, "BITCOUNT big\r\n");
-        send_all(load, text, (size_t)size);
+        send_all(busy, text, (size_t)size);
         send_all(victim, "PING\r\n", 6);
         snprintf(text, sizeof text, "CLIENT KILL ID %d\r\n", atoi(got + 1));
         expect(killer, text, ":1\r\n");
         char replies[60 * 4];
-        CHECK_INT(sizeof replies, receive_all(load, replies, sizeof replies));
+        CHECK_INT(sizeof replies, receive_all(busy, replies, sizeof replies));
         close(victim);
     }
 
-    close(load);
+    close(busy);
     close(killer);
     rig_close(&it);
 }
