@@ -27,9 +27,8 @@
 #include "base/bytes.h"
 
 #define FE_READER_INLINE_MAX (64 * 1024) /* longest inline line or header line, bytes */
-#define FE_READER_BULKS_MAX                                                                        \
-    INT32_MAX /* arguments of one request; memory grows only as they come  \
-                                       */
+/* Arguments of one request; memory grows only as they come. */
+#define FE_READER_BULKS_MAX INT32_MAX
 #define FE_READER_ATTRIBUTE_PAIRS_MAX 16 /* more pairs than this is a protocol error */
 #define FE_READER_ATTRIBUTE_TEXT_MAX                                                               \
     (64 * 1024) /* longest bulk key or value of an attribute, bytes */
