@@ -30,6 +30,10 @@
 #define RECEIVE_MAX (64u * 1024u)    /* most bytes of one connection per round */
 #define OUTPUT_KEPT (64u * 1024u)    /* a larger empty output buffer gives its memory back */
 #define CRON_MS 1000
+#define WOKEN_MAX 64      /* woken sessions resumed in a round */
+#define RESUMES_MAX 2     /* times in a round that a session goes on because its output went */
+#define FAREWELL_READS 64 /* receives of bytes that nobody wants, before a close */
+#define FAREWELL_BYTES 16384
 
 typedef struct connection {
     fe_session *session;
@@ -37,11 +41,13 @@ typedef struct connection {
     int fd;
     uint32_t events; /* what epoll watches */
     bool dead;       /* closed; freed at the end of the round */
+    bool eof;        /* the peer sends no more */
+    bool input_done; /* eof, or nothing more had come when the reactor drained */
     bool timed;      /* in the list of connections with a due time */
     fe_buf sending;
     size_t sending_at;
     struct connection *next, *previous;
-    struct connection *timed_next;
+    struct connection *timed_next, *timed_previous;
     struct connection *dead_next;
 } connection;
 
@@ -63,9 +69,10 @@ struct fe_reactor {
     int64_t drain_until_ms;
     int64_t deadline_ms; /* the thread's copy, once it drains */
     _Atomic uint32_t connection_count;
-    fe_session *woken; /* guarded by the engine's lock */
+    fe_session *woken, *woken_last; /* oldest first; guarded by the engine's lock */
     connection *first;
     connection *timed_first;
+    int64_t next_due_ms; /* no timed session is due before; INT64_MAX without any */
     connection *dead_first;
     uint64_t cron_due_ns;
     uint8_t *area;
@@ -89,9 +96,13 @@ static void wake(fe_client *client)
     if (session->woken) return;
     fe_reactor *reactor = ((connection *)session->transport)->reactor;
     session->woken = true;
-    session->woken_next = reactor->woken;
+    session->woken_next = NULL;
     bool was_empty = reactor->woken == NULL;
-    reactor->woken = session;
+    if (was_empty)
+        reactor->woken = session;
+    else
+        reactor->woken_last->woken_next = session;
+    reactor->woken_last = session;
     if (was_empty) ring(reactor);
 }
 
@@ -103,11 +114,27 @@ static void wake_nothing(fe_client *client)
 static void leave_timed(connection *it)
 {
     if (!it->timed) return;
-    connection **link = &it->reactor->timed_first;
-    while (*link != it)
-        link = &(*link)->timed_next;
-    *link = it->timed_next;
+    if (it->timed_previous != NULL)
+        it->timed_previous->timed_next = it->timed_next;
+    else
+        it->reactor->timed_first = it->timed_next;
+    if (it->timed_next != NULL) it->timed_next->timed_previous = it->timed_previous;
     it->timed = false;
+}
+
+/* The lock is held. */
+static void leave_woken(fe_reactor *reactor, fe_session *session)
+{
+    if (!session->woken) return;
+    fe_session *before = NULL;
+    for (fe_session *at = reactor->woken; at != session; at = at->woken_next)
+        before = at;
+    if (before != NULL)
+        before->woken_next = session->woken_next;
+    else
+        reactor->woken = session->woken_next;
+    if (reactor->woken_last == session) reactor->woken_last = before;
+    session->woken = false;
 }
 
 static void close_connection(connection *it)
@@ -117,12 +144,7 @@ static void close_connection(connection *it)
     it->dead = true;
     leave_timed(it);
     fe_lock_enter(&reactor->server->engine->lock);
-    if (it->session->woken) {
-        fe_session **link = &reactor->woken;
-        while (*link != NULL && *link != it->session)
-            link = &(*link)->woken_next;
-        if (*link != NULL) *link = it->session->woken_next;
-    }
+    leave_woken(reactor, it->session);
     it->session->client.wake = wake_nothing;
     fe_lock_leave(&reactor->server->engine->lock);
     fe_session_close(it->session);
@@ -198,12 +220,36 @@ static bool flush(connection *it)
     return true;
 }
 
+static bool waits_for(const fe_session *session, fe_park_reason reason)
+{
+    return session->state == FE_SESSION_PARKED && session->park == reason;
+}
+
+/* Whether what has been received will still be answered, by Python, after another's exclusive hold (a pause without an end),
+ * or when the reader has taken what there is. */
+static bool owes_replies(const fe_session *session)
+{
+    return session->unsent > 0 || waits_for(session, FE_PARK_PYTHON) ||
+           waits_for(session, FE_PARK_OUTPUT) ||
+           (waits_for(session, FE_PARK_PAUSE) && session->due_ms == 0);
+}
+
+/* Before the close of a connection whose replies were sent: a close with unread bytes would make the kernel reset the
+ * connection, and the peer lose replies that it has not read. */
+static void say_farewell(const connection *it)
+{
+    uint8_t unwanted[FAREWELL_BYTES];
+    shutdown(it->fd, SHUT_WR);
+    for (int i = 0; !it->eof && i < FAREWELL_READS; i++)
+        if (recv(it->fd, unwanted, sizeof unwanted, MSG_DONTWAIT) <= 0) return;
+}
+
 /* Makes epoll watch what the connection wants now. */
 static void watch(connection *it)
 {
     uint32_t events = 0;
-    if (fe_session_wants_input(it->session) && !it->reactor->draining) events |= EPOLLIN;
-    if (it->session->unsent > 0) events |= EPOLLOUT;
+    if (!it->input_done && fe_session_wants_input(it->session)) events |= EPOLLIN;
+    if (it->session->unsent > 0 || waits_for(it->session, FE_PARK_OUTPUT)) events |= EPOLLOUT;
     if (events == it->events) return;
     struct epoll_event event = {.events = events, .data.ptr = it};
     int status = epoll_ctl(it->reactor->epoll_fd, EPOLL_CTL_MOD, it->fd, &event);
@@ -214,30 +260,35 @@ static void watch(connection *it)
 static void note_due(connection *it)
 {
     int64_t due = it->session->due_ms;
-    if (it->timed || it->session->state != FE_SESSION_PARKED || due == 0 || due == INT64_MAX)
-        return;
+    if (it->session->state != FE_SESSION_PARKED || due == 0 || due == INT64_MAX) return;
+    fe_reactor *reactor = it->reactor;
+    if (due < reactor->next_due_ms) reactor->next_due_ms = due;
+    if (it->timed) return;
     it->timed = true;
-    it->timed_next = it->reactor->timed_first;
-    it->reactor->timed_first = it;
+    it->timed_previous = NULL;
+    it->timed_next = reactor->timed_first;
+    if (it->timed_next != NULL) it->timed_next->timed_previous = it;
+    reactor->timed_first = it;
 }
 
 /* After a session was served or resumed: sends, closes when it is over, and arms what comes next. A session that stopped for
- * its output goes on as soon as that has been sent. */
+ * its output goes on as soon as that has been sent, in a later round when it does so again and again. */
 static void settle(connection *it)
 {
-    for (;;) {
+    for (uint32_t resumes = 0;; resumes++) {
         if (it->session->cut_off || !flush(it)) {
             close_connection(it);
             return;
         }
         fe_session *session = it->session;
-        if (session->state == FE_SESSION_CLOSING && session->unsent == 0) {
+        bool over = session->state == FE_SESSION_CLOSING || (it->eof && !owes_replies(session));
+        if (over && session->unsent == 0) {
+            say_farewell(it);
             close_connection(it);
             return;
         }
-        bool output_went = session->state == FE_SESSION_PARKED && session->park == FE_PARK_OUTPUT &&
-                           session->unsent == 0;
-        if (!output_went) break;
+        bool output_went = session->unsent == 0 && waits_for(session, FE_PARK_OUTPUT);
+        if (!output_went || resumes == RESUMES_MAX) break;
         fe_session_resume(session, &it->reactor->batch);
     }
     note_due(it);
@@ -260,7 +311,7 @@ static void receive(connection *it)
     fe_reactor *reactor = it->reactor;
     if (reactor->group_count == GROUP_MAX || RECEIVE_AREA - reactor->area_used < RECEIVE_MIN)
         serve_group(reactor);
-    if (it->dead || !fe_session_wants_input(it->session)) return;
+    if (it->dead || it->input_done || !fe_session_wants_input(it->session)) return;
     size_t space;
     uint8_t *into = fe_session_input(it->session, &space);
     bool in_area = into == NULL;
@@ -270,7 +321,15 @@ static void receive(connection *it)
         if (space > RECEIVE_MAX) space = RECEIVE_MAX;
     }
     ssize_t got = recv(it->fd, into, space, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+    if (got < 0 && errno == EINTR) return;
+    bool nothing = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (nothing && !reactor->draining) return;
+    if (nothing || (got == 0 && owes_replies(it->session))) {
+        it->eof = got == 0;
+        it->input_done = true;
+        watch(it);
+        return;
+    }
     if (got <= 0) {
         close_connection(it);
         return;
@@ -293,12 +352,15 @@ static void adopt(fe_reactor *reactor, const newcomer *guest)
     it->fd = guest->fd;
     it->events = EPOLLIN;
     fe_buf_init(&it->sending, alloc, FE_ALLOC_CLIENT);
-    it->session = fe_session_open(reactor->server, (fe_bytes){guest->text, guest->addr_len},
-                                  (fe_bytes){guest->text + guest->addr_len, guest->laddr_len},
-                                  guest->unix_socket, guest->fd, wake, it);
+    /* The session comes last: once it is in the register, other threads may wake it. */
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = it};
-    if (it->session == NULL || epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, it->fd, &event) != 0) {
-        if (it->session != NULL) fe_session_close(it->session);
+    bool watched = epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, it->fd, &event) == 0;
+    if (watched)
+        it->session = fe_session_open(reactor->server, (fe_bytes){guest->text, guest->addr_len},
+                                      (fe_bytes){guest->text + guest->addr_len, guest->laddr_len},
+                                      guest->unix_socket, guest->fd, wake, it);
+    if (it->session == NULL) {
+        if (watched) epoll_ctl(reactor->epoll_fd, EPOLL_CTL_DEL, it->fd, &event);
         close(guest->fd);
         fe_alloc_give(alloc, FE_ALLOC_CLIENT, it);
         atomic_fetch_sub_explicit(&reactor->connection_count, 1, memory_order_relaxed);
@@ -330,42 +392,54 @@ static void adopt_newcomers(fe_reactor *reactor)
     }
 }
 
+/* Resumes the oldest woken sessions. Others may wake as fast as this resumes (a MONITOR), so a round has an end. */
 static void resume_woken(fe_reactor *reactor)
 {
-    for (;;) {
+    for (uint32_t i = 0;; i++) {
         fe_lock_enter(&reactor->server->engine->lock);
         fe_session *session = reactor->woken;
-        if (session != NULL) {
-            reactor->woken = session->woken_next;
-            session->woken = false;
-        }
+        if (session != NULL && i < WOKEN_MAX) leave_woken(reactor, session);
         fe_lock_leave(&reactor->server->engine->lock);
         if (session == NULL) return;
+        if (i == WOKEN_MAX) break;
         connection *it = session->transport;
         fe_session_resume(session, &reactor->batch);
         settle(it);
     }
+    ring(reactor);
+}
+
+/* Takes the sessions that are due out of the list, linked by timed_next, and notes when the next one is. */
+static connection *take_due(fe_reactor *reactor, int64_t now_ms)
+{
+    connection *due = NULL;
+    reactor->next_due_ms = INT64_MAX;
+    for (connection *it = reactor->timed_first, *next; it != NULL; it = next) {
+        next = it->timed_next;
+        const fe_session *session = it->session;
+        bool waiting = session->state == FE_SESSION_PARKED && session->due_ms != 0;
+        if (waiting && session->due_ms > now_ms) {
+            if (session->due_ms < reactor->next_due_ms) reactor->next_due_ms = session->due_ms;
+            continue;
+        }
+        leave_timed(it);
+        if (!waiting) continue;
+        it->timed_next = due;
+        due = it;
+    }
+    return due;
 }
 
 static void resume_due(fe_reactor *reactor)
 {
-    if (reactor->timed_first == NULL) return;
+    if (reactor->next_due_ms == INT64_MAX) return;
     int64_t now_ms = fe_clock_wall_ms();
-    connection *it = reactor->timed_first;
-    while (it != NULL) {
-        connection *next = it->timed_next;
-        fe_session *session = it->session;
-        bool waiting = session->state == FE_SESSION_PARKED && session->due_ms != 0;
-        if (!waiting || session->due_ms <= now_ms) {
-            leave_timed(it);
-            if (waiting) {
-                fe_session_resume(session, &reactor->batch);
-                settle(it);
-                next = reactor->timed_first; /* settling may have changed the list: look again */
-                if (next == it) next = it->timed_next;
-            }
-        }
-        it = next;
+    if (now_ms < reactor->next_due_ms) return;
+    /* Resuming one closes no other, but may put it back into the list: its link is read before. */
+    for (connection *it = take_due(reactor, now_ms), *next; it != NULL; it = next) {
+        next = it->timed_next;
+        fe_session_resume(it->session, &reactor->batch);
+        settle(it);
     }
 }
 
@@ -386,38 +460,34 @@ static int wait_ms(const fe_reactor *reactor)
 {
     int64_t wait = CRON_MS;
     if (reactor->draining) wait = 5;
-    if (reactor->timed_first != NULL) {
-        int64_t now_ms = fe_clock_wall_ms();
-        for (const connection *it = reactor->timed_first; it != NULL; it = it->timed_next)
-            if (it->session->due_ms - now_ms < wait) wait = it->session->due_ms - now_ms;
+    if (reactor->next_due_ms != INT64_MAX) {
+        int64_t until_due = reactor->next_due_ms - fe_clock_wall_ms();
+        if (until_due < wait) wait = until_due;
     }
     return wait < 0 ? 0 : (int)wait;
 }
 
-static void start_draining(fe_reactor *reactor)
+/* Receives what the kernel still holds, from each connection once a round until there is nothing more. */
+static void receive_rest(fe_reactor *reactor)
 {
     for (connection *it = reactor->first, *next; it != NULL; it = next) {
         next = it->next;
         receive(it);
     }
     serve_group(reactor);
-    reactor->draining = true;
-    for (connection *it = reactor->first, *next; it != NULL; it = next) {
-        next = it->next;
-        watch(it);
-    }
 }
 
-/* Whether the reactor may end: every answer has been sent, or the deadline has passed. */
+/* Whether the reactor may end: everything received is answered and sent, or the deadline has passed. */
 static bool is_drained(fe_reactor *reactor)
 {
     bool over = fe_clock_wall_ms() >= reactor->deadline_ms;
     for (connection *it = reactor->first, *next; it != NULL; it = next) {
         next = it->next;
         const fe_session *session = it->session;
-        bool busy = session->unsent > 0 ||
-                    (session->state == FE_SESSION_PARKED && session->park == FE_PARK_PYTHON);
-        if (over || !busy) close_connection(it);
+        bool has_input = session->state == FE_SESSION_READY && !it->input_done;
+        if (!over && (has_input || owes_replies(session))) continue;
+        say_farewell(it);
+        close_connection(it);
     }
     return reactor->first == NULL;
 }
@@ -471,9 +541,11 @@ static void *run(void *argument)
         bury_dead(reactor);
         if (!reactor->draining && drain_asked(reactor)) {
             adopt_newcomers(reactor);
-            start_draining(reactor);
+            reactor->draining = true;
         }
-        if (reactor->draining && is_drained(reactor)) break;
+        if (!reactor->draining) continue;
+        receive_rest(reactor);
+        if (is_drained(reactor)) break;
     }
     bury_dead(reactor);
     return NULL;
@@ -495,6 +567,7 @@ fe_reactor *fe_reactor_start(fe_server *server, uint32_t number)
     fe_reactor *reactor = fe_alloc_take_zeroed(alloc, FE_ALLOC_CLIENT, sizeof *reactor);
     if (reactor == NULL) return NULL;
     reactor->server = server;
+    reactor->next_due_ms = INT64_MAX;
     pthread_mutex_init(&reactor->mutex, NULL);
     reactor->area = fe_alloc_take(alloc, FE_ALLOC_CLIENT, RECEIVE_AREA);
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -248,6 +248,72 @@ TEST(draining_answers_what_was_received_and_closes)
     rig_close(&it);
 }
 
+/* More than a reactor receives from one connection in a round, all of it there before the drain. */
+TEST(draining_answers_all_that_the_kernel_holds)
+{
+    rig it;
+    rig_open(&it);
+    int ends[2], size = 1 << 20, count = 30000;
+    CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    for (int i = 0; i < count / 100; i++) {
+        char pings[601] = "";
+        for (int k = 0; k < 100; k++)
+            memcpy(pings + (size_t)k * 6, "PING\r\n", 6);
+        send_all(ends[0], pings, 600);
+    }
+    send_all(ends[0], "SLOWECHO a\r\nPING\r\n", 18);
+
+    CHECK(fe_reactor_adopt(it.reactors[0], ends[1], FE_BYTES("a"), FE_BYTES("b"), false));
+    fe_reactor_drain(it.reactors[0], 5000);
+
+    size_t expected = (size_t)count * 7 + 7 + 7;
+    char *replies = malloc(expected + 1);
+    CHECK_INT(expected, receive_all(ends[0], replies, expected + 1));
+    CHECK_BYTES("$1\r\na\r\n+PONG\r\n", 14, replies + expected - 14, 14);
+    free(replies);
+    close(ends[0]);
+    rig_close(&it);
+}
+
+TEST(a_client_that_sends_no_more_gets_its_replies)
+{
+    rig it;
+    rig_open(&it);
+    int fd = rig_connect(&it, 0);
+
+    send_all(fd, "SLOWECHO a\r\nPING\r\nSLOWECHO b\r\nPING\r\nPI", 38);
+    shutdown(fd, SHUT_WR);
+
+    char got[64];
+    size_t len = receive_all(fd, got, sizeof got);
+    CHECK_BYTES("$1\r\na\r\n+PONG\r\n$1\r\nb\r\n+PONG\r\n", 28, got, len);
+    close(fd);
+    rig_close(&it);
+}
+
+TEST(waiting_clients_are_answered_in_the_order_of_their_times)
+{
+    rig it;
+    rig_open(&it);
+    int late = rig_connect(&it, 0), soon = rig_connect(&it, 0), sooner = rig_connect(&it, 0);
+
+    send_all(late, "WAIT 1 400\r\n", 12);
+    send_all(soon, "WAIT 1 30\r\nWAIT 1 10\r\n", 22);
+    send_all(sooner, "WAIT 1 10\r\nPING\r\n", 17);
+    expect(sooner, "", ":0\r\n+PONG\r\n");
+    expect(soon, "", ":0\r\n:0\r\n");
+    struct pollfd readable = {.fd = late, .events = POLLIN};
+    CHECK_INT(0, poll(&readable, 1, 0));
+    expect(late, "PING\r\n", ":0\r\n+PONG\r\n");
+
+    close(late);
+    close(soon);
+    close(sooner);
+    rig_close(&it);
+}
+
 TEST(a_waiting_client_is_answered_at_its_time)
 {
     rig it;
@@ -321,6 +387,9 @@ int main(void)
     RUN(many_clients_on_two_reactors_share_one_engine);
     RUN(a_reply_larger_than_the_socket_takes_arrives_whole);
     RUN(draining_answers_what_was_received_and_closes);
+    RUN(draining_answers_all_that_the_kernel_holds);
+    RUN(a_client_that_sends_no_more_gets_its_replies);
+    RUN(waiting_clients_are_answered_in_the_order_of_their_times);
     RUN(a_waiting_client_is_answered_at_its_time);
     RUN(a_monitor_on_one_reactor_sees_commands_of_the_other);
     RUN(a_client_is_killed_while_its_request_waits_to_be_served);
