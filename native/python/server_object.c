@@ -238,6 +238,8 @@ static PyObject *server_take_requests(server_object *self, PyObject *unused)
         if (entry == NULL || PyList_Append(list, entry) != 0) Py_CLEAR(list);
         Py_XDECREF(entry);
     }
+    /* The queue may not be empty, and tells only of the first request in it: the caller must come again. */
+    if (list == NULL) notify(self);
     return list;
 }
 
