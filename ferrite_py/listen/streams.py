@@ -30,8 +30,8 @@ WRITE_HIGH = 256 << 10
 """Unsent bytes at which the transport calls pause_writing; the session's own mark is 1 MiB."""
 
 WRITE_LOW = 64 << 10
-DRAIN_ROUNDS = 4
-"""Turns of the loop in which a stop still reads what the kernel had received before."""
+DRAIN_SECONDS = 0.005
+"""How often a stop looks whether a connection has more to read."""
 
 
 class StreamProtocol(asyncio.Protocol):
@@ -42,6 +42,7 @@ class StreamProtocol(asyncio.Protocol):
         self._accepted = accepted
         self._loop = asyncio.get_running_loop()
         self._is_reading = True
+        self._is_eof = False
         self._is_writing_paused = False
         self._due_ms = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -70,8 +71,11 @@ class StreamProtocol(asyncio.Protocol):
             self._send(self._stream.feed(data, self._unsent()))
 
     def eof_received(self) -> bool:
-        """Close: the peer sends no more."""
-        return False
+        """Close, but not before Python has answered; with TLS asyncio always closes at once."""
+        if self._stream is None or not self._stream.waits_for_python:
+            return False
+        self._is_eof = True
+        return self._transport.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Close the session."""
@@ -104,7 +108,7 @@ class StreamProtocol(asyncio.Protocol):
             self._settle(self._stream)
 
     def drain(self) -> None:
-        """Read no more, and close when what was received is answered and sent."""
+        """Close when what was received is read, answered and sent."""
         if self._stream is not None:
             self._settle(self._stream)
 
@@ -114,11 +118,13 @@ class StreamProtocol(asyncio.Protocol):
 
     def has_input(self) -> bool:
         """Whether the kernel holds bytes that the session would read."""
-        if self._stream is None or not self._is_reading or self._transport.is_closing():
+        if self._stream is None or self._is_eof or self._transport.is_closing():
+            return False
+        if not self._stream.wants_input:
             return False
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        return any(events & select.POLLIN for _, events in poll.poll(0))
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -141,15 +147,19 @@ class StreamProtocol(asyncio.Protocol):
 
     def _settle(self, stream: Stream) -> None:
         """Follow the session's state: close, read or not, and when to look again."""
-        if stream.closing or (self._streams.is_draining and not stream.waits_for_python):
+        if stream.closing or (self._is_last() and not stream.waits_for_python):
             if stream.cut_off:
                 self._transport.abort()
             else:
                 self._transport.close()  # after what waits has been sent
             return
-        self._read_if(stream.wants_input and not self._streams.is_draining)
+        self._read_if(stream.wants_input and not self._is_eof)
         if stream.due_ms != self._due_ms:
             self._set_timer(stream.due_ms)
+
+    def _is_last(self) -> bool:
+        """Whether nothing more will be read."""
+        return self._is_eof or (self._streams.is_draining and not self.has_input())
 
     def _read_if(self, is_wanted: bool) -> None:
         if is_wanted == self._is_reading or self._transport.is_closing():
@@ -234,14 +244,13 @@ class Streams:
         for task in self._setting_up:
             task.cancel()
         await asyncio.gather(*self._setting_up, return_exceptions=True)
-        for _ in range(DRAIN_ROUNDS):
-            if not any(protocol.has_input() for protocol in self._all()):
-                break
-            await asyncio.sleep(0)
         self.is_draining = True
-        for protocol in self._all():
-            protocol.drain()
-        if not await self._emptied(deadline_s):
+        end_s = self._loop.time() + deadline_s
+        while self._carried and self._loop.time() < end_s:
+            for protocol in self._all():
+                protocol.drain()
+            await self._emptied(DRAIN_SECONDS)
+        if self._carried:
             for protocol in self._all():
                 protocol.abort()
             if not await self._emptied(ABORT_SECONDS):

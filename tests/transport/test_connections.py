@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -129,6 +130,16 @@ def test_quit(client: RawClient) -> None:
     client.send(encode("PING") + encode("QUIT") + encode("PING"))
 
     assert client.read_to_end() == b"+PONG\r\n+OK\r\n"
+
+
+def test_half_close(carried: Carried, client: RawClient) -> None:
+    """A client that sends no more still gets what Python answers, and what came behind it."""
+    if carried.is_tls:
+        pytest.skip("asyncio closes a TLS connection when the peer sends no more")
+    client.send(encode("CONFIG", "GET", "hz") + encode("PING"))
+    client.socket.shutdown(socket.SHUT_WR)
+
+    assert client.read_to_end() == b"*2\r\n$2\r\nhz\r\n$2\r\n10\r\n+PONG\r\n"
 
 
 def test_protocol_error(client: RawClient) -> None:
