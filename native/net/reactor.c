@@ -74,7 +74,8 @@ struct fe_reactor {
     connection *timed_first;
     int64_t next_due_ms; /* no timed session is due before; INT64_MAX without any */
     connection *dead_first;
-    uint64_t cron_due_ns;
+    uint64_t cron_due_ticks, cron_ticks;
+    bool rung; /* the eventfd was, in this round */
     uint8_t *area;
     size_t area_used;
     fe_session *group[GROUP_MAX];
@@ -445,9 +446,9 @@ static void resume_due(fe_reactor *reactor)
 
 static void cron(fe_reactor *reactor)
 {
-    uint64_t now_ns = fe_clock_monotonic_ns();
-    if (now_ns < reactor->cron_due_ns) return;
-    reactor->cron_due_ns = now_ns + CRON_MS * 1000000ull;
+    uint64_t now = fe_clock_ticks();
+    if (now < reactor->cron_due_ticks) return;
+    reactor->cron_due_ticks = now + reactor->cron_ticks;
     for (connection *it = reactor->first, *next; it != NULL; it = next) {
         next = it->next;
         fe_session_cron(it->session);
@@ -502,14 +503,14 @@ static bool drain_asked(fe_reactor *reactor)
 
 static void handle_events(fe_reactor *reactor, const struct epoll_event *events, int count)
 {
-    bool rung = false;
+    reactor->rung = false;
     for (int i = 0; i < count; i++) {
         connection *it = events[i].data.ptr;
         if (it == NULL) {
             uint64_t rings;
             ssize_t got = read(reactor->event_fd, &rings, sizeof rings);
             FE_ASSERT(got == (ssize_t)sizeof rings || errno == EAGAIN);
-            rung = true;
+            reactor->rung = true;
             continue;
         }
         if (it->dead) continue;
@@ -522,7 +523,7 @@ static void handle_events(fe_reactor *reactor, const struct epoll_event *events,
             close_connection(it);
     }
     serve_group(reactor);
-    if (!rung) return;
+    if (!reactor->rung) return;
     /* Only now: a woken session may be closed, which it must not be while it is in the group. */
     adopt_newcomers(reactor);
     resume_woken(reactor);
@@ -535,11 +536,11 @@ static void *run(void *argument)
     for (;;) {
         int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait_ms(reactor));
         FE_ASSERT(count >= 0 || errno == EINTR);
-        if (count > 0) handle_events(reactor, events, count);
+        handle_events(reactor, events, count);
         resume_due(reactor);
         cron(reactor);
         bury_dead(reactor);
-        if (!reactor->draining && drain_asked(reactor)) {
+        if (!reactor->draining && reactor->rung && drain_asked(reactor)) {
             adopt_newcomers(reactor);
             reactor->draining = true;
         }
@@ -568,6 +569,7 @@ fe_reactor *fe_reactor_start(fe_server *server, uint32_t number)
     if (reactor == NULL) return NULL;
     reactor->server = server;
     reactor->next_due_ms = INT64_MAX;
+    reactor->cron_ticks = (uint64_t)(server->engine->ticks_per_us * 1000.0 * CRON_MS);
     pthread_mutex_init(&reactor->mutex, NULL);
     reactor->area = fe_alloc_take(alloc, FE_ALLOC_CLIENT, RECEIVE_AREA);
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
