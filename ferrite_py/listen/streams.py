@@ -31,7 +31,7 @@ WRITE_HIGH = 256 << 10
 
 WRITE_LOW = 64 << 10
 DRAIN_SECONDS = 0.005
-"""How often a stop looks whether a connection has more to read."""
+"""How often a connection that is about to end is looked at again."""
 
 
 class StreamProtocol(asyncio.Protocol):
@@ -43,9 +43,11 @@ class StreamProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._is_reading = True
         self._is_eof = False
+        self._goes_on = False
         self._is_writing_paused = False
         self._due_ms = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._look_again: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._stream: Stream | None = None
 
@@ -71,16 +73,17 @@ class StreamProtocol(asyncio.Protocol):
             self._send(self._stream.feed(data, self._unsent()))
 
     def eof_received(self) -> bool:
-        """Close, but not before Python has answered; with TLS asyncio always closes at once."""
-        if self._stream is None or not self._stream.waits_for_python:
+        """Close, but not before the replies are there; with TLS asyncio always closes at once."""
+        if self._stream is None or not self._owes_replies(self._stream):
             return False
         self._is_eof = True
         return self._transport.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Close the session."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._look_again):
+            if timer is not None:
+                timer.cancel()
         if self._stream is not None:
             self._streams.remove(self._stream)
             self._stream.close()
@@ -98,6 +101,7 @@ class StreamProtocol(asyncio.Protocol):
 
     def resume(self) -> None:
         """Look at the session again, because what it waited for may have come."""
+        self._goes_on = False
         if self._stream is not None:
             self._send(self._stream.resume(self._unsent()))
 
@@ -139,23 +143,36 @@ class StreamProtocol(asyncio.Protocol):
             self._transport.write(output)
         if self._stream is None:
             return
-        self._settle(self._stream)
         # A session that stopped because much was unsent goes on here when all of it was sent at
-        # once; then the transport has nothing to call resume_writing for.
+        # once; then the transport has nothing to call resume_writing for. It settles then.
         if len(output) > WRITE_HIGH and not self._is_writing_paused:
+            self._goes_on = True
             self._loop.call_soon(self.resume)
+        else:
+            self._settle(self._stream)
 
     def _settle(self, stream: Stream) -> None:
         """Follow the session's state: close, read or not, and when to look again."""
-        if stream.closing or (self._is_last() and not stream.waits_for_python):
+        if stream.closing or (self._is_last() and not self._owes_replies(stream)):
             if stream.cut_off:
                 self._transport.abort()
             else:
                 self._transport.close()  # after what waits has been sent
             return
+        if self._is_last() and self._unsent() > 0 and self._look_again is None:
+            # The transport may send it all without a call of pause_writing and resume_writing.
+            self._look_again = self._loop.call_later(DRAIN_SECONDS, self._on_look_again)
         self._read_if(stream.wants_input and not self._is_eof)
         if stream.due_ms != self._due_ms:
             self._set_timer(stream.due_ms)
+
+    def _on_look_again(self) -> None:
+        self._look_again = None
+        self.resume()
+
+    def _owes_replies(self, stream: Stream) -> bool:
+        """Whether what was received will be answered when Python or the reader has caught up."""
+        return stream.waits_for_python or self._goes_on or self._unsent() > 0
 
     def _is_last(self) -> bool:
         """Whether nothing more will be read."""

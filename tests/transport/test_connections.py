@@ -142,6 +142,21 @@ def test_half_close(carried: Carried, client: RawClient) -> None:
     assert client.read_to_end() == b"*2\r\n$2\r\nhz\r\n$2\r\n10\r\n+PONG\r\n"
 
 
+def test_half_close_of_a_late_reader(carried: Carried, client: RawClient) -> None:
+    """A client that sends no more and reads late gets all that it has asked for."""
+    if carried.is_tls:
+        pytest.skip("asyncio closes a TLS connection when the peer sends no more")
+    client.command("SET", "half", "x" * 1_000_000)
+    client.send(encode("GET", "half") * 20)
+    client.socket.shutdown(socket.SHUT_WR)
+    carried.connect().command("PING")
+
+    sizes = [len(client.read().node.data) for _ in range(20)]
+
+    assert sizes == [1_000_000] * 20
+    assert client.read_to_end() == b""
+
+
 def test_protocol_error(client: RawClient) -> None:
     """A protocol error is told before the connection is closed."""
     client.send(b"*1\r\n!bad\r\n")
