@@ -48,6 +48,7 @@ bool fe_buf_grow(fe_buf *buf, size_t extra)
     if (buf->failed || extra > CAP_MAX - buf->len) return fail(buf);
 
     size_t need = buf->len + extra;
+    if (buf->limit != 0 && need > buf->limit) return fail(buf);
     size_t cap = buf->cap < DOUBLING_MAX ? buf->cap * 2 : buf->cap + buf->cap / 4;
     if (cap < CAP_MIN) cap = CAP_MIN;
     if (cap < need) cap = need;

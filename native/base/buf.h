@@ -17,6 +17,7 @@ typedef struct fe_buf {
     fe_alloc *alloc;
     fe_alloc_class class;
     bool failed;
+    size_t limit; /* the buffer fails rather than grow beyond it; 0 = no limit */
 } fe_buf;
 
 /* Makes an empty buffer; no memory is taken until the first append. */

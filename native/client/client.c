@@ -55,6 +55,7 @@ bool fe_client_open(fe_clients *clients, fe_client *client, fe_bytes addr, fe_by
                           .wake = client->wake};
     fe_buf_init(&client->input, alloc, FE_ALLOC_CLIENT);
     fe_buf_init(&client->output, alloc, FE_ALLOC_CLIENT);
+    client->output.limit = engine->options.output_limit[FE_CLIENT_CLASS_NORMAL].hard;
     fe_buf_init(&client->pushed, alloc, FE_ALLOC_CLIENT);
     if (!copy_addresses(clients, client, addr, laddr)) return false;
     client->reader = fe_reader_new(alloc, engine->options.bulk_len_max);
@@ -228,9 +229,10 @@ void fe_client_account(fe_clients *clients, fe_client *client)
     client->output_len = client->output.len;
     client->output_cap = client->output.cap;
     client->queue_bytes = client->transaction.bytes;
-    size_t memory = client->input.cap + client->output.cap + client->pushed.cap +
+    size_t memory = client->input.cap + client->output.cap + client->pushed.cap + client->unsent +
                     client->transaction.bytes + fe_reader_memory(client->reader) +
-                    client->name.len + sizeof *client;
+                    client->name.len + client->lib_name.len + client->lib_version.len +
+                    sizeof *client;
     clients->memory += memory - client->memory;
     client->memory = memory;
 }

@@ -60,6 +60,8 @@ typedef struct fe_client {
     /* Sizes as fe_client_account last saw them: what other threads may read of `input` and
      * `output`. */
     size_t input_len, input_cap, output_len, output_cap, queue_bytes;
+    size_t
+        unsent; /* bytes that the transport has taken out of `output` and not sent, as last told */
     size_t memory; /* heap bytes of all of the above */
     /* Asks the client's thread to look at the client again (kill, pushed, pause over). Called with
      * the lock. */

@@ -95,9 +95,9 @@ static bool grow(fe_watches *watches)
 bool fe_watches_add(fe_watches *watches, fe_transaction *transaction, uint32_t db, fe_bytes name,
                     uint64_t hash, bool exists)
 {
-    for (fe_watch *watch = transaction->watches; watch != NULL; watch = watch->client_next)
-        if (watch->hash == hash && watch->db == db) return true;
     if (watches->count >= watches->bucket_count && !grow(watches)) return false;
+    for (fe_watch *it = *bucket_of(watches, hash); it != NULL; it = it->bucket_next)
+        if (it->transaction == transaction && it->hash == hash && it->db == db) return true;
     fe_watch *watch = fe_alloc_take(watches->alloc, FE_ALLOC_ENGINE, sizeof *watch + name.len);
     if (watch == NULL) return false;
     fe_watch **bucket = bucket_of(watches, hash);

@@ -77,6 +77,7 @@ void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
                     const fe_bytes *argv, uint32_t argc, fe_bytes client_addr, fe_bytes client_name)
 {
     if (log->cap == 0) return;
+    if (client_name.len > FE_SLOWLOG_ARG_BYTES) client_name.len = FE_SLOWLOG_ARG_BYTES;
     uint32_t kept = argc < FE_SLOWLOG_ARGS_MAX ? argc : FE_SLOWLOG_ARGS_MAX;
     size_t size = client_addr.len + client_name.len + 64;
     for (uint32_t i = 0; i < kept; i++)

@@ -184,7 +184,7 @@ static ssize_t send_some(connection *it, const uint8_t *data, size_t len)
         }
         done += (size_t)sent;
     }
-    it->session->writes++;
+    it->session->writes += done > 0;
     it->session->sent += done;
     it->session->client.net_out += done;
     return (ssize_t)done;

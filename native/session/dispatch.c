@@ -403,6 +403,11 @@ static void exec_finish(fe_session *session)
     }
 }
 
+static void ask_python_in_exec(run *it, size_t from)
+{
+    if (!ask_python(it)) silence(&it->session->client, from); /* an error is its reply */
+}
+
 /* Runs the queue from where it stopped, until the end, or until one of its commands must wait: then
  * nobody else runs. */
 static void exec_continue(fe_session *session, uint64_t *ticks)
@@ -415,7 +420,7 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
         begin(&it, session, queued->command, queued->argv, queued->argc);
         it.call.in_exec = true;
         if (it.call.row->flags & FE_PYTHON)
-            (void)ask_python(&it); /* or an error is its reply */
+            ask_python_in_exec(&it, from);
         else
             run_handler(&it, from, ticks);
         if (awaits_answer(session)) {
@@ -423,6 +428,42 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
             return;
         }
     }
+    exec_finish(session);
+}
+
+/* Runs one command of a transaction whose client has gone; nothing waits. */
+static void run_unseen(fe_session *session, const fe_queued *queued, uint64_t *ticks)
+{
+    run it;
+    begin(&it, session, queued->command, queued->argv, queued->argc);
+    it.call.in_exec = true;
+    if (it.call.row->flags & FE_PYTHON) {
+        fe_python_request *request = fe_server_ask_python(session->server, session, &it.call);
+        if (request != NULL) request->session = NULL;
+    } else {
+        run_handler(&it, session->client.output.len, ticks);
+    }
+    session->client.output.len = 0;
+    session->state = FE_SESSION_READY;
+    session->park = FE_PARK_NONE;
+}
+
+void fe_dispatch_abandon(fe_session *session)
+{
+    if (session->python != NULL) {
+        if (session->python->answered)
+            fe_python_request_free(session->server, session->python);
+        else
+            session->python->session = NULL;
+        session->python = NULL;
+    }
+    if (!session->executing) return;
+    fe_transaction *transaction = &session->client.transaction;
+    uint64_t ticks = fe_clock_ticks();
+    session->state = FE_SESSION_READY;
+    session->park = FE_PARK_NONE;
+    while (session->exec_next < transaction->count)
+        run_unseen(session, &transaction->queue[session->exec_next++], &ticks);
     exec_finish(session);
 }
 

@@ -15,4 +15,8 @@ FE_MUST_USE bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks);
  * READY afterwards, or PARKED again by the next command of EXEC. */
 void fe_dispatch_answered(fe_session *session, uint64_t *ticks);
 
+/* The connection goes away: lets go of what waits for Python, and runs a transaction that has begun
+ * to its end, because EXEC is all or nothing; nobody sees the replies. */
+void fe_dispatch_abandon(fe_session *session);
+
 #endif

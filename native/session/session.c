@@ -48,6 +48,8 @@ static void leave_paused(fe_session *session)
 static void add_traffic(fe_session *session)
 {
     fe_engine_stats *stats = &session->server->engine->stats;
+    if (session->reads != 0 || session->writes != 0)
+        session->client.last_ms = session->server->engine->now_ms;
     stats->reads += session->reads;
     stats->writes += session->writes;
     stats->net_in += session->received;
@@ -62,16 +64,7 @@ void fe_session_close(fe_session *session)
     fe_engine *engine = server->engine;
     uint64_t entered = fe_engine_enter(engine);
     leave_paused(session);
-    if (session->python != NULL) {
-        if (session->python->answered)
-            fe_python_request_free(server, session->python);
-        else
-            session->python->session = NULL;
-    }
-    if (engine->pause.exclusive == session->client.id) {
-        engine->pause.exclusive = 0;
-        fe_server_wake_paused(server);
-    }
+    fe_dispatch_abandon(session);
     add_traffic(session);
     fe_client_close(&server->clients, &session->client);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
@@ -161,6 +154,24 @@ static void check_clients_memory(fe_session *session)
     fe_client_kill(largest);
 }
 
+static void check_limits(fe_session *session)
+{
+    fe_engine *engine = session->server->engine;
+    const fe_client *client = &session->client;
+    bool closing = session->state == FE_SESSION_CLOSING;
+    if (output_over_limit(session) || (client->output.failed && client->output.limit != 0)) {
+        engine->stats.output_kills++;
+        cut_off(session);
+    } else if (client->input.failed || client->output.failed || client->pushed.failed ||
+               client->kill) {
+        cut_off(session);
+    } else if (!closing &&
+               client->input.len + client->transaction.bytes > engine->options.query_buffer_max) {
+        engine->stats.query_kills++;
+        cut_off(session);
+    }
+}
+
 void fe_session_account(fe_session *session)
 {
     fe_engine *engine = session->server->engine;
@@ -169,20 +180,16 @@ void fe_session_account(fe_session *session)
     fe_reader_set_bulk_len_max(client->reader, engine->options.bulk_len_max);
     bool is_trusted = client->authenticated || engine->options.requirepass[0] == 0;
     fe_reader_set_authenticated(client->reader, is_trusted);
+    client->output.limit = engine->options.output_limit[fe_client_get_class(client)].hard;
     if (client->input_len != client->input.len || client->input_cap != client->input.cap ||
         client->output_len != client->output.len || client->output_cap != client->output.cap ||
-        client->queue_bytes != client->transaction.bytes || client->pushed.cap != 0)
+        client->queue_bytes != client->transaction.bytes || client->pushed.cap != 0 ||
+        client->unsent != session->unsent) {
+        client->unsent = session->unsent;
         fe_client_account(&session->server->clients, client);
-    if (session->state == FE_SESSION_CLOSING) return;
-    if (client->input.failed || client->output.failed || client->pushed.failed || client->kill) {
-        cut_off(session);
-    } else if (output_over_limit(session)) {
-        engine->stats.output_kills++;
-        cut_off(session);
-    } else if (client->input.len > engine->options.query_buffer_max) {
-        engine->stats.query_kills++;
-        cut_off(session);
     }
+    if (session->cut_off) return;
+    check_limits(session);
     check_clients_memory(session);
 }
 
@@ -192,10 +199,7 @@ void fe_session_keep_rest(fe_session *session)
     if (session->state == FE_SESSION_CLOSING || session->data == NULL) return;
     bool parked = session->state == FE_SESSION_PARKED;
     size_t done = parked ? session->data_run : session->data_read;
-    if (parked) {
-        fe_reader_reset(session->client.reader);
-        fe_reader_set_authenticated(session->client.reader, session->client.authenticated);
-    }
+    if (parked) fe_reader_reset(session->client.reader);
     if (input->len > 0)
         fe_buf_drop(input, done);
     else
@@ -264,7 +268,8 @@ void fe_session_cron(fe_session *session)
     uint64_t entered = fe_engine_enter(engine);
     uint32_t timeout = engine->options.timeout_seconds;
     int64_t idle_ms = engine->now_ms - session->client.last_ms;
-    bool may_time_out = session->state == FE_SESSION_READY && !session->client.monitor;
+    bool waits = session->state == FE_SESSION_PARKED && session->park != FE_PARK_OUTPUT;
+    bool may_time_out = !waits && !session->client.monitor;
     if (timeout != 0 && may_time_out && idle_ms > (int64_t)timeout * 1000) {
         engine->stats.timeout_kills++;
         cut_off(session);

@@ -211,19 +211,22 @@ TEST(exec_with_python_inside_is_still_one_step_for_others)
     rig_close(&it);
 }
 
-TEST(a_session_that_ends_inside_exec_lets_others_go_on)
+TEST(a_transaction_that_has_begun_is_run_to_its_end_when_its_session_ends)
 {
     rig it;
     rig_open(&it);
     peer *one = rig_connect(&it), *two = rig_connect(&it);
-    CHECK_SAYS(one, "MULTI\r\nPYECHO x\r\nSET a 1\r\nEXEC\r\n",
-               "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n");
-    CHECK_SAYS(two, "EXISTS a\r\n", "");
+    CHECK_SAYS(one, "MULTI\r\nPYECHO x\r\nSET a 1\r\nPYECHO y\r\nINCR a\r\nEXEC\r\n",
+               "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*4\r\n");
+    CHECK_SAYS(two, "GET a\r\n", "");
 
     rig_hang_up(one);
     rig_pump(&it);
 
-    CHECK_GOT(two, ":0\r\n");
+    CHECK_GOT(two, "$1\r\n2\r\n");
+    CHECK(rig_answer(&it, "+x\r\n", false));
+    CHECK(rig_answer(&it, "+y\r\n", false));
+    CHECK_INT(0, it.server->python_waiting);
     rig_close(&it);
 }
 
@@ -607,7 +610,7 @@ int main(void)
     RUN(a_waiting_session_reads_only_so_far_ahead);
     RUN(a_session_may_end_while_python_works_for_it);
     RUN(exec_with_python_inside_is_still_one_step_for_others);
-    RUN(a_session_that_ends_inside_exec_lets_others_go_on);
+    RUN(a_transaction_that_has_begun_is_run_to_its_end_when_its_session_ends);
     RUN(python_commands_are_counted_shown_and_logged_like_all);
     RUN(wait_and_debug_sleep_hold_up_their_own_session_alone);
     RUN(client_unblock_ends_wait_but_not_debug_sleep);

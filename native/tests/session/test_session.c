@@ -157,6 +157,75 @@ TEST(output_beyond_the_hard_limit_ends_the_connection)
     rig_close(&it);
 }
 
+TEST(one_command_cannot_answer_far_beyond_the_hard_limit)
+{
+    fe_engine_options options = rig_options();
+    options.output_limit[FE_CLIENT_CLASS_NORMAL].hard = 1000000;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it);
+    CHECK_SAYS(one, "SETRANGE k 199999 x\r\n", ":200000\r\n");
+
+    rig_say(one, "MGET k k k k k k k k k k k k k k k k k k k k\r\n");
+
+    CHECK(one->session->cut_off);
+    CHECK(one->session->client.output.cap <= 1000000);
+    CHECK_INT(1, it.server->engine->stats.output_kills);
+    rig_close(&it);
+}
+
+TEST(a_closing_client_that_does_not_read_can_be_killed)
+{
+    rig it;
+    rig_open(&it);
+    peer *one = rig_connect(&it), *two = rig_connect(&it);
+    CHECK_SAYS(one, "SETRANGE k 1999 x\r\n", ":2000\r\n");
+    one->hold_output = true;
+    rig_say(one, "GET k\r\n*x\r\n");
+    CHECK_INT(FE_SESSION_CLOSING, one->session->state);
+    CHECK(!one->session->cut_off);
+
+    CHECK_SAYS(two, "CLIENT KILL ID 1\r\n", ":1\r\n");
+
+    CHECK(one->session->cut_off);
+    rig_close(&it);
+}
+
+TEST(a_transaction_counts_against_the_query_buffer_limit)
+{
+    fe_engine_options options = rig_options();
+    options.query_buffer_max = 100000;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it);
+    CHECK_SAYS(one, "MULTI\r\n", "+OK\r\n");
+    char value[1200];
+    int len = snprintf(value, sizeof value, "SET k %01000d\r\n", 7);
+    for (int i = 0; i < 200 && one->session->state == FE_SESSION_READY; i++)
+        rig_send(one, value, (size_t)len);
+
+    CHECK(one->session->cut_off);
+    CHECK_INT(1, it.server->engine->stats.query_kills);
+    rig_close(&it);
+}
+
+TEST(a_client_that_sends_a_long_request_is_not_idle)
+{
+    fe_engine_options options = rig_options();
+    options.timeout_seconds = 5;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it);
+    rig_say(one, "*2\r\n$4\r\nECHO\r\n$100\r\nx");
+    one->session->client.last_ms -= 6000;
+    rig_say(one, "x");
+
+    fe_session_cron(one->session);
+
+    CHECK_INT(FE_SESSION_READY, one->session->state);
+    rig_close(&it);
+}
+
 TEST(output_over_the_soft_limit_is_allowed_for_its_time_only)
 {
     fe_engine_options options = rig_options();
@@ -362,6 +431,10 @@ int main(void)
     RUN(unread_output_stops_the_session_until_it_is_sent);
     RUN(a_request_beyond_the_query_buffer_limit_ends_the_connection);
     RUN(output_beyond_the_hard_limit_ends_the_connection);
+    RUN(one_command_cannot_answer_far_beyond_the_hard_limit);
+    RUN(a_closing_client_that_does_not_read_can_be_killed);
+    RUN(a_transaction_counts_against_the_query_buffer_limit);
+    RUN(a_client_that_sends_a_long_request_is_not_idle);
     RUN(output_over_the_soft_limit_is_allowed_for_its_time_only);
     RUN(the_largest_client_goes_when_all_together_take_too_much);
     RUN(queued_commands_count_as_the_clients_memory);
