@@ -33,6 +33,7 @@ void fe_buf_free(fe_buf *buf)
     buf->len = 0;
     buf->cap = 0;
     buf->failed = false;
+    buf->over_limit = false;
 }
 
 static bool fail(fe_buf *buf)
@@ -48,9 +49,13 @@ bool fe_buf_grow(fe_buf *buf, size_t extra)
     if (buf->failed || extra > CAP_MAX - buf->len) return fail(buf);
 
     size_t need = buf->len + extra;
-    if (buf->limit != 0 && need > buf->limit) return fail(buf);
+    if (buf->limit != 0 && need > buf->limit) {
+        buf->over_limit = true;
+        return fail(buf);
+    }
     size_t cap = buf->cap < DOUBLING_MAX ? buf->cap * 2 : buf->cap + buf->cap / 4;
     if (cap < CAP_MIN) cap = CAP_MIN;
+    if (buf->limit != 0 && cap > buf->limit) cap = buf->limit;
     if (cap < need) cap = need;
     uint8_t *data = fe_alloc_resize(buf->alloc, buf->class, buf->data, cap);
     if (data == NULL) return fail(buf);

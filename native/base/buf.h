@@ -17,7 +17,8 @@ typedef struct fe_buf {
     fe_alloc *alloc;
     fe_alloc_class class;
     bool failed;
-    size_t limit; /* the buffer fails rather than grow beyond it; 0 = no limit */
+    bool over_limit; /* failed because of `limit`, not for want of memory */
+    size_t limit;    /* the buffer fails rather than grow beyond it; 0 = no limit */
 } fe_buf;
 
 /* Makes an empty buffer; no memory is taken until the first append. */

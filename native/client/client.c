@@ -55,7 +55,8 @@ bool fe_client_open(fe_clients *clients, fe_client *client, fe_bytes addr, fe_by
                           .wake = client->wake};
     fe_buf_init(&client->input, alloc, FE_ALLOC_CLIENT);
     fe_buf_init(&client->output, alloc, FE_ALLOC_CLIENT);
-    client->output.limit = engine->options.output_limit[FE_CLIENT_CLASS_NORMAL].hard;
+    client->output_limit = engine->options.output_limit[FE_CLIENT_CLASS_NORMAL].hard;
+    client->output.limit = client->output_limit;
     fe_buf_init(&client->pushed, alloc, FE_ALLOC_CLIENT);
     if (!copy_addresses(clients, client, addr, laddr)) return false;
     client->reader = fe_reader_new(alloc, engine->options.bulk_len_max);
@@ -177,7 +178,7 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_b
     append_text(out, " laddr=", client->laddr);
     fe_buf_append(out, text, (size_t)snprintf(text, sizeof text, " fd=%d", client->fd));
     append_text(out, " name=", client->name);
-    size_t output = client->output_len + client->pushed.len;
+    size_t output = client->output_len + client->pushed.len + client->unsent;
     int len = snprintf(
         text, sizeof text,
         " age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=%zu"
@@ -187,7 +188,8 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_b
         client->transaction.open ? (int)client->transaction.count : -1, client->input_len,
         client->input_cap - client->input_len, client->transaction.bytes, client->output_cap,
         output, client->output_len, client->pushed.len > 0 ? 1 : 0,
-        client->output_cap + client->pushed.cap, client->memory, output > 0 ? "rw" : "r");
+        client->output_cap + client->pushed.cap + client->unsent, client->memory,
+        output > 0 ? "rw" : "r");
     fe_buf_append(out, text, (size_t)len);
     const char *command = client->last_command != NULL ? client->last_command : "NULL";
     append_text(out, " cmd=", (fe_bytes){(const uint8_t *)command, strlen(command)});
@@ -222,17 +224,21 @@ void fe_client_kill(fe_client *client)
     client->wake(client);
 }
 
+size_t fe_client_owned_bytes(const fe_client *client)
+{
+    return client->transaction.bytes + client->transaction.watch_bytes + client->name.len +
+           client->lib_name.len + client->lib_version.len;
+}
+
 void fe_client_account(fe_clients *clients, fe_client *client)
 {
     client->input_len = client->input.len;
     client->input_cap = client->input.cap;
     client->output_len = client->output.len;
     client->output_cap = client->output.cap;
-    client->queue_bytes = client->transaction.bytes;
+    client->owned_bytes = fe_client_owned_bytes(client);
     size_t memory = client->input.cap + client->output.cap + client->pushed.cap + client->unsent +
-                    client->transaction.bytes + fe_reader_memory(client->reader) +
-                    client->name.len + client->lib_name.len + client->lib_version.len +
-                    sizeof *client;
+                    client->owned_bytes + fe_reader_memory(client->reader) + sizeof *client;
     clients->memory += memory - client->memory;
     client->memory = memory;
 }

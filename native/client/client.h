@@ -59,10 +59,12 @@ typedef struct fe_client {
     fe_buf pushed; /* bytes from other sessions (MONITOR), moved to output by the owner */
     /* Sizes as fe_client_account last saw them: what other threads may read of `input` and
      * `output`. */
-    size_t input_len, input_cap, output_len, output_cap, queue_bytes;
+    size_t input_len, input_cap, output_len, output_cap;
+    size_t owned_bytes; /* of texts, queue and watches */
+    size_t unsent;      /* taken out of `output` by the transport and not sent, as last told */
     size_t
-        unsent; /* bytes that the transport has taken out of `output` and not sent, as last told */
-    size_t memory; /* heap bytes of all of the above */
+        output_limit; /* what `output` may hold: a transport that swaps buffers loses its limit */
+    size_t memory;    /* heap bytes of all of the above */
     /* Asks the client's thread to look at the client again (kill, pushed, pause over). Called with
      * the lock. */
     void (*wake)(struct fe_client *client);
@@ -113,6 +115,9 @@ void fe_client_unblock(fe_client *client, fe_unblock how);
 
 /* Marks a client for closing by its own thread. */
 void fe_client_kill(fe_client *client);
+
+/* Heap bytes of a client's texts, queue and watches. */
+size_t fe_client_owned_bytes(const fe_client *client);
 
 /* Takes stock of the buffers of a client, by its own thread, into the fields above and
  * clients->memory. */

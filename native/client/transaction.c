@@ -38,6 +38,7 @@ bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction, struct f
         fe_queued *queue =
             fe_alloc_resize(alloc, FE_ALLOC_CLIENT, transaction->queue, cap * sizeof *queue);
         if (queue == NULL) return false;
+        transaction->bytes += (cap - transaction->cap) * sizeof *queue;
         transaction->queue = queue;
         transaction->cap = cap;
     }
@@ -53,7 +54,7 @@ bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction, struct f
         at += argv[i].len;
     }
     transaction->queue[transaction->count++] = (fe_queued){command, copies, argc};
-    transaction->bytes += size + sizeof(fe_queued);
+    transaction->bytes += size;
     return true;
 }
 
@@ -62,7 +63,8 @@ void fe_transaction_clear(fe_alloc *alloc, fe_transaction *transaction)
     for (uint32_t i = 0; i < transaction->count; i++)
         fe_alloc_give(alloc, FE_ALLOC_CLIENT, transaction->queue[i].argv);
     fe_alloc_give(alloc, FE_ALLOC_CLIENT, transaction->queue);
-    *transaction = (fe_transaction){.watches = transaction->watches};
+    *transaction =
+        (fe_transaction){.watches = transaction->watches, .watch_bytes = transaction->watch_bytes};
 }
 
 static fe_watch **bucket_of(fe_watches *watches, uint64_t hash)
@@ -111,6 +113,7 @@ bool fe_watches_add(fe_watches *watches, fe_transaction *transaction, uint32_t d
     if (name.len > 0) memcpy(watch->name, name.ptr, name.len);
     *bucket = watch;
     transaction->watches = watch;
+    transaction->watch_bytes += sizeof *watch + name.len;
     watches->count++;
     return true;
 }
@@ -127,6 +130,7 @@ void fe_watches_drop(fe_watches *watches, fe_transaction *transaction)
         watches->count--;
     }
     transaction->watches = NULL;
+    transaction->watch_bytes = 0;
 }
 
 static void touch_key(fe_watches *watches, const fe_mark *mark)

@@ -27,8 +27,9 @@ typedef struct fe_transaction {
     bool aborted; /* a command could not be queued: EXEC answers EXECABORT */
     fe_queued *queue;
     uint32_t count, cap;
-    size_t bytes;      /* heap bytes of the queue */
-    fe_watch *watches; /* of this client, linked */
+    size_t bytes;       /* heap bytes of the queue */
+    fe_watch *watches;  /* of this client, linked */
+    size_t watch_bytes; /* heap bytes of the watches */
 } fe_transaction;
 
 /* All watches by (database, hash). */

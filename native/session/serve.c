@@ -183,8 +183,11 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
 {
     batch->count = 0;
     batch->hash_count = 0;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        fe_client *client = &sessions[i]->client;
+        client->output.limit = client->output_limit;
         if (sessions[i]->state == FE_SESSION_READY) read_session(server, batch, sessions[i]);
+    }
     uint64_t entered = fe_engine_enter(server->engine);
     entered = run_batch(server, batch, entered);
     for (uint32_t i = 0; i < count; i++)

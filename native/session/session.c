@@ -159,7 +159,7 @@ static void check_limits(fe_session *session)
     fe_engine *engine = session->server->engine;
     const fe_client *client = &session->client;
     bool closing = session->state == FE_SESSION_CLOSING;
-    if (output_over_limit(session) || (client->output.failed && client->output.limit != 0)) {
+    if (output_over_limit(session) || client->output.over_limit) {
         engine->stats.output_kills++;
         cut_off(session);
     } else if (client->input.failed || client->output.failed || client->pushed.failed ||
@@ -172,6 +172,16 @@ static void check_limits(fe_session *session)
     }
 }
 
+/* Whether the client holds another amount of memory than when it was last looked at. */
+static bool has_changed(const fe_session *session)
+{
+    const fe_client *client = &session->client;
+    return client->input_len != client->input.len || client->input_cap != client->input.cap ||
+           client->output_len != client->output.len || client->output_cap != client->output.cap ||
+           client->owned_bytes != fe_client_owned_bytes(client) || client->pushed.cap != 0 ||
+           client->unsent != session->unsent;
+}
+
 void fe_session_account(fe_session *session)
 {
     fe_engine *engine = session->server->engine;
@@ -180,11 +190,9 @@ void fe_session_account(fe_session *session)
     fe_reader_set_bulk_len_max(client->reader, engine->options.bulk_len_max);
     bool is_trusted = client->authenticated || engine->options.requirepass[0] == 0;
     fe_reader_set_authenticated(client->reader, is_trusted);
-    client->output.limit = engine->options.output_limit[fe_client_get_class(client)].hard;
-    if (client->input_len != client->input.len || client->input_cap != client->input.cap ||
-        client->output_len != client->output.len || client->output_cap != client->output.cap ||
-        client->queue_bytes != client->transaction.bytes || client->pushed.cap != 0 ||
-        client->unsent != session->unsent) {
+    client->output_limit = engine->options.output_limit[fe_client_get_class(client)].hard;
+    client->output.limit = client->output_limit;
+    if (has_changed(session)) {
         client->unsent = session->unsent;
         fe_client_account(&session->server->clients, client);
     }
@@ -242,6 +250,7 @@ void fe_session_resume(fe_session *session, fe_batch *batch)
     fe_client *client = &session->client;
     uint64_t entered = fe_engine_enter(server->engine);
     uint64_t ticks = entered;
+    client->output.limit = client->output_limit;
     bool go_on = session->state == FE_SESSION_PARKED && unpark(session, &ticks);
     if (client->close_after_reply && session->state == FE_SESSION_READY)
         session->state = FE_SESSION_CLOSING;
@@ -266,10 +275,11 @@ void fe_session_cron(fe_session *session)
 {
     fe_engine *engine = session->server->engine;
     uint64_t entered = fe_engine_enter(engine);
+    add_traffic(session); /* what was sent since is no idleness */
     uint32_t timeout = engine->options.timeout_seconds;
     int64_t idle_ms = engine->now_ms - session->client.last_ms;
     bool waits = session->state == FE_SESSION_PARKED && session->park != FE_PARK_OUTPUT;
-    bool may_time_out = !waits && !session->client.monitor;
+    bool may_time_out = !waits && !session->cut_off && !session->client.monitor;
     if (timeout != 0 && may_time_out && idle_ms > (int64_t)timeout * 1000) {
         engine->stats.timeout_kills++;
         cut_off(session);

@@ -54,7 +54,7 @@ void rig_open_with(rig *it, const fe_engine_options *options)
 {
     memset(it, 0, sizeof *it);
     fe_alloc_init(&it->alloc);
-    it->batch = fe_alloc_take(&it->alloc, FE_ALLOC_SCRATCH, sizeof *it->batch);
+    it->batch = fe_alloc_take_zeroed(&it->alloc, FE_ALLOC_SCRATCH, sizeof *it->batch);
     it->server = fe_server_new(options);
     FE_ASSERT(it->batch != NULL && it->server != NULL);
     it->server->python_notify = notify;

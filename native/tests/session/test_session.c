@@ -309,6 +309,112 @@ TEST(an_idle_client_times_out_unless_it_monitors)
     rig_close(&it);
 }
 
+TEST(the_hard_limit_holds_after_the_transport_has_swapped_buffers)
+{
+    fe_engine_options options = rig_options();
+    options.output_limit[FE_CLIENT_CLASS_NORMAL].hard = 1000000;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it);
+    CHECK_SAYS(one, "SETRANGE k 199999 x\r\n", ":200000\r\n");
+    fe_buf sending = one->session->client.output;
+    fe_buf_init(&one->session->client.output, &it.server->engine->alloc, FE_ALLOC_CLIENT);
+
+    one->hold_output = true;
+    rig_say(one, "MGET k k k k k k k k k k k k k k k k k k k k\r\n");
+
+    CHECK(one->session->cut_off);
+    CHECK(one->session->client.output.cap <= 1000000);
+    CHECK_INT(1, it.server->engine->stats.output_kills);
+    fe_buf_free(&sending);
+    rig_close(&it);
+}
+
+TEST(want_of_memory_is_not_counted_as_too_much_output)
+{
+    fe_engine_options options = rig_options();
+    options.output_limit[FE_CLIENT_CLASS_NORMAL].hard = 1000000;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it);
+    CHECK_SAYS(one, "SETRANGE k 199999 x\r\n", ":200000\r\n");
+    fe_alloc_fail_after(&it.server->engine->alloc, 0);
+
+    rig_say(one, "GET k\r\n");
+
+    CHECK(one->session->cut_off);
+    CHECK_INT(0, it.server->engine->stats.output_kills);
+    rig_close(&it);
+}
+
+TEST(a_timeout_counts_once_and_what_was_just_sent_defers_it)
+{
+    fe_engine_options options = rig_options();
+    options.timeout_seconds = 10;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *idle = rig_connect(&it), *reading = rig_connect(&it);
+    idle->session->client.last_ms -= 11000;
+    reading->session->client.last_ms -= 11000;
+    reading->session->writes = 1;
+
+    fe_session_cron(idle->session);
+    fe_session_cron(idle->session);
+    fe_session_cron(reading->session);
+
+    CHECK_INT(FE_SESSION_READY, reading->session->state);
+    CHECK_INT(1, it.server->engine->stats.timeout_kills);
+    rig_close(&it);
+}
+
+TEST(names_watches_and_a_queues_capacity_count_as_the_clients_memory)
+{
+    rig it;
+    rig_open(&it);
+    peer *one = rig_connect(&it);
+    CHECK_SAYS(one, "PING\r\n", "+PONG\r\n");
+    size_t plain = it.server->clients.memory;
+    char text[20100];
+    int head = sprintf(text, "CLIENT SETNAME ");
+    memset(text + head, 'n', 20000);
+    memcpy(text + head + 20000, "\r\n", 2);
+    rig_send(one, text, (size_t)head + 20002);
+    CHECK_GOT(one, "+OK\r\n");
+    size_t named = it.server->clients.memory;
+    CHECK(named >= plain + 20000);
+
+    for (int i = 0; i < 500; i++)
+        rig_send(one, text, (size_t)sprintf(text, "WATCH key:%d\r\nWATCH key:%d\r\n", i, i));
+    CHECK_INT(500, it.server->clients.watches.count);
+    CHECK(it.server->clients.memory >= named + 500 * 40);
+    rig_say(one, "UNWATCH\r\n");
+    CHECK(it.server->clients.memory < named + 500);
+
+    rig_say(one, "MULTI\r\n");
+    for (int i = 0; i < 9; i++)
+        rig_say(one, "PING\r\n");
+    const fe_transaction *transaction = &one->session->client.transaction;
+    CHECK_INT(transaction->cap * sizeof(fe_queued) + 9 * (sizeof(fe_bytes) + 4),
+              transaction->bytes);
+    rig_close(&it);
+}
+
+TEST(what_the_transport_has_not_sent_shows_in_the_list_of_clients)
+{
+    rig it;
+    rig_open(&it);
+    peer *one = rig_connect(&it), *two = rig_connect(&it);
+    one->session->unsent = 7777777;
+    fe_session_cron(one->session);
+    CHECK(it.server->clients.memory > 7777777);
+
+    rig_say(two, "CLIENT LIST\r\n");
+
+    CHECK(strstr(rig_take(two), " omem=7777777 ") != NULL);
+    one->session->unsent = 0;
+    rig_close(&it);
+}
+
 /* AUTH.
  * ------------------------------------------------------------------------------------------- */
 
@@ -439,6 +545,11 @@ int main(void)
     RUN(the_largest_client_goes_when_all_together_take_too_much);
     RUN(queued_commands_count_as_the_clients_memory);
     RUN(an_idle_client_times_out_unless_it_monitors);
+    RUN(the_hard_limit_holds_after_the_transport_has_swapped_buffers);
+    RUN(want_of_memory_is_not_counted_as_too_much_output);
+    RUN(a_timeout_counts_once_and_what_was_just_sent_defers_it);
+    RUN(names_watches_and_a_queues_capacity_count_as_the_clients_memory);
+    RUN(what_the_transport_has_not_sent_shows_in_the_list_of_clients);
     RUN(auth_and_a_large_request_behind_it_may_come_together);
     RUN(before_auth_requests_are_small);
     RUN(passwords_are_compared_whole);
