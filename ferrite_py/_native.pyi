@@ -169,7 +169,7 @@ class Stream:
 
     @property
     def waits_for_python(self) -> bool:
-        """Whether a command of this session waits for a Python coroutine."""
+        """Whether the session waits for a Python coroutine, its own or that of a client in EXEC."""
 
     @property
     def due_ms(self) -> int:

@@ -293,8 +293,10 @@ static PyObject *stream_cut_off(stream_object *self, void *unused)
 static PyObject *stream_waits_for_python(stream_object *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(self->session != NULL && self->session->state == FE_SESSION_PARKED &&
-                           self->session->park == FE_PARK_PYTHON);
+    if (self->session == NULL || self->session->state != FE_SESSION_PARKED) Py_RETURN_FALSE;
+    /* A pause without an end is another client's EXEC, which waits for a coroutine itself. */
+    bool held = self->session->park == FE_PARK_PAUSE && self->session->due_ms == 0;
+    return PyBool_FromLong(self->session->park == FE_PARK_PYTHON || held);
 }
 
 static PyObject *stream_due_ms(stream_object *self, void *unused)
