@@ -88,12 +88,6 @@ static void prefetch(const fe_batch *batch, const fe_store *store)
         fe_store_prefetch_behind(store, keys[i].db, keys[i].hash);
 }
 
-static void set_closing(fe_session *session)
-{
-    session->state = FE_SESSION_CLOSING;
-    session->park = FE_PARK_NONE;
-}
-
 static void answer_protocol_error(fe_session *session)
 {
     fe_engine *engine = session->server->engine;
@@ -102,7 +96,7 @@ static void answer_protocol_error(fe_session *session)
     fe_reply_error(&reply, line);
     fe_engine_count_error(engine, line, strlen(line));
     engine->stats.protocol_errors++;
-    set_closing(session);
+    fe_session_finish(session);
 }
 
 static void run_one(const fe_ahead *ahead, uint64_t *ticks)
@@ -110,9 +104,7 @@ static void run_one(const fe_ahead *ahead, uint64_t *ticks)
     fe_session *session = ahead->session;
     if (session->state != FE_SESSION_READY) return;
     if (session->client.kill) {
-        session->client.output.len = 0;
-        session->cut_off = true;
-        set_closing(session);
+        fe_session_cut_off(session);
         return;
     }
     if (ahead->is_error) {
@@ -122,7 +114,7 @@ static void run_one(const fe_ahead *ahead, uint64_t *ticks)
     if (!fe_dispatch(ahead, ticks)) return;
     session->data_run = ahead->end;
     if (session->client.close_after_reply && session->state == FE_SESSION_READY)
-        set_closing(session);
+        fe_session_finish(session);
 }
 
 /* Runs what was read ahead. The lock is held, and may be given to others in between. */

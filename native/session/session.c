@@ -105,15 +105,18 @@ void fe_session_receive(fe_session *session, const uint8_t *data, size_t len)
     session->data_read = 0;
 }
 
-/* Ends a connection whose reader did not keep up or who is not wanted any more: nothing more is
- * sent. */
-static void cut_off(fe_session *session)
+void fe_session_finish(fe_session *session)
+{
+    session->state = FE_SESSION_CLOSING;
+    session->park = FE_PARK_NONE;
+}
+
+void fe_session_cut_off(fe_session *session)
 {
     session->client.output.len = 0;
     session->cut_off = true;
     session->client.kill = true; /* to others it is gone */
-    session->state = FE_SESSION_CLOSING;
-    session->park = FE_PARK_NONE;
+    fe_session_finish(session);
 }
 
 static bool output_over_limit(fe_session *session)
@@ -161,14 +164,14 @@ static void check_limits(fe_session *session)
     bool closing = session->state == FE_SESSION_CLOSING;
     if (output_over_limit(session) || client->output.over_limit) {
         engine->stats.output_kills++;
-        cut_off(session);
+        fe_session_cut_off(session);
     } else if (client->input.failed || client->output.failed || client->pushed.failed ||
                client->kill) {
-        cut_off(session);
+        fe_session_cut_off(session);
     } else if (!closing &&
                client->input.len + client->transaction.bytes > engine->options.query_buffer_max) {
         engine->stats.query_kills++;
-        cut_off(session);
+        fe_session_cut_off(session);
     }
 }
 
@@ -252,8 +255,7 @@ void fe_session_resume(fe_session *session, fe_batch *batch)
     uint64_t ticks = entered;
     client->output.limit = client->output_limit;
     bool go_on = session->state == FE_SESSION_PARKED && unpark(session, &ticks);
-    if (client->close_after_reply && session->state == FE_SESSION_READY)
-        session->state = FE_SESSION_CLOSING;
+    if (client->close_after_reply && session->state == FE_SESSION_READY) fe_session_finish(session);
     /* In the middle of EXEC's array they would break it. */
     if (client->pushed.len > 0 && !session->executing) fe_client_take_pushed(client);
     fe_session_account(session);
@@ -282,7 +284,7 @@ void fe_session_cron(fe_session *session)
     bool may_time_out = !waits && !session->cut_off && !session->client.monitor;
     if (timeout != 0 && may_time_out && idle_ms > (int64_t)timeout * 1000) {
         engine->stats.timeout_kills++;
-        cut_off(session);
+        fe_session_cut_off(session);
     }
     fe_session_account(session);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);

@@ -10,7 +10,7 @@
  * READY -> PARKED   park (dispatch.c): Python must answer, CLIENT PAUSE, WAIT, DEBUG SLEEP, or
  *                   unread output piles up
  * PARKED -> READY   fe_session_resume
- * any -> CLOSING    set_closing (serve.c), cut_off (session.c): no more input is read; the
+ * any -> CLOSING    fe_session_finish, fe_session_cut_off: no more input is read; the
  *                   transport sends `output`, then closes
  *
  * A transport owns sessions and drives them from one thread:
@@ -133,6 +133,12 @@ void fe_session_cron(fe_session *session);
 /* For serve.c and session.c, with the lock: takes stock of buffers and counters after a session was
  * served, and cuts the connection off when a limit is passed. */
 void fe_session_account(fe_session *session);
+
+/* For serve.c and session.c, with the lock: no more input is read; what is in `output` is sent, then the transport closes. */
+void fe_session_finish(fe_session *session);
+
+/* The same for a connection whose reader did not keep up, or that is not wanted any more: nothing more is sent. */
+void fe_session_cut_off(fe_session *session);
 
 /* The input has been served as far as possible: keeps what is left of it. Without the lock. */
 void fe_session_keep_rest(fe_session *session);
