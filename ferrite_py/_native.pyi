@@ -154,6 +154,9 @@ class Stream:
     def resume(self, unsent: int) -> bytes:
         """Look again after `take_woken`, when `due_ms` has passed or output was sent."""
 
+    def wait_no_more(self, unsent: int) -> bytes:
+        """Answer a command that waits for a time at once, for the server stops; like `resume`."""
+
     def cron(self, unsent: int) -> None:
         """Check timeouts and limits; call about once a second."""
 
@@ -173,6 +176,6 @@ class Stream:
 
     @property
     def due_ms(self) -> int:
-        """Unix milliseconds at which to call `resume`; 0 for none."""
+        """Milliseconds of the monotonic clock at which to call `resume`; 0 for none."""
 
     def close(self) -> None: ...

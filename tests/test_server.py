@@ -80,6 +80,36 @@ def test_idle_connections_do_not_hold_up_a_stop(start: Start, transport: str) ->
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+def test_waits_are_answered_at_a_stop(start: Start, transport: str) -> None:
+    """WAIT answers its count when the server stops, and what was sent behind it is answered too."""
+    server = start(f"server.transport={transport}", "server.shutdown_timeout=1h")
+    with server.client() as client, server.client() as other:
+        client.socket.sendall(encode("WAIT", "1", "0") + encode("PING") + encode("WAIT", "2", "0"))
+        while b"blocked_clients:1\r\n" not in other.command("INFO", "clients").raw:
+            pass
+        server.signal(signal.SIGTERM)
+        replies = client.read_to_end()
+
+    assert server.wait() == 0
+    assert replies == b":0\r\n+PONG\r\n:0\r\n"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_paused_requests_do_not_run_at_a_stop(start: Start, transport: str) -> None:
+    """As in Redis: who waits for a pause to end gets the replies before it, and a close."""
+    server = start(f"server.transport={transport}", "server.shutdown_timeout=1h")
+    with server.client() as client, server.client() as other:
+        other.command("CLIENT", "PAUSE", "1000000", "WRITE")
+        client.socket.sendall(encode("PING") + encode("SET", "k", "v") + encode("PING"))
+        while b"clients_in_timeout_table:1\r\n" not in other.command("INFO", "clients").raw:
+            pass
+        server.signal(signal.SIGTERM)
+
+        assert client.read_to_end() == b"+PONG\r\n"
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_stop_has_a_deadline(start: Start, transport: str) -> None:
     """A client that does not take its replies is cut off after shutdown_timeout."""
     server = start(f"server.transport={transport}", "server.shutdown_timeout=1s")

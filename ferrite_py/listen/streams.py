@@ -114,7 +114,7 @@ class StreamProtocol(asyncio.Protocol):
     def drain(self) -> None:
         """Close when what was received is read, answered and sent."""
         if self._stream is not None:
-            self._settle(self._stream)
+            self._send(self._stream.wait_no_more(self._unsent()))
 
     def abort(self) -> None:
         """Close without sending what waits."""
@@ -193,8 +193,8 @@ class StreamProtocol(asyncio.Protocol):
             self._timer = None
         self._due_ms = due_ms
         if due_ms:
-            # The session compares whole milliseconds of the wall clock: rather late than early.
-            wait_s = (due_ms + 1) / 1000 - time.time()
+            # The session compares whole milliseconds: rather late than early.
+            wait_s = (due_ms + 1) / 1000 - time.monotonic()
             self._timer = self._loop.call_later(max(0.0, wait_s), self._on_due)
 
     def _on_due(self) -> None:

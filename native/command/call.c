@@ -81,7 +81,7 @@ bool fe_call_int32(fe_call *call, uint32_t i, int64_t *value)
     return true;
 }
 
-bool fe_call_timeout_ms(fe_call *call, uint32_t i, int64_t *until_ms)
+bool fe_call_timeout_ms(fe_call *call, uint32_t i, int64_t *timeout_ms)
 {
     FE_ASSERT(i < call->argc);
     int64_t timeout;
@@ -93,10 +93,7 @@ bool fe_call_timeout_ms(fe_call *call, uint32_t i, int64_t *until_ms)
         fe_call_error(call, "ERR timeout is negative");
         return false;
     }
-    if (timeout == 0)
-        *until_ms = 0;
-    else if (__builtin_add_overflow(timeout, call->engine->now_ms, until_ms))
-        *until_ms = INT64_MAX;
+    *timeout_ms = timeout;
     return true;
 }
 

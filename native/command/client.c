@@ -295,11 +295,12 @@ static void pause_clients(fe_call *call)
         fe_call_error(call, "ERR CLIENT PAUSE mode must be WRITE or ALL");
         return;
     }
-    int64_t until_ms;
-    if (!fe_call_timeout_ms(call, 2, &until_ms)) return;
+    int64_t timeout_ms, until_ms;
+    if (!fe_call_timeout_ms(call, 2, &timeout_ms)) return;
     fe_pause *pause = &call->engine->pause;
-    bool under_way = pause->until_ms > call->engine->now_ms;
-    if (until_ms == 0) until_ms = call->engine->now_ms;
+    bool under_way = fe_engine_is_paused(call->engine);
+    if (__builtin_add_overflow(fe_clock_monotonic_ms(), timeout_ms, &until_ms))
+        until_ms = INT64_MAX;
     pause->all = all || (under_way && pause->all);
     if (!under_way || until_ms > pause->until_ms) pause->until_ms = until_ms;
     fe_reply_ok(&call->reply);

@@ -121,7 +121,7 @@ typedef struct fe_command {
 typedef enum fe_after {
     FE_AFTER_NEXT, /* go on */
     FE_AFTER_EXEC, /* run the queue of the transaction */
-    FE_AFTER_WAIT  /* WAIT, DEBUG SLEEP: park until call->wait_until_ms, then answer */
+    FE_AFTER_WAIT  /* WAIT, DEBUG SLEEP: park for call->wait_ms, then answer */
 } fe_after;
 
 struct fe_commands;
@@ -146,7 +146,7 @@ struct fe_call {
     bool in_exec; /* runs inside EXEC */
     bool failed;  /* an error reply was written; set by fe_call_error */
     fe_after after;
-    int64_t wait_until_ms; /* 0: for ever */
+    int64_t wait_ms; /* 0: for ever */
     int64_t wait_reply;
     /* Arguments that MONITOR and SLOWLOG hide: bit i is argument i, bit 63 all from there on. A
      * row with FE_SECRET begins with all but the names, and its handler may know better. */
@@ -180,9 +180,8 @@ FE_MUST_USE bool fe_call_int64(fe_call *call, uint32_t i, int64_t *value);
 /* As above, for an argument that must fit into 32 bits; the error then names the range. */
 FE_MUST_USE bool fe_call_int32(fe_call *call, uint32_t i, int64_t *value);
 
-/* Argument `i` as a timeout in milliseconds, which becomes a Unix time in milliseconds, 0 = for
- * ever. False after an error reply. */
-FE_MUST_USE bool fe_call_timeout_ms(fe_call *call, uint32_t i, int64_t *until_ms);
+/* Argument `i` as a timeout in milliseconds, not negative. False after an error reply. */
+FE_MUST_USE bool fe_call_timeout_ms(fe_call *call, uint32_t i, int64_t *timeout_ms);
 
 /* The registry. -------------------------------------------------------------------------------- */
 

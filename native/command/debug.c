@@ -32,7 +32,7 @@ static void sleep_seconds(fe_call *call)
     }
     if (seconds > SLEEP_SECONDS_MAX) seconds = SLEEP_SECONDS_MAX;
     call->after = FE_AFTER_WAIT;
-    call->wait_until_ms = call->engine->now_ms + (int64_t)ceil(seconds * 1000.0);
+    call->wait_ms = (int64_t)ceil(seconds * 1000.0);
     call->wait_status = "OK";
 }
 

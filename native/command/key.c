@@ -56,15 +56,15 @@ static void dbsize(fe_call *call)
 /* There are no replicas: what is wanted beyond none never comes, and the timeout decides. */
 static void wait(fe_call *call)
 {
-    int64_t replicas, until_ms;
+    int64_t replicas, timeout_ms;
     if (!fe_call_int64(call, 1, &replicas)) return;
-    if (!fe_call_timeout_ms(call, 2, &until_ms)) return;
+    if (!fe_call_timeout_ms(call, 2, &timeout_ms)) return;
     if (replicas <= 0 || call->in_exec) {
         fe_reply_integer(&call->reply, 0);
         return;
     }
     call->after = FE_AFTER_WAIT;
-    call->wait_until_ms = until_ms;
+    call->wait_ms = timeout_ms;
     call->wait_reply = 0;
 }
 

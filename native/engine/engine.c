@@ -58,6 +58,14 @@ void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options)
     fe_store_set_options(engine->store, &options->store);
 }
 
+bool fe_engine_is_paused(fe_engine *engine)
+{
+    if (FE_LIKELY(engine->pause.until_ms == 0)) return false;
+    if (engine->pause.until_ms > fe_clock_monotonic_ms()) return true;
+    engine->pause.until_ms = 0;
+    return false;
+}
+
 uint64_t fe_engine_enter(fe_engine *engine)
 {
     fe_lock_enter(&engine->lock);

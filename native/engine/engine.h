@@ -68,7 +68,7 @@ typedef struct fe_engine_stats {
 /* CLIENT PAUSE, and the exclusive hold that EXEC takes while one of its commands is answered by
  * Python. */
 typedef struct fe_pause {
-    int64_t until_ms;   /* 0: not paused */
+    int64_t until_ms;   /* of the monotonic clock; 0: not paused */
     bool all;           /* all commands; else commands that may write */
     uint64_t exclusive; /* id of the client that alone may run, or 0 */
 } fe_pause;
@@ -105,6 +105,9 @@ typedef struct fe_engine {
 /* Opens an engine; NULL when memory is exhausted. No threads are started. */
 fe_engine *fe_engine_new(const fe_engine_options *options);
 void fe_engine_free(fe_engine *engine);
+
+/* Whether CLIENT PAUSE holds now; one whose time has come is forgotten. */
+bool fe_engine_is_paused(fe_engine *engine);
 
 void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options);
 

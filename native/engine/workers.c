@@ -42,7 +42,7 @@ static bool step_expire(fe_engine *engine)
 {
     uint64_t entered = fe_engine_enter(engine);
     bool more = false;
-    if (!engine->expire_paused && engine->pause.until_ms <= engine->now_ms)
+    if (!engine->expire_paused && !fe_engine_is_paused(engine))
         more = fe_store_step_expire(engine->store, STEP_EXPIRE_RECORDS);
     uint64_t used = fe_store_used(engine->store);
     if (used > engine->stats.memory_peak) engine->stats.memory_peak = used;

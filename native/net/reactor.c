@@ -66,8 +66,8 @@ struct fe_reactor {
     pthread_mutex_t mutex;
     newcomer *inbox; /* newest first */
     bool draining;
-    int64_t drain_until_ms;
-    int64_t deadline_ms; /* the thread's copy, once it drains */
+    int64_t drain_until_ms; /* all times are of the monotonic clock */
+    int64_t deadline_ms;    /* the thread's copy, once it drains */
     _Atomic uint32_t connection_count;
     fe_session *woken, *woken_last; /* oldest first; guarded by the engine's lock */
     connection *first;
@@ -434,7 +434,7 @@ static connection *take_due(fe_reactor *reactor, int64_t now_ms)
 static void resume_due(fe_reactor *reactor)
 {
     if (reactor->next_due_ms == INT64_MAX) return;
-    int64_t now_ms = fe_clock_wall_ms();
+    int64_t now_ms = fe_clock_monotonic_ms();
     if (now_ms < reactor->next_due_ms) return;
     /* Resuming one closes no other, but may put it back into the list: its link is read before. */
     for (connection *it = take_due(reactor, now_ms), *next; it != NULL; it = next) {
@@ -462,7 +462,7 @@ static int wait_ms(const fe_reactor *reactor)
     int64_t wait = CRON_MS;
     if (reactor->draining) wait = 5;
     if (reactor->next_due_ms != INT64_MAX) {
-        int64_t until_due = reactor->next_due_ms - fe_clock_wall_ms();
+        int64_t until_due = reactor->next_due_ms - fe_clock_monotonic_ms();
         if (until_due < wait) wait = until_due;
     }
     return wait < 0 ? 0 : (int)wait;
@@ -481,9 +481,14 @@ static void receive_rest(fe_reactor *reactor)
 /* Whether the reactor may end: everything received is answered and sent, or the deadline has passed. */
 static bool is_drained(fe_reactor *reactor)
 {
-    bool over = fe_clock_wall_ms() >= reactor->deadline_ms;
+    bool over = fe_clock_monotonic_ms() >= reactor->deadline_ms;
     for (connection *it = reactor->first, *next; it != NULL; it = next) {
         next = it->next;
+        if (!over && waits_for(it->session, FE_PARK_TIME)) {
+            fe_session_wait_no_more(it->session, &reactor->batch);
+            settle(it);
+            if (it->dead) continue;
+        }
         const fe_session *session = it->session;
         bool has_input = session->state == FE_SESSION_READY && !it->input_done;
         if (!over && (has_input || owes_replies(session))) continue;
@@ -613,7 +618,7 @@ bool fe_reactor_adopt(fe_reactor *reactor, int fd, fe_bytes addr, fe_bytes laddr
 void fe_reactor_drain(fe_reactor *reactor, uint32_t deadline_ms)
 {
     pthread_mutex_lock(&reactor->mutex);
-    reactor->drain_until_ms = fe_clock_wall_ms() + deadline_ms;
+    reactor->drain_until_ms = fe_clock_monotonic_ms() + deadline_ms;
     pthread_mutex_unlock(&reactor->mutex);
     ring(reactor);
 }

@@ -262,6 +262,16 @@ static PyObject *stream_resume(stream_object *self, PyObject *args)
     Py_END_ALLOW_THREADS return take_output(self);
 }
 
+static PyObject *stream_wait_no_more(stream_object *self, PyObject *args)
+{
+    Py_ssize_t unsent;
+    if (!PyArg_ParseTuple(args, "n", &unsent)) return NULL;
+    if (!stream_is_open(self)) return NULL;
+    self->session->unsent = (size_t)unsent;
+    Py_BEGIN_ALLOW_THREADS fe_session_wait_no_more(self->session, self->batch);
+    Py_END_ALLOW_THREADS return take_output(self);
+}
+
 static PyObject *stream_cron(stream_object *self, PyObject *args)
 {
     Py_ssize_t unsent;
@@ -310,6 +320,7 @@ static PyObject *stream_due_ms(stream_object *self, void *unused)
 static PyMethodDef stream_methods[] = {
     {"feed", (PyCFunction)stream_feed, METH_VARARGS, NULL},
     {"resume", (PyCFunction)stream_resume, METH_VARARGS, NULL},
+    {"wait_no_more", (PyCFunction)stream_wait_no_more, METH_VARARGS, NULL},
     {"cron", (PyCFunction)stream_cron, METH_VARARGS, NULL},
     {"close", (PyCFunction)stream_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -310,8 +310,7 @@ static void count(const run *it, uint64_t *ticks)
     uint64_t took = now - *ticks;
     *ticks = now;
     if (FE_UNLIKELY(it->call.wait_status != NULL)) {
-        double ms = (double)(it->call.wait_until_ms - it->call.engine->now_ms);
-        took += (uint64_t)(ms * 1000.0 * it->call.engine->ticks_per_us);
+        took += (uint64_t)((double)it->call.wait_ms * 1000.0 * it->call.engine->ticks_per_us);
     }
     count_ticks(it, took);
 }
@@ -375,7 +374,10 @@ static void park_for_time(fe_session *session, const fe_call *call)
     session->wait_status = call->wait_status;
     session->client.blocked = call->wait_status == NULL;
     session->client.unblock = FE_UNBLOCK_NONE;
-    park(session, FE_PARK_TIME, call->wait_until_ms == 0 ? INT64_MAX : call->wait_until_ms);
+    int64_t due_ms;
+    bool for_ever = call->wait_ms == 0 ||
+                    __builtin_add_overflow(fe_clock_monotonic_ms(), call->wait_ms, &due_ms);
+    park(session, FE_PARK_TIME, for_ever ? INT64_MAX : due_ms);
 }
 
 /* Runs the handler, and does what belongs to every command that has run. `from` is where its reply

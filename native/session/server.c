@@ -99,13 +99,13 @@ void fe_server_answer_python(fe_server *server, fe_python_request *request, fe_b
     client->wake(client);
 }
 
-bool fe_server_is_paused(const fe_server *server, const fe_client *client, uint32_t flags)
+bool fe_server_is_paused(fe_server *server, const fe_client *client, uint32_t flags)
 {
-    const fe_engine *engine = server->engine;
+    fe_engine *engine = server->engine;
     const fe_pause *pause = &engine->pause;
     if (FE_LIKELY(pause->exclusive == 0 && pause->until_ms == 0)) return false;
     if (pause->exclusive != 0 && pause->exclusive != client->id) return true;
-    if (pause->until_ms <= engine->now_ms || client->monitor) return false;
+    if (client->monitor || !fe_engine_is_paused(engine)) return false;
     return pause->all || (flags & (FE_WRITE | FE_MAY_REPLICATE)) != 0;
 }
 

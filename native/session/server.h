@@ -62,7 +62,7 @@ void fe_python_request_free(fe_server *server, fe_python_request *request);
 
 /* Whether a client may not run a command with these flags now: CLIENT PAUSE or another's exclusive
  * hold. */
-bool fe_server_is_paused(const fe_server *server, const fe_client *client, uint32_t flags);
+bool fe_server_is_paused(fe_server *server, const fe_client *client, uint32_t flags);
 
 /* Wakes every session that a pause had parked: the pause is over, or has changed. */
 void fe_server_wake_paused(fe_server *server);

@@ -131,9 +131,10 @@ static bool output_over_limit(fe_session *session)
         session->soft_limit_since_ms = 0;
         return false;
     }
-    if (session->soft_limit_since_ms == 0) session->soft_limit_since_ms = engine->now_ms;
+    int64_t now_ms = fe_clock_monotonic_ms();
+    if (session->soft_limit_since_ms == 0) session->soft_limit_since_ms = now_ms;
     int64_t allowed_ms = (int64_t)engine->options.output_limit[class].soft_seconds * 1000;
-    return engine->now_ms - session->soft_limit_since_ms > allowed_ms;
+    return now_ms - session->soft_limit_since_ms > allowed_ms;
 }
 
 /* Closes the largest client while all clients together hold more than maxmemory-clients; what those
@@ -224,7 +225,6 @@ void fe_session_keep_rest(fe_session *session)
  * held. */
 static bool unpark(fe_session *session, uint64_t *ticks)
 {
-    int64_t now_ms = session->server->engine->now_ms;
     bool unblocked = session->client.unblock != FE_UNBLOCK_NONE;
     switch (session->park) {
     case FE_PARK_PYTHON:
@@ -232,7 +232,7 @@ static bool unpark(fe_session *session, uint64_t *ticks)
         fe_dispatch_answered(session, ticks);
         return session->state == FE_SESSION_READY;
     case FE_PARK_TIME:
-        if (now_ms < session->due_ms && !unblocked) return false;
+        if (!unblocked && fe_clock_monotonic_ms() < session->due_ms) return false;
         fe_dispatch_answered(session, ticks);
         return session->state == FE_SESSION_READY;
     case FE_PARK_PAUSE: break; /* looked at again when the request runs */
@@ -265,6 +265,18 @@ void fe_session_resume(fe_session *session, fe_batch *batch)
     session->data_len = client->input.len;
     session->data_run = session->data_read = 0;
     fe_server_serve(server, batch, &session, 1);
+}
+
+void fe_session_wait_no_more(fe_session *session, fe_batch *batch)
+{
+    fe_engine *engine = session->server->engine;
+    while (session->state == FE_SESSION_PARKED && session->park == FE_PARK_TIME) {
+        uint64_t entered = fe_engine_enter(engine);
+        if (session->client.unblock == FE_UNBLOCK_NONE)
+            session->client.unblock = FE_UNBLOCK_TIMEOUT;
+        fe_engine_leave(engine, FE_STEP_BATCH, entered);
+        fe_session_resume(session, batch);
+    }
 }
 
 bool fe_session_wants_input(const fe_session *session)

@@ -54,7 +54,8 @@ typedef struct fe_session {
     void *transport; /* for the transport's wake function */
     fe_session_state state;
     fe_park_reason park;
-    int64_t due_ms; /* PARKED for TIME or a timed PAUSE: when to resume; 0 = not by time */
+    int64_t due_ms; /* PARKED for TIME or a timed PAUSE: when to resume, by the monotonic clock; 0 =
+                       not by time */
     int64_t wait_reply;
     const char *wait_status; /* see command/command.h */
     fe_python_request *python;
@@ -62,7 +63,9 @@ typedef struct fe_session {
     bool executing;     /* inside EXEC, perhaps parked */
     bool cut_off;       /* CLOSING, and nothing more is to be sent */
     bool woken;         /* in the transport's list of sessions to look at; under the lock */
-    int64_t soft_limit_since_ms; /* since when output is over the soft limit; 0 = it is not */
+    int64_t
+        soft_limit_since_ms; /* since when output is over the soft limit, by the monotonic clock;
+                                    0 = it is not */
     /* The input being served: the transport's memory or client.input. */
     const uint8_t *data;
     size_t data_len;
@@ -122,6 +125,11 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
  * pushed bytes and Python's answer, and runs on when the cause of parking has passed. Takes the
  * lock. */
 void fe_session_resume(fe_session *session, fe_batch *batch);
+
+/* The server stops: a session that waits for a time (WAIT, DEBUG SLEEP) is answered now instead, and
+ * so are the commands behind it. One that CLIENT PAUSE holds stays held: what it has sent must not
+ * run. Takes the lock. */
+void fe_session_wait_no_more(fe_session *session, fe_batch *batch);
 
 /* Whether the transport should read more from the connection. */
 bool fe_session_wants_input(const fe_session *session);

@@ -142,6 +142,14 @@ def test_half_close(carried: Carried, client: RawClient) -> None:
     assert client.read_to_end() == b"*2\r\n$2\r\nhz\r\n$2\r\n10\r\n+PONG\r\n"
 
 
+def test_half_close_behind_what_is_answered_at_once(client: RawClient) -> None:
+    """Over every carrier: replies that need neither Python nor a wait come before the end."""
+    client.send(encode("PING") * 1000)
+    socket.socket.shutdown(client.socket, socket.SHUT_WR)  # under TLS too
+
+    assert client.read_to_end() == b"+PONG\r\n" * 1000
+
+
 def test_half_close_of_a_late_reader(carried: Carried, client: RawClient) -> None:
     """A client that sends no more and reads late gets all that it has asked for."""
     if carried.is_tls:

@@ -86,11 +86,11 @@ TEST(wait_answers_at_once_or_asks_to_be_parked)
                  "-ERR timeout is negative");
     harness_run(&it, "WAIT 1 250");
     CHECK_INT(FE_AFTER_WAIT, it.call.after);
-    CHECK_INT(it.engine->now_ms + 250, it.call.wait_until_ms);
+    CHECK_INT(250, it.call.wait_ms);
     CHECK_INT(0, it.call.wait_reply);
     CHECK_INT(0, it.reply.len);
     harness_run(&it, "WAIT 1 0");
-    CHECK_INT(0, it.call.wait_until_ms);
+    CHECK_INT(0, it.call.wait_ms);
     harness_close(&it);
 }
 

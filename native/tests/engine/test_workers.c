@@ -82,7 +82,7 @@ TEST(expiry_rests_while_it_is_paused)
     run_rounds(engine);
     CHECK_INT(100, size_of(engine, 0));
     engine->expire_paused = false;
-    engine->pause.until_ms = engine->now_ms + 1000000; /* CLIENT PAUSE */
+    engine->pause.until_ms = fe_clock_monotonic_ms() + 1000000; /* CLIENT PAUSE */
     run_rounds(engine);
     CHECK_INT(100, size_of(engine, 0));
     engine->pause.until_ms = 0;

@@ -194,8 +194,15 @@ void rig_say(peer *one, const char *text)
 void rig_wait_due(peer *one)
 {
     FE_ASSERT(one->session->state == FE_SESSION_PARKED);
-    while (fe_clock_wall_ms() < one->session->due_ms) {}
+    while (fe_clock_monotonic_ms() < one->session->due_ms) {}
     fe_session_resume(one->session, one->owner->batch);
+    flush(one);
+    rig_pump(one->owner);
+}
+
+void rig_wait_no_more(peer *one)
+{
+    fe_session_wait_no_more(one->session, one->owner->batch);
     flush(one);
     rig_pump(one->owner);
 }

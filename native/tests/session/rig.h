@@ -60,6 +60,9 @@ void rig_pump(rig *it);
 /* Waits for the time that a parked session waits for, and resumes it. */
 void rig_wait_due(peer *one);
 
+/* Ends the waits of a session as a transport does when the server stops. */
+void rig_wait_no_more(peer *one);
+
 /* Answers the oldest request of Python; false when there is none. */
 bool rig_answer(rig *it, const char *reply, bool failed);
 

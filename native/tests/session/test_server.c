@@ -66,7 +66,7 @@ TEST(pauses_hold_the_right_commands_of_the_right_clients)
     fe_pause *pause = &it.server->engine->pause;
     CHECK(!fe_server_is_paused(it.server, client, FE_WRITE));
 
-    pause->until_ms = it.server->engine->now_ms + 1000;
+    pause->until_ms = fe_clock_monotonic_ms() + 1000000;
     CHECK(fe_server_is_paused(it.server, client, FE_WRITE));
     CHECK(fe_server_is_paused(it.server, client, FE_READONLY | FE_MAY_REPLICATE));
     CHECK(!fe_server_is_paused(it.server, client, FE_READONLY));
@@ -75,8 +75,9 @@ TEST(pauses_hold_the_right_commands_of_the_right_clients)
     other->monitor = true; /* counts as a replica */
     it.server->clients.monitors++;
     CHECK(!fe_server_is_paused(it.server, other, FE_READONLY));
-    pause->until_ms = it.server->engine->now_ms;
+    pause->until_ms = fe_clock_monotonic_ms();
     CHECK(!fe_server_is_paused(it.server, client, FE_WRITE));
+    CHECK_INT(0, pause->until_ms);
 
     pause->exclusive = client->id;
     CHECK(!fe_server_is_paused(it.server, client, FE_WRITE));

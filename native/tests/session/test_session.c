@@ -93,6 +93,42 @@ TEST(a_large_value_in_pieces_is_received_in_place)
     rig_close(&it);
 }
 
+/* The server stops.
+ * -------------------------------------------------------------------------------------- */
+
+TEST(waits_end_with_their_answers_when_the_server_stops)
+{
+    rig it;
+    rig_open(&it);
+    peer *one = rig_connect(&it), *two = rig_connect(&it);
+    CHECK_SAYS(one, "WAIT 1 0\r\nPING\r\nWAIT 1 100000\r\nECHO last\r\n", "");
+    CHECK_SAYS(two, "MULTI\r\nINCR n\r\nEXEC\r\nWAIT 2 0\r\n", "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+
+    rig_wait_no_more(one);
+    rig_wait_no_more(two);
+
+    CHECK_GOT(one, ":0\r\n+PONG\r\n:0\r\n$4\r\nlast\r\n");
+    CHECK_GOT(two, ":0\r\n");
+    CHECK_INT(FE_SESSION_READY, one->session->state);
+    rig_close(&it);
+}
+
+TEST(what_a_pause_holds_stays_held_when_the_server_stops)
+{
+    rig it;
+    rig_open(&it);
+    peer *one = rig_connect(&it), *two = rig_connect(&it);
+    CHECK_SAYS(two, "CLIENT PAUSE 100000 WRITE\r\n", "+OK\r\n");
+    CHECK_SAYS(one, "GET k\r\nSET k 1\r\n", "$-1\r\n");
+
+    rig_wait_no_more(one);
+
+    CHECK_GOT(one, "");
+    CHECK_INT(FE_SESSION_PARKED, one->session->state);
+    CHECK_SAYS(two, "EXISTS k\r\n", ":0\r\n");
+    rig_close(&it);
+}
+
 /* Limits.
  * ----------------------------------------------------------------------------------------- */
 
@@ -529,6 +565,8 @@ TEST(the_server_needs_its_memory_to_open)
 
 int main(void)
 {
+    RUN(waits_end_with_their_answers_when_the_server_stops);
+    RUN(what_a_pause_holds_stays_held_when_the_server_stops);
     RUN(a_pipeline_is_answered_in_order);
     RUN(a_split_at_any_byte_changes_nothing);
     RUN(a_protocol_error_is_answered_behind_what_came_before_and_closes);
