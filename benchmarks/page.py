@@ -98,6 +98,7 @@ SECTIONS: dict[str, Section] = {
             Column("p9999_us", "p99.99 µs", ",.0f"),
             _MAX,
             Column("engine_step_max_us", "longest engine step µs", ",.0f"),
+            Column("engine_step_max_cpu_us", "of processor time", ",.0f"),
         ),
     ),
     "spin": Section(

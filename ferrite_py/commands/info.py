@@ -253,6 +253,8 @@ def stats(facts: Facts) -> Fields:
         ("timeout_disconnections", facts.number("timeout_kills")),
         ("protocol_errors", facts.number("protocol_errors")),
         ("engine_step_max_us", max(facts.number(f"step_{kind}_us_max") for kind in STEP_KINDS)),
+        ("engine_step_max_cpu_us",
+         max(facts.number(f"step_{kind}_cpu_us_max") for kind in STEP_KINDS)),
     ]  # fmt: skip
 
 
@@ -351,7 +353,9 @@ def ferrite(facts: Facts) -> Fields:
         "python_waiting",
     )  # fmt: skip
     steps = [
-        f"step_{kind}_{part}" for kind in STEP_KINDS for part in ("count", "us_total", "us_max")
+        f"step_{kind}_{part}"
+        for kind in STEP_KINDS
+        for part in ("count", "us_total", "us_max", "cpu_us_max")
     ]
     return [
         ("transport", facts.config.server.transport),

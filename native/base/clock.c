@@ -43,6 +43,11 @@ int64_t fe_clock_monotonic_ms(void)
     return read_clock(CLOCK_MONOTONIC, 1000);
 }
 
+uint64_t fe_clock_thread_ns(void)
+{
+    return (uint64_t)read_clock(CLOCK_THREAD_CPUTIME_ID, 1000000000);
+}
+
 #if defined(__x86_64__)
 
 uint64_t fe_clock_ticks(void)

@@ -69,6 +69,7 @@ bool fe_engine_is_paused(fe_engine *engine)
 uint64_t fe_engine_enter(fe_engine *engine)
 {
     fe_lock_enter(&engine->lock);
+    engine->step_cpu_ns = engine->latency_ticks == UINT64_MAX ? 0 : fe_clock_thread_ns();
     uint64_t ticks = fe_clock_ticks();
     engine->now_ms = fe_clock_wall_ms();
     fe_store_set_now(engine->store, engine->now_ms);
@@ -82,6 +83,10 @@ void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_tick
     step->count++;
     step->ticks_total += ticks;
     if (ticks > step->ticks_max) step->ticks_max = ticks;
+    if (FE_UNLIKELY(engine->step_cpu_ns != 0)) {
+        uint64_t cpu_ns = fe_clock_thread_ns() - engine->step_cpu_ns;
+        if (cpu_ns > step->cpu_ns_max) step->cpu_ns_max = cpu_ns;
+    }
     if (kind == FE_STEP_INDEX)
         fe_engine_note_latency(engine, FE_LATENCY_INDEX_CYCLE, ticks);
     else if (kind == FE_STEP_EXPIRE)

@@ -47,6 +47,8 @@ typedef struct fe_step_stats {
     uint64_t count;
     uint64_t ticks_total;
     uint64_t ticks_max;
+    uint64_t cpu_ns_max; /* processor time alone, without what the system gave to others meanwhile;
+                            taken only while the latency monitor is on */
 } fe_step_stats;
 
 typedef struct fe_engine_stats {
@@ -93,7 +95,8 @@ typedef struct fe_engine {
     fe_pause pause;
     fe_random random;
     int64_t started_ms;
-    int64_t now_ms; /* wall clock of this batch */
+    int64_t now_ms;       /* wall clock of this batch */
+    uint64_t step_cpu_ns; /* the thread's processor time at entry; 0 when not taken */
     double ticks_per_us;
     uint64_t ns_per_tick_q20;   /* nanoseconds per tick, times 2^20 */
     uint64_t slowlog_ticks;     /* options.slowlog_threshold_us; UINT64_MAX = off */

@@ -8,11 +8,13 @@
  * Locks: a step holds the engine's lock and makes no system call; trash is unmapped and spare
  * segments are mapped without it.
  */
+#define _GNU_SOURCE /* SCHED_BATCH */
 #include "engine/workers.h"
 
 #include "base/assert.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <time.h>
 
 #define STEP_INDEX_BUCKETS 256u
@@ -133,6 +135,9 @@ static void *run(void *argument)
 {
     fe_engine *engine = argument;
     fe_workers *workers = engine->workers;
+    /* Waking up must not push a thread off its core that serves, perhaps with the lock. */
+    struct sched_param batch = {0};
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
     for (;;) {
         uint64_t began = fe_clock_monotonic_ns();
         bool more = fe_workers_round(engine);

@@ -145,6 +145,8 @@ static bool put_steps(PyObject *dict, const snapshot *shot)
         PyOS_snprintf(name, sizeof name, "step_%s_us_max", names[i]);
         if (!put_u64(dict, name, (uint64_t)((double)step->ticks_max / shot->ticks_per_us)))
             return false;
+        PyOS_snprintf(name, sizeof name, "step_%s_cpu_us_max", names[i]);
+        if (!put_u64(dict, name, step->cpu_ns_max / 1000)) return false;
     }
     return true;
 }

@@ -238,3 +238,20 @@ def test_accept_storm(carried: Carried) -> None:
 
     assert {client.read().raw for client in clients} == {b"+PONG\r\n"}
     assert info(admin, "clients")["connected_clients"] == str(len(clients) + 1)
+
+
+def test_the_longest_step_is_told_in_processor_time_while_latency_is_monitored(
+    carried: Carried,
+) -> None:
+    """A step that touches much new memory takes a millisecond of processor time and more."""
+    client = carried.plain()
+    client.command("CONFIG", "SET", "latency-monitor-threshold", "1")
+    client.command("CONFIG", "RESETSTAT")
+    client.command("SETRANGE", "big", "100000000", "x")
+    stats = info(client, "stats")
+    client.command("DEL", "big")
+    client.command("CONFIG", "SET", "latency-monitor-threshold", "0")
+    client.command("CONFIG", "RESETSTAT")
+    client.command("PING")
+    assert 1000 <= int(stats["engine_step_max_cpu_us"]) <= int(stats["engine_step_max_us"]) + 1
+    assert int(info(client, "stats")["engine_step_max_cpu_us"]) == 0

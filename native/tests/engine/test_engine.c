@@ -4,6 +4,8 @@
 
 #include "engine/engine.h"
 
+#include <time.h>
+
 static fe_engine_options some_options(void)
 {
     return (fe_engine_options){.store = {.databases = 2,
@@ -38,6 +40,35 @@ TEST(an_entry_fixes_the_time_for_engine_and_store)
     CHECK_INT(1, engine->stats.steps[FE_STEP_BATCH].count);
     CHECK(engine->stats.steps[FE_STEP_BATCH].ticks_max ==
           engine->stats.steps[FE_STEP_BATCH].ticks_total);
+    fe_engine_free(engine);
+}
+
+/* Works for `cpu_us` of processor time, and sleeps for a millisecond, as one step. */
+static void take_step(fe_engine *engine, uint64_t cpu_us)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    uint64_t until = fe_clock_thread_ns() + cpu_us * 1000;
+    while (fe_clock_thread_ns() < until) {}
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+}
+
+TEST(a_step_s_processor_time_is_taken_while_the_latency_monitor_is_on)
+{
+    fe_engine *engine = open_engine();
+    const fe_step_stats *step = &engine->stats.steps[FE_STEP_BATCH];
+    take_step(engine, 100);
+    CHECK_INT(0, step->cpu_ns_max);
+    fe_engine_options options = some_options();
+    options.latency_threshold_ms = 1;
+    fe_engine_set_options(engine, &options);
+
+    take_step(engine, 200);
+
+    CHECK(step->cpu_ns_max >= 200000);
+    CHECK((double)step->ticks_max / engine->ticks_per_us >= 1200.0);
+    CHECK((double)step->cpu_ns_max <=
+          (double)step->ticks_max / engine->ticks_per_us * 1000.0 - 900000.0);
     fe_engine_free(engine);
 }
 
@@ -136,6 +167,7 @@ TEST(steps_beyond_the_threshold_reach_the_latency_monitor)
 int main(void)
 {
     RUN(an_entry_fixes_the_time_for_engine_and_store);
+    RUN(a_step_s_processor_time_is_taken_while_the_latency_monitor_is_on);
     RUN(options_change_as_a_whole);
     RUN(errors_are_counted_by_their_first_word);
     RUN(kinds_of_errors_are_bounded);
