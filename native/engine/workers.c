@@ -22,6 +22,9 @@
 #define STEP_COMPACT_BYTES (64u * 1024u)
 #define ROUND_TRASH_MAX 64
 #define ROUND_SPARES_MAX 4
+#define TRIM_BYTES_MIN ((uint64_t)16 << 20) /* unmapped: much was freed, so look at the heap too */
+#define TRIM_SHARE 8u                       /* ... and at least this part of what is in use */
+#define TRIM_PAUSE_NS 1000000000u
 
 struct fe_workers {
     pthread_t thread;
@@ -30,6 +33,8 @@ struct fe_workers {
     bool stop;
     bool woken;
     _Atomic bool ringing; /* somebody has woken the thread, and it has not looked yet */
+    uint64_t unmapped;    /* bytes since the heap was last trimmed; the thread's own */
+    uint64_t trimmed_ns;  /* when that was */
 };
 
 static bool step_index(fe_engine *engine)
@@ -70,6 +75,7 @@ static bool empty_trash(fe_engine *engine)
         fe_lock_leave(&engine->lock);
         if (!taken) return false;
         fe_pages_unmap(&engine->alloc, trash.class, trash.ptr, trash.size);
+        if (engine->workers != NULL) engine->workers->unmapped += trash.size;
     }
     return true;
 }
@@ -101,6 +107,20 @@ static void purge_if_wanted(fe_engine *engine)
     if (wanted) fe_alloc_trim();
 }
 
+/* What the store gave up came with small blocks (tables, buffers): when much has gone, and nothing
+ * more is due, the C library returns its free pages too. */
+static void trim_after_much(fe_engine *engine)
+{
+    fe_workers *workers = engine->workers;
+    if (workers == NULL || workers->unmapped < TRIM_BYTES_MIN) return;
+    if (workers->unmapped < fe_alloc_used_all(&engine->alloc) / TRIM_SHARE) return;
+    uint64_t now = fe_clock_monotonic_ns();
+    if (now - workers->trimmed_ns < TRIM_PAUSE_NS) return;
+    workers->trimmed_ns = now;
+    workers->unmapped = 0;
+    fe_alloc_trim();
+}
+
 bool fe_workers_round(fe_engine *engine)
 {
     bool more = step_index(engine);
@@ -109,6 +129,7 @@ bool fe_workers_round(fe_engine *engine)
     more |= empty_trash(engine);
     more |= provide_spares(engine);
     purge_if_wanted(engine);
+    if (!more) trim_after_much(engine);
     return more;
 }
 

@@ -158,6 +158,7 @@ bool fe_store_step_compact(fe_store *store, uint32_t bytes)
 {
     if (fe_compact_sweep(store, bytes)) return true;
     fe_log_trim(&store->log);
+    fe_spare_trim(store);
     if (!fe_compact_due(store)) return false;
     return fe_compact_slice(store, bytes) != 0 && fe_compact_due(store);
 }

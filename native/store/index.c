@@ -24,6 +24,7 @@
 #define LEVEL_MIN 2u
 #define GROW_LOAD_HALVES 13u /* slots per bucket, doubled: above it, split */
 #define SHRINK_LOAD_HALVES 6u
+#define SPARE_KEPT_HALVES 4u /* a spare is kept while the load is this little below growth */
 #define TAG_SHIFT 40u
 #define TAG_BITS 0xfffffull
 #define MATCH_MASK ((TAG_BITS << TAG_SHIFT) | FE_SLOT_LINK)
@@ -237,6 +238,14 @@ bool fe_index_wants_spare(const fe_index *index)
 {
     return index->chunk_count >= 2 && grow_near(index) &&
            bucket_capacity(index) - index->buckets < FE_INDEX_CHUNK_BUCKETS / 2;
+}
+
+/* Easier to meet than the wish, so that a load that swings does not map and unmap. */
+bool fe_index_keeps_spare(const fe_index *index)
+{
+    return index->chunk_count >= 2 &&
+           index->count * 2 > index->buckets * (GROW_LOAD_HALVES - SPARE_KEPT_HALVES) &&
+           bucket_capacity(index) - index->buckets < FE_INDEX_CHUNK_BUCKETS;
 }
 
 /* Room for one more bucket. */

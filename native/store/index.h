@@ -131,8 +131,9 @@ static inline void fe_slot_set(uint64_t *slot, fe_address address, bool deadline
 /* Splits or merges at most `buckets` buckets if the load asks for it; whether more are due. */
 bool fe_index_step(fe_index *index, uint32_t buckets);
 
-/* Whether the index will soon need another chunk. */
+/* Whether the index will soon need another chunk; and whether one made for that is still of use. */
 bool fe_index_wants_spare(const fe_index *index);
+bool fe_index_keeps_spare(const fe_index *index);
 
 /* All slots of one bucket's chain, in order; `visit` must not change the index. */
 typedef void fe_index_visit(void *context, uint64_t slot);

@@ -297,15 +297,6 @@ static void tail_empty(fe_log *log, uint32_t n)
         tail_free(log, n);
 }
 
-void fe_log_trim(fe_log *log)
-{
-    for (unsigned i = 0; i < FE_TAIL_COUNT; i++) {
-        uint32_t n = log->tail[i];
-        if (n != 0 && log->segments[n].live == 0 && !tail_fits(log, n)) tail_free(log, n);
-    }
-    fe_log_spare_trim(log, false);
-}
-
 void fe_log_drop(fe_log *log, uint32_t n)
 {
     if (log->segments[n].role == FE_ROLE_TAIL)
@@ -322,6 +313,45 @@ static void tail_retire(fe_log *log, uint32_t n)
     log->waste += segment->bytes - segment->used;
     class_link(log, n);
     if (segment->live == 0) segment_free(log, n);
+}
+
+static void filler_write(uint8_t *at, uint64_t size)
+{
+    FE_ASSERT(size > 0 && size % 8 == 0 && size / 8 < 1u << 24);
+    uint64_t word = (size / 8) << 8;
+    memcpy(at, &word, 8);
+}
+
+/* The rest of the tail becomes filler, which is garbage: compaction moves the little that lives in
+ * it to a tail of the size that the log has now. */
+static void tail_give_up(fe_log *log, fe_tail tail)
+{
+    uint32_t n = log->tail[tail];
+    fe_segment *segment = &log->segments[n];
+    if (segment->used < segment->bytes)
+        filler_write(segment->base + segment->used, segment->bytes - segment->used);
+    segment->used = segment->bytes;
+    log->tail[tail] = 0;
+    tail_retire(log, n);
+}
+
+/* A tail that was opened for one large record holds more than this of it, and stays. */
+static bool tail_nearly_empty(const fe_segment *segment)
+{
+    return segment->live <= segment->bytes / 8;
+}
+
+void fe_log_trim(fe_log *log)
+{
+    for (unsigned i = 0; i < FE_TAIL_COUNT; i++) {
+        uint32_t n = log->tail[i];
+        if (n == 0 || tail_fits(log, n)) continue;
+        if (log->segments[n].live == 0)
+            tail_free(log, n);
+        else if (tail_nearly_empty(&log->segments[n]))
+            tail_give_up(log, (fe_tail)i);
+    }
+    fe_log_spare_trim(log, false);
 }
 
 static uint32_t tail_open(fe_log *log, fe_tail tail, size_t size)
@@ -384,13 +414,6 @@ fe_address fe_log_append(fe_log *log, fe_tail tail, size_t size, uint32_t keyspa
 }
 
 /* Death and change of size --------------------------------------------------------------------- */
-
-static void filler_write(uint8_t *at, uint64_t size)
-{
-    FE_ASSERT(size > 0 && size % 8 == 0 && size / 8 < 1u << 24);
-    uint64_t word = (size / 8) << 8;
-    memcpy(at, &word, 8);
-}
 
 void fe_log_kill(fe_log *log, fe_address address, size_t size)
 {

@@ -145,7 +145,8 @@ uint32_t fe_log_victim(const fe_log *log, unsigned class_max);
  * tail. */
 void fe_log_drop(fe_log *log, uint32_t segment);
 
-/* Gives up empty tails and spares that are too large for what the log has become. */
+/* Gives up tails that hold next to nothing, and spares, that are too large for what the log has
+ * become. */
 void fe_log_trim(fe_log *log);
 
 /* Bytes of ordinary segments that hold neither live records nor room to append. */

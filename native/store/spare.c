@@ -80,6 +80,14 @@ void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
     }
 }
 
+void fe_spare_trim(fe_store *store)
+{
+    if (store->index_space.spare == NULL) return;
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        if (fe_index_keeps_spare(&store->keyspaces[i].index)) return;
+    fe_spare_close(store);
+}
+
 void fe_spare_close(fe_store *store)
 {
     if (store->index_space.spare == NULL) return;

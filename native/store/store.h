@@ -107,8 +107,9 @@ void fe_store_mark_key(fe_store *store, uint32_t db, uint64_t hash);
 void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
 void fe_store_remove_expired(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
 
-/* spare.c: gives the index's spare chunk back. */
+/* spare.c: gives the index's spare chunk back; and when no index is near growing any more. */
 void fe_spare_close(fe_store *store);
+void fe_spare_trim(fe_store *store);
 
 /* access.c: the access field of a fresh record, and of one that is read. */
 uint32_t fe_access_fresh(const fe_store *store);

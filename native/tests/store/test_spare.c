@@ -88,11 +88,82 @@ TEST(no_spare_is_asked_for_above_the_limit)
     fixture_close(&f);
 }
 
+#define QUIET 5u /* rounds; a round may make what the next one finds */
+
+/* What the background thread does until nothing is due. */
+static void rest(fixture *f)
+{
+    unsigned quiet = 0;
+    for (unsigned i = 0; quiet < QUIET && i < 100000; i++) {
+        bool more = fe_store_step_index(f->store, 256);
+        more |= fe_store_step_compact(f->store, 65536);
+        quiet = more ? 0 : quiet + 1;
+        empty_trash(f);
+        size_t size = 0;
+        if (!fe_store_spare_wanted(f->store, &size)) continue;
+        fe_store_spare_give(f->store, fe_store_spare_map(&f->alloc, size), size);
+        quiet = 0;
+    }
+    CHECK_INT(QUIET, quiet);
+}
+
+TEST(a_store_that_has_shrunk_gives_back_tails_index_and_spares)
+{
+    static uint8_t filling[100];
+    for (uint64_t step = 15000; step <= 300000; step *= 20) { /* one key in `step` stays */
+        fixture f;
+        fe_store_options options = fixture_options();
+        options.segment_size = 0;
+        fixture_open(&f, &options);
+        uint64_t empty = fe_store_used(f.store), kept = 0;
+        name_buf buf;
+        for (uint64_t i = 0; i < 300000; i++) {
+            CHECK(set(&f, 0, name_of(&buf, i), (fe_bytes){filling, 100}, FE_DEADLINE_NONE));
+            if (i % 1000 == 0) rest(&f);
+        }
+        fe_store_stats stats;
+        fe_store_stats_get(f.store, &stats);
+        CHECK(stats.index_bytes > 2 * FE_INDEX_CHUNK_BYTES - 1);
+        uint64_t full = fe_store_used(f.store);
+        for (uint64_t i = 0; i < 300000; i++)
+            if ((i + 1) % step != 0) CHECK(del(&f, 0, name_of(&buf, i)));
+        rest(&f);
+        check_store(&f);
+        CHECK(fe_store_used(f.store) - empty < (full - empty) / 100);
+        for (uint64_t i = 0; i < 300000; i++)
+            kept += (i + 1) % step == 0 && has(&f, 0, name_of(&buf, i), (fe_bytes){filling, 100});
+        CHECK_INT(300000 / step, kept);
+        CHECK_INT(kept, fe_store_db_size(f.store, 0));
+        fixture_close(&f);
+    }
+}
+
+TEST(a_tail_opened_for_a_large_record_is_not_given_up_over_and_over)
+{
+    static uint8_t filling[200000];
+    fixture f;
+    fe_store_options options = fixture_options();
+    options.segment_size = 4 << 20;
+    fixture_open(&f, &options);
+    name_buf buf;
+    CHECK(set(&f, 0, name_of(&buf, 1), (fe_bytes){filling, 200000}, FE_DEADLINE_NONE));
+    rest(&f);
+    fe_store_stats before, after;
+    fe_store_stats_get(f.store, &before);
+    rest(&f);
+    fe_store_stats_get(f.store, &after);
+    CHECK_INT(before.compacted_bytes, after.compacted_bytes);
+    CHECK_INT(0, after.compacted_bytes);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     RUN(spares_are_asked_for_by_a_large_store_and_used);
     RUN(an_index_that_is_about_to_grow_gets_its_chunk_ahead_of_need);
     RUN(a_spare_that_is_not_wanted_any_more_goes_to_the_trash);
     RUN(no_spare_is_asked_for_above_the_limit);
+    RUN(a_store_that_has_shrunk_gives_back_tails_index_and_spares);
+    RUN(a_tail_opened_for_a_large_record_is_not_given_up_over_and_over);
     return check_done();
 }
