@@ -66,8 +66,8 @@ class Server:
     def take_requests(self) -> list[PythonRequest]:
         """Take the commands that wait for Python; also clears the eventfd."""
 
-    def take_woken(self) -> list[Stream]:
-        """Take the streams to be resumed; call it after `take_requests`."""
+    def take_woken(self) -> Stream | None:
+        """Take the stream that has waited longest to be resumed; call it after `take_requests`."""
 
     def count_rejected(self) -> None:
         """Count a connection that was refused before it became a session."""

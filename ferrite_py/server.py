@@ -194,7 +194,7 @@ class Front:
     def _on_notify(self) -> None:
         # The first call clears the event: what comes after it rings again.
         self._runner.start(self._services.native.take_requests())
-        self._streams.wake(self._services.native.take_woken())
+        self._streams.wake()
 
     def _sample(self) -> None:
         self._services.rates.sample(self._loop.time(), self._services.native.statistics())

@@ -48,7 +48,7 @@ class Engine:
         self.runner.start(self.native.take_requests())
         while self.stream.waits_for_python:
             await asyncio.sleep(0)
-            for stream in self.native.take_woken():
+            while (stream := self.native.take_woken()) is not None:
                 output += stream.resume(0)
         return output
 

@@ -10,7 +10,6 @@ import logging
 import select
 import ssl
 import time
-from collections.abc import Iterable
 from typing import cast
 
 from ferrite_py._native import Server, Stream
@@ -30,6 +29,9 @@ WRITE_HIGH = 256 << 10
 """Unsent bytes at which the transport calls pause_writing; the session's own mark is 1 MiB."""
 
 WRITE_LOW = 64 << 10
+WAKES_PER_TURN = 64
+"""Woken sessions that are looked at before the loop turns to something else."""
+
 DRAIN_SECONDS = 0.005
 """How often a connection that is about to end is looked at again."""
 
@@ -244,12 +246,24 @@ class Streams:
         """Forget a session that is closed."""
         self._protocols.pop(stream, None)
 
-    def wake(self, woken: Iterable[Stream]) -> None:
+    def wake(self) -> None:
         """Look at sessions again of which the native server says that something has come."""
-        for stream in woken:
+        for _ in range(WAKES_PER_TURN):
+            stream = self.native.take_woken()
+            if stream is None:
+                return
             protocol = self._protocols.get(stream)
             if protocol is not None:
-                protocol.resume()
+                self._resume(protocol)
+        # Others may wake as fast as this resumes (a MONITOR): the loop has more to do.
+        self._loop.call_soon(self.wake)
+
+    def _resume(self, protocol: StreamProtocol) -> None:
+        try:
+            protocol.resume()
+        except MemoryError:
+            log.warning("closed a connection: no memory for its replies")
+            protocol.abort()
 
     def stop_cron(self) -> None:
         """Check timeouts no more."""

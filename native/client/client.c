@@ -68,6 +68,7 @@ bool fe_client_open(fe_clients *clients, fe_client *client, fe_bytes addr, fe_by
     client->id = clients->next_id++;
     link_last(clients, client);
     engine->stats.connections++;
+    fe_client_account(clients, client);
     return true;
 }
 
@@ -166,7 +167,8 @@ static void append_text(fe_buf *out, const char *label, fe_bytes text)
     fe_buf_append(out, text.ptr, text.len);
 }
 
-void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_buf *out)
+void fe_client_describe(const fe_clients *clients, const fe_client *client, size_t argv_bytes,
+                        fe_buf *out)
 {
     int64_t now_ms = clients->engine->now_ms;
     char flags[16];
@@ -178,18 +180,19 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_b
     append_text(out, " laddr=", client->laddr);
     fe_buf_append(out, text, (size_t)snprintf(text, sizeof text, " fd=%d", client->fd));
     append_text(out, " name=", client->name);
+    size_t queries = client->serving_len > 0 ? client->serving_len : client->input_len;
     size_t output = client->output_len + client->pushed.len + client->unsent;
     int len = snprintf(
         text, sizeof text,
         " age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=%zu"
-        " argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu tot-mem=%zu events=%s",
+        " argv-mem=%zu multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%d omem=%zu tot-mem=%zu events=%s",
         (long long)((now_ms - client->created_ms) / 1000),
         (long long)((now_ms - client->last_ms) / 1000), flags, client->db,
-        client->transaction.open ? (int)client->transaction.count : -1, client->input_len,
-        client->input_cap - client->input_len, client->transaction.bytes, client->output_cap,
-        output, client->output_len, client->pushed.len > 0 ? 1 : 0,
-        client->output_cap + client->pushed.cap + client->unsent, client->memory,
-        output > 0 ? "rw" : "r");
+        client->transaction.open ? (int)client->transaction.count : -1, queries,
+        client->input_cap > queries ? client->input_cap - queries : 0, argv_bytes,
+        client->transaction.bytes, client->output_cap, output, client->output_len,
+        client->pushed.len > 0 ? 1 : 0, client->output_cap + client->pushed.cap + client->unsent,
+        client->memory, output > 0 ? "rw" : "r");
     fe_buf_append(out, text, (size_t)len);
     const char *command = client->last_command != NULL ? client->last_command : "NULL";
     append_text(out, " cmd=", (fe_bytes){(const uint8_t *)command, strlen(command)});
@@ -199,10 +202,28 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_b
     append_text(out, " lib-ver=", client->lib_version);
 }
 
-void fe_client_push(fe_client *client, fe_bytes bytes)
+/* Accounts what `pushed` holds now; any thread, with the lock. */
+static void account_pushed(fe_clients *clients, fe_client *client)
 {
-    fe_buf_append(&client->pushed, bytes.ptr, bytes.len);
-    client->wake(client);
+    clients->memory += client->pushed.cap - client->pushed_cap;
+    client->memory += client->pushed.cap - client->pushed_cap;
+    client->pushed_cap = client->pushed.cap;
+}
+
+void fe_client_push(fe_clients *clients, fe_client *client, fe_bytes bytes)
+{
+    fe_engine *engine = clients->engine;
+    uint64_t hard = engine->options.output_limit[fe_client_get_class(client)].hard;
+    size_t waiting = client->output_len + client->unsent + client->pushed.len;
+    if (hard != 0 && waiting + bytes.len > hard) {
+        engine->stats.output_kills++;
+        fe_buf_free(&client->pushed);
+        fe_client_kill(client);
+    } else {
+        fe_buf_append(&client->pushed, bytes.ptr, bytes.len);
+        client->wake(client);
+    }
+    account_pushed(clients, client);
 }
 
 void fe_client_take_pushed(fe_client *client)
@@ -236,6 +257,7 @@ void fe_client_account(fe_clients *clients, fe_client *client)
     client->input_cap = client->input.cap;
     client->output_len = client->output.len;
     client->output_cap = client->output.cap;
+    client->pushed_cap = client->pushed.cap;
     client->owned_bytes = fe_client_owned_bytes(client);
     size_t memory = client->input.cap + client->output.cap + client->pushed.cap + client->unsent +
                     client->owned_bytes + fe_reader_memory(client->reader) + sizeof *client;

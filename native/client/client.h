@@ -60,6 +60,8 @@ typedef struct fe_client {
     /* Sizes as fe_client_account last saw them: what other threads may read of `input` and
      * `output`. */
     size_t input_len, input_cap, output_len, output_cap;
+    size_t pushed_cap;  /* part of `memory`, which whoever pushes keeps right */
+    size_t serving_len; /* bytes received with the request that runs now; 0 = none runs */
     size_t owned_bytes; /* of texts, queue and watches */
     size_t unsent;      /* taken out of `output` by the transport and not sent, as last told */
     size_t
@@ -100,11 +102,20 @@ void fe_client_reset(fe_clients *clients, fe_client *client);
 
 fe_client_class fe_client_get_class(const fe_client *client);
 
-/* One line of CLIENT LIST / INFO, without a line feed. */
-void fe_client_describe(const fe_clients *clients, const fe_client *client, fe_buf *out);
+/* Whether CLIENT REPLY hides the reply of the command under way. */
+static inline bool fe_client_is_silent(const fe_client *client)
+{
+    return client->reply_mode == FE_REPLY_OFF || client->reply_mode == FE_REPLY_SKIP;
+}
 
-/* Appends bytes for a client of another session and wakes its thread. */
-void fe_client_push(fe_client *client, fe_bytes bytes);
+/* One line of CLIENT LIST / INFO, without a line feed. `argv_bytes` is what the arguments of the
+ * client's request hold, while it runs. */
+void fe_client_describe(const fe_clients *clients, const fe_client *client, size_t argv_bytes,
+                        fe_buf *out);
+
+/* Appends bytes for a client of another session and wakes its thread. What would make its output
+ * pass the hard limit kills it instead. */
+void fe_client_push(fe_clients *clients, fe_client *client, fe_bytes bytes);
 
 /* Moves what was pushed to the output, by the client's own thread, between two replies. */
 void fe_client_take_pushed(fe_client *client);

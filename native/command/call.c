@@ -8,6 +8,11 @@
 
 enum { ERROR_LINE_MAX = 1024 };
 
+void fe_call_show_reply(fe_call *call)
+{
+    if (!fe_client_is_silent(call->client)) call->reply.buf = &call->client->output;
+}
+
 void fe_call_error(fe_call *call, const char *line)
 {
     fe_reply_error(&call->reply, line);

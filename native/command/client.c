@@ -6,6 +6,8 @@
 #include "command/subcommand.h"
 #include "resp/number.h"
 
+#include <stdlib.h>
+
 enum { ARGUMENT_SHOWN_MAX = 512 }; /* bytes of an argument in an error text */
 
 /* About oneself.
@@ -64,6 +66,7 @@ static void reply_mode(fe_call *call)
     fe_client *client = call->client;
     if (fe_bytes_is_word(call->argv[2], "on")) {
         client->reply_mode = FE_REPLY_ON;
+        fe_call_show_reply(call);
         fe_reply_ok(&call->reply);
     } else if (fe_bytes_is_word(call->argv[2], "off")) {
         client->reply_mode = FE_REPLY_OFF;
@@ -134,7 +137,10 @@ static fe_client *find_client(const fe_clients *clients, int64_t wanted)
 
 static void describe_line(fe_call *call, const fe_client *client, fe_buf *lines)
 {
-    fe_client_describe(call->clients, client, lines);
+    size_t argv_bytes = 0;
+    for (uint32_t i = 0; client == call->client && i < call->argc; i++)
+        argv_bytes += call->argv[i].len;
+    fe_client_describe(call->clients, client, argv_bytes, lines);
     fe_buf_append_byte(lines, '\n');
 }
 
@@ -155,18 +161,68 @@ static void info(fe_call *call)
     fe_buf_free(&lines);
 }
 
-static void list_by_id(fe_call *call, fe_buf *lines)
+/* An id of CLIENT LIST ID, and the client that has it. */
+typedef struct wanted_client {
+    int64_t id;
+    uint32_t position; /* in the order in which the ids were given */
+    const fe_client *client;
+} wanted_client;
+
+static int compare_ids(const void *one, const void *two)
 {
-    for (uint32_t i = 3; i < call->argc; i++) {
-        int64_t wanted;
-        if (!fe_number_read_int64(call->argv[i], &wanted)) {
+    int64_t a = ((const wanted_client *)one)->id, b = ((const wanted_client *)two)->id;
+    return (a > b) - (a < b);
+}
+
+static int compare_positions(const void *one, const void *two)
+{
+    uint32_t a = ((const wanted_client *)one)->position;
+    uint32_t b = ((const wanted_client *)two)->position;
+    return (a > b) - (a < b);
+}
+
+/* Finds the clients of sorted ids in one pass: the register is in order of id too. */
+static void find_clients(const fe_clients *clients, wanted_client *wanted, uint32_t count)
+{
+    const fe_client *client = clients->first;
+    for (uint32_t i = 0; i < count; i++) {
+        while (client != NULL && (int64_t)client->id < wanted[i].id)
+            client = client->next;
+        bool found = client != NULL && (int64_t)client->id == wanted[i].id && !client->kill;
+        wanted[i].client = found ? client : NULL;
+    }
+}
+
+/* Describes clients in the order of the ids, one that is named twice twice, as Redis does. */
+static void list_wanted(fe_call *call, wanted_client *wanted, fe_buf *lines)
+{
+    uint32_t count = call->argc - 3;
+    for (uint32_t i = 0; i < count; i++) {
+        wanted[i].position = i;
+        if (!fe_number_read_int64(call->argv[3 + i], &wanted[i].id)) {
             fe_call_error(call, "ERR Invalid client ID");
             return;
         }
-        const fe_client *client = find_client(call->clients, wanted);
-        if (client != NULL) describe_line(call, client, lines);
     }
+    qsort(wanted, count, sizeof *wanted, compare_ids);
+    find_clients(call->clients, wanted, count);
+    qsort(wanted, count, sizeof *wanted, compare_positions);
+    for (uint32_t i = 0; i < count; i++)
+        if (wanted[i].client != NULL) describe_line(call, wanted[i].client, lines);
     reply_lines(call, lines);
+}
+
+static void list_by_id(fe_call *call, fe_buf *lines)
+{
+    fe_alloc *alloc = &call->engine->alloc;
+    wanted_client *wanted =
+        fe_alloc_take(alloc, FE_ALLOC_SCRATCH, (call->argc - 3) * sizeof *wanted);
+    if (wanted == NULL) {
+        fe_call_no_memory(call);
+        return;
+    }
+    list_wanted(call, wanted, lines);
+    fe_alloc_give(alloc, FE_ALLOC_SCRATCH, wanted);
 }
 
 static void list_by_type(fe_call *call, client_type type, fe_buf *lines)

@@ -162,6 +162,9 @@ static inline bool fe_call_is_secret(uint64_t secret_mask, uint32_t i)
     return (secret_mask >> (i < 63 ? i : 63) & 1) != 0;
 }
 
+/* CLIENT REPLY has changed within the command: its reply is seen if the client hears again. */
+void fe_call_show_reply(fe_call *call);
+
 /* Writes an error reply and counts it. Every error of a handler goes through here. */
 void fe_call_error(fe_call *call, const char *line);
 void fe_call_errorf(fe_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));

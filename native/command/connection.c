@@ -29,6 +29,7 @@ static void reset(fe_call *call)
 {
     fe_client_reset(call->clients, call->client);
     call->reply.resp = call->client->resp;
+    fe_call_show_reply(call);
     fe_reply_status(&call->reply, "RESET");
 }
 

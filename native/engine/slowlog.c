@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#define CAP_MIN 16u
+
 void fe_slowlog_init(fe_slowlog *log, fe_alloc *alloc)
 {
     *log = (fe_slowlog){.alloc = alloc};
@@ -31,17 +33,18 @@ void fe_slowlog_free(fe_slowlog *log)
     fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->ring);
     log->ring = NULL;
     log->cap = 0;
+    log->max = 0;
 }
 
-void fe_slowlog_set_max(fe_slowlog *log, uint32_t entries_max)
+/* Moves the newest entries to a ring of another size; without memory the old one goes on serving. */
+static void resize(fe_slowlog *log, uint32_t cap)
 {
-    if (entries_max == log->cap) return;
     fe_slowlog_entry *ring = NULL;
-    if (entries_max > 0) {
-        ring = fe_alloc_take_zeroed(log->alloc, FE_ALLOC_ENGINE, entries_max * sizeof *ring);
-        if (ring == NULL) return; /* the old size goes on serving */
+    if (cap > 0) {
+        ring = fe_alloc_take_zeroed(log->alloc, FE_ALLOC_ENGINE, cap * sizeof *ring);
+        if (ring == NULL) return;
     }
-    uint32_t kept = log->count < entries_max ? log->count : entries_max;
+    uint32_t kept = log->count < cap ? log->count : cap;
     for (uint32_t i = 0; i < kept; i++) {
         uint32_t from = (log->newest + log->cap - i) % log->cap;
         ring[kept - 1 - i] = log->ring[from];
@@ -50,9 +53,23 @@ void fe_slowlog_set_max(fe_slowlog *log, uint32_t entries_max)
     fe_slowlog_clear(log);
     fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->ring);
     log->ring = ring;
-    log->cap = entries_max;
+    log->cap = cap;
     log->count = kept;
     log->newest = kept > 0 ? kept - 1 : 0;
+}
+
+void fe_slowlog_set_max(fe_slowlog *log, uint32_t entries_max)
+{
+    log->max = entries_max;
+    if (entries_max < log->cap) resize(log, entries_max);
+}
+
+/* Makes room for one entry more, unless the ring is as large as it may be. */
+static void grow_when_full(fe_slowlog *log)
+{
+    if (log->count < log->cap || log->cap >= log->max) return;
+    uint32_t cap = log->cap < CAP_MIN / 2 ? CAP_MIN : log->cap * 2;
+    resize(log, log->cap > log->max / 2 || cap > log->max ? log->max : cap);
 }
 
 /* How many bytes of an argument are kept, and the note about the rest ("" when whole). */
@@ -76,7 +93,7 @@ static fe_bytes copy(uint8_t **at, const void *bytes, size_t len)
 void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
                     const fe_bytes *argv, uint32_t argc, fe_bytes client_addr, fe_bytes client_name)
 {
-    if (log->cap == 0) return;
+    if (log->max == 0) return;
     if (client_name.len > FE_SLOWLOG_ARG_BYTES) client_name.len = FE_SLOWLOG_ARG_BYTES;
     uint32_t kept = argc < FE_SLOWLOG_ARGS_MAX ? argc : FE_SLOWLOG_ARGS_MAX;
     size_t size = client_addr.len + client_name.len + 64;
@@ -84,6 +101,11 @@ void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
         size += (argv[i].len < FE_SLOWLOG_ARG_BYTES ? argv[i].len : FE_SLOWLOG_ARG_BYTES) + 48;
     uint8_t *text = fe_alloc_take(log->alloc, FE_ALLOC_ENGINE, size);
     if (text == NULL) return;
+    grow_when_full(log);
+    if (log->cap == 0) {
+        fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, text);
+        return;
+    }
 
     log->newest = log->count == 0 ? 0 : (log->newest + 1) % log->cap;
     fe_slowlog_entry *entry = &log->ring[log->newest];

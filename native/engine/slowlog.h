@@ -1,4 +1,5 @@
-/* The slow log: the last commands that took longer than a threshold, in a bounded ring. The engine's lock guards it. */
+/* The slow log: the last commands that took longer than a threshold, in a ring that grows as it
+ * fills, up to a bound. The engine's lock guards it. */
 #ifndef FE_ENGINE_SLOWLOG_H
 #define FE_ENGINE_SLOWLOG_H
 
@@ -22,7 +23,8 @@ typedef struct fe_slowlog_entry {
 typedef struct fe_slowlog {
     fe_alloc *alloc;
     fe_slowlog_entry *ring;
-    uint32_t cap; /* slowlog-max-len */
+    uint32_t max; /* slowlog-max-len */
+    uint32_t cap; /* entries that the ring has room for, <= max */
     uint32_t count;
     uint32_t newest; /* index of the newest entry when count > 0 */
     uint64_t next_id;

@@ -30,8 +30,8 @@ typedef struct server_object {
     PyObject_HEAD fe_server *server; /* NULL once closed */
     int event_fd;
     owned_row *rows;
-    struct stream_object *woken; /* guarded by the engine's lock */
-    uint32_t users;              /* reactors and streams that are open */
+    struct stream_object *woken, *woken_last; /* oldest first; guarded by the engine's lock */
+    uint32_t users;                           /* reactors and streams that are open */
 } server_object;
 
 typedef struct stream_object {

@@ -243,26 +243,22 @@ static PyObject *server_take_requests(server_object *self, PyObject *unused)
     return list;
 }
 
-/* Leaves the event alone: clearing it here would lose a request that was queued since take_requests cleared it. */
+/* Takes the oldest, and allocates nothing on the way: a session that was taken and not given to Python would never be woken
+ * again. Leaves the event alone: clearing it here would lose a request that was queued since take_requests cleared it. */
 static PyObject *server_take_woken(server_object *self, PyObject *unused)
 {
     (void)unused;
     fe_server *server = fe_python_open_server(self);
     if (server == NULL) return NULL;
-    PyObject *list = PyList_New(0);
-    while (list != NULL) {
-        stream_object *stream;
-        FE_LOCKED(server->engine, {
-            stream = self->woken;
-            if (stream != NULL) {
-                self->woken = stream->woken_next;
-                stream->session->woken = false;
-            }
-        });
-        if (stream == NULL) break;
-        if (PyList_Append(list, (PyObject *)stream) != 0) Py_CLEAR(list);
-    }
-    return list;
+    stream_object *stream;
+    FE_LOCKED(server->engine, {
+        stream = self->woken;
+        if (stream != NULL) {
+            self->woken = stream->woken_next;
+            stream->session->woken = false;
+        }
+    });
+    return Py_NewRef(stream == NULL ? Py_None : (PyObject *)stream);
 }
 
 static PyObject *server_count_rejected(server_object *self, PyObject *unused)

@@ -137,8 +137,12 @@ static void stream_wake(fe_client *client)
     if (session->woken) return;
     stream_object *self = session->transport;
     session->woken = true;
-    self->woken_next = self->owner->woken;
-    self->owner->woken = self;
+    self->woken_next = NULL;
+    if (self->owner->woken == NULL)
+        self->owner->woken = self;
+    else
+        self->owner->woken_last->woken_next = self;
+    self->owner->woken_last = self;
     fe_server *server = session->server;
     server->python_notify(server->python_context);
 }
@@ -180,6 +184,22 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
+/* The lock is held. */
+static void leave_woken(stream_object *self, fe_session *session)
+{
+    if (!session->woken) return;
+    server_object *owner = self->owner;
+    stream_object *before = NULL;
+    for (stream_object *at = owner->woken; at != self; at = at->woken_next)
+        before = at;
+    if (before != NULL)
+        before->woken_next = self->woken_next;
+    else
+        owner->woken = self->woken_next;
+    if (owner->woken_last == self) owner->woken_last = before;
+    session->woken = false;
+}
+
 static PyObject *stream_close(stream_object *self, PyObject *unused)
 {
     (void)unused;
@@ -187,12 +207,7 @@ static PyObject *stream_close(stream_object *self, PyObject *unused)
     fe_session *session = self->session;
     self->session = NULL;
     Py_BEGIN_ALLOW_THREADS fe_lock_enter(&session->server->engine->lock);
-    if (session->woken) {
-        stream_object **link = &self->owner->woken;
-        while (*link != NULL && *link != self)
-            link = &(*link)->woken_next;
-        if (*link != NULL) *link = self->woken_next;
-    }
+    leave_woken(self, session);
     session->client.wake = stream_wake_nothing;
     fe_lock_leave(&session->server->engine->lock);
     fe_session_close(session);

@@ -38,7 +38,7 @@ static void begin(run *it, fe_session *session, fe_command *command, const fe_by
                          .argv = argv,
                          .argc = argc,
                          .secret_mask = command != NULL ? secrets_of(command->row) : 0,
-                         .reply = {&session->client.output, session->client.resp}};
+                         .reply = fe_session_reply(session)};
 }
 
 /* Refuses a command before it runs: counts, spoils an open transaction, answers. */
@@ -262,12 +262,11 @@ static void feed_monitors(const run *it)
     append_monitor_line(it, &line);
     for (fe_client *client = clients->first; client != NULL && !line.failed;
          client = client->next) {
-        bool silent = client->reply_mode == FE_REPLY_OFF || client->reply_mode == FE_REPLY_SKIP;
-        if (!client->monitor || silent) continue;
+        if (!client->monitor || client->kill || fe_client_is_silent(client)) continue;
         if (client == &it->session->client)
             fe_buf_append(&client->output, line.data, line.len);
         else
-            fe_client_push(client, fe_buf_view(&line));
+            fe_client_push(it->call.clients, client, fe_buf_view(&line));
     }
     fe_buf_free(&line);
 }
@@ -334,23 +333,16 @@ static void park_for_pause(fe_session *session)
     server->paused = session;
 }
 
-static bool ask_python(run *it)
+/* An error is its reply when there is no memory to ask. */
+static void ask_python(run *it)
 {
     fe_session *session = it->session;
     session->python = fe_server_ask_python(session->server, session, &it->call);
     if (session->python == NULL) {
         fe_call_no_memory(&it->call);
-        return false;
+        return;
     }
     park(session, FE_PARK_PYTHON, 0);
-    return true;
-}
-
-/* Drops what was written behind `from` when CLIENT REPLY says so. */
-static void silence(fe_client *client, size_t from)
-{
-    if (client->reply_mode == FE_REPLY_OFF || client->reply_mode == FE_REPLY_SKIP)
-        client->output.len = from;
 }
 
 /* A command has been answered: CLIENT REPLY SKIP is about the next one, and ends with it. */
@@ -380,13 +372,11 @@ static void park_for_time(fe_session *session, const fe_call *call)
     park(session, FE_PARK_TIME, for_ever ? INT64_MAX : due_ms);
 }
 
-/* Runs the handler, and does what belongs to every command that has run. `from` is where its reply
- * begins. */
-static void run_handler(run *it, size_t from, uint64_t *ticks)
+/* Runs the handler, and does what belongs to every command that has run. */
+static void run_handler(run *it, uint64_t *ticks)
 {
     fe_session *session = it->session;
     it->call.row->run(&it->call);
-    silence(&session->client, from);
     count(it, ticks);
     if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
     take_marks(session->server);
@@ -405,11 +395,6 @@ static void exec_finish(fe_session *session)
     }
 }
 
-static void ask_python_in_exec(run *it, size_t from)
-{
-    if (!ask_python(it)) silence(&it->session->client, from); /* an error is its reply */
-}
-
 /* Runs the queue from where it stopped, until the end, or until one of its commands must wait: then
  * nobody else runs. */
 static void exec_continue(fe_session *session, uint64_t *ticks)
@@ -417,14 +402,13 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
     fe_transaction *transaction = &session->client.transaction;
     while (session->exec_next < transaction->count) {
         const fe_queued *queued = &transaction->queue[session->exec_next++];
-        size_t from = session->client.output.len;
         run it;
         begin(&it, session, queued->command, queued->argv, queued->argc);
         it.call.in_exec = true;
         if (it.call.row->flags & FE_PYTHON)
-            ask_python_in_exec(&it, from);
+            ask_python(&it);
         else
-            run_handler(&it, from, ticks);
+            run_handler(&it, ticks);
         if (awaits_answer(session)) {
             session->server->engine->pause.exclusive = session->client.id;
             return;
@@ -439,11 +423,12 @@ static void run_unseen(fe_session *session, const fe_queued *queued, uint64_t *t
     run it;
     begin(&it, session, queued->command, queued->argv, queued->argc);
     it.call.in_exec = true;
+    it.call.reply.buf = &session->server->unseen;
     if (it.call.row->flags & FE_PYTHON) {
         fe_python_request *request = fe_server_ask_python(session->server, session, &it.call);
         if (request != NULL) request->session = NULL;
     } else {
-        run_handler(&it, session->client.output.len, ticks);
+        run_handler(&it, ticks);
     }
     session->client.output.len = 0;
     session->state = FE_SESSION_READY;
@@ -469,35 +454,34 @@ void fe_dispatch_abandon(fe_session *session)
     exec_finish(session);
 }
 
-static void exec_begin(fe_session *session, size_t from, uint64_t *ticks)
+static void exec_begin(fe_session *session, uint64_t *ticks)
 {
     fe_transaction *transaction = &session->client.transaction;
     fe_clients *clients = &session->server->clients;
     fe_watches_drop(&clients->watches, transaction);
     fe_store_set_interest(session->server->engine->store, clients->watches.count > 0);
-    fe_reply reply = {&session->client.output, session->client.resp};
+    fe_reply reply = fe_session_reply(session);
     fe_reply_array(&reply, transaction->count);
-    silence(&session->client, from);
     session->executing = true;
     session->exec_next = 0;
     exec_continue(session, ticks);
 }
 
-static void run_now(run *it, size_t from, uint64_t *ticks)
+static void run_now(run *it, uint64_t *ticks)
 {
     if (it->call.row->flags & FE_PYTHON) {
-        if (!ask_python(it)) silence(&it->session->client, from);
+        ask_python(it);
         return;
     }
-    run_handler(it, from, ticks);
+    run_handler(it, ticks);
     if (it->call.after != FE_AFTER_EXEC) return;
-    exec_begin(it->session, from, ticks);
+    exec_begin(it->session, ticks);
     feed_monitors(it); /* behind the commands of the transaction */
 }
 
 /* Checks a request and runs it, queues it or refuses it; false when it has to wait and to run
  * again. */
-static bool admit(run *it, const fe_ahead *ahead, size_t from, uint64_t *ticks)
+static bool admit(run *it, const fe_ahead *ahead, uint64_t *ticks)
 {
     fe_session *session = it->session;
     fe_client *client = &session->client;
@@ -511,7 +495,7 @@ static bool admit(run *it, const fe_ahead *ahead, size_t from, uint64_t *ticks)
     if (client->transaction.open && !(flags & FE_UNQUEUED))
         queue(it);
     else
-        run_now(it, from, ticks);
+        run_now(it, ticks);
     return true;
 }
 
@@ -529,16 +513,14 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     begin(&it, session, ahead->command, ahead->request.argv, ahead->request.argc);
     it.call.hashes = ahead->hashes;
     it.call.hash_known_mask = ahead->hashed;
-    size_t from = client->output.len;
     client->last_ms = it.call.engine->now_ms;
+    client->serving_len = session->data_len;
     client->last_command = it.call.row != NULL ? it.call.row->name : NULL;
     take_marks(session->server);
     bool was_silent = client->reply_mode != FE_REPLY_ON;
-    if (!admit(&it, ahead, from, ticks)) return false;
-    if (FE_UNLIKELY(was_silent || client->reply_mode != FE_REPLY_ON)) {
-        if (it.call.after != FE_AFTER_EXEC) silence(client, from);
-        if (!awaits_answer(session)) end_skip(client);
-    }
+    if (!admit(&it, ahead, ticks)) return false;
+    bool skips = was_silent || client->reply_mode != FE_REPLY_ON;
+    if (FE_UNLIKELY(skips) && !awaits_answer(session)) end_skip(client);
     return true;
 }
 
@@ -563,23 +545,24 @@ static void finish_python(fe_session *session, const fe_python_request *request)
     if (len > 1) fe_engine_count_error(it.call.engine, (const char *)line.ptr + 1, len - 1);
 }
 
-static void take_python_answer(fe_session *session, size_t from)
+static void take_python_answer(fe_session *session)
 {
     fe_client *client = &session->client;
     fe_python_request *request = session->python;
-    fe_buf_append(&client->output, request->answer.data, request->answer.len);
-    /* Half an answer would put all later ones in the wrong place: the connection ends. */
-    if (request->answer.failed) client->output.failed = true;
-    silence(client, from);
+    if (!fe_client_is_silent(client)) {
+        fe_buf_append(&client->output, request->answer.data, request->answer.len);
+        /* Half an answer would put all later ones in the wrong place: the connection ends. */
+        if (request->answer.failed) client->output.failed = true;
+    }
     finish_python(session, request);
     session->python = NULL;
     fe_python_request_free(session->server, request);
 }
 
-static void answer_wait(fe_session *session, size_t from)
+static void answer_wait(fe_session *session)
 {
     fe_client *client = &session->client;
-    fe_reply reply = {&client->output, client->resp};
+    fe_reply reply = fe_session_reply(session);
     if (client->unblock == FE_UNBLOCK_ERROR) {
         static const char line[] = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
         fe_reply_error(&reply, line);
@@ -591,17 +574,15 @@ static void answer_wait(fe_session *session, size_t from)
     }
     client->blocked = false;
     client->unblock = FE_UNBLOCK_NONE;
-    silence(client, from);
 }
 
 void fe_dispatch_answered(fe_session *session, uint64_t *ticks)
 {
     FE_ASSERT(session->state == FE_SESSION_PARKED && awaits_answer(session));
-    size_t from = session->client.output.len;
     if (session->park == FE_PARK_PYTHON)
-        take_python_answer(session, from);
+        take_python_answer(session);
     else
-        answer_wait(session, from);
+        answer_wait(session);
     session->state = FE_SESSION_READY;
     session->park = FE_PARK_NONE;
     session->due_ms = 0;

@@ -92,7 +92,7 @@ static void answer_protocol_error(fe_session *session)
 {
     fe_engine *engine = session->server->engine;
     const char *line = fe_reader_error(session->client.reader);
-    fe_reply reply = {&session->client.output, session->client.resp};
+    fe_reply reply = fe_session_reply(session);
     fe_reply_error(&reply, line);
     fe_engine_count_error(engine, line, strlen(line));
     engine->stats.protocol_errors++;

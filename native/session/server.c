@@ -14,6 +14,8 @@ fe_server *fe_server_new(const fe_engine_options *options)
         return NULL;
     }
     server->engine = engine;
+    fe_buf_init(&server->unseen, &engine->alloc, FE_ALLOC_CLIENT);
+    server->unseen.failed = true;
     fe_clients_init(&server->clients, engine);
     server->commands = fe_commands_new(&engine->alloc);
     if (server->commands == NULL) {

@@ -36,6 +36,7 @@ typedef struct fe_server {
     uint32_t python_waiting;                       /* taken or not, not yet answered */
     void (*python_notify)(void *context);          /* the queue is no longer empty */
     void *python_context;
+    fe_buf unseen; /* refuses whatever is appended: replies that nobody is to see are not made */
     struct fe_session *paused; /* parked until a pause or an exclusive hold ends, linked */
 } fe_server;
 

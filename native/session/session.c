@@ -163,11 +163,12 @@ static void check_limits(fe_session *session)
     fe_engine *engine = session->server->engine;
     const fe_client *client = &session->client;
     bool closing = session->state == FE_SESSION_CLOSING;
-    if (output_over_limit(session) || client->output.over_limit) {
+    if (client->kill) { /* whoever asked for it has counted it */
+        fe_session_cut_off(session);
+    } else if (output_over_limit(session) || client->output.over_limit) {
         engine->stats.output_kills++;
         fe_session_cut_off(session);
-    } else if (client->input.failed || client->output.failed || client->pushed.failed ||
-               client->kill) {
+    } else if (client->input.failed || client->output.failed || client->pushed.failed) {
         fe_session_cut_off(session);
     } else if (!closing &&
                client->input.len + client->transaction.bytes > engine->options.query_buffer_max) {
@@ -182,8 +183,8 @@ static bool has_changed(const fe_session *session)
     const fe_client *client = &session->client;
     return client->input_len != client->input.len || client->input_cap != client->input.cap ||
            client->output_len != client->output.len || client->output_cap != client->output.cap ||
-           client->owned_bytes != fe_client_owned_bytes(client) || client->pushed.cap != 0 ||
-           client->unsent != session->unsent;
+           client->owned_bytes != fe_client_owned_bytes(client) ||
+           client->pushed_cap != client->pushed.cap || client->unsent != session->unsent;
 }
 
 void fe_session_account(fe_session *session)
@@ -191,6 +192,7 @@ void fe_session_account(fe_session *session)
     fe_engine *engine = session->server->engine;
     add_traffic(session);
     fe_client *client = &session->client;
+    client->serving_len = 0;
     fe_reader_set_bulk_len_max(client->reader, engine->options.bulk_len_max);
     bool is_trusted = client->authenticated || engine->options.requirepass[0] == 0;
     fe_reader_set_authenticated(client->reader, is_trusted);

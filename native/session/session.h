@@ -80,6 +80,15 @@ typedef struct fe_session {
     struct fe_session *woken_next; /* in the transport's list */
 } fe_session;
 
+/* Where the session's replies go: to its output, or nowhere when CLIENT REPLY says so. */
+static inline fe_reply fe_session_reply(fe_session *session)
+{
+    fe_client *client = &session->client;
+    fe_buf *buf =
+        FE_UNLIKELY(fe_client_is_silent(client)) ? &session->server->unseen : &client->output;
+    return (fe_reply){buf, client->resp};
+}
+
 /* One request read ahead. */
 typedef struct fe_ahead {
     fe_session *session;

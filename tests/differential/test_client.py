@@ -136,6 +136,35 @@ def test_list_filters(both: Both) -> None:
     """)
 
 
+def test_list_of_many_ids(both: Both) -> None:
+    """In the order in which they were asked for, twice what is named twice, nothing for nobody."""
+    pairs = [both.client(f"c{i}") for i in range(6)]
+    for pair in pairs:
+        pair.run("CLIENT", "SETNAME", pair.name)
+    ids = [pair.ids() for pair in pairs]
+    asked = [5, 0, 3, 3, 0, 1]
+    names = []
+    for side, client in enumerate(both.client().clients):
+        numbers = [ids[i][side] for i in asked]
+        reply = client.command("CLIENT", "LIST", "ID", "99999999", *numbers, "-4", *numbers)
+        names.append([fields(line)["name"] for line in reply.node.text.splitlines()])
+    assert names[0] == names[1] == [f"c{i}" for i in asked * 2]
+
+
+def test_buffers_of_the_client_that_asks(both: Both) -> None:
+    """The request that runs counts with its arguments; a client that is idle holds none."""
+    other = both.client("other")
+    other.run("PING")
+    ids = other.ids()
+    for client, idle_id in zip(both.client().clients, ids, strict=True):
+        line = fields(client.command("CLIENT", "INFO").node.text)
+        assert (line["qbuf"], line["argv-mem"]) == ("26", "10")
+        assert int(line["tot-mem"]) > 26
+        idle = fields(client.command("CLIENT", "LIST", "ID", idle_id).node.text)
+        assert (idle["qbuf"], idle["argv-mem"]) == ("0", "0")
+        assert int(idle["tot-mem"]) > 0
+
+
 def test_kill_by_id_and_address(both: Both) -> None:
     """A killed connection is closed; the reply counts, or is OK in the old form."""
     pair = both.client()

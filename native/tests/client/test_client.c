@@ -9,7 +9,7 @@
 static const char *describe(const client_rig *it, const fe_client *client, fe_buf *buf)
 {
     buf->len = 0;
-    fe_client_describe(&it->clients, client, buf);
+    fe_client_describe(&it->clients, client, 10, buf);
     fe_buf_append_byte(buf, 0);
     return (const char *)buf->data;
 }
@@ -138,8 +138,8 @@ TEST(what_others_do_to_a_client_wakes_its_thread)
     fe_client client;
     client_rig_connect(&it, &client);
 
-    fe_client_push(&client, FE_BYTES("one "));
-    fe_client_push(&client, FE_BYTES("two"));
+    fe_client_push(&it.clients, &client, FE_BYTES("one "));
+    fe_client_push(&it.clients, &client, FE_BYTES("two"));
     fe_client_unblock(&client, FE_UNBLOCK_ERROR);
     fe_client_kill(&client);
 
@@ -154,13 +154,40 @@ TEST(what_others_do_to_a_client_wakes_its_thread)
     client_rig_close(&it);
 }
 
+TEST(pushed_bytes_count_at_once_against_memory_and_the_hard_limit)
+{
+    client_rig it;
+    client_rig_open(&it, "");
+    it.engine->options.output_limit[FE_CLIENT_CLASS_NORMAL].hard = 1000;
+    fe_client client;
+    client_rig_connect(&it, &client);
+    client.output_len = 300; /* as its own thread last said */
+    client.unsent = 200;
+    size_t before = it.clients.memory;
+    uint8_t bytes[250] = {0};
+
+    fe_client_push(&it.clients, &client, (fe_bytes){bytes, sizeof bytes});
+    fe_client_push(&it.clients, &client, (fe_bytes){bytes, sizeof bytes});
+    CHECK(!client.kill);
+    CHECK_INT(500, client.pushed.len);
+    CHECK_INT(before + client.pushed.cap, it.clients.memory);
+    fe_client_push(&it.clients, &client, (fe_bytes){bytes, 1});
+
+    CHECK(client.kill);
+    CHECK_INT(1, it.engine->stats.output_kills);
+    CHECK_INT(0, client.pushed.cap);
+    CHECK_INT(before, it.clients.memory);
+    fe_client_close(&it.clients, &client);
+    client_rig_close(&it);
+}
+
 TEST(pushed_bytes_that_memory_has_no_room_for_spoil_the_output)
 {
     client_rig it;
     client_rig_open(&it, "");
     fe_client client;
     client_rig_connect(&it, &client);
-    fe_client_push(&client, FE_BYTES("one"));
+    fe_client_push(&it.clients, &client, FE_BYTES("one"));
     fe_alloc_fail_after(&it.engine->alloc, 0);
 
     fe_client_take_pushed(&client);
@@ -218,6 +245,7 @@ int main(void)
     RUN(texts_are_replaced_and_removed);
     RUN(reset_makes_a_client_as_it_was_but_for_its_identity);
     RUN(what_others_do_to_a_client_wakes_its_thread);
+    RUN(pushed_bytes_count_at_once_against_memory_and_the_hard_limit);
     RUN(pushed_bytes_that_memory_has_no_room_for_spoil_the_output);
     RUN(memory_of_clients_adds_up);
     RUN(without_memory_no_client_is_registered);

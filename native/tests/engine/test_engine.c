@@ -83,7 +83,7 @@ TEST(options_change_as_a_whole)
 
     fe_engine_set_options(engine, &options);
 
-    CHECK_INT(9, engine->slowlog.cap);
+    CHECK_INT(9, engine->slowlog.max);
     CHECK_INT(100 << 20, fe_store_get_options(engine->store)->memory_max);
     double threshold_ms = (double)engine->latency_ticks / engine->ticks_per_us / 1000.0;
     CHECK(threshold_ms > 6.99 && threshold_ms < 7.01);

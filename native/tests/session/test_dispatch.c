@@ -417,6 +417,42 @@ TEST(client_reply_silences_whatever_way_a_reply_comes)
     rig_close(&it);
 }
 
+TEST(replies_that_nobody_sees_are_not_made)
+{
+    fe_engine_options options = rig_options();
+    options.output_limit[FE_CLIENT_CLASS_NORMAL].hard = 100000;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it);
+    CHECK_SAYS(one, "SETRANGE k 399999 x\r\n", ":400000\r\n");
+    uint64_t before = fe_alloc_used(&it.server->engine->alloc, FE_ALLOC_CLIENT);
+
+    CHECK_SAYS(one, "CLIENT REPLY OFF\r\nGET k\r\nMGET k k\r\nKEYS *\r\nSET k new GET\r\n", "");
+    CHECK_SAYS(one, "MULTI\r\nSETRANGE k 399999 x\r\nGET k\r\nEXEC\r\nPYECHO\r\n", "");
+    char *large = calloc(1, 200001);
+    memset(large, 'x', 200000);
+    CHECK(rig_answer(&it, large, false));
+    free(large);
+    CHECK_SAYS(one, "CLIENT REPLY ON\r\nCLIENT REPLY SKIP\r\nGET k\r\nSTRLEN k\r\n",
+               "+OK\r\n:400000\r\n");
+
+    CHECK_INT(0, it.server->engine->stats.output_kills);
+    CHECK(fe_alloc_used(&it.server->engine->alloc, FE_ALLOC_CLIENT) < before + 4096);
+    rig_close(&it);
+}
+
+TEST(a_protocol_error_of_a_silent_client_is_not_told)
+{
+    rig it;
+    rig_open(&it);
+    peer *one = rig_connect(&it);
+
+    CHECK_SAYS(one, "CLIENT REPLY OFF\r\n*1\r\n:5\r\n", "");
+
+    CHECK_INT(FE_SESSION_CLOSING, one->session->state);
+    rig_close(&it);
+}
+
 /* MONITOR.
  * ---------------------------------------------------------------------------------------- */
 
@@ -620,6 +656,8 @@ int main(void)
     RUN(a_pause_ends_with_its_time_and_only_grows_until_then);
     RUN(a_session_may_end_while_it_is_paused);
     RUN(client_reply_silences_whatever_way_a_reply_comes);
+    RUN(replies_that_nobody_sees_are_not_made);
+    RUN(a_protocol_error_of_a_silent_client_is_not_told);
     RUN(monitor_shows_commands_in_the_order_in_which_they_ran);
     RUN(a_monitor_sees_its_own_commands_behind_their_replies_and_touches_no_key);
     RUN(a_silent_monitor_is_shown_nothing);
