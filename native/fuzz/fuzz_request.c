@@ -6,28 +6,78 @@
  *     sizes         each piece's size, used in turn (0 is 256 bytes)
  *     the rest      what the client sends
  *
- * Every feed is an exact copy on the heap, so that the sanitizer sees a read outside it.
+ * Each input is read at once, in its pieces, and in its pieces while allocations fail. Dearer checks
+ * are made of a share of the inputs, chosen by a hash of the input:
+ * 1. Fed byte by byte are those of up to SHORT_MAX bytes, and one in LONG_SHARE of the longer ones.
+ * 2. One in STRETCHED_SHARE is stretched, which takes milliseconds: one byte, again chosen by the
+ *    hash, is repeated until STRETCH bytes are there, and a few more reach the limits on the length
+ *    of a line. Sizes are squared then, and what is left after PIECES_MAX pieces comes at once.
+ *
+ * Every feed is a copy at a new place of an arena that is poisoned around it, so that the sanitizer
+ * sees a read outside it and, for ARENA_BYTES of feeds, a read of an earlier one.
+ *
+ * What checks is not traced for coverage: the reader's own branches shall guide the fuzzer.
  */
+#pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 #include "resp/request.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/buf.h"
 
+#define OUT_OF_MEMORY "ERR out of memory while reading a request"
 #define AHEAD_MAX 64
+#define INPUT_MAX ((size_t)4096)
+#define STRETCH ((size_t)(FE_READER_INLINE_MAX - 16))
+#define STRETCHED_SHARE 1024
+#define SHORT_MAX ((size_t)512)
+#define LONG_SHARE 16
+#define PIECES_MAX ((size_t)16)
+
+/* Views are placed one after another, each with poison on both sides. A view never covers the one
+ * before it, as three of the longest fit. */
+#define SENT_MAX (STRETCH + INPUT_MAX)
+#define ARENA_GAP ((size_t)16)
+#define ARENA_BYTES (3 * (SENT_MAX + 2 * ARENA_GAP))
+
+/* What outlives an execution, because making it anew would cost more than the check. */
+typedef struct scratch {
+    uint8_t *arena;
+    size_t next; /* where the next view goes; a multiple of 8, the grain of poison */
+    fe_alloc alloc;
+    fe_buf sent;
+    fe_buf whole; /* what was read from the input at once */
+    fe_buf cut;   /* and when it was cut */
+} scratch;
 
 typedef struct feeder {
     fe_reader *reader;
-    uint8_t *view; /* the copy that the reader sees */
+    scratch *scratch;
+    const uint8_t *view; /* the copy that the reader sees */
+    size_t view_len;
     size_t missing;
     bool broken;
 } feeder;
 
+/* What the client sends, and how it is cut. */
+typedef struct plan {
+    fe_bytes sent;
+    fe_bytes sizes;
+    bool stretched;
+    bool every_byte; /* read it byte by byte too */
+} plan;
+
+/* ---- what was read ---- */
+
 static void record_bytes(fe_buf *out, fe_bytes bytes)
 {
-    fe_buf_append(out, &bytes.len, sizeof bytes.len);
-    fe_buf_append(out, bytes.ptr, bytes.len);
+    uint8_t *to = fe_buf_reserve(out, sizeof bytes.len + bytes.len);
+    FE_ASSERT(to != NULL);
+    memcpy(to, &bytes.len, sizeof bytes.len);
+    if (bytes.len > 0) memcpy(to + sizeof bytes.len, bytes.ptr, bytes.len);
+    out->len += sizeof bytes.len + bytes.len;
 }
 
 static void record(fe_buf *out, const fe_request *request)
@@ -40,6 +90,42 @@ static void record(fe_buf *out, const fe_request *request)
     record_bytes(out, request->tracestate);
     record_bytes(out, request->baggage);
 }
+
+/* ---- views ---- */
+
+static scratch *open_scratch(void)
+{
+    static uint8_t arena[ARENA_BYTES] __attribute__((aligned(16)));
+    static scratch only;
+    if (only.arena == NULL) {
+        only.arena = arena;
+        ASAN_POISON_MEMORY_REGION(arena, sizeof arena);
+        fe_alloc_init(&only.alloc);
+        fe_buf_init(&only.sent, &only.alloc, FE_ALLOC_SCRATCH);
+        fe_buf_init(&only.whole, &only.alloc, FE_ALLOC_SCRATCH);
+        fe_buf_init(&only.cut, &only.alloc, FE_ALLOC_SCRATCH);
+    }
+    only.next = ARENA_GAP;
+    only.sent.len = only.whole.len = only.cut.len = 0;
+    return &only;
+}
+
+static const uint8_t *place_view(scratch *scratch, const uint8_t *data, size_t len)
+{
+    if (scratch->next + len + ARENA_GAP > ARENA_BYTES) scratch->next = ARENA_GAP;
+    uint8_t *view = scratch->arena + scratch->next;
+    scratch->next += (len + ARENA_GAP + 7) / 8 * 8;
+    ASAN_UNPOISON_MEMORY_REGION(view, len);
+    if (len > 0) memcpy(view, data, len);
+    return view;
+}
+
+static void drop_view(feeder *f)
+{
+    ASAN_POISON_MEMORY_REGION(f->view, (f->view_len + 7) / 8 * 8);
+}
+
+/* ---- runs ---- */
 
 /* Reads ahead up to AHEAD_MAX requests and only then looks at them, as the session does. */
 static fe_read_status read_batch(feeder *f, fe_buf *out, size_t len)
@@ -65,14 +151,13 @@ static fe_read_status read_batch(feeder *f, fe_buf *out, size_t len)
  * done with. */
 static size_t feed(feeder *f, const uint8_t *data, size_t len, size_t fresh, fe_buf *out)
 {
-    /* The old copy lives until the reader has seen the new one, as its arguments may point into it.
+    /* The old view lives until the reader has seen the new one, as its arguments may point into it.
      */
-    uint8_t *view = malloc(len > 0 ? len : 1);
-    FE_ASSERT(view != NULL);
-    if (len > 0) memcpy(view, data, len);
+    const uint8_t *view = place_view(f->scratch, data, len);
     fe_reader_feed(f->reader, view, len);
-    free(f->view);
+    drop_view(f);
     f->view = view;
+    f->view_len = len;
 
     size_t before = out->len;
     fe_read_status status;
@@ -94,72 +179,142 @@ static size_t feed(feeder *f, const uint8_t *data, size_t len, size_t fresh, fe_
     return fe_reader_consumed(f->reader);
 }
 
-/* Sends `data` in pieces of the given sizes (none: at once); what was read goes to `out`. */
-static void run(fe_alloc *alloc, const uint8_t *data, size_t len, const uint8_t *sizes,
-                size_t size_count, uint8_t mode, fe_buf *out)
+static size_t piece_size(const plan *plan, size_t turn)
 {
-    feeder f = {0};
-    f.reader = fe_reader_new(alloc, mode & 2 ? 20 : 1 << 20);
-    if (f.reader == NULL) return;
-    fe_reader_set_authenticated(f.reader, mode & 1);
+    if (plan->sizes.len == 0 || (plan->stretched && turn >= PIECES_MAX)) return SIZE_MAX;
+    size_t size = plan->sizes.ptr[turn % plan->sizes.len];
+    if (size == 0) size = 256;
+    return plan->stretched ? size * size : size;
+}
 
+/* Feeds what the plan says to a reader that is as new, and leaves it so. What was read goes to
+ * `out`, then the error; returns where the error starts. */
+static size_t run(fe_reader *reader, scratch *scratch, const plan *plan, fe_buf *out)
+{
+    feeder f = {.reader = reader, .scratch = scratch, .view = scratch->arena};
+    size_t memory = fe_reader_memory(reader);
     size_t done = 0;
     size_t seen = 0;
-    for (size_t turn = 0; seen < len && !f.broken; turn++) {
-        size_t piece = len - seen;
-        if (size_count > 0) {
-            size_t size = sizes[turn % size_count] == 0 ? 256 : sizes[turn % size_count];
-            if (size < piece) piece = size;
-        }
+
+    out->len = 0;
+    for (size_t turn = 0; seen < plan->sent.len && !f.broken; turn++) {
+        size_t piece = plan->sent.len - seen;
+        size_t size = piece_size(plan, turn);
+        if (size < piece) piece = size;
         seen += piece;
-        done += feed(&f, data + done, seen - done, piece, out);
+        done += feed(&f, plan->sent.ptr + done, seen - done, piece, out);
     }
-    const char *error = fe_reader_error(f.reader);
+    size_t requests = out->len;
+    const char *error = fe_reader_error(reader);
     fe_buf_append(out, error, strlen(error));
 
-    fe_reader_reset(f.reader);
     fe_request request;
-    FE_ASSERT(fe_reader_next(f.reader, &request) == FE_READ_MORE);
-    fe_reader_free(f.reader);
-    free(f.view);
+    fe_reader_reset(reader);
+    FE_ASSERT(fe_reader_next(reader, &request) == FE_READ_MORE);
+    FE_ASSERT(fe_reader_error(reader)[0] == 0 && fe_reader_memory(reader) == memory);
+    drop_view(&f);
+    return requests;
 }
+
+static fe_reader *open_reader(fe_alloc *alloc, uint8_t mode)
+{
+    fe_reader *reader = fe_reader_new(alloc, mode & 2 ? 20 : 1 << 20);
+    if (reader != NULL) fe_reader_set_authenticated(reader, mode & 1);
+    return reader;
+}
+
+/* All ways to cut lead to the same requests and the same error. */
+static void check_cuts(scratch *scratch, const plan *given, uint8_t mode)
+{
+    static const uint8_t one = 1;
+    plan at_once = {.sent = given->sent};
+    plan bytes = {.sent = given->sent, .sizes = {&one, 1}};
+    fe_alloc alloc;
+    fe_alloc_init(&alloc);
+    fe_reader *reader = open_reader(&alloc, mode);
+    FE_ASSERT(reader != NULL);
+
+    run(reader, scratch, &at_once, &scratch->whole);
+    if (given->sizes.len > 0) {
+        run(reader, scratch, given, &scratch->cut);
+        FE_ASSERT(fe_bytes_equal(fe_buf_view(&scratch->whole), fe_buf_view(&scratch->cut)));
+    }
+    if (given->every_byte) {
+        run(reader, scratch, &bytes, &scratch->cut);
+        FE_ASSERT(fe_bytes_equal(fe_buf_view(&scratch->whole), fe_buf_view(&scratch->cut)));
+    }
+    fe_reader_free(reader);
+    FE_ASSERT(fe_alloc_used_all(&alloc) == 0);
+}
+
+/* Without memory fewer requests are read, but none is read differently, and the error says why. */
+static void check_failing(scratch *scratch, const plan *given, uint8_t mode)
+{
+    fe_alloc alloc;
+    fe_alloc_init(&alloc);
+    fe_alloc_fail_after(&alloc, mode >> 2);
+    fe_reader *reader = open_reader(&alloc, mode);
+    if (reader != NULL) {
+        size_t requests = run(reader, scratch, given, &scratch->cut);
+        fe_bytes whole = fe_buf_view(&scratch->whole);
+        fe_bytes cut = fe_buf_view(&scratch->cut);
+        FE_ASSERT(requests <= whole.len);
+        FE_ASSERT(fe_bytes_equal((fe_bytes){whole.ptr, requests}, (fe_bytes){cut.ptr, requests}));
+        if (!fe_bytes_equal(whole, cut)) {
+            fe_bytes error = {cut.ptr + requests, cut.len - requests};
+            FE_ASSERT(fe_bytes_equal(error, FE_BYTES(OUT_OF_MEMORY)));
+        }
+    }
+    fe_reader_free(reader);
+    FE_ASSERT(fe_alloc_used_all(&alloc) == 0);
+}
+
+/* ---- the input ---- */
+
+/* FNV-1a, of 64 bits. */
+static uint64_t hash_of(const uint8_t *data, size_t size)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ data[i]) * UINT64_C(0x100000001b3);
+    return hash ^ hash >> 32;
+}
+
+/* Writes `text` with its byte at `repeated` many times to `out`. */
+static void stretch(fe_bytes text, size_t repeated, fe_buf *out)
+{
+    size_t count = text.len < STRETCH ? STRETCH - text.len : 0;
+    /* Repeated line ends would be as many requests: slow, and no long line. */
+    if (text.ptr[repeated] == '\n') count = 0;
+    fe_buf_append(out, text.ptr, repeated);
+    uint8_t *to = fe_buf_reserve(out, STRETCH);
+    FE_ASSERT(to != NULL);
+    memset(to, text.ptr[repeated], count);
+    out->len += count;
+    fe_buf_append(out, text.ptr + repeated, text.len - repeated);
+}
+
+#pragma clang attribute pop
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 2) return 0;
-    uint8_t mode = data[0];
+    if (size < 2 || size > INPUT_MAX) return 0;
     size_t size_count = data[1] % 16;
     if (size < 2 + size_count) return 0;
-    const uint8_t *sizes = data + 2;
-    const uint8_t *sent = sizes + size_count;
-    size_t len = size - 2 - size_count;
-    static const uint8_t one_byte = 1;
 
-    fe_alloc alloc;
-    fe_alloc out_alloc;
-    fe_alloc_init(&alloc);
-    fe_alloc_init(&out_alloc);
-    fe_buf whole;
-    fe_buf cut;
-    fe_buf_init(&whole, &out_alloc, FE_ALLOC_SCRATCH);
-    fe_buf_init(&cut, &out_alloc, FE_ALLOC_SCRATCH);
-
-    run(&alloc, sent, len, NULL, 0, mode, &whole);
-    run(&alloc, sent, len, sizes, size_count, mode, &cut);
-    FE_ASSERT(fe_bytes_equal(fe_buf_view(&whole), fe_buf_view(&cut)));
-    if (len < 4096) {
-        cut.len = 0;
-        run(&alloc, sent, len, &one_byte, 1, mode, &cut);
-        FE_ASSERT(fe_bytes_equal(fe_buf_view(&whole), fe_buf_view(&cut)));
+    scratch *scratch = open_scratch();
+    plan given = {.sent = {data + 2 + size_count, size - 2 - size_count},
+                  .sizes = {data + 2, size_count}};
+    uint64_t hash = hash_of(data, size);
+    given.stretched = hash % STRETCHED_SHARE == 0 && given.sent.len > 0;
+    if (given.stretched) {
+        stretch(given.sent, hash / STRETCHED_SHARE % given.sent.len, &scratch->sent);
+        given.sent = fe_buf_view(&scratch->sent);
     }
-
-    cut.len = 0;
-    fe_alloc_fail_after(&alloc, mode >> 2);
-    run(&alloc, sent, len, sizes, size_count, mode, &cut);
-    FE_ASSERT(fe_alloc_used_all(&alloc) == 0);
-    fe_buf_free(&whole);
-    fe_buf_free(&cut);
+    given.every_byte = !given.stretched && (size <= SHORT_MAX || hash % LONG_SHARE == 0);
+    check_cuts(scratch, &given, data[0]);
+    check_failing(scratch, &given, data[0]);
     return 0;
 }
