@@ -13,6 +13,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 10
 FUZZ_RUNS ?=
+FUZZ_TARGETS ?=
 SANITIZE_PYTESTS ?= tests/transport tests/differential/test_strings_set.py
 
 VENV := .venv
@@ -82,8 +83,8 @@ asan: build $(VENV)/.extra-test ## C tests and tests of the transports under Add
 tsan: build $(VENV)/.extra-test ## C tests and tests of the transports under ThreadSanitizer
 	@SANITIZE_PYTESTS='$(SANITIZE_PYTESTS)' JOBS=$(JOBS) .ci/sanitize tsan
 
-fuzz: build ## fuzz every target for FUZZ_SECONDS (10), or FUZZ_RUNS executions
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_RUNS=$(FUZZ_RUNS) JOBS=$(JOBS) .ci/fuzz
+fuzz: build ## fuzz all FUZZ_TARGETS for FUZZ_SECONDS (10), or FUZZ_RUNS executions
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_RUNS=$(FUZZ_RUNS) FUZZ_TARGETS='$(FUZZ_TARGETS)' JOBS=$(JOBS) .ci/fuzz
 
 bench: build $(VENV)/.extra-test $(VENV)/.extra-bench ## compare with redis-server; BENCH_ARGS selects
 	@.ci/need redis-benchmark 'command -v redis-benchmark redis-server' redis-server redis-tools
