@@ -14,7 +14,8 @@
  *                                   '|' -> ITEM, or START when it has no pairs
  *     BULK_HEADER `$len` is next    read_bulk_header -> BULK_BODY
  *     BULK_BODY   len bytes + 2     read_bulk_body -> BULK_HEADER, or after the last -> START
- *     ITEM        a key or value    read_item -> ITEM, ITEM_BODY, or after the last -> START
+ *     ITEM        a key, value or   read_item -> ITEM, ITEM_BODY, or after the last -> START
+ *                 nested element
  *     ITEM_BODY   len bytes + CRLF  read_item_body -> ITEM, or after the last -> START
  *     FAILED      error is set      fe_reader_reset -> START
  *
@@ -83,6 +84,10 @@ struct fe_reader {
     uint64_t bulk_len_max; /* proto-max-bulk-len */
     uint32_t bulks_left;
     uint8_t items_left; /* keys and values still to come; even before a key */
+    uint8_t depth;      /* aggregates that are open inside of one of them */
+    uint16_t
+        nested_left[FE_READER_ATTRIBUTE_DEPTH_MAX]; /* elements still to come, outermost first */
+    uint16_t nested_seen;                           /* elements of all of them */
     bool attribute_seen;
     bool authenticated;
     bool item_kept; /* ITEM_BODY: it is a text, not an error or verbatim string */
@@ -375,6 +380,7 @@ static outcome read_attribute_header(fe_reader *reader)
 
     advance(reader, line.len + 2);
     reader->attribute_seen = true;
+    reader->nested_seen = 0;
     reader->items_left = (uint8_t)(2 * pairs);
     reader->stage = pairs == 0 ? START : ITEM;
     return GO_ON;
@@ -388,9 +394,9 @@ static key find_key(fe_bytes name)
     return NO_KEY;
 }
 
-/* Ends a key or value of which `wire` bytes at pos are done. `text` is its text when it is kept as
- * one, in the input; NULL when it is of a type that no known key has. */
-static outcome finish_item(fe_reader *reader, const fe_bytes *text, size_t wire)
+/* Remembers a key or value. `text` is its text when it is kept as one, in the input; NULL when it is
+ * of a type that no known key has. */
+static void keep_item(fe_reader *reader, const fe_bytes *text)
 {
     if (reader->items_left % 2 == 0) {
         reader->key = text == NULL ? NO_KEY : find_key(*text);
@@ -398,10 +404,25 @@ static outcome finish_item(fe_reader *reader, const fe_bytes *text, size_t wire)
         size_t offset = (size_t)(text->ptr - reader->data) - reader->start;
         reader->texts[reader->key] = (span){offset, text->len};
     }
-    advance(reader, wire);
-    reader->items_left--;
-    reader->stage = reader->items_left == 0 ? START : ITEM;
+}
+
+/* One item less is to come, of the innermost aggregate, and of those around it that end with it. */
+static outcome count_item(fe_reader *reader)
+{
+    reader->stage = ITEM;
+    for (; reader->depth > 0; reader->depth--)
+        if (--reader->nested_left[reader->depth - 1] > 0) return GO_ON;
+    if (--reader->items_left == 0) reader->stage = START;
     return GO_ON;
+}
+
+/* Ends a key, value or nested element of which `wire` bytes at pos are done; nested ones are passed
+ * over. */
+static outcome finish_item(fe_reader *reader, const fe_bytes *text, size_t wire)
+{
+    if (reader->depth == 0) keep_item(reader, text);
+    advance(reader, wire);
+    return count_item(reader);
 }
 
 /* Whether `body` is what a scalar of `type` may hold on its one line. */
@@ -447,6 +468,34 @@ static outcome read_item_header(fe_reader *reader, fe_bytes line)
     return GO_ON;
 }
 
+/* An aggregate inside of an attribute, of which the header line is there. It is passed over. */
+static outcome read_nested(fe_reader *reader, fe_bytes line)
+{
+    int64_t count;
+    uint8_t type = line.ptr[0];
+    if (!read_length(line, &count) || count < (type == '*' ? -1 : 0)) {
+        return fail(reader, PROTOCOL "invalid attribute length");
+    }
+    if (count == -1) return finish_item(reader, NULL, line.len + 2);
+    if (count > FE_READER_ATTRIBUTE_NESTED_MAX) {
+        return fail(reader, PROTOCOL "too many attribute elements");
+    }
+    if (type == '%' || type == '|') count *= 2;
+    if (type == '|') count++; /* the value that the attribute is about belongs to it here */
+    if (reader->nested_seen + count > FE_READER_ATTRIBUTE_NESTED_MAX) {
+        return fail(reader, PROTOCOL "too many attribute elements");
+    }
+    if (count == 0) return finish_item(reader, NULL, line.len + 2);
+    if (reader->depth == FE_READER_ATTRIBUTE_DEPTH_MAX) {
+        return fail(reader, PROTOCOL "too deep attribute");
+    }
+    if (reader->depth == 0) keep_item(reader, NULL);
+    reader->nested_seen = (uint16_t)(reader->nested_seen + count);
+    reader->nested_left[reader->depth++] = (uint16_t)count;
+    advance(reader, line.len + 2);
+    return GO_ON;
+}
+
 static outcome read_item(fe_reader *reader)
 {
     fe_bytes line;
@@ -456,7 +505,7 @@ static outcome read_item(fe_reader *reader)
 
     uint8_t type = line.ptr[0];
     if (type == '*' || type == '%' || type == '~' || type == '>' || type == '|') {
-        return fail(reader, PROTOCOL "nested aggregate in attribute");
+        return read_nested(reader, line);
     }
     if (type == '$' || type == '!' || type == '=') return read_item_header(reader, line);
 
@@ -526,6 +575,7 @@ static void clear(fe_reader *reader)
     reader->pos = 0;
     reader->start = 0;
     reader->scanned = 0;
+    reader->depth = 0;
     reader->attribute_seen = false;
     memset(reader->texts, 0, sizeof reader->texts);
     reader->stage = START;

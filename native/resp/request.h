@@ -3,7 +3,7 @@
  *
  * Understands RESP arrays of bulk strings, inline commands (with Redis's quoting), and, right
  * before a request, RESP3 attributes (`|1 traceparent <value>`), of which it keeps traceparent,
- * tracestate and baggage. One attribute per request, of scalars only. Limits and error texts are
+ * tracestate and baggage. One attribute per request; aggregates in it are read and passed over. Limits and error texts are
  * those of Redis 7.2.
  *
  * Use, by the session that owns both reader and input:
@@ -30,6 +30,8 @@
 /* Arguments of one request; memory grows only as they come. */
 #define FE_READER_BULKS_MAX INT32_MAX
 #define FE_READER_ATTRIBUTE_PAIRS_MAX 16 /* more pairs than this is a protocol error */
+#define FE_READER_ATTRIBUTE_DEPTH_MAX 8  /* aggregates within each other, inside of an attribute */
+#define FE_READER_ATTRIBUTE_NESTED_MAX 1024 /* elements of all of them */
 #define FE_READER_ATTRIBUTE_TEXT_MAX                                                               \
     (64 * 1024) /* longest bulk key or value of an attribute, bytes */
 

@@ -256,15 +256,58 @@ TEST(attributes_of_other_keys_and_types_are_passed_over)
     close_fixture(&f);
 }
 
+#define NESTED8 "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"
+
+/* Among them: empty ones, attributes of values, aggregates as keys, and known keys that are nested. */
+TEST(aggregates_in_attributes_are_passed_over)
+{
+    static const char input[] = "|7\r\n+a\r\n*2\r\n:1\r\n*3\r\n+x\r\n$2\r\nyz\r\n_\r\n"
+                                "+b\r\n%1\r\n+baggage\r\n+no\r\n"
+                                "*1\r\n+tracestate\r\n+no\r\n"
+                                "+tracestate\r\n~2\r\n+no\r\n+no\r\n"
+                                "+c\r\n|1\r\n+k\r\n%0\r\n+value\r\n"
+                                "+d\r\n" NESTED8 "*-1\r\n"
+                                "+traceparent\r\n+yes\r\n*1\r\n$4\r\nPING\r\n"
+                                "|2\r\n+a\r\n>1\r\n*0\r\n+baggage\r\n+too\r\nPING\r\n";
+    for (size_t cut = 1; cut < sizeof input; cut++) {
+        fixture f;
+        open_fixture(&f);
+        fe_request request = {0};
+        fe_reader_feed(f.reader, (const uint8_t *)input, cut);
+        fe_read_status status = fe_reader_next(f.reader, &request);
+        if (status == FE_READ_MORE) {
+            fe_reader_feed(f.reader, (const uint8_t *)input, sizeof input - 1);
+            status = fe_reader_next(f.reader, &request);
+        }
+        CHECK_INT(FE_READ_REQUEST, status);
+        CHECK_INT(1, request.argc);
+        CHECK_BYTES("yes", 3, request.traceparent.ptr, request.traceparent.len);
+        CHECK_INT(0, request.tracestate.len + request.baggage.len);
+
+        size_t done = fe_reader_consumed(f.reader);
+        fe_reader_feed(f.reader, (const uint8_t *)input + done, sizeof input - 1 - done);
+        CHECK_INT(FE_READ_REQUEST, fe_reader_next(f.reader, &request));
+        CHECK_BYTES("too", 3, request.baggage.ptr, request.baggage.len);
+        CHECK_INT(0, request.traceparent.len);
+        close_fixture(&f);
+    }
+}
+
 TEST(malformed_attributes_are_errors)
 {
     FAILS("|x\r\n", "invalid attribute length");
     FAILS("|-1\r\n", "invalid attribute length");
     FAILS("|1\rx", "invalid attribute length");
     FAILS("|17\r\n", "too many attribute pairs");
-    FAILS("|1\r\n+a\r\n*0\r\n", "nested aggregate in attribute");
-    FAILS("|1\r\n%0\r\n", "nested aggregate in attribute");
-    FAILS("|1\r\n+a\r\n|0\r\n", "nested aggregate in attribute");
+    FAILS("|1\r\n+a\r\n*-2\r\n", "invalid attribute length");
+    FAILS("|1\r\n+a\r\n%-1\r\n", "invalid attribute length");
+    FAILS("|1\r\n+a\r\n~x\r\n", "invalid attribute length");
+    FAILS("|1\r\n+a\r\n*1\r\n:x\r\n", "malformed attribute");
+    FAILS("|1\r\n+a\r\n*1025\r\n", "too many attribute elements");
+    FAILS("|1\r\n+a\r\n%513\r\n", "too many attribute elements");
+    FAILS("|1\r\n+a\r\n*9223372036854775807\r\n", "too many attribute elements");
+    FAILS("|1\r\n*1000\r\n*25\r\n", "too many attribute elements");
+    FAILS("|1\r\n+a\r\n" NESTED8 "*1\r\n", "too deep attribute");
     FAILS("|1\r\na\r\n", "malformed attribute");
     FAILS("|1\r\n\r\n", "malformed attribute");
     FAILS("|1\r\n+a\rb", "malformed attribute");
@@ -453,6 +496,7 @@ int main(void)
     RUN(an_error_sticks_until_reset);
     RUN(attributes_give_the_trace_context_of_the_next_request_only);
     RUN(attributes_of_other_keys_and_types_are_passed_over);
+    RUN(aggregates_in_attributes_are_passed_over);
     RUN(malformed_attributes_are_errors);
     RUN(a_cut_bulk_says_how_much_is_missing);
     RUN(pieces_of_any_size_give_the_same_requests);
