@@ -16,21 +16,34 @@
  * Threads: the engine's lock is held.
  */
 #include "store/compact.h"
+#include "store/evict.h"
 
 #define BATCH 16u
-#define RECORD_COST 64u      /* bytes of work that a record's look-up counts for */
-#define SEGMENT_COST 512u    /* ... and looking at or freeing a segment */
-#define GARBAGE_PERCENT 15u  /* garbage above this share of the log is worth work */
-#define VICTIM_CLASS_MAX 56u /* of 64: at least an eighth of it is garbage */
+#define RECORD_COST 64u         /* bytes of work that a record's look-up counts for */
+#define SEGMENT_COST 512u       /* ... and looking at or freeing a segment */
+#define GARBAGE_PERCENT 15u     /* garbage above this share of the log is worth work */
+#define GARBAGE_PERCENT_NEAR 6u /* ... when memory is short and segments do not take their turn */
+#define VICTIM_CLASS_MAX 56u    /* of 64: at least an eighth of it is garbage */
+#define EVICT_CLASS_MAX 44u  /* of 64: with so much garbage a segment does not wait for its turn */
+#define ADAPT_SEGMENTS 4u    /* walked before what is cold is adapted */
+#define OBSERVE_BATCHES 2u   /* batches between looks at random records */
+#define SEGMENT_LOOK_COST 8u /* looking at a segment's age */
 #define GARBAGE_MIN (2 * FE_SEGMENT_MIN)
 #define PAY_MIN 8192u       /* a smaller debt waits */
 #define PAY_MAX (96u << 10) /* work of one payment: well under 100 us */
 #define DEBT_MAX (64u << 20)
 
+/* Garbage up to this is left alone. */
+static uint64_t garbage_allowed(const fe_store *store)
+{
+    bool strict = fe_evict_near_limit(store) && !fe_evict_by_segment(store);
+    return store->log.bytes / 100 * (strict ? GARBAGE_PERCENT_NEAR : GARBAGE_PERCENT);
+}
+
 bool fe_compact_due(const fe_store *store)
 {
     uint64_t garbage = fe_log_garbage(&store->log);
-    return garbage > store->log.bytes / 100 * GARBAGE_PERCENT && garbage > GARBAGE_MIN;
+    return garbage > GARBAGE_MIN && garbage > garbage_allowed(store);
 }
 
 /* Compaction ----------------------------------------------------------------------------------- */
@@ -92,44 +105,127 @@ static bool move(fe_store *store, const item *it, uint64_t *slot)
     return true;
 }
 
-static bool batch_move(fe_store *store, const item *batch, uint32_t count, uint64_t *work)
+/* `evicting`: what is cold goes. False: without memory. */
+static bool batch_move(fe_store *store, const item *batch, uint32_t count, uint64_t *work,
+                       bool evicting)
 {
     for (uint32_t i = 0; i < count; i++) {
         const item *it = &batch[i];
         uint64_t *slot = fe_index_find_address(&it->keyspace->index, it->hash, it->address);
         FE_ASSERT(slot != NULL);
         const fe_record *record = fe_log_at(&store->log, it->address);
-        *work += fe_record_size(record);
+        size_t size = fe_record_size(record);
+        *work += size;
         if (fe_store_expired(store, fe_record_deadline(record))) {
             fe_store_remove_expired(store, it->keyspace, it->hash, slot);
             store->stats.expired_steps++;
-        } else if (!move(store, it, slot)) {
+        } else if (evicting && fe_evict_is_cold(store, record)) {
+            fe_store_remove(store, it->keyspace, it->hash, slot);
+            store->stats.evicted_keys++;
+        } else if (move(store, it, slot)) {
+            store->compact.moved += size;
+        } else {
             return false;
         }
     }
     return true;
 }
 
-uint64_t fe_compact_slice(fe_store *store, uint64_t bytes)
+/* A record with a segment of its own cannot be moved: it goes, or its segment counts as new. */
+static void own_decide(fe_store *store, uint32_t n)
 {
     fe_log *log = &store->log;
-    fe_cursor *cursor = &log->cursor[FE_WALKER_COMPACT];
+    fe_cursor cursor = {n, 0};
+    fe_address address;
+    const fe_record *record = fe_log_walk(log, &cursor, &address);
+    fe_keyspace *keyspace = store->by_id[fe_record_keyspace(record)];
+    FE_ASSERT(keyspace != NULL); /* nothing is evicted before the dead keyspaces are swept */
+    uint64_t bytes = log->segments[n].bytes;
+    store->compact.walked += bytes;
+    if (!fe_evict_is_cold(store, record)) {
+        store->compact.moved += bytes;
+        fe_log_renew(log, n);
+        return;
+    }
+    uint64_t hash = fe_store_record_hash(store, record);
+    fe_store_remove(store, keyspace, hash, fe_index_find_address(&keyspace->index, hash, address));
+    store->stats.evicted_keys++;
+}
+
+/* What is cold follows from what the last segments gave. */
+static void adapt(fe_store *store)
+{
+    fe_compact *compact = &store->compact;
+    if (compact->walked < ADAPT_SEGMENTS * fe_log_next_size(&store->log)) return;
+    fe_evict_adapt(store, compact->walked, compact->moved);
+    compact->walked = compact->moved = 0;
+}
+
+/* Puts the cursor into the next segment to evict from; false: there is none. `*work` grows. */
+static bool evicting_next(fe_store *store, uint64_t *work)
+{
+    fe_log *log = &store->log;
+    uint32_t victim = fe_log_victim(log, EVICT_CLASS_MAX);
+    if (victim == 0) {
+        victim = fe_log_oldest(log);
+        *work += log->high * SEGMENT_LOOK_COST;
+    }
+    if (victim == 0) return false;
+    adapt(store);
+    if (log->segments[victim].role == FE_ROLE_OWN) {
+        own_decide(store, victim);
+        *work += SEGMENT_COST;
+        return true;
+    }
+    log->cursor[FE_WALKER_COMPACT] = (fe_cursor){victim, 0};
+    store->compact.walked += log->segments[victim].bytes;
+    store->stats.compacted_segments++;
+    return true;
+}
+
+static bool slice_next(fe_store *store)
+{
+    uint32_t victim = fe_log_victim(&store->log, VICTIM_CLASS_MAX);
+    if (victim == 0) return false;
+    store->log.cursor[FE_WALKER_COMPACT] = (fe_cursor){victim, 0};
+    store->stats.compacted_segments++;
+    return true;
+}
+
+/* Goes on in the segment under the cursor by one batch; false without memory: the segment may be
+ * taken up again later. */
+static bool slice_batch(fe_store *store, uint64_t *work, bool evicting)
+{
+    fe_cursor *cursor = &store->log.cursor[FE_WALKER_COMPACT];
+    item batch[BATCH];
+    uint32_t count = batch_read(store, batch, work);
+    *work += RECORD_COST;
+    if (batch_move(store, batch, count, work, evicting) && (count != 0 || cursor->segment == 0))
+        return true;
+    *cursor = (fe_cursor){0, 0};
+    return false;
+}
+
+uint64_t fe_compact_slice(fe_store *store, uint64_t bytes)
+{
     uint64_t work = 0;
     while (work < bytes) {
-        if (cursor->segment == 0) {
-            uint32_t victim = fe_log_victim(log, VICTIM_CLASS_MAX);
-            if (victim == 0) return work;
-            *cursor = (fe_cursor){victim, 0};
-            store->stats.compacted_segments++;
-        }
-        item batch[BATCH];
-        uint32_t count = batch_read(store, batch, &work);
-        if (!batch_move(store, batch, count, &work) || (count == 0 && cursor->segment != 0)) {
-            *cursor =
-                (fe_cursor){0, 0}; /* without memory: the segment may be taken up again later */
-            return 0;
-        }
-        work += RECORD_COST;
+        if (store->log.cursor[FE_WALKER_COMPACT].segment == 0 && !slice_next(store)) return work;
+        if (!slice_batch(store, &work, false)) return 0;
+    }
+    return work;
+}
+
+uint64_t fe_compact_evicting(fe_store *store, uint64_t bytes)
+{
+    uint64_t work = 0;
+    fe_evict_observe(store);
+    for (uint32_t batches = 1; work < bytes; batches++) {
+        if (batches % OBSERVE_BATCHES == 0) fe_evict_observe(store);
+        if (store->log.cursor[FE_WALKER_COMPACT].segment == 0 && !evicting_next(store, &work))
+            return work;
+        if (store->log.cursor[FE_WALKER_COMPACT].segment == 0) continue;
+        if (!slice_batch(store, &work, true)) return 0;
     }
     return work;
 }
@@ -144,7 +240,7 @@ void fe_compact_pay(fe_store *store)
         store->compact.debt = 0;
         return;
     }
-    uint64_t excess = fe_log_garbage(log) - log->bytes / 100 * GARBAGE_PERCENT;
+    uint64_t excess = fe_log_garbage(log) - garbage_allowed(store);
     uint64_t rate = 256 + 64 * 256 * excess / log->bytes; /* bytes to move per 256 written */
     store->compact.debt += written * rate / 256;
     if (store->compact.debt > DEBT_MAX) store->compact.debt = DEBT_MAX;

@@ -15,6 +15,10 @@ bool fe_compact_due(const fe_store *store);
  * returns the work done, 0 when no segment is worth it or memory is refused. */
 uint64_t fe_compact_slice(fe_store *store, uint64_t bytes);
 
+/* The same with segments taken in the order of their age (or those with much garbage first), and
+ * with what is cold evicted instead of moved: its space is free at once. 0: nothing can be done. */
+uint64_t fe_compact_evicting(fe_store *store, uint64_t bytes);
+
 /* What the writes since the last call owe, paid in one bounded slice. */
 void fe_compact_pay(fe_store *store);
 

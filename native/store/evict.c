@@ -3,14 +3,20 @@
  * `used` is everything accounted; mappings in the trash and spare segments are as good as free.
  * Room is short when what is left under the limit does not hold two more segments (the next tail
  * and the next target of compaction) and what the index wants to grow by. Then each call does work
- * in proportion to what was written since the last one: it compacts while garbage is worth it, else
- * evicts. So the reserve is rebuilt faster than it is used up, and used memory stays below the
- * limit plus one segment.
+ * in proportion to what was written since the last one. So the reserve is rebuilt faster than it is
+ * used up, and used memory stays below the limit plus one segment.
  *
- * Choice of keys: as Redis documents it, `samples` random candidates go into a pool of the 16 best
- * so far, ordered by idle time, by inverse frequency or by deadline, and the best goes. Candidates
- * come from random index buckets, a database weighed by its keys. A volatile policy that finds no
- * volatile key at random searches the buckets in order, a bounded stretch per call.
+ * By segment: when the policy may take most keys, compaction takes segments by age and evicts what
+ * is cold in them instead of moving it (store/cut.h says what is cold: a share of all keys that is
+ * adapted until a segment gives up about a quarter of its bytes). Evicted records leave no garbage,
+ * and a record costs three moved ones.
+ *
+ * By sampling, as Redis documents it, otherwise: `samples` random candidates go into a pool of the
+ * 16 best so far, ordered by idle time, by inverse frequency or by deadline, and the best goes;
+ * garbage is compacted while it is worth it.
+ *
+ * Candidates come from random index buckets, a database weighed by its keys. A volatile policy that
+ * finds no volatile key at random searches the buckets in order, a bounded stretch per call.
  *
  * Threads: the engine's lock is held.
  */
@@ -140,6 +146,75 @@ static void pool_add(fe_evict *evict, fe_candidate candidate)
     evict->pool[at] = candidate;
 }
 
+/* Cold records -------------------------------------------------------------------------------- */
+
+#define MOST_SHARE 2u /* keys that the policy may take: at least this part of all */
+#define NEAR_SHARE 16u
+
+bool fe_evict_near_limit(const fe_store *store)
+{
+    uint64_t limit = store->options.memory_max;
+    return limit != 0 && fe_store_used(store) > limit - limit / NEAR_SHARE;
+}
+
+bool fe_evict_by_segment(const fe_store *store)
+{
+    if (store->options.policy == FE_POLICY_NOEVICTION) return false;
+    if (store->options.policy == FE_POLICY_VOLATILE_TTL) return false;
+    uint64_t takes = 0, all = 0;
+    for (uint32_t i = 0; i < store->options.databases; i++) {
+        takes += keys_of(store, &store->keyspaces[i]);
+        all += store->keyspaces[i].index.count;
+    }
+    return takes != 0 && takes >= all / MOST_SHARE;
+}
+
+static uint64_t coldness(fe_store *store, const fe_record *record)
+{
+    return is_random(store) ? fe_random_next(&store->evict.random) : score_of(store, record);
+}
+
+void fe_evict_observe(fe_store *store)
+{
+    fe_evict *evict = &store->evict;
+    for (uint32_t tries = 0; tries < FE_CUT_SCORES; tries++) {
+        sample s = {.store = store, .wanted = store->options.samples};
+        sample_take(&s);
+        for (uint32_t i = 0; i < s.count; i++)
+            fe_cut_add(&evict->cut,
+                       coldness(store, fe_log_at(&store->log, fe_slot_address(s.slot[i]))));
+        if (s.count == 0 || fe_cut_ready(&evict->cut)) return;
+    }
+}
+
+bool fe_evict_is_cold(fe_store *store, const fe_record *record)
+{
+    fe_evict *evict = &store->evict;
+    if (!fe_cut_ready(&evict->cut)) return false;
+    if (is_volatile(store) && fe_record_deadline(record) == FE_DEADLINE_NONE) return false;
+    return fe_cut_passes(&evict->cut, coldness(store, record), &evict->random);
+}
+
+/* The part of what compaction walks that should be free afterwards, of FE_CUT_WHOLE. The more
+ * samples, the more exact: the less that is nearly cold goes too, and the more has to be moved. */
+static uint64_t gain_wanted(const fe_store *store)
+{
+    uint64_t gain = FE_CUT_WHOLE * 5u / 4u / store->options.samples;
+    if (gain > FE_CUT_WHOLE / 2) return FE_CUT_WHOLE / 2;
+    return gain < FE_CUT_WHOLE / 8 ? FE_CUT_WHOLE / 8 : gain;
+}
+
+void fe_evict_adapt(fe_store *store, uint64_t walked, uint64_t moved)
+{
+    fe_cut *cut = &store->evict.cut;
+    uint64_t gain = moved < walked ? (walked - moved) * FE_CUT_WHOLE / walked : 0;
+    uint64_t share = cut->share, wanted = gain_wanted(store);
+    if (gain < wanted) fe_cut_set_share(cut, share + (wanted - gain) * share / wanted / 4);
+    if (gain > wanted) fe_cut_set_share(cut, share - (gain - wanted) * share / FE_CUT_WHOLE / 4);
+}
+
+/* Sampled keys -------------------------------------------------------------------------------- */
+
 static void pool_fill(fe_store *store)
 {
     sample s = {.store = store, .wanted = store->options.samples};
@@ -202,6 +277,7 @@ static uint64_t ceiling_now(const fe_store *store, uint64_t used)
 void fe_evict_limit_changed(fe_store *store)
 {
     store->evict.count = 0; /* scores of another policy */
+    fe_cut_init(&store->evict.cut, (uint32_t)gain_wanted(store) / 2);
     store->evict.ceiling = ceiling_now(store, fe_store_used(store));
 }
 
@@ -224,18 +300,25 @@ static void unmap_some(fe_store *store)
     }
 }
 
+/* One piece of work for up to `bytes`; returns what it came to, 0 when nothing can be done. */
+static uint64_t work_piece(fe_store *store, uint64_t bytes, bool by_segment)
+{
+    uint64_t done = 0;
+    if (by_segment)
+        done = fe_compact_evicting(store, bytes);
+    else if (fe_compact_due(store))
+        done = fe_compact_slice(store, bytes);
+    if (done != 0) return done;
+    done = evict_one(store);
+    return done != 0 ? done + EVICT_COST : fe_compact_slice(store, bytes);
+}
+
 /* One portion of reclaiming and evicting; whether anything was achieved. */
 static bool work_portion(fe_store *store, uint64_t budget)
 {
-    bool progress = false;
+    bool progress = false, by_segment = fe_evict_by_segment(store);
     while (budget > 0 && room_is_short(store)) {
-        uint64_t done = 0;
-        if (fe_compact_due(store)) done = fe_compact_slice(store, budget < SLICE ? budget : SLICE);
-        if (done == 0) {
-            done = evict_one(store);
-            if (done != 0) done += EVICT_COST;
-        }
-        if (done == 0) done = fe_compact_slice(store, budget < SLICE ? budget : SLICE);
+        uint64_t done = work_piece(store, budget < SLICE ? budget : SLICE, by_segment);
         if (done == 0) break;
         progress = true;
         budget -= done < budget ? done : budget;

@@ -44,7 +44,9 @@ typedef struct fe_store_options {
     uint32_t databases;  /* 1..1024 */
     uint64_t memory_max; /* bytes for log, index and everything else accounted; 0 = no limit */
     fe_policy policy;
-    uint32_t samples; /* candidates looked at per eviction, 1..64 (Redis maxmemory-samples) */
+    /* 1..64 (Redis maxmemory-samples): candidates looked at per eviction; where whole segments are
+     * evicted from, how exactly (store/evict.c). */
+    uint32_t samples;
     uint32_t lfu_log_factor;
     uint32_t lfu_decay_minutes;
     /* Bytes, a power of two 64 KiB..32 MiB; 0 = 4 MiB. No log segment gets larger (but for single

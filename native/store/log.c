@@ -174,6 +174,22 @@ uint32_t fe_log_victim(const fe_log *log, unsigned class_max)
     return 0;
 }
 
+uint32_t fe_log_oldest(const fe_log *log)
+{
+    uint32_t oldest = 0;
+    for (uint32_t n = 1; n <= log->high; n++) {
+        const fe_segment *segment = &log->segments[n];
+        if (segment->tier == FE_TIER_FREE || segment->role == FE_ROLE_TAIL) continue;
+        if (oldest == 0 || segment->sequence < log->segments[oldest].sequence) oldest = n;
+    }
+    return oldest;
+}
+
+void fe_log_renew(fe_log *log, uint32_t segment)
+{
+    log->segments[segment].sequence = ++log->sequence;
+}
+
 /* Segments ------------------------------------------------------------------------------------- */
 
 static bool tables_grow(fe_log *log)

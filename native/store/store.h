@@ -3,6 +3,7 @@
 #ifndef FE_STORE_STORE_H
 #define FE_STORE_STORE_H
 
+#include "store/cut.h"
 #include "store/index.h"
 #include "store/keyspace.h"
 #include "store/log.h"
@@ -41,6 +42,7 @@ typedef struct fe_evict {
     fe_keyspace *next; /* NULL, or where the next sample comes from */
     uint64_t next_bucket;
     uint64_t order_bucket; /* where the search for rare volatile keys goes on */
+    fe_cut cut;            /* what is cold */
 } fe_evict;
 
 typedef struct fe_expire {
@@ -55,6 +57,7 @@ typedef struct fe_expire {
 typedef struct fe_compact {
     uint64_t appended;            /* of the log, when its debt was last counted */
     uint64_t debt;                /* bytes to move for what was written */
+    uint64_t walked, moved;       /* bytes while evicting, since what is cold was last adapted */
     uint32_t dead_ids, swept_ids; /* how many ids are DEAD, and SWEPT */
     uint64_t sweep_sequence; /* segments up to this may hold SWEPT ids; 0: no sweep is going on */
     uint64_t drop_sequence;  /* segments up to this hold nothing alive */

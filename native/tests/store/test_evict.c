@@ -225,6 +225,53 @@ TEST(memory_of_other_classes_counts_against_the_limit)
     fixture_close(&f);
 }
 
+TEST(the_space_of_what_is_evicted_is_used_again)
+{
+    const fe_policy policies[] = {FE_POLICY_ALLKEYS_LRU, FE_POLICY_ALLKEYS_LFU,
+                                  FE_POLICY_ALLKEYS_RANDOM, FE_POLICY_VOLATILE_LRU};
+    for (unsigned p = 0; p < sizeof(policies) / sizeof(policies[0]); p++) {
+        fixture f;
+        limited(&f, 16 * MIB, policies[p]);
+        for (uint64_t i = 0; i < 300000; i++) {
+            if (i % 100 == 0) fe_store_set_now(f.store, START_MS + (int64_t)i * 10);
+            CHECK(put(&f, i, 100, START_MS + 100000000));
+        }
+        fe_store_stats stats;
+        fe_store_stats_get(f.store, &stats);
+        uint64_t data = stats.log_live_bytes + stats.index_buckets * 64;
+        CHECK(data > 16 * MIB / 100 * 88);
+        CHECK(stats.compacted_bytes < 16 * stats.evicted_keys * 128);
+        check_store(&f);
+        fixture_close(&f);
+    }
+}
+
+/* Values that have segments of their own, and small ones, in one log. */
+TEST(large_values_that_are_used_stay_among_small_ones_and_other_large_ones)
+{
+    static uint8_t large[100000];
+    fixture f;
+    limited(&f, 16 * MIB, FE_POLICY_ALLKEYS_LRU);
+    fe_random random;
+    fe_random_init(&random, 9);
+    name_buf buf;
+    for (uint64_t i = 0; i < 20000; i++) {
+        fe_store_set_now(f.store, START_MS + (int64_t)i * 50);
+        CHECK_INT(FE_OK, fe_store_make_room(f.store));
+        size_t len = i % 20 == 0 ? 20000 + fe_random_below(&random, 80000) : 500;
+        CHECK(set(&f, 0, name_of(&buf, i), (fe_bytes){large, len}, FE_DEADLINE_NONE));
+        (void)exists(&f, 0, name_of(&buf, 20 * (i % 50))); /* the first 50 large ones */
+        CHECK(fe_store_used(f.store) < 16 * MIB + 4 * sizeof(large));
+    }
+    uint64_t used = 0, others = 0;
+    for (uint64_t i = 0; i < 20000; i += 20)
+        *(i < 1000 ? &used : &others) += exists(&f, 0, name_of(&buf, i));
+    CHECK(used >= 48);
+    CHECK(others > 50 && others < 500);
+    check_store(&f);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     RUN(new_keys_without_end_never_take_more_than_the_limit_and_one_segment);
@@ -237,5 +284,7 @@ int main(void)
     RUN(a_lower_limit_is_reached_in_bounded_steps_while_writes_go_on);
     RUN(a_limit_below_what_an_empty_store_takes_refuses_every_write);
     RUN(memory_of_other_classes_counts_against_the_limit);
+    RUN(the_space_of_what_is_evicted_is_used_again);
+    RUN(large_values_that_are_used_stay_among_small_ones_and_other_large_ones);
     return check_done();
 }
