@@ -48,7 +48,7 @@ static void object(fe_call *call)
              "Value at:%p refcount:1 encoding:%s serializedlength:%u lru:%u lru_seconds_idle:%lld",
              (const void *)key.record, fe_object_encoding(key.record),
              fe_record_value_len(key.record), fe_record_access(key.record),
-             (long long)fe_store_idle_seconds(call->store, key.record));
+             (long long)fe_key_idle_seconds(&key));
     fe_reply_status(&call->reply, line);
 }
 

@@ -61,8 +61,13 @@ static bool store(fe_call *call, fe_key *key, const fe_buf *buf)
 static void add_dense(fe_call *call, fe_key *key)
 {
     bool changed = false;
+    uint8_t *dense = fe_key_edit(key);
+    if (dense == NULL) {
+        fe_call_no_memory(call);
+        return;
+    }
     for (uint32_t i = 2; i < call->argc; i++)
-        changed |= fe_hll_add_dense(fe_record_value_ptr(key->record), call->argv[i]);
+        changed |= fe_hll_add_dense(dense, call->argv[i]);
     if (changed) fe_key_changed(key);
     fe_reply_integer(&call->reply, changed);
 }
@@ -136,8 +141,11 @@ static void count_one(fe_call *call)
             refuse(call, status);
             return;
         }
-        fe_hll_set_cached(fe_record_value_ptr(key.record), cardinality);
-        fe_key_changed(&key);
+        uint8_t *sketch = fe_key_edit(&key);
+        if (sketch != NULL) { /* without memory it is counted again the next time */
+            fe_hll_set_cached(sketch, cardinality);
+            fe_key_changed(&key);
+        }
     }
     fe_reply_integer(&call->reply, (int64_t)cardinality);
 }

@@ -55,7 +55,7 @@ static void idletime(fe_call *call)
                             "Please note that when switching between policies at runtime LRU and "
                             "LFU data will take some time to adjust.");
     else
-        fe_reply_integer(&call->reply, fe_store_idle_seconds(call->store, key.record));
+        fe_reply_integer(&call->reply, fe_key_idle_seconds(&key));
 }
 
 static void frequency(fe_call *call)
@@ -67,7 +67,7 @@ static void frequency(fe_call *call)
                             "tracked. Please note that when switching between policies at runtime "
                             "LRU and LFU data will take some time to adjust.");
     else
-        fe_reply_integer(&call->reply, fe_store_frequency(call->store, key.record));
+        fe_reply_integer(&call->reply, fe_key_frequency(&key));
 }
 
 static void help(fe_call *call)

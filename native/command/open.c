@@ -170,8 +170,12 @@ uint8_t *fe_open_raw(fe_call *call, fe_key *key, size_t len)
     }
     size_t old = fe_record_value_len(key->record);
     if ((flags & FE_RECORD_LARGE) && len <= old) {
-        fe_key_changed(key);
-        return fe_record_value_ptr(key->record);
+        uint8_t *value = fe_key_edit(key);
+        if (value == NULL)
+            fe_call_no_memory(call);
+        else
+            fe_key_changed(key);
+        return value;
     }
     uint8_t *value = fe_key_resize(key, len > old ? len : old);
     if (value == NULL) fe_call_no_memory(call);

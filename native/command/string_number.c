@@ -26,7 +26,12 @@ static void add(fe_call *call, int64_t increment)
         return;
     }
     if (fe_key_exists(&key) && (fe_record_flags(key.record) & FE_RECORD_INT)) {
-        memcpy(fe_record_value_ptr(key.record), &sum, sizeof(sum));
+        uint8_t *at = fe_key_edit(&key);
+        if (at == NULL) {
+            fe_call_no_memory(call);
+            return;
+        }
+        memcpy(at, &sum, sizeof(sum));
         fe_key_changed(&key);
     } else if (!fe_open_store_int(call, &key, sum, FE_DEADLINE_KEEP)) {
         return;

@@ -55,8 +55,24 @@ static uint32_t counter_raised(fe_store *store, uint32_t counter)
     return counter + (odds == 1 || fe_random_below(&store->evict.random, odds) == 0);
 }
 
-void fe_access_touch(fe_store *store, fe_record *record)
+static bool is_mapped(const fe_key *key)
 {
+    return fe_log_segment(&key->store->log, key->address)->tier == FE_TIER_MAPPED;
+}
+
+uint32_t fe_access_of(const fe_key *key)
+{
+    return is_mapped(key) ? key->store->access_now : fe_record_access(key->record);
+}
+
+void fe_access_touch(fe_key *key)
+{
+    fe_store *store = key->store;
+    fe_record *record = key->record;
+    if (FE_UNLIKELY(store->log.tiered)) {
+        fe_log_touch(&store->log, key->address);
+        if (!fe_log_is_mutable(&store->log, key->address)) return;
+    }
     uint32_t access = fe_record_access(record);
     uint32_t fresh = store->access_now;
     if (FE_UNLIKELY(fe_store_is_lfu(store)))
@@ -75,6 +91,20 @@ int64_t fe_store_idle_seconds(const fe_store *store, const fe_record *record)
 uint32_t fe_store_frequency(const fe_store *store, const fe_record *record)
 {
     return counter_decayed(store, fe_record_access(record));
+}
+
+int64_t fe_key_idle_seconds(const fe_key *key)
+{
+    const fe_store *store = key->store;
+    if (!is_mapped(key)) return fe_store_idle_seconds(store, key->record);
+    uint32_t n = fe_address_segment(key->address, store->log.offset_bits);
+    return (store->now_ms - store->log.files[n].frozen_ms) / 1000;
+}
+
+uint32_t fe_key_frequency(const fe_key *key)
+{
+    if (!is_mapped(key)) return fe_store_frequency(key->store, key->record);
+    return COUNTER_START + fe_log_touched(&key->store->log, key->address);
 }
 
 void fe_store_set_idle(fe_store *store, fe_record *record, int64_t idle_seconds)

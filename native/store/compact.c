@@ -358,14 +358,14 @@ const char *fe_compact_check(const fe_store *store, uint64_t live)
     for (uint32_t n = 1; n <= log->high; n++) {
         fe_cursor cursor = {n, 0};
         fe_address address;
-        if (log->segments[n].tier == FE_TIER_FREE) continue;
+        if (log->segments[n].tier != FE_TIER_MUTABLE) continue;
         for (const fe_record *record; (record = fe_log_walk(log, &cursor, &address)) != NULL;) {
             fe_id_state state = store->id_state[fe_record_keyspace(record)];
             if (state == FE_ID_FREE) return "log: a record of a free keyspace id";
             records += state == FE_ID_LIVE;
         }
     }
-    if (records != live) return "log: live records and slots differ in number";
+    if (records != live && !log->tiered) return "log: live records and slots differ in number";
     for (uint32_t id = 1; id <= FE_KEYSPACE_MAX; id++) {
         dead += store->id_state[id] == FE_ID_DEAD;
         swept += store->id_state[id] == FE_ID_SWEPT;

@@ -45,7 +45,7 @@ static bool worth_walking(fe_store *store, uint32_t n)
 {
     const fe_segment *segment = &store->log.segments[n];
     const fe_deadlines *deadlines = &store->log.deadlines[n];
-    if (segment->tier == FE_TIER_FREE || deadlines->total == 0) return false;
+    if (segment->tier != FE_TIER_MUTABLE || deadlines->total == 0) return false;
     uint64_t expired = fe_deadlines_expired(deadlines, store->now_ms);
     if (expired != 0 && expired * WORTH_SHARE >= segment->used) return true;
     if (fe_deadlines_overdue(deadlines, store->now_ms) < OVERDUE_MS) return false;

@@ -30,7 +30,8 @@
 #define MATCH_MASK ((TAG_BITS << TAG_SHIFT) | FE_SLOT_LINK)
 #define CHUNK_BYTES FE_INDEX_CHUNK_BYTES
 #define FIRST_BYTES_MIN ((size_t)4096)
-#define CHAIN_LOCAL 64u /* slots of one chain that are moved without taking memory */
+#define SHORT_BITS 0xfffull /* of a tag, that a SHORT slot has */
+#define CHAIN_LOCAL 64u     /* slots of one chain that are moved without taking memory */
 
 static unsigned tag_base(unsigned level)
 {
@@ -62,7 +63,7 @@ void fe_index_reset(fe_index *index)
     index->chunks = NULL;
     index->chunk_count = index->chunk_capacity = 0;
     index->first_bytes = 0;
-    index->split = index->buckets = index->count = index->bytes = 0;
+    index->split = index->buckets = index->count = index->shorts = index->bytes = 0;
     level_set(index, 0);
     index->longest = 0;
     index->shape++;
@@ -312,9 +313,29 @@ static void prefetch_refill(const fe_index *index)
             fe_prefetch(fe_log_at(index->space->log, fe_slot_address(slots[i])));
 }
 
+/* The slot with the tag that it has at a level whose tags begin 8 bits higher. */
+static uint64_t slot_refilled(fe_index *index, uint64_t slot, unsigned level)
+{
+    uint64_t rest = slot & ~(TAG_BITS << TAG_SHIFT);
+    if (!fe_log_is_cold(index->space->log, fe_slot_address(slot)))
+        return rest | tag_of(record_hash(index, slot), level);
+    index->shorts++;
+    uint64_t known = slot >> (TAG_SHIFT + 8) & SHORT_BITS;
+    return rest | FE_SLOT_SHORT | known << TAG_SHIFT;
+}
+
+/* Whether the next split would need more tag bits than a slot of the chain has. */
+static bool split_starved(const fe_index *index, const uint64_t *slots, uint32_t count)
+{
+    if (index->shorts == 0 || tag_base(index->level) == tag_base(index->level + 1)) return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (slots[i] & FE_SLOT_SHORT) return true;
+    return false;
+}
+
 /* Divides the slots by the hash bit that counts now; returns how many stay. `moved` gets the
  * others. */
-static uint32_t split_slots(const fe_index *index, uint64_t *slots, uint32_t count, uint64_t *moved,
+static uint32_t split_slots(fe_index *index, uint64_t *slots, uint32_t count, uint64_t *moved,
                             uint32_t *moved_count)
 {
     unsigned level = index->level;
@@ -324,8 +345,7 @@ static uint32_t split_slots(const fe_index *index, uint64_t *slots, uint32_t cou
     for (uint32_t i = 0; i < count; i++) {
         uint64_t slot = slots[i];
         bool moves = (slot & bit) != 0;
-        if (refill)
-            slot = (slot & ~(TAG_BITS << TAG_SHIFT)) | tag_of(record_hash(index, slot), level + 1);
+        if (refill) slot = slot_refilled(index, slot, level + 1);
         if (moves)
             moved[gone++] = slot;
         else
@@ -356,6 +376,10 @@ static bool split_one(fe_index *index)
     uint64_t *slots = count <= CHAIN_LOCAL ? local : chain_space(index, local, 2 * count);
     if (slots == NULL) return false;
     (void)chain_read(index, from, slots);
+    if (FE_UNLIKELY(split_starved(index, slots, count))) {
+        chain_space_give(index, local, slots);
+        return false;
+    }
     uint32_t gone, kept = split_slots(index, slots, count, slots + count, &gone);
     chain_clear(index, from); /* its nodes are enough for both chains */
     chain_write(index, from, slots, kept);
@@ -375,7 +399,8 @@ static bool split_one(fe_index *index)
 
 /* Tags of slots of a bucket of level + 1 bits, as they are with `level` bits: the lowest come from
  * the bucket's number. */
-static void widen_tags(uint64_t *slots, uint32_t count, uint64_t bucket, unsigned level)
+static void widen_tags(fe_index *index, uint64_t *slots, uint32_t count, uint64_t bucket,
+                       unsigned level)
 {
     if (tag_base(level) == tag_base(level + 1)) return;
     uint64_t low = (bucket >> tag_base(level)) & 255u;
@@ -383,6 +408,9 @@ static void widen_tags(uint64_t *slots, uint32_t count, uint64_t bucket, unsigne
         uint64_t tag = (slots[i] >> TAG_SHIFT) & TAG_BITS;
         tag = ((tag << 8) | low) & TAG_BITS;
         slots[i] = (slots[i] & ~(TAG_BITS << TAG_SHIFT)) | (tag << TAG_SHIFT);
+        if (!(slots[i] & FE_SLOT_SHORT)) continue;
+        slots[i] &= ~FE_SLOT_SHORT; /* 8 bits from the bucket and 12 of its own: whole again */
+        index->shorts--;
     }
 }
 
@@ -399,8 +427,8 @@ static bool merge_one(fe_index *index)
     if (slots == NULL) return false;
     (void)chain_read(index, low, slots);
     (void)chain_read(index, high, slots + count_low);
-    widen_tags(slots, count_low, low, level);
-    widen_tags(slots + count_low, count - count_low, high, level);
+    widen_tags(index, slots, count_low, low, level);
+    widen_tags(index, slots + count_low, count - count_low, high, level);
     chain_clear(index, low);
     chain_clear(index, high);
     chain_write(index, low, slots, count);
@@ -467,7 +495,9 @@ uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_
         for (; bits != 0; bits &= bits - 1) {
             uint64_t *slot = &at.words[__builtin_ctz(bits)];
             if (*slot == 0) return NULL;
-            fe_record *found = fe_log_at(index->space->log, fe_slot_address(*slot));
+            fe_address address = fe_slot_address(*slot);
+            if (FE_UNLIKELY(fe_log_is_cold(index->space->log, address))) continue;
+            fe_record *found = fe_log_at(index->space->log, address);
             if (FE_LIKELY(record_has_key(found, name))) {
                 *record = found;
                 return slot;
@@ -487,6 +517,40 @@ uint64_t *fe_index_find_address(const fe_index *index, uint64_t hash, fe_address
         for (unsigned i = 0; i < at.size; i++)
             if ((at.words[i] & (FE_ADDRESS_MASK | FE_SLOT_LINK)) == address) return &at.words[i];
     return NULL;
+}
+
+/* Whether the slot may be of a key with this tag. */
+static bool tag_may_match(uint64_t slot, uint64_t tag)
+{
+    uint64_t bits = slot & FE_SLOT_SHORT ? SHORT_BITS << TAG_SHIFT : TAG_BITS << TAG_SHIFT;
+    return ((slot ^ tag) & bits) == 0;
+}
+
+uint64_t *fe_index_find_cold(const fe_index *index, uint64_t hash, const uint64_t *after)
+{
+    if (index->count == 0) return NULL;
+    place to = place_of(index, hash);
+    for (group at = group_first(index, to.bucket); at.words != NULL; at = group_next(index, at)) {
+        for (unsigned i = 0; i < at.size && at.words[i] != 0; i++) {
+            uint64_t *slot = &at.words[i];
+            if (*slot & FE_SLOT_LINK) break;
+            if (after != NULL) {
+                if (slot == after) after = NULL;
+                continue;
+            }
+            if (tag_may_match(*slot, to.tag) &&
+                fe_log_is_cold(index->space->log, fe_slot_address(*slot)))
+                return slot;
+        }
+    }
+    return NULL;
+}
+
+void fe_index_refill(fe_index *index, uint64_t hash, uint64_t *slot)
+{
+    if (!(*slot & FE_SLOT_SHORT)) return;
+    *slot = (*slot & ~(FE_SLOT_SHORT | TAG_BITS << TAG_SHIFT)) | place_of(index, hash).tag;
+    index->shorts--;
 }
 
 bool fe_index_prefetch_record(const fe_index *index, uint64_t hash)
@@ -581,6 +645,7 @@ void fe_index_remove(fe_index *index, uint64_t hash, uint64_t *slot)
     unsigned last = at.size;
     while (at.words[last - 1] == 0)
         last--;
+    if (FE_UNLIKELY(*slot & FE_SLOT_SHORT)) index->shorts--;
     *slot = at.words[last - 1];
     at.words[last - 1] = 0;
     if (link != NULL && last == 2) {
@@ -668,7 +733,7 @@ uint64_t *fe_index_random(const fe_index *index, fe_random *random)
 
 const char *fe_index_check(const fe_index *index, uint32_t id)
 {
-    uint64_t count = 0, nodes = 0;
+    uint64_t count = 0, nodes = 0, shorts = 0;
     for (uint64_t b = 0; b < index->buckets; b++) {
         uint64_t slots = 0;
         bool open = false;
@@ -682,21 +747,28 @@ const char *fe_index_check(const fe_index *index, uint32_t id)
                 if (word == 0) open = true;
                 if (word == 0 || word & FE_SLOT_LINK) continue;
                 if (open) return "index: a slot behind an empty word";
+                shorts += (word & FE_SLOT_SHORT) != 0;
+                slots++;
+                if (fe_log_is_cold(index->space->log, fe_slot_address(word))) continue;
+                if (word & FE_SLOT_SHORT) return "index: a short tag of a record in memory";
                 fe_record *record = fe_log_at(index->space->log, fe_slot_address(word));
                 uint64_t hash = record_hash(index, word);
                 if (fe_record_type(record) == FE_TYPE_FILLER) return "index: slot of a filler";
-                if (fe_record_keyspace(record) != id) return "index: record of another keyspace";
+                if (fe_log_segment(index->space->log, fe_slot_address(word))->tier !=
+                        FE_TIER_MAPPED &&
+                    fe_record_keyspace(record) != id)
+                    return "index: record of another keyspace";
                 if (fe_index_number(index, hash) != b) return "index: slot in a wrong bucket";
                 if (tag_of(hash, bucket_level(index, b)) != (word & (TAG_BITS << TAG_SHIFT)))
                     return "index: wrong tag";
                 if (((word & FE_SLOT_DEADLINE) != 0) != (fe_record_deadline(record) != 0))
                     return "index: wrong deadline bit";
-                slots++;
             }
         }
         if (slots > index->longest) return "index: a chain longer than the longest";
         count += slots;
     }
+    if (shorts != index->shorts) return "index: wrong count of short tags";
     if (count != index->count) return "index: wrong count";
     if (nodes != index->nodes.used_count) return "index: wrong number of nodes";
     if (index->buckets != 0 && index->buckets != (1ull << index->level) + index->split)

@@ -4,10 +4,10 @@
  *     bucket (64 bytes):  | slot 0 | slot 1 | ... | slot 6 | slot 7, or link |
  *     node (32 bytes):    | slot 0 | slot 1 | slot 2 | slot 3, or link |
  *
- *     slot:  bit 63     62..61     60           59 .. 40     39 .. 0
- *            +------+----------+--------------+------------+-----------+
- *            | LINK | reserved | HAS_DEADLINE | tag        | address   |
- *            +------+----------+--------------+------------+-----------+
+ *     slot:  bit 63  62      61          60             59 .. 40     39 .. 0
+ *            +------+-------+-----------+--------------+------------+-----------+
+ *            | LINK | SHORT | UNSETTLED | HAS_DEADLINE | tag        | address   |
+ *            +------+-------+-----------+--------------+------------+-----------+
  *
  * A bucket with more than eight slots has a link in its last word: the number of an overflow node,
  * whose last word may be a link again. The words of a chain are filled from the front; a word 0 is
@@ -15,7 +15,11 @@
  *
  * The tag holds 20 bits of the hash from bit (level & ~7) on, where `level` is how many low bits
  * the bucket's number uses. A tag therefore holds the bit that decides a split in seven splits of
- * eight; only the eighth must read keys.
+ * eight; only the eighth must read keys. Where it would have to read a key from disk, it leaves a
+ * SHORT slot: the 12 low bits of its tag are right, the 8 others 0, until fe_index_refill.
+ *
+ * UNSETTLED: the key was written without waiting for the disk, while another slot of its chain, with
+ * the same tag, names a record on disk that may be an older one of the same key.
  *
  * Threads: the engine's lock is held for every call.
  */
@@ -28,6 +32,8 @@
 #include "store/prefetch.h"
 
 #define FE_SLOT_DEADLINE (1ull << 60)
+#define FE_SLOT_UNSETTLED (1ull << 61)
+#define FE_SLOT_SHORT (1ull << 62)
 #define FE_SLOT_LINK (1ull << 63)
 #define FE_INDEX_BUCKET_WORDS 8u
 #define FE_INDEX_NODE_WORDS 4u
@@ -71,6 +77,7 @@ typedef struct fe_index {
     uint64_t mask;        /* 2^level - 1 */
     uint64_t buckets;     /* 2^level + split; 0: nothing is mapped */
     uint64_t count;       /* slots in use */
+    uint64_t shorts;      /* of them SHORT */
     uint64_t shape;       /* changes whenever a slot may have moved */
     uint32_t longest;     /* no chain holds more slots than this */
     fe_index_nodes nodes;
@@ -115,6 +122,11 @@ void fe_index_prefetch_behind(const fe_index *index, uint64_t hash);
 uint64_t *fe_index_find(const fe_index *index, fe_bytes name, uint64_t hash, fe_record **record);
 /* The slot that holds this address under this hash, or NULL. Reads no record. */
 uint64_t *fe_index_find_address(const fe_index *index, uint64_t hash, fe_address address);
+/* The first slot behind `after` (NULL: of all) that may be the key's and whose record is on disk;
+ * NULL when there is none. */
+uint64_t *fe_index_find_cold(const fe_index *index, uint64_t hash, const uint64_t *after);
+/* Gives a slot its whole tag back. */
+void fe_index_refill(fe_index *index, uint64_t hash, uint64_t *slot);
 
 /* Adds a slot for a key that has none. NULL without memory; then nothing has changed. May split up
  * to two buckets first. */

@@ -7,6 +7,7 @@
  *
  * Threads: the engine's lock is held.
  */
+#include "store/cache.h"
 #include "store/store.h"
 
 #define GROWTH_STEP_MAX ((size_t)1 << 20)
@@ -72,9 +73,12 @@ static void deadline_enter(fe_keyspace *keyspace, int64_t deadline)
     keyspace->deadline_sum += deadline;
 }
 
-/* The record of `size` bytes dies, with its share of the segment's deadlines. */
+/* The record of `size` bytes dies, with its share of the segment's deadlines. Of a copy in the read
+ * cache, the home dies with it. */
 static void log_kill(fe_log *log, fe_address address, int64_t deadline, size_t size)
 {
+    if (FE_UNLIKELY(fe_log_segment(log, address)->tier == FE_TIER_CACHE))
+        address = fe_cache_drop(log, address, size);
     if (deadline != FE_DEADLINE_NONE) fe_log_deadline_remove(log, address, deadline, size);
     fe_log_kill(log, address, size);
 }
@@ -110,7 +114,7 @@ void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, boo
     key->slot = slot;
     key->address = fe_slot_address(*slot);
     key->shape = keyspace->index.shape;
-    if (!no_touch) fe_access_touch(store, record);
+    if (!no_touch) fe_access_touch(key);
 }
 
 /* Removing ------------------------------------------------------------------------------------- */
@@ -178,6 +182,7 @@ static bool write_in_place(fe_key *key, const plan *p, uint32_t access, keep wha
     fe_store *store = key->store;
     fe_log *log = &store->log;
     fe_address address = key->address;
+    if (FE_UNLIKELY(!fe_log_is_mutable(log, address))) return false;
     size_t size = fe_record_size(key->record);
     size_t room = p->size == size ? size : fe_log_room(log, address, size, p->size);
     if (room == 0) return false;
@@ -243,7 +248,7 @@ static bool write_plan(fe_key *key, const plan *p, uint32_t access, keep what)
 static uint32_t access_after_write(const fe_key *key)
 {
     const fe_store *store = key->store;
-    if (key->record != NULL && fe_store_is_lfu(store)) return fe_record_access(key->record);
+    if (key->record != NULL && fe_store_is_lfu(store)) return fe_access_of(key);
     return store->access_now;
 }
 
@@ -252,6 +257,7 @@ static bool write_same(fe_key *key, fe_type type, fe_value_kind kind, size_t len
 {
     fe_record *record = key->record;
     if (record == NULL || kind == FE_VALUE_RAW || len > FE_RECORD_SMALL_VALUE_MAX) return false;
+    if (FE_UNLIKELY(!fe_log_is_mutable(&key->store->log, key->address))) return false;
     unsigned flags = fe_record_flags(record);
     unsigned wanted = (kind == FE_VALUE_INT ? FE_RECORD_INT : 0u) | (flags & FE_RECORD_EXPIRY);
     if (flags != wanted) return false;
@@ -287,7 +293,8 @@ uint8_t *fe_key_resize(fe_key *key, size_t len)
     FE_ASSERT(record != NULL && !(fe_record_flags(record) & FE_RECORD_INT));
     if (len > FE_VALUE_MAX) return NULL;
     size_t old = fe_record_value_len(record);
-    if ((fe_record_flags(record) & FE_RECORD_LARGE) && len <= fe_record_value_cap(record)) {
+    if ((fe_record_flags(record) & FE_RECORD_LARGE) && len <= fe_record_value_cap(record) &&
+        fe_log_is_mutable(&key->store->log, key->address)) {
         fe_record_store32(record, 12, (uint32_t)len);
         fe_key_changed(key);
     } else {
@@ -295,7 +302,7 @@ uint8_t *fe_key_resize(fe_key *key, size_t len)
         size_t cap = old == len || len > FE_VALUE_MAX - more ? len : len + more;
         plan p = plan_make(fe_record_type(record), false, true, key->name.len, len, cap,
                            fe_record_deadline(record));
-        if (!write_plan(key, &p, fe_record_access(record), KEEP_VALUE)) return NULL;
+        if (!write_plan(key, &p, fe_access_of(key), KEEP_VALUE)) return NULL;
     }
     uint8_t *value = fe_record_value_ptr(key->record);
     if (len > old) memset(value + old, 0, len - old);
@@ -311,7 +318,27 @@ uint8_t *fe_key_recast(fe_key *key, size_t len)
     plan p = plan_make(fe_record_type(record), false, true, key->name.len, len, len,
                        fe_record_deadline(record));
     keep what = is_int ? KEEP_NOTHING : KEEP_VALUE;
-    if (!form_plan(key, &p, fe_record_access(record), what)) return NULL;
+    if (!form_plan(key, &p, fe_access_of(key), what)) return NULL;
+    return fe_record_value_ptr(key->record);
+}
+
+bool fe_key_is_mutable(const fe_key *key)
+{
+    return fe_log_is_mutable(&key->store->log, key->address);
+}
+
+uint8_t *fe_key_edit(fe_key *key)
+{
+    fe_record *record = key->record;
+    FE_ASSERT(record != NULL);
+    if (FE_UNLIKELY(!fe_log_is_mutable(&key->store->log, key->address))) {
+        unsigned flags = fe_record_flags(record);
+        plan p =
+            plan_make(fe_record_type(record), (flags & FE_RECORD_INT) != 0,
+                      (flags & FE_RECORD_LARGE) != 0, key->name.len, fe_record_value_len(record),
+                      fe_record_value_cap(record), fe_record_deadline(record));
+        if (!form_plan(key, &p, fe_access_of(key), KEEP_VALUE)) return NULL;
+    }
     return fe_record_value_ptr(key->record);
 }
 
@@ -344,15 +371,16 @@ fe_status fe_key_set_deadline(fe_key *key, int64_t deadline)
     fe_record *record = key->record;
     FE_ASSERT(record != NULL && deadline != FE_DEADLINE_KEEP);
     unsigned flags = fe_record_flags(record);
-    if (flags & FE_RECORD_EXPIRY) {
+    if (deadline == FE_DEADLINE_NONE && fe_record_deadline(record) == FE_DEADLINE_NONE)
+        return FE_OK;
+    if ((flags & FE_RECORD_EXPIRY) && fe_log_is_mutable(&key->store->log, key->address)) {
         deadline_rewrite(key, deadline);
         return FE_OK;
     }
-    if (deadline == FE_DEADLINE_NONE) return FE_OK;
     plan p = plan_make(fe_record_type(record), (flags & FE_RECORD_INT) != 0,
                        (flags & FE_RECORD_LARGE) != 0, key->name.len, fe_record_value_len(record),
                        fe_record_value_cap(record), deadline);
-    return write_plan(key, &p, fe_record_access(record), KEEP_VALUE) ? FE_OK : FE_NO_MEMORY;
+    return write_plan(key, &p, fe_access_of(key), KEEP_VALUE) ? FE_OK : FE_NO_MEMORY;
 }
 
 fe_status fe_key_copy(fe_key *to, const fe_key *from, int64_t deadline)
@@ -366,7 +394,7 @@ fe_status fe_key_copy(fe_key *to, const fe_key *from, int64_t deadline)
                value.len <= FE_RECORD_SMALL_VALUE_MAX;
     plan p = plan_make(fe_record_type(source), (flags & FE_RECORD_INT) != 0, raw, to->name.len,
                        value.len, value.len, deadline);
-    if (!write_plan(to, &p, fe_record_access(source), KEEP_NOTHING)) return FE_NO_MEMORY;
+    if (!write_plan(to, &p, fe_access_of(from), KEEP_NOTHING)) return FE_NO_MEMORY;
     memcpy(fe_record_value_ptr(to->record), value.ptr, value.len);
     return FE_OK;
 }

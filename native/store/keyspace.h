@@ -187,6 +187,12 @@ FE_MUST_USE uint8_t *fe_key_recast(fe_key *key, size_t len);
  */
 void fe_key_changed(fe_key *key);
 
+/* The value's bytes, to be changed where they are; a record that is frozen moves to the tail first.
+ * NULL without memory. Call fe_key_changed when they have changed. */
+FE_MUST_USE uint8_t *fe_key_edit(fe_key *key);
+/* Whether the value may be changed without moving. */
+bool fe_key_is_mutable(const fe_key *key);
+
 /* Gives an existing key a deadline (Unix ms), or FE_DEADLINE_NONE. */
 FE_MUST_USE fe_status fe_key_set_deadline(fe_key *key, int64_t deadline);
 
@@ -245,6 +251,9 @@ void fe_store_marks_clear(fe_store *store);
 int64_t fe_store_idle_seconds(const fe_store *store, const fe_record *record); /* LRU and others */
 uint32_t fe_store_frequency(const fe_store *store,
                             const fe_record *record); /* LFU counter, decayed */
+/* The same of a key wherever its record is; a mapped one has been idle since it was frozen at most. */
+int64_t fe_key_idle_seconds(const fe_key *key);
+uint32_t fe_key_frequency(const fe_key *key);
 /* RESTORE's IDLETIME and FREQ. */
 void fe_store_set_idle(fe_store *store, fe_record *record, int64_t idle_seconds);
 void fe_store_set_frequency(fe_store *store, fe_record *record, uint32_t frequency);

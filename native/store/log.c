@@ -57,9 +57,13 @@ void fe_log_init(fe_log *log, fe_alloc *alloc, fe_trash_list *trash, size_t segm
 
 void fe_log_close(fe_log *log)
 {
-    for (uint32_t i = 1; i <= log->high; i++)
+    FE_ASSERT(log->tiers[FE_TIER_MAPPED].segments == 0 && log->tiers[FE_TIER_DISK].segments == 0);
+    for (uint32_t i = 1; i <= log->high; i++) {
         if (log->segments[i].tier != FE_TIER_FREE)
             fe_pages_unmap(log->alloc, FE_ALLOC_LOG, log->segments[i].base, log->segments[i].bytes);
+        if (log->tiered) fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->files[i].marks);
+    }
+    fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->files);
     for (uint32_t i = 0; i < log->spare_count; i++)
         fe_pages_unmap(log->alloc, FE_ALLOC_LOG, log->spare[i].ptr, log->spare[i].size);
     fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->segments);
@@ -192,6 +196,17 @@ void fe_log_renew(fe_log *log, uint32_t segment)
 
 /* Segments ------------------------------------------------------------------------------------- */
 
+static bool files_grow(fe_log *log, uint32_t capacity)
+{
+    fe_segment_file *files =
+        fe_alloc_resize(log->alloc, FE_ALLOC_ENGINE, log->files, capacity * sizeof(*files));
+    if (files == NULL) return false;
+    log->files = files;
+    for (uint32_t i = log->capacity; i < capacity; i++)
+        files[i] = (fe_segment_file){.fd = -1};
+    return true;
+}
+
 static bool tables_grow(fe_log *log)
 {
     uint32_t capacity = log->capacity == 0 ? 16 : log->capacity * 2;
@@ -204,6 +219,7 @@ static bool tables_grow(fe_log *log)
         fe_alloc_resize(log->alloc, FE_ALLOC_ENGINE, log->deadlines, capacity * sizeof(*deadlines));
     if (deadlines == NULL) return false;
     log->deadlines = deadlines;
+    if (log->tiered && !files_grow(log, capacity)) return false;
     memset(segments + log->capacity, 0, (capacity - log->capacity) * sizeof(*segments));
     log->capacity = capacity;
     return true;
@@ -227,6 +243,177 @@ static void number_give(fe_log *log, uint32_t n)
     log->free_head = n;
 }
 
+/* Tiers ---------------------------------------------------------------------------------------- */
+
+void fe_log_set_tiered(fe_log *log)
+{
+    FE_ASSERT(log->capacity == 0);
+    log->tiered = true;
+}
+
+static void tier_link(fe_log *log, uint32_t n)
+{
+    const fe_segment *segment = &log->segments[n];
+    fe_tier_sum *sum = &log->tiers[segment->tier];
+    log->files[n].older = sum->newest;
+    log->files[n].newer = 0;
+    if (sum->newest != 0)
+        log->files[sum->newest].newer = n;
+    else
+        sum->oldest = n;
+    sum->newest = n;
+    sum->segments++;
+    if (segment->tier == FE_TIER_MUTABLE) return;
+    sum->bytes += segment->bytes;
+    sum->live += segment->live;
+}
+
+static void tier_unlink(fe_log *log, uint32_t n)
+{
+    const fe_segment *segment = &log->segments[n];
+    fe_tier_sum *sum = &log->tiers[segment->tier];
+    uint32_t older = log->files[n].older, newer = log->files[n].newer;
+    *(older != 0 ? &log->files[older].newer : &sum->oldest) = newer;
+    *(newer != 0 ? &log->files[newer].older : &sum->newest) = older;
+    log->files[n].older = log->files[n].newer = 0;
+    sum->segments--;
+    if (segment->tier == FE_TIER_MUTABLE) return;
+    sum->bytes -= segment->bytes;
+    sum->live -= segment->live;
+}
+
+/* Bytes of marks: 2 bits for each 64 bytes; a record of its own has one. */
+static size_t marks_size(const fe_segment *segment)
+{
+    return segment->role == FE_ROLE_OWN ? 8 : segment->bytes / 256;
+}
+
+static void file_start(fe_log *log, uint32_t n)
+{
+    fe_segment_file *file = &log->files[n];
+    *file = (fe_segment_file){.fd = -1};
+    /* without them its records count as never read */
+    file->marks = fe_alloc_take_zeroed(log->alloc, FE_ALLOC_ENGINE, marks_size(&log->segments[n]));
+    tier_link(log, n);
+}
+
+static void file_end(fe_log *log, uint32_t n)
+{
+    fe_segment_file *file = &log->files[n];
+    FE_ASSERT(file->pins == 0 && file->fd == -1);
+    tier_unlink(log, n);
+    fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, file->marks);
+    file->marks = NULL;
+}
+
+static uint64_t mark_at(const fe_log *log, fe_address address, uint32_t *n)
+{
+    *n = fe_address_segment(address, log->offset_bits);
+    if (log->segments[*n].role == FE_ROLE_OWN) return 0;
+    return fe_address_offset(address, log->offset_bits) / 64;
+}
+
+void fe_log_touch(fe_log *log, fe_address address)
+{
+    uint32_t n;
+    uint64_t i = mark_at(log, address, &n);
+    uint8_t *marks = log->files[n].marks;
+    if (marks == NULL) return;
+    unsigned shift = (unsigned)(i & 3u) * 2;
+    uint8_t byte = marks[i / 4];
+    if ((byte >> shift & 3u) != 3u) marks[i / 4] = (uint8_t)(byte + (1u << shift));
+}
+
+unsigned fe_log_touched(const fe_log *log, fe_address address)
+{
+    uint32_t n;
+    uint64_t i = mark_at(log, address, &n);
+    const uint8_t *marks = log->files[n].marks;
+    return marks == NULL ? 0 : marks[i / 4] >> ((i & 3u) * 2) & 3u;
+}
+
+void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)
+{
+    fe_segment *segment = &log->segments[n];
+    FE_ASSERT(segment->role != FE_ROLE_TAIL && segment->tier != FE_TIER_FREE);
+    if (segment->tier == FE_TIER_MUTABLE) {
+        if (segment->role == FE_ROLE_FULL) class_unlink(log, n);
+        for (unsigned i = 0; i < FE_WALKERS; i++)
+            if (log->cursor[i].segment == n) log->cursor[i] = (fe_cursor){0, 0};
+        log->bytes -= segment->bytes;
+        log->live -= segment->live;
+        log->waste -= segment->bytes - segment->used;
+        log->segment_count--;
+    }
+    tier_unlink(log, n);
+    segment->tier = (uint8_t)tier;
+    tier_link(log, n);
+}
+
+/* Nothing in a frozen segment is alive. */
+static void doom(fe_log *log, uint32_t n)
+{
+    fe_segment *segment = &log->segments[n];
+    fe_segment_file *file = &log->files[n];
+    file->doomed = true;
+    if (file->pins != 0) return;
+    tier_unlink(log, n);
+    segment->tier = FE_TIER_FREE;
+    segment->next = log->dead_head;
+    log->dead_head = n;
+}
+
+void fe_log_unpin(fe_log *log, uint32_t n)
+{
+    fe_segment_file *file = &log->files[n];
+    FE_ASSERT(file->pins > 0);
+    if (--file->pins == 0 && file->doomed) doom(log, n);
+}
+
+uint32_t fe_log_dead_take(fe_log *log)
+{
+    uint32_t n = log->dead_head;
+    if (n != 0) log->dead_head = log->segments[n].next;
+    return n;
+}
+
+void fe_log_dead_give(fe_log *log, uint32_t n)
+{
+    fe_segment *segment = &log->segments[n];
+    fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->files[n].marks);
+    log->files[n] = (fe_segment_file){.fd = -1};
+    segment->base = NULL;
+    segment->live = segment->used = segment->bytes = 0;
+    number_give(log, n);
+}
+
+uint32_t fe_log_take(fe_log *log, void *base, size_t bytes, fe_tier tier)
+{
+    FE_ASSERT(log->tiered && tier != FE_TIER_FREE && tier != FE_TIER_MUTABLE);
+    uint32_t n = number_take(log);
+    if (n == 0) return 0;
+    fe_segment *segment = &log->segments[n];
+    uint32_t generation = segment->generation;
+    memset(segment, 0, sizeof(*segment));
+    memset(&log->deadlines[n], 0, sizeof(log->deadlines[n]));
+    segment->base = base;
+    segment->bytes = bytes;
+    segment->sequence = ++log->sequence;
+    segment->generation = generation + 1;
+    segment->tier = (uint8_t)tier;
+    segment->role = FE_ROLE_FULL;
+    file_start(log, n);
+    return n;
+}
+
+static void kill_frozen(fe_log *log, uint32_t n, size_t size)
+{
+    fe_segment *segment = &log->segments[n];
+    segment->live -= size;
+    log->tiers[segment->tier].live -= size;
+    if (segment->live == 0 && !log->files[n].doomed) doom(log, n);
+}
+
 /* Takes a segment into use over `ptr`. */
 static void segment_start(fe_log *log, uint32_t n, void *ptr, size_t bytes, fe_role role)
 {
@@ -243,6 +430,7 @@ static void segment_start(fe_log *log, uint32_t n, void *ptr, size_t bytes, fe_r
     if (role == FE_ROLE_TAIL) segment->class_shift = (uint8_t)(__builtin_ctzll(bytes) - 6);
     log->bytes += bytes;
     log->segment_count++;
+    if (log->tiered) file_start(log, n);
 }
 
 static void segment_free(fe_log *log, uint32_t n)
@@ -253,6 +441,7 @@ static void segment_free(fe_log *log, uint32_t n)
         if (log->cursor[i].segment == n) log->cursor[i] = (fe_cursor){0, 0};
     void *ptr = segment->base;
     size_t bytes = segment->bytes;
+    if (log->tiered) file_end(log, n);
     log->bytes -= bytes;
     log->live -= segment->live;
     log->segment_count--;
@@ -315,7 +504,9 @@ static void tail_empty(fe_log *log, uint32_t n)
 
 void fe_log_drop(fe_log *log, uint32_t n)
 {
-    if (log->segments[n].role == FE_ROLE_TAIL)
+    if (log->segments[n].tier != FE_TIER_MUTABLE)
+        kill_frozen(log, n, log->segments[n].live);
+    else if (log->segments[n].role == FE_ROLE_TAIL)
         tail_empty(log, n);
     else
         segment_free(log, n);
@@ -436,7 +627,11 @@ void fe_log_kill(fe_log *log, fe_address address, size_t size)
     uint32_t n = fe_address_segment(address, log->offset_bits);
     uint64_t offset = fe_address_offset(address, log->offset_bits);
     fe_segment *segment = &log->segments[n];
-    FE_ASSERT(segment->tier == FE_TIER_MUTABLE && segment->live >= size);
+    FE_ASSERT(segment->tier != FE_TIER_FREE && segment->live >= size);
+    if (FE_UNLIKELY(segment->tier != FE_TIER_MUTABLE)) {
+        kill_frozen(log, n, size);
+        return;
+    }
     if (segment->role == FE_ROLE_OWN || (segment->live == size && segment->role == FE_ROLE_FULL)) {
         segment_free(log, n);
         return;
@@ -474,6 +669,7 @@ size_t fe_log_room(fe_log *log, fe_address address, size_t size, size_t want)
     uint32_t n = fe_address_segment(address, log->offset_bits);
     uint64_t offset = fe_address_offset(address, log->offset_bits);
     fe_segment *segment = &log->segments[n];
+    if (segment->tier != FE_TIER_MUTABLE) return 0;
     if (segment->role == FE_ROLE_OWN) return room_own(log, segment, want);
     size_t room = size;
     while (room < want && offset + room < segment->used) {
@@ -598,6 +794,32 @@ static const char *segment_check(const fe_log *log, uint32_t n)
     return NULL;
 }
 
+/* Frozen segments: their sums, and lists that hold each once. */
+static const char *tiers_check(const fe_log *log)
+{
+    fe_tier_sum sums[FE_TIER_COUNT] = {0};
+    for (uint32_t n = 1; n <= log->high; n++) {
+        const fe_segment *segment = &log->segments[n];
+        if (segment->tier == FE_TIER_FREE) continue;
+        sums[segment->tier].segments++;
+        if (segment->tier == FE_TIER_MUTABLE) continue;
+        if (segment->live > segment->used) return "log: more alive than appended";
+        sums[segment->tier].bytes += segment->bytes;
+        sums[segment->tier].live += segment->live;
+    }
+    for (unsigned tier = FE_TIER_MUTABLE; tier < FE_TIER_COUNT; tier++) {
+        const fe_tier_sum *sum = &log->tiers[tier];
+        if (sum->segments != sums[tier].segments || sum->bytes != sums[tier].bytes ||
+            sum->live != sums[tier].live)
+            return "log: wrong sums of a tier";
+        uint64_t listed = 0;
+        for (uint32_t n = sum->oldest; n != 0 && listed <= sum->segments; n = log->files[n].newer)
+            listed += log->segments[n].tier == tier;
+        if (listed != sum->segments) return "log: a wrong list of a tier";
+    }
+    return NULL;
+}
+
 static uint64_t class_count(const fe_log *log)
 {
     uint64_t count = 0;
@@ -612,7 +834,7 @@ const char *fe_log_check(const fe_log *log)
     uint64_t bytes = 0, live = 0, waste = 0, count = 0, full = 0;
     for (uint32_t n = 1; n <= log->high; n++) {
         const fe_segment *segment = &log->segments[n];
-        if (segment->tier == FE_TIER_FREE) continue;
+        if (segment->tier != FE_TIER_MUTABLE) continue;
         const char *wrong = segment_check(log, n);
         if (wrong != NULL) return wrong;
         bytes += segment->bytes;
@@ -624,5 +846,5 @@ const char *fe_log_check(const fe_log *log)
     if (bytes != log->bytes || live != log->live) return "log: wrong sums";
     if (count != log->segment_count || waste != log->waste) return "log: wrong counts";
     if (full != class_count(log)) return "log: a segment in a wrong class";
-    return NULL;
+    return log->tiered ? tiers_check(log) : NULL;
 }

@@ -28,10 +28,19 @@
 #define FE_SEGMENT_MAX ((size_t)32 << 20)
 #define FE_SEGMENT_DEFAULT ((size_t)4 << 20)
 
-/* Where a segment's bytes are; the sealed and the disk tier use the same field. */
-typedef enum fe_tier { FE_TIER_FREE, FE_TIER_MUTABLE } fe_tier;
+/* Where a segment's bytes are. Only MUTABLE exists without a data folder. Records of every other
+ * tier are frozen: nothing of them is written again, and when they die no filler takes their place. */
+typedef enum fe_tier {
+    FE_TIER_FREE,
+    FE_TIER_MUTABLE, /* anonymous memory, updated in place */
+    FE_TIER_SEALED,  /* the same memory, waiting to be written to its file */
+    FE_TIER_MAPPED,  /* its file, mapped read-only */
+    FE_TIER_DISK,    /* only its file; `base` is NULL */
+    FE_TIER_CACHE,   /* memory: copies of records whose home is on disk (store/cache.h) */
+    FE_TIER_COUNT
+} fe_tier;
 
-/* What the log does with a mutable segment. */
+/* What the log does with a segment. */
 typedef enum fe_role { FE_ROLE_FULL, FE_ROLE_TAIL, FE_ROLE_OWN } fe_role;
 
 /* New records go to one tail, records moved by compaction (older, longer-lived) to another. */
@@ -56,6 +65,25 @@ typedef struct fe_segment {
 
 _Static_assert(sizeof(fe_segment) == 64, "one cache line");
 
+/* What a tiered log knows of a segment besides, in a table beside the segments. */
+typedef struct fe_segment_file {
+    uint8_t *marks;    /* 2 bits of reads for each 64 bytes (see fe_log_touch) */
+    uint64_t size;     /* of the file; 0 while there is none */
+    int64_t frozen_ms; /* when it was sealed */
+    int fd;            /* for reads; -1 while there is no file */
+    uint32_t pins;     /* users of the fd or of the memory without the lock: not freed before 0 */
+    uint32_t older, newer; /* neighbours in the list of its tier; 0 ends */
+    uint32_t record_max;   /* size of its largest record, 8-byte units */
+    bool doomed;           /* nothing in it is alive: to be freed when `pins` is 0 */
+    bool busy;             /* a background job is at work on it */
+} fe_segment_file;
+
+typedef struct fe_tier_sum {
+    uint64_t segments;
+    uint64_t bytes, live;    /* of segments and of what is alive in them; MUTABLE: see fe_log */
+    uint32_t oldest, newest; /* the list in order of arrival */
+} fe_tier_sum;
+
 #define FE_LOG_CLASSES 65u /* by 64ths of a segment that are not dead */
 #define FE_LOG_SPARES 2u
 
@@ -77,17 +105,21 @@ typedef struct fe_log {
     fe_trash_list *trash;
     fe_segment *segments;    /* [0] is never used */
     fe_deadlines *deadlines; /* parallel to segments */
-    uint32_t capacity;       /* of both tables */
-    uint32_t high;           /* highest number ever used */
+    fe_segment_file *files;  /* parallel to segments; NULL without a data folder */
+    bool tiered;
+    fe_tier_sum tiers[FE_TIER_COUNT]; /* of every tier but FREE, while tiered */
+    uint32_t dead_head; /* frozen segments without life or pins, for a worker to clean up */
+    uint32_t capacity;  /* of both tables */
+    uint32_t high;      /* highest number ever used */
     uint32_t free_head;
     unsigned offset_bits;
     size_t segment_max; /* of ordinary segments now; <= the size that offset_bits allows */
     uint32_t tail[FE_TAIL_COUNT];
     uint32_t class_head[FE_LOG_CLASSES];
-    uint64_t bytes; /* mapped in segments */
-    uint64_t live;  /* in live records */
-    uint64_t waste; /* bytes - used of what is no tail: no compaction brings them back */
-    uint64_t segment_count;
+    uint64_t bytes;         /* mapped in mutable segments */
+    uint64_t live;          /* in live records of them */
+    uint64_t waste;         /* bytes - used of what is no tail: no compaction brings them back */
+    uint64_t segment_count; /* mutable ones */
     uint64_t sequence;
     uint64_t appended; /* bytes ever appended to the NEW tail or to segments of their own */
     fe_cursor cursor[FE_WALKERS];
@@ -107,11 +139,45 @@ void fe_log_close(fe_log *log);
 /* Bounds ordinary segments, so that a small memory limit has fine ones; rounded down, clamped. */
 void fe_log_set_segment_max(fe_log *log, size_t bytes);
 
+static inline fe_segment *fe_log_segment(const fe_log *log, fe_address address)
+{
+    return &log->segments[address >> log->offset_bits];
+}
+
+/* The record, which is in memory. */
 static inline fe_record *fe_log_at(const fe_log *log, fe_address address)
 {
-    const fe_segment *segment = &log->segments[address >> log->offset_bits];
-    return (fe_record *)(segment->base + fe_address_offset(address, log->offset_bits));
+    uintptr_t base = (uintptr_t)fe_log_segment(log, address)->base; /* NULL on disk: for hints */
+    return (fe_record *)(base + fe_address_offset(address, log->offset_bits));
 }
+
+static inline bool fe_log_is_cold(const fe_log *log, fe_address address)
+{
+    return fe_log_segment(log, address)->base == NULL;
+}
+
+static inline bool fe_log_is_mutable(const fe_log *log, fe_address address)
+{
+    return fe_log_segment(log, address)->tier == FE_TIER_MUTABLE;
+}
+
+/* The log gets a data folder, before its first append. */
+void fe_log_set_tiered(fe_log *log);
+
+/* Reads are counted up to three for each 64 bytes of a segment of a tiered log; hints. */
+void fe_log_touch(fe_log *log, fe_address address);
+unsigned fe_log_touched(const fe_log *log, fe_address address);
+
+/* Another tier for a segment that is no tail: lists and sums follow. */
+void fe_log_set_tier(fe_log *log, uint32_t segment, fe_tier tier);
+/* Takes a free number for a segment of memory of a tier that is not MUTABLE; 0 without memory. */
+uint32_t fe_log_take(fe_log *log, void *base, size_t bytes, fe_tier tier);
+/* Whoever pinned the segment is done with it. */
+void fe_log_unpin(fe_log *log, uint32_t segment);
+/* The next frozen segment that nothing can reach; the caller gives its memory and its file back
+ * without the lock, and then its number (fe_log_dead_give). 0: none. */
+uint32_t fe_log_dead_take(fe_log *log);
+void fe_log_dead_give(fe_log *log, uint32_t segment);
 
 /* Reserves `size` bytes (a multiple of 8) for a record of `keyspace`, counted as live.
  * FE_ADDRESS_NONE without memory. The caller writes the record at once. */
@@ -123,7 +189,8 @@ void fe_log_deadline_add(fe_log *log, fe_address address, int64_t now, int64_t d
                          size_t size);
 void fe_log_deadline_remove(fe_log *log, fe_address address, int64_t deadline, size_t size);
 
-/* The record of `size` bytes dies (its deadline is taken off already). May free its segment. */
+/* The record of `size` bytes dies (its deadline is taken off already). May free its segment. In a
+ * frozen segment the bytes stay. */
 void fe_log_kill(fe_log *log, fe_address address, size_t size);
 
 /* In-place changes of size: how many bytes, at least `want` if possible, the record of `size` bytes
