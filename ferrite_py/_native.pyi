@@ -36,9 +36,11 @@ class Server:
         """Describe every command and subcommand, in order of registration, parents first.
 
         Keys as in `register`, plus: keys (list of dicts flags, first, last, step), tips (separated
-        by spaces), python (bool), and the statistics calls, microseconds, rejected, failed, latency
-        (list of counts by floor(log2(nanoseconds))).
+        by spaces), python (bool), and the statistics calls, microseconds, rejected, failed.
         """
+
+    def latencies(self) -> dict[str, dict[int, int]]:
+        """Of each command whose durations were counted: how many by bucket (`rates.Histogram`)."""
 
     def command_keys(self, args: Sequence[bytes]) -> list[tuple[int, list[str]]] | None:
         """Positions and flag names of the keys of a whole command; None when it is unknown.
@@ -48,6 +50,9 @@ class Server:
 
     def statistics(self) -> dict[str, Any]:
         """One consistent snapshot of all counters and gauges."""
+
+    def heap(self) -> tuple[int, int] | None:
+        """Bytes that blocks take, and that the kernel was asked for; None if nobody can tell."""
 
     def error_counts(self) -> dict[str, int]:
         """Error replies by their first word."""

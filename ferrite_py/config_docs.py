@@ -15,12 +15,12 @@ _EXAMPLE_HEAD = """\
 # Sizes are numbers of bytes, or text in b, kb, mb or gb; durations are numbers, or text in us, ms,
 # s, m, h or d. `ferrite-py config check` says whether a file is sound.
 #
-# Written by `make generate` from ferrite_py/config.py.
+# Written by `make generate` from ferrite_py/config_sections.py.
 """
 _REFERENCE_HEAD = """\
 # Configuration
 
-Written by `make generate` from `ferrite_py/config.py`; change the fields there.
+Written by `make generate` from `ferrite_py/config_sections.py`; change the fields there.
 
 Precedence: the defaults, then the file (`--config`, or `ferrite.toml` in the current folder if it
 is there), then the environment, then flags. Every key can be set with `--set section.key=value`; a

@@ -1,9 +1,10 @@
-"""The two kinds of value that are more than one number: memory bounds and output-buffer limits."""
+"""The kinds of value that are more than one number: memory bounds, output limits, percentiles."""
 
 # The methods are documented once, in Kind, and only some kinds look at the layer below:
 # ruff: noqa: ARG002, D102
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ferrite_py.config_kinds import (
@@ -133,3 +134,55 @@ class OutputLimitTable(Kind[OutputLimits]):
             for n, r in rows
         ]
         return "[" + ", ".join(toml_string(text) for text in texts) + "]"
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+PERCENTILES_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles(Kind[tuple[float, ...]]):
+    """Numbers from 0 to 100; outside TOML separated by blanks or commas."""
+
+    @property
+    def label(self) -> str:
+        return f"list of up to {PERCENTILES_MAX} numbers from 0 to 100"
+
+    def parse(self, value: object, base: tuple[float, ...]) -> tuple[float, ...]:
+        if isinstance(value, str):
+            words = re.split(r"[\s,]+", value.strip(" ,"))
+            return self._of_words([] if words == [""] else words)
+        items = value if isinstance(value, list) else [value]
+        numbers = [item for item in items if isinstance(item, int | float)]
+        if len(numbers) != len(items) or any(isinstance(item, bool) for item in items):
+            raise self._bad("Invalid latency-tracking-info-percentiles parameters")
+        return self._checked(numbers)
+
+    def redis_parse(self, text: str, base: tuple[float, ...]) -> tuple[float, ...]:
+        # Redis takes no commas, and one blank between two numbers.
+        return self._of_words(text.split(" ") if text else [])
+
+    def _of_words(self, words: list[str]) -> tuple[float, ...]:
+        if not all(_NUMBER.fullmatch(word) for word in words):
+            raise self._bad("Invalid latency-tracking-info-percentiles parameters")
+        return self._checked([float(word) for word in words])
+
+    def _checked(self, numbers: Sequence[float]) -> tuple[float, ...]:
+        if len(numbers) > PERCENTILES_MAX:
+            raise self._bad("Invalid latency-tracking-info-percentiles parameters")
+        if not all(0 <= number <= 100 for number in numbers):
+            redis = "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
+            raise self._bad(redis)
+        return tuple(float(number) for number in numbers)
+
+    def _bad(self, redis: str) -> BadValueError:
+        return BadValueError(f"a {self.label}", redis)
+
+    def redis_format(self, value: tuple[float, ...]) -> str:
+        return " ".join(self._text(item) for item in value)
+
+    def toml_format(self, value: tuple[float, ...]) -> str:
+        return "[" + ", ".join(self._text(item) for item in value) + "]"
+
+    def _text(self, number: float) -> str:
+        return repr(number).removesuffix(".0")

@@ -10,7 +10,7 @@ from ferrite_py.config_kinds import BadValueError
 from ferrite_py.config_sources import Setting
 from ferrite_py.errors import ParameterError
 
-CONSTANTS = {"save": "", "appendonly": "no"}
+CONSTANTS = {"save": "", "appendonly": "no", "dynamic-hz": "no"}
 """Parameters that tools read, which have one true answer in this server and cannot be changed."""
 
 _PARAMETERS = {setting.redis: setting for setting in CATALOGUE.settings if setting.redis}

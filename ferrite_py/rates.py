@@ -8,8 +8,15 @@ SAMPLES = 16
 SAMPLE_SECONDS = 0.1
 
 
-BUCKETS = 32
-"""Of a histogram: bucket i counts durations from 2**i nanoseconds to below twice that."""
+_STEP_BITS = 5
+_STEPS = 1 << _STEP_BITS
+_POWER_MAX = 36
+
+Histogram = Mapping[int, int]
+"""How many durations were counted by bucket, as the native server's `engine/histogram.h` does it:
+
+each power of two of nanoseconds from 2**5 to 2**36 has 32 buckets of equal width.
+"""
 
 
 class Rates:
@@ -43,7 +50,7 @@ class Duration:
     """How long the calls of one command took."""
 
     nanoseconds: int = 0
-    buckets: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    histogram: dict[int, int] = field(default_factory=dict)
 
 
 class Durations:
@@ -52,11 +59,13 @@ class Durations:
     def __init__(self) -> None:
         self._by_name: dict[str, Duration] = {}
 
-    def add(self, name: str, nanoseconds: int) -> None:
-        """Count one call."""
+    def add(self, name: str, nanoseconds: int, *, is_tracked: bool) -> None:
+        """Count one call, in the histogram only if durations are tracked."""
         found = self._by_name.setdefault(name, Duration())
         found.nanoseconds += nanoseconds
-        found.buckets[min(max(nanoseconds, 1).bit_length(), BUCKETS) - 1] += 1
+        if is_tracked:
+            bucket = bucket_of(nanoseconds)
+            found.histogram[bucket] = found.histogram.get(bucket, 0) + 1
 
     def of(self, name: str) -> Duration | None:
         """What was counted for a command since the start or the last `reset`."""
@@ -67,16 +76,29 @@ class Durations:
         self._by_name.clear()
 
 
-def percentile_ns(buckets: list[int], percent: float) -> float:
-    """The duration in nanoseconds below which `percent` of the counted calls were.
+def bucket_of(nanoseconds: int) -> int:
+    """The bucket of a duration; the first takes what is shorter, the last what is longer."""
+    nanoseconds = min(max(nanoseconds, _STEPS), (2 << _POWER_MAX) - 1)
+    shift = nanoseconds.bit_length() - 1 - _STEP_BITS
+    return shift * _STEPS + (nanoseconds >> shift) - _STEPS
 
-    Within its bucket a call is taken to lie as far up as its rank says, so the error is below the
-    width of the bucket. 0 when nothing was counted.
+
+def longest_of(bucket: int) -> int:
+    """The longest duration of a bucket, in nanoseconds."""
+    shift, step = divmod(bucket, _STEPS)
+    return ((_STEPS + step + 1) << shift) - 1
+
+
+def percentile_ns(histogram: Histogram, percent: float) -> int:
+    """The duration in nanoseconds that `percent` of the counted calls did not exceed.
+
+    As in Redis it is the longest one of the bucket where the rank falls, so the error is below
+    1/32. 0 when nothing was counted.
     """
-    wanted = sum(buckets) * percent / 100
+    wanted = max(1, int(sum(histogram.values()) * percent / 100 + 0.5))
     seen = 0
-    for at, count in enumerate(buckets):
-        if count and seen + count >= wanted:
-            return float((1 << at) * (1 + (wanted - seen) / count))
+    for bucket, count in sorted(histogram.items()):
         seen += count
-    return 0.0
+        if seen >= wanted:
+            return longest_of(bucket)
+    return 0

@@ -52,6 +52,8 @@ def engine_options(config: Config) -> dict[str, Any]:
         "latency_threshold_ms": min(server.latency_monitor_threshold, 2**32 - 1),
         "expire_effort": storage.active_expire_effort,
         "hz": server.hz,
+        "hll_sparse_bytes_max": storage.hll_sparse_max_bytes,
+        "latency_tracking": server.latency_tracking,
         "flush_async": storage.lazyfree_lazy_user_flush,
         "debug_enabled": server.enable_debug_command,
         "requirepass": server.requirepass.encode("utf-8", "surrogateescape"),

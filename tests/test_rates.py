@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ferrite_py.rates import BUCKETS, Durations, Rates, percentile_ns
+from ferrite_py.rates import Durations, Rates, bucket_of, longest_of, percentile_ns
 
 
 def test_a_rate_is_the_mean_of_its_samples() -> None:
@@ -37,26 +37,34 @@ def test_a_reset_counter_gives_no_rate() -> None:
 
 
 def test_durations() -> None:
-    """Calls are counted by powers of two of nanoseconds, the last bucket takes the rest."""
+    """Calls are counted in a histogram, unless durations are not tracked."""
     durations = Durations()
-    for nanoseconds in (0, 1, 2, 3, 1024, 1 << 60):
-        durations.add("get", nanoseconds)
+    for nanoseconds in (0, 31, 32, 1024, 1 << 60):
+        durations.add("get", nanoseconds, is_tracked=True)
+    durations.add("get", 7, is_tracked=False)
 
     found = durations.of("get")
 
     assert found is not None
-    assert found.nanoseconds == 1 + 2 + 3 + 1024 + (1 << 60)
-    assert [found.buckets[i] for i in (0, 1, 10, BUCKETS - 1)] == [2, 2, 1, 1]
+    assert found.nanoseconds == 31 + 32 + 1024 + (1 << 60) + 7
+    assert found.histogram == {0: 3, 160: 1, 1023: 1}
     durations.reset()
     assert durations.of("get") is None
 
 
-def test_percentiles() -> None:
-    """A percentile lies in the bucket where its rank falls."""
-    buckets = [0] * BUCKETS
-    assert percentile_ns(buckets, 50) == 0
-    buckets[10], buckets[20] = 99, 1
+def test_buckets() -> None:
+    """Buckets follow each other without gaps, each at most 1/32 of its durations wide."""
+    for bucket in range(1, 1024):
+        shortest = longest_of(bucket - 1) + 1
+        assert bucket_of(shortest) == bucket == bucket_of(longest_of(bucket))
+        assert (longest_of(bucket) - shortest) * 32 <= shortest
 
-    assert 1024 < percentile_ns(buckets, 50) < 2048
-    assert percentile_ns(buckets, 99) == 2048
-    assert 1 << 20 < percentile_ns(buckets, 99.9) <= 1 << 21
+
+def test_percentiles() -> None:
+    """A percentile is the longest duration of the bucket where its rank falls."""
+    assert percentile_ns({}, 50) == 0
+    histogram = {bucket_of(1000): 99, bucket_of(1_000_000): 1}
+
+    assert 1000 <= percentile_ns(histogram, 0) == percentile_ns(histogram, 50) < 1032
+    assert percentile_ns(histogram, 99) == percentile_ns(histogram, 50)
+    assert 1_000_000 <= percentile_ns(histogram, 99.9) < 1_031_250

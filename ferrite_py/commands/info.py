@@ -20,7 +20,6 @@ from ferrite_py.services import Services
 REDIS_VERSION = "7.2.0"
 """The level of Redis that this server speaks."""
 
-PERCENTILES = (50.0, 99.0, 99.9)
 STEP_KINDS = ("index", "expire", "compact", "batch")
 _KIB = 1024
 
@@ -177,6 +176,7 @@ def memory(facts: Facts) -> Fields:
         ("maxmemory", limit),
         ("maxmemory_human", process.size_text(limit)),
         ("maxmemory_policy", facts.config.storage.eviction_policy),
+        *_allocator(facts),
         ("mem_fragmentation_ratio", f"{found.fragmentation:.2f}"),
         ("mem_fragmentation_bytes", found.resident - found.used),
         ("mem_not_counted_for_evict", 0),
@@ -193,6 +193,20 @@ def memory(facts: Facts) -> Fields:
             "lazyfreed_objects": "lazyfreed",
         }),
     ]  # fmt: skip
+
+
+def _allocator(facts: Facts) -> Fields:
+    """The C library's heap, Python's part included, and the mappings of log and index."""
+    heap = facts.services.native.heap()
+    if heap is None:
+        return []
+    allocated, active = heap
+    return [
+        ("allocator_allocated", allocated),
+        ("allocator_active", active),
+        ("allocator_frag_ratio", f"{active / max(1, allocated):.2f}"),
+        ("allocator_frag_bytes", active - allocated),
+    ]
 
 
 def persistence(facts: Facts) -> Fields:
@@ -317,16 +331,25 @@ def errorstats(facts: Facts) -> Fields:
 
 
 def latencystats(facts: Facts) -> Fields:
-    """Percentiles of every command's time, in microseconds, from histograms of powers of two."""
+    """Percentiles of every command's time, in microseconds; nothing while they are not tracked."""
+    server = facts.config.server
+    if not server.latency_tracking:
+        return []
     fields: Fields = []
-    for row in facts.services.native.commands():
-        python = facts.services.durations.of(row["name"])
-        buckets = python.buckets if python is not None else row["latency"]
-        if not any(buckets):
-            continue
-        parts = [f"p{p:g}={percentile_ns(buckets, p) / 1000:.3f}" for p in PERCENTILES]
-        fields.append((f"latency_percentiles_usec_{row['name']}", ",".join(parts)))
+    for name, native in facts.services.native.latencies().items():
+        python = facts.services.durations.of(name)
+        histogram = python.histogram if python is not None else native
+        parts = [
+            f"p{percent_text(percent)}={percentile_ns(histogram, percent) / 1000:.3f}"
+            for percent in server.latency_tracking_info_percentiles
+        ]
+        fields.append((f"latency_percentiles_usec_{name}", ",".join(parts)))
     return fields
+
+
+def percent_text(percent: float) -> str:
+    """A percentile as INFO names it: without zeros at its end."""
+    return f"{percent:f}".rstrip("0").rstrip(".")
 
 
 def cluster(_facts: Facts) -> Fields:

@@ -46,7 +46,11 @@ class Runner:
             log.exception("command %s failed", request.name)
             reply = INTERNAL_ERROR
             data = encode(reply, request.resp)
-        self._services.durations.add(request.name, time.perf_counter_ns() - begin)
+        self._services.durations.add(
+            request.name,
+            time.perf_counter_ns() - begin,
+            is_tracked=self._services.settings.config.server.latency_tracking,
+        )
         request.answer(data, isinstance(reply, Failure))
 
     async def _run(self, request: PythonRequest) -> Reply:

@@ -30,6 +30,12 @@ static void account(fe_alloc *alloc, fe_alloc_class class, int64_t delta)
     atomic_fetch_add_explicit(&alloc->bytes[class], delta, memory_order_relaxed);
 }
 
+static void account_pages(fe_alloc *alloc, fe_alloc_class class, int64_t delta)
+{
+    account(alloc, class, delta);
+    atomic_fetch_add_explicit(&alloc->mapped, delta, memory_order_relaxed);
+}
+
 /* Whether the test hook wants this allocation to fail; counts down by one when it does not. */
 static bool refused(fe_alloc *alloc)
 {
@@ -47,6 +53,7 @@ void fe_alloc_init(fe_alloc *alloc)
 {
     for (int i = 0; i < FE_ALLOC_CLASS_COUNT; i++)
         atomic_init(&alloc->bytes[i], 0);
+    atomic_init(&alloc->mapped, 0);
     atomic_init(&alloc->fail_countdown, -1);
 }
 
@@ -112,7 +119,7 @@ void *fe_pages_map(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t al
     size_t tail = slack - head;
     if (head > 0) munmap(raw, head);
     if (tail > 0) munmap(raw + head + size, tail);
-    account(alloc, class, (int64_t)size);
+    account_pages(alloc, class, (int64_t)size);
     return raw + head;
 }
 
@@ -121,7 +128,7 @@ void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t siz
     FE_ASSERT(ptr != NULL && size > 0 && size % PAGE_BYTES == 0);
     int failed = munmap(ptr, size);
     FE_ASSERT(failed == 0);
-    account(alloc, class, -(int64_t)size);
+    account_pages(alloc, class, -(int64_t)size);
 }
 
 void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t old_size,
@@ -133,7 +140,7 @@ void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t ol
 
     void *moved = mremap(ptr, old_size, new_size, MREMAP_MAYMOVE);
     if (moved == MAP_FAILED) return NULL;
-    account(alloc, class, (int64_t)(new_size - old_size));
+    account_pages(alloc, class, (int64_t)(new_size - old_size));
     return moved;
 }
 
@@ -141,6 +148,20 @@ void fe_alloc_trim(void)
 {
 #ifdef __GLIBC__
     malloc_trim(0);
+#endif
+}
+
+bool fe_alloc_heap(const fe_alloc *alloc, uint64_t *allocated, uint64_t *active)
+{
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 33))
+    struct mallinfo2 heap = mallinfo2();
+    uint64_t mapped = (uint64_t)atomic_load_explicit(&alloc->mapped, memory_order_relaxed);
+    *allocated = heap.uordblks + heap.hblkhd + mapped;
+    *active = heap.arena + heap.hblkhd + mapped;
+    return true;
+#else
+    (void)alloc, (void)allocated, (void)active;
+    return false;
 #endif
 }
 

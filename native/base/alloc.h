@@ -12,6 +12,7 @@
 #define FE_BASE_ALLOC_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,7 @@ typedef enum fe_alloc_class {
 
 typedef struct fe_alloc {
     _Atomic int64_t bytes[FE_ALLOC_CLASS_COUNT]; /* in use now, as the C library rounds them */
+    _Atomic int64_t mapped;                      /* of these, bytes in mappings of our own */
     _Atomic int64_t
         fail_countdown; /* test hook: < 0 off; 0 = fail from now on; n = fail after n more */
 } fe_alloc;
@@ -64,6 +66,11 @@ void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t siz
  * untouched. */
 void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t old_size,
                      size_t new_size);
+
+/* Bytes of the process's heap and of this allocator's mappings: those that blocks take, and those
+ * that the kernel was asked for. Takes the C library's locks for some microseconds. False where the
+ * C library does not tell. */
+bool fe_alloc_heap(const fe_alloc *alloc, uint64_t *allocated, uint64_t *active);
 
 /* Bytes in use now, of one class, and of all classes. Never negative. */
 uint64_t fe_alloc_used(const fe_alloc *alloc, fe_alloc_class class);

@@ -9,6 +9,7 @@
 
 #include "client/client.h"
 #include "engine/engine.h"
+#include "engine/histogram.h"
 #include "resp/reply.h"
 
 /* Flags of a command; the names are those of COMMAND INFO. */
@@ -99,13 +100,12 @@ typedef struct fe_command_row {
 } fe_command_row;
 
 /* Statistics of one command, guarded by the engine's lock. */
-#define FE_LATENCY_BUCKETS 32
 typedef struct fe_command_stats {
     uint64_t calls;
-    uint64_t ticks;                       /* time spent */
-    uint64_t rejected;                    /* refused before it ran: arity, permission, OOM */
-    uint64_t failed;                      /* answered an error while running */
-    uint64_t latency[FE_LATENCY_BUCKETS]; /* calls by floor(log2(nanoseconds)) */
+    uint64_t ticks;        /* time spent */
+    uint64_t rejected;     /* refused before it ran: arity, permission, OOM */
+    uint64_t failed;       /* answered an error while running */
+    fe_histogram *latency; /* NULL until a call was counted in it */
 } fe_command_stats;
 
 /* A registered command: the row plus what the registry derives. */
@@ -198,6 +198,12 @@ void fe_commands_free(fe_commands *commands);
  * registry). A subcommand's container is found by its name before the '|', and must be there. False
  * when the name exists or memory is exhausted. */
 FE_MUST_USE bool fe_commands_add(fe_commands *commands, const fe_command_row *row);
+
+/* Makes the histogram of a command that has none. Without memory there is none still. */
+void fe_commands_add_histogram(fe_commands *commands, fe_command *command);
+
+/* Sets the statistics of all commands back to zero: CONFIG RESETSTAT. */
+void fe_commands_reset_stats(fe_commands *commands);
 
 /* Finds by name, case-insensitively; for a container with a second argument, the subcommand. NULL:
  * unknown. When the container is known but not the subcommand, *container is set (and NULL is

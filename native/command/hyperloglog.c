@@ -86,6 +86,12 @@ static bool any_changes(fe_call *call, const fe_key *key, bool *failed)
     return changes;
 }
 
+/* hll-sparse-max-bytes: a value that would grow longer becomes dense. */
+static size_t sparse_bytes_max(const fe_call *call)
+{
+    return call->engine->options.hll_sparse_bytes_max;
+}
+
 /* Adds all elements to a copy and stores it. */
 static void add_copied(fe_call *call, fe_key *key)
 {
@@ -94,7 +100,7 @@ static void add_copied(fe_call *call, fe_key *key)
     fe_hll_status status = buf.failed ? FE_HLL_NO_MEMORY : FE_HLL_OK;
     for (uint32_t i = 2; i < call->argc && status == FE_HLL_OK; i++) {
         bool changed;
-        status = fe_hll_add(&buf, call->argv[i], FE_HLL_SPARSE_BYTES_MAX_DEFAULT, &changed);
+        status = fe_hll_add(&buf, call->argv[i], sparse_bytes_max(call), &changed);
     }
     if (status != FE_HLL_OK)
         refuse(call, status);
@@ -194,9 +200,9 @@ static void pfmerge(fe_call *call)
     fe_open_write(call, 1, &key);
     fe_buf buf;
     copy_value(call, &key, &buf);
-    fe_hll_status status =
-        buf.failed ? FE_HLL_NO_MEMORY
-                   : fe_hll_raise(&buf, registers, any_dense, FE_HLL_SPARSE_BYTES_MAX_DEFAULT);
+    fe_hll_status status = buf.failed
+                               ? FE_HLL_NO_MEMORY
+                               : fe_hll_raise(&buf, registers, any_dense, sparse_bytes_max(call));
     if (status != FE_HLL_OK)
         refuse(call, status);
     else if (store(call, &key, &buf))

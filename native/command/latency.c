@@ -77,7 +77,7 @@ static void reset(fe_call *call)
 /* HISTOGRAM.
  * -------------------------------------------------------------------------------------- */
 
-enum { FIRST_BUCKET_BITS = 10 }; /* everything below 2^10 ns is one bucket, as in Redis */
+enum { FIRST_BUCKET_BITS = 10 }; /* everything below 2^10 ns is one, as in Redis */
 
 /* Redis labels the bucket below 2^bits ns by its bound in microseconds. Its histogram keeps two
  * digits, which moves the bound up by 1/128. */
@@ -88,13 +88,13 @@ static int64_t bucket_label_us(unsigned bits)
 
 static void reply_histogram(fe_reply *reply, const fe_command *command)
 {
-    const fe_command_stats *stats = &command->stats;
+    const fe_histogram *latency = command->stats.latency;
     uint64_t pairs = 0, seen = 0, calls = 0;
-    unsigned first = FIRST_BUCKET_BITS - 1;
-    for (unsigned i = 0; i < FE_LATENCY_BUCKETS; i++) {
-        calls += stats->latency[i];
-        seen += stats->latency[i];
-        if (i < first || seen == 0) continue;
+    for (unsigned power = FE_HISTOGRAM_POWER_MIN; power <= FE_HISTOGRAM_POWER_MAX; power++) {
+        uint64_t count = fe_histogram_of_power(latency, power);
+        calls += count;
+        seen += count;
+        if (power + 1 < FIRST_BUCKET_BITS || seen == 0) continue;
         pairs++;
         seen = 0;
     }
@@ -105,11 +105,12 @@ static void reply_histogram(fe_reply *reply, const fe_command *command)
     fe_reply_bulk_text(reply, "histogram_usec");
     fe_reply_map(reply, pairs);
     uint64_t total = 0;
-    for (unsigned i = 0; i < FE_LATENCY_BUCKETS; i++) {
-        total += stats->latency[i];
-        seen += stats->latency[i];
-        if (i < first || seen == 0) continue;
-        fe_reply_integer(reply, bucket_label_us(i + 1));
+    for (unsigned power = FE_HISTOGRAM_POWER_MIN; power <= FE_HISTOGRAM_POWER_MAX; power++) {
+        uint64_t count = fe_histogram_of_power(latency, power);
+        total += count;
+        seen += count;
+        if (power + 1 < FIRST_BUCKET_BITS || seen == 0) continue;
+        fe_reply_integer(reply, bucket_label_us(power + 1));
         fe_reply_integer(reply, (int64_t)total);
         seen = 0;
     }
@@ -120,7 +121,7 @@ static void reply_histogram(fe_reply *reply, const fe_command *command)
 static uint64_t add_histograms(fe_reply *reply, const fe_command *command)
 {
     uint64_t count = 0;
-    if (command->stats.calls > 0 && command->child_count == 0) {
+    if (command->stats.latency != NULL && command->child_count == 0) {
         count++;
         if (reply != NULL) reply_histogram(reply, command);
     }

@@ -220,10 +220,32 @@ fe_commands *fe_commands_new(fe_alloc *alloc)
     return NULL;
 }
 
+void fe_commands_add_histogram(fe_commands *commands, fe_command *command)
+{
+    FE_ASSERT(command->stats.latency == NULL);
+    command->stats.latency =
+        fe_alloc_take_zeroed(commands->alloc, FE_ALLOC_ENGINE, sizeof *command->stats.latency);
+}
+
+static void reset_stats(fe_commands *commands, fe_command *command)
+{
+    fe_alloc_give(commands->alloc, FE_ALLOC_ENGINE, command->stats.latency);
+    command->stats = (fe_command_stats){0};
+    for (uint32_t i = 0; i < command->child_count; i++)
+        reset_stats(commands, command->children[i]);
+}
+
+void fe_commands_reset_stats(fe_commands *commands)
+{
+    for (uint32_t i = 0; i < commands->top_count; i++)
+        reset_stats(commands, commands->top[i]);
+}
+
 void fe_commands_free(fe_commands *commands)
 {
     if (commands == NULL) return;
     fe_alloc *alloc = commands->alloc;
+    fe_commands_reset_stats(commands);
     for (uint32_t i = 0; i < commands->top_count; i++) {
         fe_command *command = commands->top[i];
         for (uint32_t j = 0; j < command->child_count; j++)

@@ -30,6 +30,8 @@ typedef struct fe_engine_options {
     uint32_t latency_threshold_ms; /* latency-monitor-threshold; 0 = off */
     uint32_t expire_effort;        /* 1..10 */
     uint32_t hz;
+    uint32_t hll_sparse_bytes_max; /* hll-sparse-max-bytes */
+    bool latency_tracking;         /* count durations by command in histograms */
     bool flush_async;      /* lazyfree-lazy-user-flush: FLUSHALL without argument is ASYNC */
     bool debug_enabled;    /* DEBUG is allowed */
     char requirepass[513]; /* "" = none; at most 512 bytes */

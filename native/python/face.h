@@ -56,9 +56,11 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options);
 
 /* Builders of snapshots; NULL with an exception. */
 PyObject *fe_python_statistics(fe_server *server);
+PyObject *fe_python_heap(fe_server *server);
 PyObject *fe_python_error_counts(fe_server *server);
 PyObject *fe_python_databases(fe_server *server);
 PyObject *fe_python_commands(fe_server *server);
+PyObject *fe_python_latencies(fe_server *server);
 PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
 
 /* Reads a row's dict into `row`; the texts it points to are kept alive in row->texts. */

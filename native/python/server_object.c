@@ -153,9 +153,11 @@ static PyObject *server_register(server_object *self, PyObject *dict)
     }
 
 SNAPSHOT(server_statistics, fe_python_statistics)
+SNAPSHOT(server_heap, fe_python_heap)
 SNAPSHOT(server_error_counts, fe_python_error_counts)
 SNAPSHOT(server_databases, fe_python_databases)
 SNAPSHOT(server_commands, fe_python_commands)
+SNAPSHOT(server_latencies, fe_python_latencies)
 
 static PyObject *server_command_keys(server_object *self, PyObject *args)
 {
@@ -163,20 +165,10 @@ static PyObject *server_command_keys(server_object *self, PyObject *args)
     return server == NULL ? NULL : fe_python_command_keys(server, args);
 }
 
-static void reset_command(fe_command *command)
-{
-    command->stats = (fe_command_stats){0};
-    for (uint32_t i = 0; i < command->child_count; i++)
-        reset_command(command->children[i]);
-}
-
 static void reset_all(fe_server *server)
 {
     fe_engine_reset_stats(server->engine);
-    uint32_t count;
-    fe_command *const *all = fe_commands_all(server->commands, &count);
-    for (uint32_t i = 0; i < count; i++)
-        reset_command(all[i]);
+    fe_commands_reset_stats(server->commands);
 }
 
 static PyObject *server_reset_statistics(server_object *self, PyObject *unused)
@@ -310,8 +302,10 @@ static PyMethodDef server_methods[] = {
     METHOD(set_options, METH_O),
     METHOD(register, METH_O),
     METHOD(commands, METH_NOARGS),
+    METHOD(latencies, METH_NOARGS),
     METHOD(command_keys, METH_O),
     METHOD(statistics, METH_NOARGS),
+    METHOD(heap, METH_NOARGS),
     METHOD(error_counts, METH_NOARGS),
     METHOD(databases, METH_NOARGS),
     METHOD(reset_statistics, METH_NOARGS),

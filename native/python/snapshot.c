@@ -163,6 +163,15 @@ PyObject *fe_python_statistics(fe_server *server)
     return NULL;
 }
 
+PyObject *fe_python_heap(fe_server *server)
+{
+    uint64_t allocated, active;
+    bool known;
+    Py_BEGIN_ALLOW_THREADS known = fe_alloc_heap(&server->engine->alloc, &allocated, &active);
+    Py_END_ALLOW_THREADS if (!known) Py_RETURN_NONE;
+    return Py_BuildValue("(KK)", (unsigned long long)allocated, (unsigned long long)active);
+}
+
 PyObject *fe_python_error_counts(fe_server *server)
 {
     fe_error_count errors[FE_ERROR_KINDS_MAX];
@@ -304,19 +313,6 @@ static PyObject *key_specs(const fe_command_row *row)
     return list;
 }
 
-static PyObject *latency_counts(const fe_command_stats *stats)
-{
-    PyObject *list = PyList_New(FE_LATENCY_BUCKETS);
-    for (Py_ssize_t i = 0; list != NULL && i < FE_LATENCY_BUCKETS; i++) {
-        PyObject *count = PyLong_FromUnsignedLongLong(stats->latency[i]);
-        if (count == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, i, count);
-    }
-    return list;
-}
-
 static PyObject *describe(const fe_command_row *row, const fe_command_stats *stats,
                           double ticks_per_us)
 {
@@ -338,8 +334,7 @@ static PyObject *describe(const fe_command_row *row, const fe_command_stats *sta
               put(dict, "secret", PyBool_FromLong((row->flags & FE_SECRET) != 0)) &&
               put_u64(dict, "calls", stats->calls) &&
               put_u64(dict, "microseconds", (uint64_t)((double)stats->ticks / ticks_per_us)) &&
-              put_u64(dict, "rejected", stats->rejected) &&
-              put_u64(dict, "failed", stats->failed) && put(dict, "latency", latency_counts(stats));
+              put_u64(dict, "rejected", stats->rejected) && put_u64(dict, "failed", stats->failed);
     if (ok) return dict;
     Py_DECREF(dict);
     return NULL;
@@ -365,6 +360,49 @@ PyObject *fe_python_commands(fe_server *server)
     for (uint32_t i = 0; list != NULL && i < count; i++)
         if (!append_description(list, server, all[i])) Py_CLEAR(list);
     return list;
+}
+
+static PyObject *bucket_counts(const fe_histogram *histogram)
+{
+    PyObject *dict = PyDict_New();
+    for (unsigned i = 0; dict != NULL && i < FE_HISTOGRAM_BUCKETS; i++) {
+        if (histogram->counts[i] == 0) continue;
+        PyObject *bucket = PyLong_FromUnsignedLong(i);
+        PyObject *count = PyLong_FromUnsignedLongLong(histogram->counts[i]);
+        bool ok = bucket != NULL && count != NULL && PyDict_SetItem(dict, bucket, count) == 0;
+        Py_XDECREF(bucket);
+        Py_XDECREF(count);
+        if (!ok) Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+/* Adds the histograms of a command and its subcommands; `copy` is room for one. */
+static bool put_latencies(PyObject *dict, fe_server *server, const fe_command *command,
+                          fe_histogram *copy)
+{
+    bool counted;
+    FE_LOCKED(server->engine, {
+        counted = command->stats.latency != NULL;
+        if (counted) *copy = *command->stats.latency;
+    });
+    if (counted && !put(dict, command->row->name, bucket_counts(copy))) return false;
+    for (uint32_t i = 0; i < command->child_count; i++)
+        if (!put_latencies(dict, server, command->children[i], copy)) return false;
+    return true;
+}
+
+PyObject *fe_python_latencies(fe_server *server)
+{
+    fe_histogram *copy = PyMem_Malloc(sizeof *copy);
+    if (copy == NULL) return PyErr_NoMemory();
+    PyObject *dict = PyDict_New();
+    uint32_t count;
+    fe_command *const *all = fe_commands_all(server->commands, &count);
+    for (uint32_t i = 0; dict != NULL && i < count; i++)
+        if (!put_latencies(dict, server, all[i], copy)) Py_CLEAR(dict);
+    PyMem_Free(copy);
+    return dict;
 }
 
 typedef struct key_list {

@@ -290,9 +290,12 @@ static void count_ticks(const run *it, uint64_t took)
     stats->calls++;
     stats->ticks += took;
     stats->failed += it->call.failed;
-    uint64_t ns = fe_engine_ticks_ns(engine, took) | 1u;
-    unsigned bucket = 63u - (unsigned)__builtin_clzll(ns);
-    stats->latency[bucket < FE_LATENCY_BUCKETS ? bucket : FE_LATENCY_BUCKETS - 1]++;
+    uint64_t ns = fe_engine_ticks_ns(engine, took);
+    if (FE_LIKELY(engine->options.latency_tracking)) {
+        if (FE_UNLIKELY(stats->latency == NULL))
+            fe_commands_add_histogram(it->call.commands, it->command);
+        if (FE_LIKELY(stats->latency != NULL)) fe_histogram_add(stats->latency, ns);
+    }
     engine->stats.commands++;
     it->session->client.commands++;
     bool fast = (it->call.row->flags & FE_FAST) != 0;

@@ -12,7 +12,7 @@ from tests.support.match import masked, unordered_pairs
 OWN = {
     "bind", "port", "tls-port", "unixsocket", "unixsocketperm", "logfile", "loglevel", "io-threads",
     "enable-debug-command", "shutdown-timeout", "maxclients", "save", "dir", "dbfilename",
-    "client-output-buffer-limit",
+    "client-output-buffer-limit", "dynamic-hz",
 }  # fmt: skip
 # ferrite-py's bounds of some numbers are narrower, so the numbers in the error are not compared; an
 # empty size, which Redis takes for 0, it refuses; and it has no level `verbose`.
@@ -26,6 +26,10 @@ VALUES = {
     "hz": ["10", "100", "abc", ""],
     "slowlog-log-slower-than": ["0", "-1", "10000", "abc", "9223372036854775807", ""],
     "slowlog-max-len": ["0", "128", "abc", "-1"],
+    "latency-tracking": ["no", "yes", "1", ""],
+    "latency-tracking-info-percentiles": ["50", "", "101", "50 x", "99.99999 0 100", "50,99", "-1",
+    "  5   6 ", "1e1", "50 50", "nan", "0.5"],
+    "hll-sparse-max-bytes": ["0", "100", "3000", "16kb", "abc", "-1"],
     "latency-monitor-threshold": ["0", "100", "abc", "-1"],
     "proto-max-bulk-len": ["1mb", "512mb", "1048576", "1048575", "abc", "0", "-1"],
     "client-query-buffer-limit": ["1mb", "1gb", "1048575", "abc"],

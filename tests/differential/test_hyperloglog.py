@@ -55,6 +55,17 @@ def test_every_step_from_sparse_to_dense(both2: Both) -> None:
     both2.run_many(commands)
 
 
+@pytest.mark.parametrize("limit", ["0", "40", "1000", "20000"])
+def test_the_length_at_which_it_becomes_dense(both: Both, limit: str) -> None:
+    """hll-sparse-max-bytes decides, for PFADD and for PFMERGE."""
+    with both.settings(hll_sparse_max_bytes=limit):
+        for batch in [*add("h", 0, 60, 4), *add("h", 60, 3000, 300)]:
+            both.run(*batch)
+            both.run("PFDEBUG", "ENCODING", "h")
+        both.run_many([*add("s", 0, 30, 10), ("PFMERGE", "m", "s"), ("PFDEBUG", "ENCODING", "m")])
+        both.run_many([("GET", "h"), ("GET", "s"), ("GET", "m")])
+
+
 def test_one_by_one(both: Both) -> None:
     """Single elements: the reply says whether the estimate changed."""
     both.run_many([*add("h", 0, 1500, 1), ("GET", "h"), ("PFCOUNT", "h"), ("GET", "h")])

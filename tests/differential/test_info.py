@@ -28,6 +28,7 @@ FIELDS = {
     "used_memory_peak used_memory_peak_human used_memory_peak_perc used_memory_overhead "
     "used_memory_startup used_memory_dataset used_memory_dataset_perc total_system_memory "
     "total_system_memory_human maxmemory maxmemory_human maxmemory_policy "
+    "allocator_allocated allocator_active allocator_frag_ratio allocator_frag_bytes "
     "mem_fragmentation_ratio mem_clients_normal mem_clients_slaves mem_allocator "
     "lazyfree_pending_objects lazyfreed_objects",
     "persistence": "loading async_loading rdb_changes_since_last_save rdb_bgsave_in_progress "
@@ -285,6 +286,40 @@ def test_connected_clients(both2: Both) -> None:
     ]
 
     assert [now - then for now, then in zip(after, before, strict=True)] == [10, 10]
+
+
+def test_latency_statistics(both: Both) -> None:
+    """The same commands have the percentiles that were asked for, in microseconds, in order."""
+    pair = both.client()
+    with both.settings(latency_tracking="yes", latency_tracking_info_percentiles="50 99 99.9"):
+        both.script("CONFIG RESETSTAT\nSET k v\nGET k\nGET k\nCLIENT ID", match=anything)
+        for percentiles in ("50 99 99.9", "0 99.9999 100", "7.50", ""):
+            both.run("CONFIG", "SET", "latency-tracking-info-percentiles", percentiles)
+            both.run("CONFIG", "GET", "latency-tracking-info-percentiles")
+            theirs, ours = (info(c, "latencystats")["Latencystats"] for c in pair.clients)
+            assert set(ours) == set(theirs)
+            for name, text in ours.items():
+                parts = [part.split("=") for part in text.split(",") if part]
+                other = [part.split("=") for part in theirs[name].split(",") if part]
+                assert [label for label, _ in parts] == [label for label, _ in other]
+                numbers = [float(number) for _, number in parts]
+                assert numbers == sorted(numbers)
+                assert all(0 < number < 1e6 for number in numbers)
+
+
+def test_latency_is_not_tracked(both: Both) -> None:
+    """With latency-tracking no nothing is counted, and the section is empty."""
+    pair = both.client()
+    with both.settings(latency_tracking="yes"):
+        both.script("CONFIG RESETSTAT\nCONFIG SET latency-tracking no\nSET k v\nGET k")
+        for client in pair.clients:
+            assert info(client, "latencystats")["Latencystats"] == {}
+        both.run("LATENCY", "HISTOGRAM", "set", "get")
+        both.script("CONFIG SET latency-tracking yes\nGET k")
+        for client in pair.clients:
+            found = info(client, "latencystats")["Latencystats"]
+            assert "latency_percentiles_usec_get" in found
+            assert "latency_percentiles_usec_set" not in found
 
 
 def test_memory_follows_the_data(both2: Both) -> None:

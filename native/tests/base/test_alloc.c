@@ -158,8 +158,26 @@ TEST(the_hook_counts_across_threads)
     CHECK_INT(0, fe_alloc_used_all(&alloc));
 }
 
+TEST(the_heap_tells_what_blocks_and_mappings_take)
+{
+    fe_alloc alloc;
+    fe_alloc_init(&alloc);
+    uint64_t allocated, active, allocated_then, active_then;
+    if (!fe_alloc_heap(&alloc, &allocated, &active)) return; /* the C library does not say */
+
+    void *pages = fe_pages_map(&alloc, FE_ALLOC_LOG, 1 << 20, 4096);
+    CHECK(pages != NULL);
+
+    CHECK(fe_alloc_heap(&alloc, &allocated_then, &active_then));
+    CHECK_INT(allocated + (1 << 20), allocated_then);
+    CHECK_INT(active + (1 << 20), active_then);
+    CHECK(allocated <= active);
+    fe_pages_unmap(&alloc, FE_ALLOC_LOG, pages, 1 << 20);
+}
+
 int main(void)
 {
+    RUN(the_heap_tells_what_blocks_and_mappings_take);
     RUN(counters_follow_take_resize_and_give);
     RUN(zeroed_memory_is_zero);
     RUN(the_hook_fails_every_kind_of_allocation_after_the_count);

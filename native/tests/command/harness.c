@@ -20,7 +20,8 @@ void harness_open(harness *it)
                                            .lfu_decay_minutes = 1,
                                            .seed = {1, 2}},
                                  .bulk_len_max = 512u << 20,
-                                 .slowlog_max = 8};
+                                 .slowlog_max = 8,
+                                 .hll_sparse_bytes_max = 3000};
     it->engine = fe_engine_new(&options);
     FE_ASSERT(it->engine != NULL);
     it->commands = fe_commands_new(&it->engine->alloc);

@@ -103,7 +103,9 @@ static void give_calls(harness *it, const char *name, const char *child, unsigne
     fe_command *command = fe_commands_find(it->commands, words, child != NULL ? 2 : 1, &container);
     FE_ASSERT(command != NULL);
     command->stats.calls += calls;
-    command->stats.latency[bits] += calls;
+    if (command->stats.latency == NULL) fe_commands_add_histogram(it->commands, command);
+    for (uint64_t i = 0; i < calls; i++)
+        fe_histogram_add(command->stats.latency, UINT64_C(1) << bits);
 }
 
 TEST(histograms_cumulate_and_leave_out_empty_buckets)

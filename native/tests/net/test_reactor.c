@@ -62,6 +62,7 @@ static void rig_open(rig *it)
                                  .query_buffer_max = 1 << 24,
                                  .slowlog_threshold_us = 0,
                                  .slowlog_max = 8,
+                                 .latency_tracking = true,
                                  .expire_effort = 1,
                                  .hz = 100};
     it->server = fe_server_new(&options);

@@ -1,0 +1,361 @@
+"""Every setting of the server, declared once: one field of the section that it belongs to.
+
+The example file, the reference in `docs/`, the environment name, the flag and the CONFIG parameter
+all follow from the fields; `python -m tools.generate` writes the files.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from ferrite_py.config_kinds import (
+    INT32_MAX,
+    INT64_MAX,
+    UINT32_MAX,
+    Boolean,
+    Choice,
+    Duration,
+    FileMode,
+    Integer,
+    Kind,
+    Size,
+    Text,
+    Words,
+)
+from ferrite_py.config_limits import (
+    MemoryBound,
+    OutputLimits,
+    OutputLimitTable,
+    Percentiles,
+    SizeOrPercent,
+)
+from ferrite_py.config_sources import Setting
+
+T = TypeVar("T")
+
+EVICTION_POLICIES = (
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+)
+# Redis has no "error": it shows as the nearest level, and its "verbose" is our "debug".
+_REDIS_LEVELS = (("debug", "debug"), ("verbose", "debug"), ("notice", "info"), ("warning", "warn"))
+
+
+def setting(
+    default: T,
+    kind: Kind[T],
+    meaning: str,
+    *,
+    redis: str = "",
+    runtime: bool = False,
+    secret: bool = False,
+    flag: str = "",
+) -> T:
+    """Declare a field together with all that is to be known of it; see `Setting`."""
+    made = partial(
+        Setting,
+        kind=kind,
+        default=default,
+        meaning=meaning,
+        redis=redis,
+        runtime=runtime,
+        secret=secret,
+        flag=flag,
+    )
+    declared: T = field(default=default, metadata={"setting": made})
+    return declared
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Connections: where they come in, who may connect, and what each may use."""
+
+    bind: tuple[str, ...] = setting(
+        ("127.0.0.1", "-::1"),
+        Words(),
+        "Addresses to listen on. One that starts with - may be missing on this machine.",
+        redis="bind",
+        flag="--bind",
+    )
+    port: int = setting(
+        6379, Integer(0, 65535), "TCP port; 0 switches TCP off.", redis="port", flag="--port"
+    )
+    unix_socket: str = setting(
+        "",
+        Text(),
+        "Path of a unix socket to listen on as well; empty for none.",
+        redis="unixsocket",
+    )
+    unix_socket_permissions: int = setting(
+        0,
+        FileMode(),
+        "Permission bits of the unix socket; 0 leaves them to the umask.",
+        redis="unixsocketperm",
+    )
+    transport: str = setting(
+        "reactors",
+        Choice(("reactors", "streams")),
+        "What carries the bytes: native threads, or asyncio. TLS is always carried by asyncio.",
+    )
+    io_threads: int = setting(
+        1, Integer(1, 64), "Native threads that serve connections.", redis="io-threads"
+    )
+    max_connections: int = setting(
+        10_000,
+        Integer(1, UINT32_MAX),
+        "Connections at one time; more are told so and closed.",
+        redis="maxclients",
+        runtime=True,
+    )
+    tcp_backlog: int = setting(
+        511,
+        Integer(1, 65535),
+        "Connections that may wait to be accepted; the kernel's somaxconn bounds it as well.",
+        redis="tcp-backlog",
+    )
+    tcp_keepalive: int = setting(
+        300,
+        Duration("s"),
+        "Silence after which TCP asks whether the peer is alive, in seconds; 0 for never.",
+        redis="tcp-keepalive",
+        runtime=True,
+    )
+    timeout: int = setting(
+        0,
+        Duration("s"),
+        "Silence after which an idle client is closed, in seconds; 0 for never.",
+        redis="timeout",
+        runtime=True,
+    )
+    shutdown_timeout: int = setting(
+        10,
+        Duration("s"),
+        "How long a stop waits for requests that are under way, in seconds.",
+        redis="shutdown-timeout",
+        runtime=True,
+    )
+    protected_mode: bool = setting(
+        True,
+        Boolean(),
+        "While there is no password, refuse clients from other machines.",
+        redis="protected-mode",
+        runtime=True,
+    )
+    requirepass: str = setting(
+        "",
+        Text(),
+        "Password of the default user; empty for none. A flag would show it to other users.",
+        redis="requirepass",
+        runtime=True,
+        secret=True,
+    )
+    proto_max_bulk_len: int = setting(
+        512 << 20,
+        Size(low=1 << 20),
+        "Largest single argument of a request, in bytes.",
+        redis="proto-max-bulk-len",
+        runtime=True,
+    )
+    client_query_buffer_limit: int = setting(
+        1 << 30,
+        Size(low=1 << 20),
+        "Largest unfinished request of one client, in bytes; beyond it the client is closed.",
+        redis="client-query-buffer-limit",
+        runtime=True,
+    )
+    client_output_buffer_limit: OutputLimits = setting(  # noqa: RUF009 - it is frozen
+        OutputLimits(),
+        OutputLimitTable(),
+        "Replies that a client of each class may leave unread: it is closed above the hard limit,"
+        " or after so many seconds above the soft one. 0 is no limit; classes not named keep"
+        " theirs.",
+        redis="client-output-buffer-limit",
+        runtime=True,
+    )
+    max_memory_clients: MemoryBound = setting(  # noqa: RUF009 - it is frozen
+        MemoryBound(0),
+        SizeOrPercent(),
+        "Memory of all clients' buffers, in bytes or as a percentage of storage.max_memory; beyond"
+        " it the largest clients are closed. 0 is no limit.",
+        redis="maxmemory-clients",
+        runtime=True,
+    )
+    hz: int = setting(
+        10,
+        Integer(1, 500),
+        "How often per second the server looks after idle clients and its statistics.",
+        redis="hz",
+        runtime=True,
+    )
+    slowlog_log_slower_than: int = setting(
+        10_000,
+        Duration("us", low=-1, high=INT64_MAX),
+        "Commands that take longer enter the slow log, in microseconds; 0 for all, -1 for none.",
+        redis="slowlog-log-slower-than",
+        runtime=True,
+    )
+    slowlog_max_len: int = setting(
+        128,
+        Integer(0, INT64_MAX),
+        "Entries that the slow log keeps.",
+        redis="slowlog-max-len",
+        runtime=True,
+    )
+    latency_tracking: bool = setting(
+        True,
+        Boolean(),
+        "Whether durations are counted by command, for LATENCY HISTOGRAM and INFO latencystats.",
+        redis="latency-tracking",
+        runtime=True,
+    )
+    latency_tracking_info_percentiles: tuple[float, ...] = setting(
+        (50.0, 99.0, 99.9),
+        Percentiles(),
+        "The percentiles of durations that INFO latencystats shows.",
+        redis="latency-tracking-info-percentiles",
+        runtime=True,
+    )
+    latency_monitor_threshold: int = setting(
+        0,
+        Duration("ms", high=INT64_MAX),
+        "Events that take at least so long enter the latency history, in milliseconds; 0 for none.",
+        redis="latency-monitor-threshold",
+        runtime=True,
+    )
+    enable_debug_command: bool = setting(
+        False,
+        Boolean(),
+        "Whether clients may use DEBUG, which is for tests and can stop the server from answering.",
+        redis="enable-debug-command",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """What is kept, how much of it, and what goes first."""
+
+    databases: int = setting(
+        16,
+        Integer(1, 10_000),
+        "Number of databases that SELECT can choose from.",
+        redis="databases",
+    )
+    max_memory: int = setting(
+        0,
+        Size(),
+        "Memory for keys and values, in bytes; 0 is no limit.",
+        redis="maxmemory",
+        runtime=True,
+    )
+    eviction_policy: str = setting(
+        "noeviction",
+        Choice(EVICTION_POLICIES),
+        "What goes when max_memory is reached; with noeviction, writes are refused.",
+        redis="maxmemory-policy",
+        runtime=True,
+    )
+    maxmemory_samples: int = setting(
+        5,
+        Integer(1, 64),
+        "Keys that an eviction compares; more choose better and cost more.",
+        redis="maxmemory-samples",
+        runtime=True,
+    )
+    lfu_log_factor: int = setting(
+        10,
+        Integer(0, INT32_MAX),
+        "How slowly a key's frequency counter grows.",
+        redis="lfu-log-factor",
+        runtime=True,
+    )
+    lfu_decay_time: int = setting(
+        1,
+        Duration("m"),
+        "Time after which a key's frequency counter loses one, in minutes; 0 for never.",
+        redis="lfu-decay-time",
+        runtime=True,
+    )
+    hll_sparse_max_bytes: int = setting(
+        3000,
+        Size(high=UINT32_MAX),
+        "Length beyond which a HyperLogLog takes its dense form, in bytes.",
+        redis="hll-sparse-max-bytes",
+        runtime=True,
+    )
+    segment_size: int = setting(
+        0,
+        Size(low=64 << 10, high=32 << 20, zero_word="auto", power_of_two=True),
+        "The unit in which the log takes and frees memory, in bytes; auto follows max_memory.",
+    )
+    active_expire_effort: int = setting(
+        1,
+        Integer(1, 10),
+        "How hard the server looks for expired keys that nobody reads.",
+        redis="active-expire-effort",
+        runtime=True,
+    )
+    lazyfree_lazy_user_flush: bool = setting(
+        False,
+        Boolean(),
+        "Whether FLUSHALL and FLUSHDB without SYNC or ASYNC free the memory in the background.",
+        redis="lazyfree-lazy-user-flush",
+        runtime=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingConfig:
+    """The server's own log."""
+
+    level: str = setting(
+        "info",
+        Choice(("debug", "info", "warn", "error"), _REDIS_LEVELS),
+        "The least important messages that are written.",
+        redis="loglevel",
+        runtime=True,
+        flag="--log-level",
+    )
+    format: str = setting(
+        "pretty",
+        Choice(("json", "pretty")),
+        "One JSON object a line for machines, or text for people.",
+    )
+    file: str = setting(
+        "", Text(), "File that messages are appended to; empty for standard error.", redis="logfile"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Encrypted connections, on a port of their own."""
+
+    port: int = setting(
+        0, Integer(0, 65535), "TCP port for TLS; 0 switches TLS off.", redis="tls-port"
+    )
+    cert_file: str = setting(
+        "",
+        Text(),
+        "The server's certificate and those that vouch for it, as PEM.",
+        redis="tls-cert-file",
+    )
+    key_file: str = setting(
+        "", Text(), "The certificate's private key, as PEM.", redis="tls-key-file"
+    )
+    ca_file: str = setting(
+        "",
+        Text(),
+        "Certificates of those whose word for a client is taken, as PEM.",
+        redis="tls-ca-cert-file",
+    )
+    client_auth: str = setting(
+        "yes",
+        Choice(("no", "optional", "yes")),
+        "Whether clients must show a certificate; anything but no needs ca_file.",
+        redis="tls-auth-clients",
+    )
