@@ -27,7 +27,10 @@
 #define BUCKETS_RANDOM 64u     /* buckets tried per sample */
 #define BUCKETS_IN_ORDER 4096u /* buckets searched in order when those had nothing */
 #define BUDGET_MIN ((uint64_t)4096)
-#define BUDGET_MAX ((uint64_t)64 << 10) /* under 200 us */
+#define BUDGET_MAX ((uint64_t)64 << 10) /* under 100 us */
+#define PORTIONS_MAX 8u                 /* of one call, unless memory is far over the limit */
+#define FAR_SHARE 16u                   /* ... by this part of it */
+#define SEARCH_COST 8u                  /* work that a bucket searched in order counts for */
 #define EVICT_COST 256u                 /* work that an eviction counts for, beside its bytes */
 #define SLICE ((uint64_t)16 << 10)
 #define TRASH_MAX ((uint64_t)64 << 20)
@@ -71,7 +74,8 @@ typedef struct sample {
     fe_keyspace *keyspace[SAMPLES_MAX];
     uint64_t slot[SAMPLES_MAX];
     uint32_t count, wanted;
-    fe_keyspace *now; /* whose bucket is being visited */
+    uint32_t searched; /* buckets looked at in order */
+    fe_keyspace *now;  /* whose bucket is being visited */
 } sample;
 
 static void sample_slot(void *context, uint64_t slot)
@@ -79,6 +83,7 @@ static void sample_slot(void *context, uint64_t slot)
     sample *s = context;
     if (s->count == s->wanted) return;
     if (is_volatile(s->store) && !(slot & FE_SLOT_DEADLINE)) return;
+    if (!fe_log_is_mutable(&s->store->log, fe_slot_address(slot))) return;
     fe_prefetch(fe_log_at(&s->store->log, fe_slot_address(slot)));
     s->keyspace[s->count] = s->now;
     s->slot[s->count++] = slot;
@@ -90,6 +95,7 @@ static void sample_in_order(sample *s, fe_keyspace *keyspace)
     uint64_t *bucket = &s->store->evict.order_bucket;
     s->now = keyspace;
     for (uint32_t i = 0; i < BUCKETS_IN_ORDER && s->count == 0; i++) {
+        s->searched++;
         if (++*bucket >= keyspace->index.buckets) *bucket = 0;
         (void)fe_index_visit_bucket(&keyspace->index, *bucket, sample_slot, s);
     }
@@ -215,7 +221,8 @@ void fe_evict_adapt(fe_store *store, uint64_t walked, uint64_t moved)
 
 /* Sampled keys -------------------------------------------------------------------------------- */
 
-static void pool_fill(fe_store *store)
+/* Returns the work of searching. */
+static uint64_t pool_fill(fe_store *store)
 {
     sample s = {.store = store, .wanted = store->options.samples};
     if (is_random(store)) s.wanted = 1;
@@ -228,14 +235,15 @@ static void pool_fill(fe_store *store)
                                                .address = address,
                                                .keyspace = s.keyspace[i]->id});
     }
+    return (uint64_t)s.searched * SEARCH_COST;
 }
 
-/* Evicts the best key that sampling finds; returns its bytes, 0 when it found none. */
+/* Evicts the best key that sampling finds; returns the work, 0 when it found none. */
 static uint64_t evict_one(fe_store *store)
 {
     fe_evict *evict = &store->evict;
     if (store->options.policy == FE_POLICY_NOEVICTION) return 0;
-    pool_fill(store);
+    uint64_t work = pool_fill(store);
     while (evict->count > 0) {
         const fe_candidate *best = &evict->pool[--evict->count];
         fe_keyspace *keyspace = store->by_id[best->keyspace];
@@ -245,7 +253,7 @@ static uint64_t evict_one(fe_store *store)
         size_t size = fe_record_size(fe_log_at(&store->log, best->address));
         fe_store_remove(store, keyspace, best->hash, slot);
         store->stats.evicted_keys++;
-        return size;
+        return work + size + EVICT_COST;
     }
     return 0;
 }
@@ -294,6 +302,7 @@ static void unmap_some(fe_store *store)
 {
     for (unsigned i = 0; i < UNMAPS && fe_store_used(store) > store->options.memory_max; i++) {
         if (store->trash.head == NULL) fe_log_spare_trim(&store->log, true);
+        if (store->trash.head == NULL) fe_spare_close(store);
         fe_trash_node *node = fe_trash_pop(&store->trash);
         if (node == NULL) return;
         fe_pages_unmap(store->alloc, node->class, node, node->size);
@@ -310,7 +319,7 @@ static uint64_t work_piece(fe_store *store, uint64_t bytes, bool by_segment)
         done = fe_compact_slice(store, bytes);
     if (done != 0) return done;
     done = evict_one(store);
-    return done != 0 ? done + EVICT_COST : fe_compact_slice(store, bytes);
+    return done != 0 ? done : fe_compact_slice(store, bytes);
 }
 
 /* One portion of reclaiming and evicting; whether anything was achieved. */
@@ -326,6 +335,15 @@ static bool work_portion(fe_store *store, uint64_t budget)
     return progress;
 }
 
+/* Whether one call works on after `portions`: while memory is over the ceiling, but for a bounded
+ * time only, if it is not far over it, as it is after a large value came. */
+static bool work_goes_on(const fe_store *store, unsigned portions)
+{
+    uint64_t used = used_net(store), ceiling = store->evict.ceiling;
+    if (used <= ceiling) return false;
+    return portions < PORTIONS_MAX || used - ceiling > store->options.memory_max / FAR_SHARE;
+}
+
 static fe_status room_make(fe_store *store)
 {
     fe_evict *evict = &store->evict;
@@ -333,12 +351,12 @@ static fe_status room_make(fe_store *store)
     if (budget > BUDGET_MAX) budget = BUDGET_MAX;
     evict->appended = store->log.appended;
     if (fe_compact_sweep(store, budget)) return FE_OK; /* flushed databases go first */
-    bool progress;
-    do {
+    bool progress = true;
+    for (unsigned i = 0; progress && (i == 0 || work_goes_on(store, i)); i++) {
         progress = work_portion(store, budget);
         unmap_some(store);
         ceiling_lower(store);
-    } while (progress && used_net(store) > evict->ceiling);
+    }
     if (progress || !room_is_short(store)) return FE_OK;
     uint64_t used = used_net(store), limit = store->options.memory_max;
     if (used > limit) return FE_NO_MEMORY;

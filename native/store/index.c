@@ -12,8 +12,9 @@
  * grows, nothing else.
  *
  * Growth: one bucket is split for every 6.5 inserts, up to two per insert; a merge is due below 3
- * slots per bucket. No call does more than a few buckets of work, whatever the size. Chunk 0 grows
- * by remapping up to one chunk's size; then chunks are added.
+ * slots per bucket. No call does more than a few buckets of work, whatever the size. The last chunk
+ * grows by remapping, by an eighth of the whole index at a time, up to a chunk's size; then a chunk
+ * is added.
  *
  * Threads: the engine's lock is held.
  */
@@ -29,7 +30,9 @@
 #define TAG_BITS 0xfffffull
 #define MATCH_MASK ((TAG_BITS << TAG_SHIFT) | FE_SLOT_LINK)
 #define CHUNK_BYTES FE_INDEX_CHUNK_BYTES
-#define FIRST_BYTES_MIN ((size_t)4096)
+#define PAGE ((size_t)4096)
+#define FIRST_BYTES_MIN PAGE
+#define GROW_SHARE 8u
 #define SHORT_BITS 0xfffull /* of a tag, that a SHORT slot has */
 #define CHAIN_LOCAL 64u     /* slots of one chain that are moved without taking memory */
 
@@ -56,13 +59,13 @@ void fe_index_reset(fe_index *index)
 {
     for (uint32_t i = 0; i < index->chunk_count; i++)
         fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[i],
-                     i == 0 ? index->first_bytes : CHUNK_BYTES);
+                     i + 1 == index->chunk_count ? index->last_bytes : CHUNK_BYTES);
     fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, index->chunks);
     fe_nodes_reset(index);
     index->version++;
     index->chunks = NULL;
     index->chunk_count = index->chunk_capacity = 0;
-    index->first_bytes = 0;
+    index->last_bytes = 0;
     index->split = index->buckets = index->count = index->shorts = index->bytes = 0;
     level_set(index, 0);
     index->longest = 0;
@@ -173,8 +176,17 @@ static void chain_write(fe_index *index, uint64_t bucket, const uint64_t *slots,
 
 static uint64_t bucket_capacity(const fe_index *index)
 {
-    if (index->chunk_count <= 1) return index->first_bytes / FE_INDEX_BUCKET_BYTES;
-    return (uint64_t)index->chunk_count * FE_INDEX_CHUNK_BUCKETS;
+    if (index->chunk_count == 0) return 0;
+    return (uint64_t)(index->chunk_count - 1) * FE_INDEX_CHUNK_BUCKETS +
+           index->last_bytes / FE_INDEX_BUCKET_BYTES;
+}
+
+/* By how much to grow: an eighth, so that little is mapped ahead of need. */
+static size_t step_bytes(const fe_index *index)
+{
+    uint64_t bytes = bucket_capacity(index) * FE_INDEX_BUCKET_BYTES / GROW_SHARE;
+    if (bytes >= CHUNK_BYTES) return CHUNK_BYTES;
+    return bytes < PAGE ? PAGE : (size_t)bytes & ~(PAGE - 1);
 }
 
 /* Whether inserts will soon ask for more buckets. */
@@ -204,31 +216,33 @@ static bool directory_grow(fe_index *index)
     return true;
 }
 
-static bool first_chunk_grow(fe_index *index)
+static bool last_chunk_grow(fe_index *index, size_t bytes)
 {
-    uint64_t *moved = fe_pages_remap(index->space->alloc, FE_ALLOC_INDEX, index->chunks[0],
-                                     index->first_bytes, index->first_bytes * 2);
+    uint64_t **chunk = &index->chunks[index->chunk_count - 1];
+    uint64_t *moved = fe_pages_remap(index->space->alloc, FE_ALLOC_INDEX, *chunk, index->last_bytes,
+                                     index->last_bytes + bytes);
     if (moved == NULL) return false;
-    index->chunks[0] = moved;
+    *chunk = moved;
     index->version++;
-    index->bytes += index->first_bytes;
-    index->first_bytes *= 2;
+    index->bytes += bytes;
+    index->last_bytes += bytes;
     index->shape++;
     return true;
 }
 
-static bool chunk_add(fe_index *index)
+/* The spare chunk, which is full size, or a new mapping. */
+static bool chunk_add(fe_index *index, size_t bytes)
 {
-    size_t bytes = index->chunk_count == 0 ? FIRST_BYTES_MIN : CHUNK_BYTES;
-    bool spare = bytes == CHUNK_BYTES && index->space->spare != NULL;
+    bool spare = index->chunk_count != 0 && index->space->spare != NULL;
+    if (spare) bytes = CHUNK_BYTES;
     if ((!spare && !may_map(index, bytes)) || !directory_grow(index)) return false;
     uint64_t *chunk = index->space->spare;
     if (spare)
         index->space->spare = NULL;
     else
-        chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, 4096);
+        chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, PAGE);
     if (chunk == NULL) return false;
-    if (index->chunk_count == 0) index->first_bytes = bytes;
+    index->last_bytes = bytes;
     index->chunks[index->chunk_count++] = chunk;
     index->version++;
     index->bytes += bytes;
@@ -237,7 +251,7 @@ static bool chunk_add(fe_index *index)
 
 bool fe_index_wants_spare(const fe_index *index)
 {
-    return index->chunk_count >= 2 && grow_near(index) &&
+    return index->chunk_count >= 2 && index->last_bytes == CHUNK_BYTES && grow_near(index) &&
            bucket_capacity(index) - index->buckets < FE_INDEX_CHUNK_BUCKETS / 2;
 }
 
@@ -253,40 +267,49 @@ bool fe_index_keeps_spare(const fe_index *index)
 static bool space_grow(fe_index *index)
 {
     if (index->buckets < bucket_capacity(index)) return true;
-    bool grown = index->chunk_count == 1 && index->first_bytes < CHUNK_BYTES
-                     ? may_map(index, index->first_bytes) && first_chunk_grow(index)
-                     : chunk_add(index);
+    size_t bytes = step_bytes(index), room = CHUNK_BYTES - index->last_bytes;
+    bool grown;
+    if (room == 0)
+        grown = chunk_add(index, bytes);
+    else
+        grown = may_map(index, bytes) && last_chunk_grow(index, bytes < room ? bytes : room);
     if (grown) index->space->starved = 0;
     return grown;
 }
 
-/* Chunk 0 is copied to half its size, which three eighths of it fill well. */
-static void first_chunk_shrink(fe_index *index)
+/* Chunk 0, alone, is copied to half its size, which three eighths of it fill well. */
+static void only_chunk_shrink(fe_index *index)
 {
-    size_t bytes = index->first_bytes / 2;
-    uint64_t *chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, 4096);
+    size_t bytes = (index->last_bytes / 2 + PAGE - 1) & ~(PAGE - 1);
+    uint64_t *chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, PAGE);
     if (chunk == NULL) return;
     memcpy(chunk, index->chunks[0], index->buckets * FE_INDEX_BUCKET_BYTES);
-    fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[0], index->first_bytes);
+    fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[0], index->last_bytes);
     index->chunks[0] = chunk;
     index->version++;
-    index->bytes -= index->first_bytes - bytes;
-    index->first_bytes = bytes;
+    index->bytes -= index->last_bytes - bytes;
+    index->last_bytes = bytes;
     index->shape++;
+}
+
+/* The last chunk goes when the one before it is half empty too. */
+static void last_chunk_drop(fe_index *index)
+{
+    fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[--index->chunk_count],
+                 index->last_bytes);
+    index->version++;
+    index->bytes -= index->last_bytes;
+    index->last_bytes = CHUNK_BYTES;
 }
 
 static void space_shrink(fe_index *index)
 {
-    uint64_t slack = bucket_capacity(index) - index->buckets;
+    uint64_t before_last = (uint64_t)(index->chunk_count - 1) * FE_INDEX_CHUNK_BUCKETS;
     if (index->chunk_count > 1) {
-        if (slack < FE_INDEX_CHUNK_BUCKETS + FE_INDEX_CHUNK_BUCKETS / 2) return;
-        fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[--index->chunk_count],
-                     CHUNK_BYTES);
-        index->version++;
-        index->bytes -= CHUNK_BYTES;
-    } else if (index->first_bytes > FIRST_BYTES_MIN &&
-               index->buckets * FE_INDEX_BUCKET_BYTES <= index->first_bytes / 8 * 3) {
-        first_chunk_shrink(index);
+        if (index->buckets + FE_INDEX_CHUNK_BUCKETS / 2 <= before_last) last_chunk_drop(index);
+    } else if (index->last_bytes > FIRST_BYTES_MIN &&
+               index->buckets * FE_INDEX_BUCKET_BYTES <= index->last_bytes / 8 * 3) {
+        only_chunk_shrink(index);
     }
 }
 
@@ -597,7 +620,7 @@ void fe_index_prefetch_behind(const fe_index *index, uint64_t hash)
 static bool start(fe_index *index)
 {
     if (index->buckets != 0) return true;
-    if (index->chunk_count == 0 && !chunk_add(index)) return false;
+    if (index->chunk_count == 0 && !chunk_add(index, FIRST_BYTES_MIN)) return false;
     level_set(index, LEVEL_MIN);
     index->split = 0;
     index->buckets = 1u << LEVEL_MIN;
@@ -770,6 +793,7 @@ const char *fe_index_check(const fe_index *index, uint32_t id)
     }
     if (shorts != index->shorts) return "index: wrong count of short tags";
     if (count != index->count) return "index: wrong count";
+    if (index->buckets > bucket_capacity(index)) return "index: more buckets than are mapped";
     if (nodes != index->nodes.used_count) return "index: wrong number of nodes";
     if (index->buckets != 0 && index->buckets != (1ull << index->level) + index->split)
         return "index: wrong number of buckets";

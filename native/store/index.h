@@ -67,11 +67,11 @@ typedef struct fe_index_space {
 } fe_index_space;
 
 typedef struct fe_index {
-    uint64_t **chunks; /* buckets; chunk 0 is small while it is alone */
+    uint64_t **chunks; /* buckets; all are full size but the last, which grows in small steps */
     uint32_t chunk_count, chunk_capacity;
-    uint64_t version;   /* changes whenever `chunks` does */
-    size_t first_bytes; /* size of chunk 0 */
-    uint64_t split;     /* the next bucket to split; buckets below it use level + 1 bits */
+    uint64_t version;  /* changes whenever `chunks` does */
+    size_t last_bytes; /* size of the last chunk */
+    uint64_t split;    /* the next bucket to split; buckets below it use level + 1 bits */
     unsigned level;
     uint8_t tag_shift[2]; /* where the tag begins in a hash, with `level` bits and with one more */
     uint64_t mask;        /* 2^level - 1 */

@@ -183,7 +183,7 @@ uint32_t fe_log_oldest(const fe_log *log)
     uint32_t oldest = 0;
     for (uint32_t n = 1; n <= log->high; n++) {
         const fe_segment *segment = &log->segments[n];
-        if (segment->tier == FE_TIER_FREE || segment->role == FE_ROLE_TAIL) continue;
+        if (segment->tier != FE_TIER_MUTABLE || segment->role == FE_ROLE_TAIL) continue;
         if (oldest == 0 || segment->sequence < log->segments[oldest].sequence) oldest = n;
     }
     return oldest;
@@ -320,7 +320,7 @@ void fe_log_touch(fe_log *log, fe_address address)
     uint8_t *marks = log->files[n].marks;
     if (marks == NULL) return;
     unsigned shift = (unsigned)(i & 3u) * 2;
-    uint8_t byte = marks[i / 4];
+    unsigned byte = marks[i / 4];
     if ((byte >> shift & 3u) != 3u) marks[i / 4] = (uint8_t)(byte + (1u << shift));
 }
 
@@ -329,7 +329,7 @@ unsigned fe_log_touched(const fe_log *log, fe_address address)
     uint32_t n;
     uint64_t i = mark_at(log, address, &n);
     const uint8_t *marks = log->files[n].marks;
-    return marks == NULL ? 0 : marks[i / 4] >> ((i & 3u) * 2) & 3u;
+    return marks == NULL ? 0 : (unsigned)marks[i / 4] >> ((i & 3u) * 2) & 3u;
 }
 
 void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)

@@ -208,7 +208,7 @@ fe_record *fe_log_walk(const fe_log *log, fe_cursor *cursor, fe_address *address
 /* The full segment with the most dead in it, or 0; nothing whose class is above `class_max`. */
 uint32_t fe_log_victim(const fe_log *log, unsigned class_max);
 
-/* The segment that is no tail and has been there for longest, or 0. Looks at all segments. */
+/* The mutable segment that is no tail and has been there for longest, or 0. Looks at all segments. */
 uint32_t fe_log_oldest(const fe_log *log);
 /* Makes it the newest. No sweep may be going on. */
 void fe_log_renew(fe_log *log, uint32_t segment);

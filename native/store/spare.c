@@ -13,6 +13,7 @@
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define PAGE ((size_t)4096)
+#define LIMIT_CHUNKS 128u
 
 bool fe_store_trash_take(fe_store *store, fe_trash *trash)
 {
@@ -40,10 +41,17 @@ static bool log_wants(const fe_store *store)
     return log->spare_count < FE_LOG_SPARES && log->spare_bytes + next <= log->bytes / 64;
 }
 
+/* A chunk that is large beside the limit is not mapped ahead: the index grows in small steps. */
+static bool chunk_fits(const fe_store *store)
+{
+    uint64_t limit = store->options.memory_max;
+    return limit == 0 || FE_INDEX_CHUNK_BYTES <= limit / LIMIT_CHUNKS;
+}
+
 bool fe_store_spare_wanted(const fe_store *store, size_t *size)
 {
     size_t wanted = 0;
-    if (index_wants(store))
+    if (index_wants(store) && chunk_fits(store))
         wanted = FE_INDEX_CHUNK_BYTES;
     else if (log_wants(store))
         wanted = fe_log_next_size(&store->log);
