@@ -9,9 +9,10 @@
  * Each input is read at once, in its pieces, and in its pieces while allocations fail. Dearer checks
  * are made of a share of the inputs, chosen by a hash of the input:
  * 1. Fed byte by byte are those of up to SHORT_MAX bytes, and one in LONG_SHARE of the longer ones.
- * 2. One in STRETCHED_SHARE is stretched, which takes milliseconds: one byte, again chosen by the
- *    hash, is repeated until STRETCH bytes are there, and a few more reach the limits on the length
- *    of a line. Sizes are squared then, and what is left after PIECES_MAX pieces comes at once.
+ * 2. One in STRETCHED_SHARE is stretched, which takes milliseconds: STRETCH copies of one byte,
+ *    again chosen by the hash, come before it, so that a few bytes more reach the limits on the
+ *    length of a line. Its first piece has STRETCH bytes, and what is left after PIECES_MAX pieces
+ *    comes at once.
  *
  * Every feed is a copy at a new place of an arena that is poisoned around it, so that the sanitizer
  * sees a read outside it and, for ARENA_BYTES of feeds, a read of an earlier one.
@@ -34,7 +35,7 @@
 #define STRETCHED_SHARE 1024
 #define SHORT_MAX ((size_t)512)
 #define LONG_SHARE 16
-#define PIECES_MAX ((size_t)16)
+#define PIECES_MAX ((size_t)32)
 
 /* Views are placed one after another, each with poison on both sides. A view never covers the one
  * before it, as three of the longest fit. */
@@ -182,9 +183,9 @@ static size_t feed(feeder *f, const uint8_t *data, size_t len, size_t fresh, fe_
 static size_t piece_size(const plan *plan, size_t turn)
 {
     if (plan->sizes.len == 0 || (plan->stretched && turn >= PIECES_MAX)) return SIZE_MAX;
+    if (plan->stretched && turn == 0) return STRETCH;
     size_t size = plan->sizes.ptr[turn % plan->sizes.len];
-    if (size == 0) size = 256;
-    return plan->stretched ? size * size : size;
+    return size == 0 ? 256 : size;
 }
 
 /* Feeds what the plan says to a reader that is as new, and leaves it so. What was read goes to
@@ -209,6 +210,11 @@ static size_t run(fe_reader *reader, scratch *scratch, const plan *plan, fe_buf 
     fe_buf_append(out, error, strlen(error));
 
     fe_request request;
+    if (f.broken) {
+        fe_reader_feed(reader, f.view, f.view_len);
+        FE_ASSERT(fe_reader_next(reader, &request) == FE_READ_ERROR);
+        FE_ASSERT(fe_reader_error(reader) == error);
+    }
     fe_reader_reset(reader);
     FE_ASSERT(fe_reader_next(reader, &request) == FE_READ_MORE);
     FE_ASSERT(fe_reader_error(reader)[0] == 0 && fe_reader_memory(reader) == memory);
@@ -283,9 +289,8 @@ static uint64_t hash_of(const uint8_t *data, size_t size)
 /* Writes `text` with its byte at `repeated` many times to `out`. */
 static void stretch(fe_bytes text, size_t repeated, fe_buf *out)
 {
-    size_t count = text.len < STRETCH ? STRETCH - text.len : 0;
     /* Repeated line ends would be as many requests: slow, and no long line. */
-    if (text.ptr[repeated] == '\n') count = 0;
+    size_t count = text.ptr[repeated] == '\n' ? 0 : STRETCH;
     fe_buf_append(out, text.ptr, repeated);
     uint8_t *to = fe_buf_reserve(out, STRETCH);
     FE_ASSERT(to != NULL);
