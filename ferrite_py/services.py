@@ -133,13 +133,24 @@ def fit_connections(config: Config) -> tuple[Config, int]:
     return with_values(config, {"server.max_connections": possible}), wanted
 
 
+class ReplicationId:
+    """What INFO shows as `master_replid`; DEBUG CHANGE-REPL-ID takes another."""
+
+    def __init__(self) -> None:
+        self.text = secrets.token_hex(20)
+
+    def change(self) -> None:
+        """Take another one."""
+        self.text = secrets.token_hex(20)
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What is fixed for the life of this process."""
 
     started: float = field(default_factory=time.monotonic)
     run_id: str = field(default_factory=lambda: secrets.token_hex(20))
-    replication_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    replication: ReplicationId = field(default_factory=ReplicationId)
     startup_memory: int = 0
     """Bytes that the empty engine took."""
 

@@ -278,7 +278,7 @@ def replication(facts: Facts) -> Fields:
         ("role", "master"),
         ("connected_slaves", 0),
         ("master_failover_state", "no-failover"),
-        ("master_replid", facts.services.identity.replication_id),
+        ("master_replid", facts.services.identity.replication.text),
         ("master_replid2", "0" * 40),
         ("master_repl_offset", 0),
         ("second_repl_offset", -1),

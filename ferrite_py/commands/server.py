@@ -1,4 +1,4 @@
-"""SHUTDOWN, LOLWUT and DEBUG PYTHON-SPIN."""
+"""SHUTDOWN, LOLWUT, and what Python answers of DEBUG."""
 
 import os
 import random
@@ -85,6 +85,20 @@ def draw(columns: int, rows: int, chance: random.Random) -> str:
         filled = columns if row < rows - 1 else chance.randint(1, columns)
         lines.append("".join(cells[:filled]).ljust(columns, "·"))
     return "".join(f"{line}\n" for line in lines)
+
+
+@command(
+    "debug|change-repl-id",
+    arity=2,
+    group="server",
+    since="4.0.0",
+    summary="Takes another replication id.",
+    flags=("admin", "noscript", "loading", "stale", "protected"),
+)
+async def debug_change_repl_id(call: Call) -> Reply:
+    """Change what INFO shows as `master_replid`."""
+    call.services.identity.replication.change()
+    return OK
 
 
 @command(

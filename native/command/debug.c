@@ -13,6 +13,7 @@
 #include <math.h>
 
 #define SLEEP_SECONDS_MAX 1e9
+#define POPULATE_NAME_SIZE 128 /* longer names are cut, as in Redis */
 #define STEP_BUCKETS 4096u
 #define STEP_RECORDS 65536u
 #define STEP_BYTES (1024u * 1024u)
@@ -57,6 +58,54 @@ static void set_active_expire(fe_call *call)
     int64_t on;
     if (!fe_call_int64(call, 2, &on)) return;
     call->engine->expire_paused = on == 0;
+    fe_reply_ok(&call->reply);
+}
+
+/* Argument `i` as a number that is not negative; false after an error reply. */
+static bool read_count(fe_call *call, uint32_t i, int64_t *count)
+{
+    if (fe_number_read_int64(call->argv[i], count) && *count >= 0) return true;
+    fe_call_error(call, "ERR value is out of range, must be positive");
+    return false;
+}
+
+/* Makes a key with the value "value:<number>", cut or filled up with zeros to `size` unless that is
+ * 0; one that exists is left alone. False after an error reply. */
+static bool populate_one(fe_call *call, fe_bytes prefix, uint64_t number, size_t size)
+{
+    char name[POPULATE_NAME_SIZE], text[32];
+    int shown = prefix.len < sizeof name ? (int)prefix.len : (int)sizeof name - 1;
+    snprintf(name, sizeof name, "%.*s:%llu", shown, (const char *)prefix.ptr,
+             (unsigned long long)number);
+    size_t len = (size_t)snprintf(text, sizeof text, "value:%llu", (unsigned long long)number);
+    fe_bytes key_name = {(const uint8_t *)name, strlen(name)};
+    fe_key key;
+    fe_key_find(call->store, call->client->db, key_name,
+                fe_key_hash(fe_store_seed(call->store), key_name), true, &key);
+    if (fe_key_exists(&key)) return true;
+    if (size == 0) size = len;
+    if (size > FE_VALUE_MAX) {
+        fe_call_status_error(call, FE_TOO_LARGE);
+        return false;
+    }
+    uint8_t *value = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, size, FE_DEADLINE_NONE);
+    if (value == NULL) {
+        fe_call_no_memory(call);
+        return false;
+    }
+    memset(value, 0, size);
+    memcpy(value, text, len < size ? len : size);
+    return true;
+}
+
+static void populate(fe_call *call)
+{
+    int64_t count, size = 0;
+    if (!read_count(call, 2, &count)) return;
+    if (call->argc == 5 && !read_count(call, 4, &size)) return;
+    fe_bytes prefix = call->argc > 3 ? call->argv[3] : FE_BYTES("key");
+    for (uint64_t i = 0; i < (uint64_t)count; i++)
+        if (!populate_one(call, prefix, i, (size_t)size)) return;
     fe_reply_ok(&call->reply);
 }
 
@@ -180,12 +229,16 @@ static void protocol(fe_call *call)
 static void help(fe_call *call)
 {
     static const char *const lines[] = {
+        "CHANGE-REPL-ID",
+        "    Take another replication id.",
         "CHECK-STORE",
         "    Check every invariant of the store. Holds up everybody.",
         "ERROR <text>",
         "    Answer <text> as an error.",
         "OBJECT <key>",
         "    Answer how <key> is held.",
+        "POPULATE <count> [<prefix> [<size>]]",
+        "    Make <count> keys <prefix>:<number>, of <size> bytes each. Holds up everybody.",
         "PROTOCOL <type>",
         "    Answer a reply of the type: string, integer, double, bignum, null, array, set, map,",
         "    attrib, push, verbatim, true, false.",
@@ -215,6 +268,9 @@ static const debug_word words[] = {
     {"error", 3, error},
     {"help", 2, help},
     {"object", 3, object},
+    {"populate", 3, populate},
+    {"populate", 4, populate},
+    {"populate", 5, populate},
     {"protocol", 3, protocol},
     {"set-active-expire", 3, set_active_expire},
     {"sleep", 3, sleep_seconds},

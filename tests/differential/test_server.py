@@ -198,6 +198,55 @@ def test_debug(both: Both) -> None:
         both.run("DEBUG", "SET-ACTIVE-EXPIRE", "1")
 
 
+def test_debug_populate(both: Both) -> None:
+    """Keys are named and filled alike; those that exist stay as they are."""
+    both.script("""
+        SET key:3 mine
+        DEBUG POPULATE 10
+        DBSIZE
+        MGET key:0 key:3 key:9 key:10
+        DEBUG POPULATE 3 other
+        GET other:2
+        DEBUG POPULATE 3 sized 4
+        GET sized:0
+        DEBUG POPULATE 12 longer 20
+        GET longer:11
+        OBJECT ENCODING longer:11
+        DEBUG POPULATE 1 zero 0
+        GET zero:0
+        DEBUG POPULATE 0
+        DEBUG POPULATE 1 ""
+        GET :0
+        DBSIZE
+        DEBUG POPULATE
+        DEBUG POPULATE x
+        DEBUG POPULATE -1
+        DEBUG POPULATE 1 k x
+        DEBUG POPULATE 1 k -1
+        DEBUG POPULATE 1 k 1 1
+        DEBUG NOSUCH
+    """)
+    both.run("DEBUG", "POPULATE", "2", "p" * 200)
+    both.run("EXISTS", "p" * 127)
+    both.run("DBSIZE")
+    other = both.client("other")
+    other.script("WATCH w:0\nMULTI\nPING")
+    both.run("DEBUG", "POPULATE", "1", "w")
+    other.run("EXEC")
+
+
+def test_debug_change_repl_id(both2: Both) -> None:
+    """INFO shows another id."""
+    for client in both2.client().clients:
+        before = client.command("INFO", "replication").node.text
+        assert client.command("DEBUG", "CHANGE-REPL-ID").raw == b"+OK\r\n"
+        after = client.command("INFO", "replication").node.text
+        lines = zip(before.splitlines(), after.splitlines(), strict=True)
+        [(old, new)] = [(one, two) for one, two in lines if one != two]
+        assert old.startswith("master_replid:")
+        assert len(new) == len(old)
+
+
 def test_lolwut(both: Both) -> None:
     """LOLWUT answers text that ends with the version."""
     for arguments in ((), ("VERSION", "5"), ("VERSION", "6"), ("version", "5", "1", "1", "1")):

@@ -50,7 +50,7 @@ TEST(words_are_taken_with_the_right_number_of_arguments_only)
         "DEBUG OBJECT a b",
         "-ERR unknown subcommand or wrong number of arguments for 'OBJECT'. Try DEBUG "
         "HELP.");
-    CHECK(strncmp(harness_run(&it, "DEBUG HELP"), "*22 +DEBUG <subcommand>", 23) == 0);
+    CHECK(strncmp(harness_run(&it, "DEBUG HELP"), "*26 +DEBUG <subcommand>", 23) == 0);
     harness_close(&it);
 }
 
@@ -98,6 +98,20 @@ TEST(steps_do_the_background_work_until_none_is_due)
     harness_close(&it);
 }
 
+TEST(populate_stops_where_memory_ends)
+{
+    harness it;
+    harness_open(&it);
+    CHECK_SCRIPT(&it, "DEBUG POPULATE 1000 k 100", "+OK", "DBSIZE", ":1000", "STRLEN k:999", ":100",
+                 "DEBUG POPULATE 1 large 4293918721",
+                 "-ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    fe_alloc_fail_after(&it.engine->alloc, 0);
+    CHECK(strncmp(harness_run(&it, "DEBUG POPULATE 1000000 more 100"), "-OOM ", 5) == 0);
+    fe_alloc_fail_after(&it.engine->alloc, -1);
+    CHECK_SCRIPT(&it, "DEBUG CHECK-STORE", "+OK", "EXISTS more:0", ":1");
+    harness_close(&it);
+}
+
 TEST(the_rest_does_what_it_says)
 {
     harness it;
@@ -123,6 +137,7 @@ int main(void)
     RUN(sleep_asks_the_session_to_wait);
     RUN(object_tells_how_a_key_is_held);
     RUN(steps_do_the_background_work_until_none_is_due);
+    RUN(populate_stops_where_memory_ends);
     RUN(the_rest_does_what_it_says);
     return check_done();
 }
