@@ -63,15 +63,6 @@ static void check_float_text(fe_bytes text)
     }
 }
 
-static void check_memory_text(fe_bytes text)
-{
-    uint64_t amount;
-    if (!fe_number_read_memory(text, &amount)) return;
-    FE_ASSERT(text.ptr[0] >= '0' && text.ptr[0] <= '9');
-    uint64_t plain;
-    if (fe_number_read_uint64(text, &plain)) FE_ASSERT(plain == amount);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -85,7 +76,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     check_integer_text(text);
     check_float_text(text);
-    check_memory_text(text);
     if (size >= 8) {
         double real;
         int64_t integer;

@@ -315,32 +315,3 @@ size_t fe_number_print_double(char out[64], double value)
     shorten(value, &d);
     return len + print_decimal(out + len, &d);
 }
-
-bool fe_number_read_memory(fe_bytes text, uint64_t *bytes)
-{
-    static const struct {
-        char unit[4];
-        uint64_t bytes;
-    } units[] = {{"", 1},           {"b", 1},
-                 {"k", 1000},       {"kb", 1024},
-                 {"m", 1000000},    {"mb", UINT64_C(1) << 20},
-                 {"g", 1000000000}, {"gb", UINT64_C(1) << 30}};
-    size_t digits = 0;
-    uint64_t count = 0;
-    while (digits < text.len && is_digit(text.ptr[digits])) {
-        if (__builtin_mul_overflow(count, (uint64_t)10, &count)) return false;
-        if (__builtin_add_overflow(count, (uint64_t)(text.ptr[digits] - '0'), &count)) return false;
-        digits++;
-    }
-    if (digits == 0) return false;
-
-    fe_bytes unit = {text.ptr + digits, text.len - digits};
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (!fe_bytes_is_word(unit, units[i].unit)) continue;
-        uint64_t product;
-        if (__builtin_mul_overflow(count, units[i].bytes, &product)) return false;
-        *bytes = product;
-        return true;
-    }
-    return false;
-}

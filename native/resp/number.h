@@ -30,8 +30,4 @@ size_t fe_number_print_long_double(char out[5120], long double value);
  */
 size_t fe_number_print_double(char out[64], double value);
 
-/* A memory amount such as "64mb" or "100" into bytes, Redis's memtoull units (k=1000, kb=1024,
- * ...). */
-bool fe_number_read_memory(fe_bytes text, uint64_t *bytes);
-
 #endif

@@ -211,44 +211,6 @@ TEST(long_doubles_print_for_people)
     CHECK_INT(4933, print_wide(out, "1.1e4932"));
 }
 
-TEST(memory_amounts_have_units)
-{
-    static const struct {
-        const char *text;
-        uint64_t bytes;
-    } good[] = {{"0", 0},
-                {"100", 100},
-                {"00100", 100},
-                {"5b", 5},
-                {"1k", 1000},
-                {"1kb", 1024},
-                {"10MB", 10485760},
-                {"3m", 3000000},
-                {"1g", 1000000000},
-                {"2Gb", UINT64_C(2) << 30},
-                {"18446744073709551615", UINT64_MAX}};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        uint64_t bytes = 99;
-        CHECK(fe_number_read_memory(text(good[i].text), &bytes));
-        CHECK(bytes == good[i].bytes);
-    }
-    static const char *const bad[] = {"",
-                                      "b",
-                                      "-1",
-                                      "1 mb",
-                                      "1.5mb",
-                                      "1tb",
-                                      "mb1",
-                                      "1kbb",
-                                      "18446744073709551616",
-                                      "18446744073709551615k"};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        uint64_t bytes = 99;
-        CHECK(!fe_number_read_memory(text(bad[i]), &bytes));
-        CHECK_INT(99, bytes);
-    }
-}
-
 int main(void)
 {
     RUN(canonical_integers_are_read);
@@ -260,6 +222,5 @@ int main(void)
     RUN(small_doubles_switch_to_exponents_where_redis_does);
     RUN(printed_doubles_read_back);
     RUN(long_doubles_print_for_people);
-    RUN(memory_amounts_have_units);
     return check_done();
 }
