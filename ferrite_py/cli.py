@@ -1,4 +1,4 @@
-"""The command line: what each command does, and errors as one line and an exit status.
+"""The command line: what each command does, and errors as lines and an exit status.
 
 0 is success, 1 an error of the configuration or the machine, 2 a wrong use of the command line.
 """
@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(_sources(arguments, os.environ))
     except FerriteError as error:
-        print(f"ferrite-py: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"ferrite-py: {line}", file=sys.stderr)
         return 1
 
 

@@ -20,7 +20,7 @@ from ferrite_py.config_sources import (
     read_file,
     read_flags,
 )
-from ferrite_py.errors import ConfigError
+from ferrite_py.errors import ConfigError, ManyConfigError
 
 __all__ = [
     "CATALOGUE",
@@ -87,11 +87,14 @@ class Sources:
     flags: Mapping[str, str]
 
     def load(self) -> Loaded:
-        """Read all layers. Raises ConfigError, naming the place and the key."""
-        assignments = read_file(self.path, CATALOGUE) if self.path is not None else []
-        assignments += read_environment(self.environ, CATALOGUE)
-        assignments += read_flags(self.flags, CATALOGUE)
-        return combine(assignments)
+        """Read all layers. Raises ConfigError, naming the place and the key of each mistake."""
+        errors: list[ConfigError] = []
+        assignments: list[Assignment] = []
+        if self.path is not None:
+            assignments += read_file(self.path, CATALOGUE, errors)
+        assignments += read_environment(self.environ, CATALOGUE, errors)
+        assignments += read_flags(self.flags, CATALOGUE, errors)
+        return combine(assignments, errors)
 
 
 def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Config:
@@ -102,14 +105,21 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]
     return Sources(path, environ, flags).load().config
 
 
-def combine(assignments: list[Assignment]) -> Loaded:
-    """Lay assignments over the defaults, later ones over earlier ones. Raises ConfigError."""
+def combine(assignments: list[Assignment], errors: list[ConfigError]) -> Loaded:
+    """Lay assignments over the defaults, later ones over earlier ones.
+
+    Raises ConfigError for what is wrong in them together with the `errors` met before.
+    """
     values = {known.name: known.default for known in CATALOGUE.settings}
     origins: dict[str, str] = {}
     for assignment in assignments:
         name = assignment.setting.name
-        values[name] = parse_assignment(assignment, values[name])
+        try:
+            values[name] = parse_assignment(assignment, values[name])
+        except ConfigError as error:
+            errors.append(error)
         origins[name] = assignment.origin
+    ManyConfigError.raise_any(errors)
     config = with_values(Config(), values)
     conflict = _conflict(config)
     if conflict is not None:

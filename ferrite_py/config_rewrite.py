@@ -32,7 +32,7 @@ def rewrite(path: Path, config: Config, changed: Collection[str]) -> None:
 
 def rewritten(text: str, name: str, config: Config, changed: Collection[str]) -> str:
     """The new text of a configuration file; see `rewrite`. `name` is the file's, for messages."""
-    in_file = combine(assignments_of(text, name, CATALOGUE)).config
+    in_file = _config_of(text, name)
     settings = [
         setting
         for setting in CATALOGUE.settings
@@ -41,10 +41,15 @@ def rewritten(text: str, name: str, config: Config, changed: Collection[str]) ->
     for setting in settings:
         value = setting.kind.toml_format(config.value(setting.name))
         text = set_value(text, setting.section, setting.key, value)
-    now_in_file = combine(assignments_of(text, name, CATALOGUE)).config
+    now_in_file = _config_of(text, name)
     for setting in settings:
         assert now_in_file.value(setting.name) == config.value(setting.name), setting.name
     return text
+
+
+def _config_of(text: str, name: str) -> Config:
+    errors: list[ConfigError] = []
+    return combine(assignments_of(text, name, CATALOGUE, errors), errors).config
 
 
 def _replace_file(path: Path, content: bytes) -> None:

@@ -110,8 +110,11 @@ def _suggestion(near: Sequence[str]) -> str:
     return f'; did you mean "{near[0]}"?' if near else '; see "ferrite-py config example"'
 
 
-def read_file(path: Path, catalogue: Catalogue) -> list[Assignment]:
-    """Read a TOML file. Raises ConfigError, which names the file and the line."""
+def read_file(path: Path, catalogue: Catalogue, errors: list[ConfigError]) -> list[Assignment]:
+    """Read a TOML file; what is wrong in it goes to `errors`, with the line.
+
+    Raises ConfigError for a file that cannot be read at all.
+    """
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -119,11 +122,16 @@ def read_file(path: Path, catalogue: Catalogue) -> list[Assignment]:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: the file is not valid UTF-8") from error
-    return assignments_of(text, str(path), catalogue)
+    return assignments_of(text, str(path), catalogue, errors)
 
 
-def assignments_of(text: str, name: str, catalogue: Catalogue) -> list[Assignment]:
-    """The settings that a TOML text gives, in its order; `name` is the file's, for messages."""
+def assignments_of(
+    text: str, name: str, catalogue: Catalogue, errors: list[ConfigError]
+) -> list[Assignment]:
+    """The settings that a TOML text gives, in its order; what names none goes to `errors`.
+
+    `name` is the file's, for messages. Raises ConfigError for a text that is not TOML.
+    """
     try:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
@@ -134,15 +142,18 @@ def assignments_of(text: str, name: str, catalogue: Catalogue) -> list[Assignmen
         if not isinstance(table, dict):
             is_section = section in catalogue.sections
             message = f"[{section}] must be a table" if is_section else catalogue.stray_key(section)
-            raise ConfigError(f"{origin}: {message}")
+            errors.append(ConfigError(f"{origin}: {message}"))
+            continue
         if section not in catalogue.sections:
-            raise ConfigError(f"{origin}: {catalogue.unknown_key(section, '')}")
+            errors.append(ConfigError(f"{origin}: {catalogue.unknown_key(section, '')}"))
+            continue
         for key, value in table.items():
             origin = f"{name}:{line_of(text, (section, key))}"
             setting = catalogue.find(f"{section}.{key}")
             if setting is None:
-                raise ConfigError(f"{origin}: {catalogue.unknown_key(section, key)}")
-            found.append(Assignment(setting, value, origin))
+                errors.append(ConfigError(f"{origin}: {catalogue.unknown_key(section, key)}"))
+            else:
+                found.append(Assignment(setting, value, origin))
     return found
 
 
@@ -156,8 +167,10 @@ def _syntax_error(text: str, message: str) -> str:
     return f":{line}:{column}: {match[1]}"
 
 
-def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> list[Assignment]:
-    """Read the `FERRITE_<SECTION>_<KEY>` variables. Raises ConfigError for an unknown one.
+def read_environment(
+    environ: Mapping[str, str], catalogue: Catalogue, errors: list[ConfigError]
+) -> list[Assignment]:
+    """Read the `FERRITE_<SECTION>_<KEY>` variables; unknown ones go to `errors`.
 
     A variable whose section is unknown is only refused if it is nearly one of ours. Others belong
     to somebody else: Kubernetes sets FERRITE_PORT next to a service of the name `ferrite`.
@@ -169,31 +182,36 @@ def read_environment(environ: Mapping[str, str], catalogue: Catalogue) -> list[A
         if setting is not None:
             found.append(Assignment(setting, environ[variable], variable))
         elif variable.startswith(ENVIRONMENT_PREFIX):
-            _refuse_misspelt(variable, names, catalogue)
+            message = _misspelt(variable, names, catalogue)
+            if message is not None:
+                errors.append(ConfigError(f"{variable}: {message}"))
     return found
 
 
-def _refuse_misspelt(variable: str, names: Mapping[str, Setting], catalogue: Catalogue) -> None:
+def _misspelt(variable: str, names: Mapping[str, Setting], catalogue: Catalogue) -> str | None:
+    """What is wrong with a variable that no setting has; None when it is somebody else's."""
     for section in catalogue.sections:
         prefix = f"{ENVIRONMENT_PREFIX}{section}_".upper()
         if variable.startswith(prefix):
             key = variable.removeprefix(prefix).lower()
-            raise ConfigError(f"{variable}: {catalogue.unknown_key(section, key)}")
+            return catalogue.unknown_key(section, key)
     near = difflib.get_close_matches(variable, names, 1, cutoff=0.9)
-    if near:
-        raise ConfigError(f"{variable}: unknown setting{_suggestion(near)}")
+    return f"unknown setting{_suggestion(near)}" if near else None
 
 
-def read_flags(flags: Mapping[str, str], catalogue: Catalogue) -> list[Assignment]:
-    """Read the values given by flags, by dotted name. Raises ConfigError for an unknown one."""
+def read_flags(
+    flags: Mapping[str, str], catalogue: Catalogue, errors: list[ConfigError]
+) -> list[Assignment]:
+    """Read the values given by flags, by dotted name; unknown ones go to `errors`."""
     found: list[Assignment] = []
     for name, value in flags.items():
         setting = catalogue.find(name)
         if setting is None:
             section, dot, key = name.partition(".")
             message = catalogue.unknown_key(section, key) if dot else catalogue.stray_key(name)
-            raise ConfigError(f"{_COMMAND_LINE}: {message}")
-        found.append(Assignment(setting, value, _COMMAND_LINE))
+            errors.append(ConfigError(f"{_COMMAND_LINE}: {message}"))
+        else:
+            found.append(Assignment(setting, value, _COMMAND_LINE))
     return found
 
 

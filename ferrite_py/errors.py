@@ -1,8 +1,10 @@
 """The exceptions of the control plane: one root, a child for each way to react.
 
-The text of every `FerriteError` is one line that an operator can act on; the command line prints it
-as it is, without a traceback.
+The text of every `FerriteError` is one line that an operator can act on, or one for each of several
+things that are wrong; the command line prints it as it is, without a traceback.
 """
+
+from collections.abc import Sequence
 
 
 class FerriteError(Exception):
@@ -11,6 +13,22 @@ class FerriteError(Exception):
 
 class ConfigError(FerriteError):
     """The configuration cannot be used. The text names the place, the key and what is expected."""
+
+
+class ManyConfigError(ConfigError):
+    """Several things are wrong with the configuration: a line for each."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+    @staticmethod
+    def raise_any(errors: Sequence[ConfigError]) -> None:
+        """Raise what there is: nothing, the one error, or all of them as one."""
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise ManyConfigError(errors)
 
 
 class ParameterError(ConfigError):

@@ -230,7 +230,8 @@ def _reload(services: Services, notifier: Notifier) -> None:
     try:
         changed, need_restart = services.settings.reload()
     except ConfigError as error:
-        log.error("the configuration was not reloaded: %s", error)
+        for line in str(error).splitlines():
+            log.error("the configuration was not reloaded: %s", line)
     else:
         log.info("reloaded the configuration; changed: %s", _listed(changed))
         if need_restart:

@@ -121,6 +121,21 @@ def test_errors_are_one_line(
     assert output.out == ""
 
 
+def test_every_error_has_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that is wrong with a file is told at once, each on a line of its own, and status 1."""
+    (folder / "bad.toml").write_text("[server]\nprot = 1\n[storage]\nhz = 1\n")
+
+    status = cli.main(["config", "check", "--config", "bad.toml"])
+
+    output = capsys.readouterr()
+    assert status == 1
+    assert [line[: line.index(" unknown")] for line in output.err.splitlines()] == [
+        "ferrite-py: bad.toml:2:",
+        "ferrite-py: bad.toml:4:",
+    ]
+    assert output.out == ""
+
+
 def test_startup_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ from ferrite_py.config import (
 from ferrite_py.config_docs import render_example, render_reference, render_show
 from ferrite_py.config_redis import CONSTANTS
 from ferrite_py.config_sources import Setting
-from ferrite_py.errors import ConfigError
+from ferrite_py.errors import ConfigError, ManyConfigError
 from tests.support.settings import ALL, NAMES, SAMPLES
 from tools import generate
 
@@ -276,6 +276,39 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "none", {}, {})
     with pytest.raises(ConfigError, match=r"/binary:2: the file is not valid UTF-8$"):
         load(binary, {}, {})
+
+
+def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
+    """Every wrong line of a file, and what is wrong beside it: a line for each, in order."""
+    path = tmp_path / "ferrite.toml"
+    text = """stray = 1
+[server]
+prot = 7
+port = "x"
+timeout = 5
+[sorage]
+databases = 1
+[storage]
+databases = 0
+"""
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(ManyConfigError) as caught:
+        load(path, {"FERRITE_SERVER_HZ": "none"}, {"server.nosuch": "1"})
+
+    places = [
+        str(error).replace(f"{tmp_path}/", "").split(": ")[0] for error in caught.value.errors
+    ]
+    assert places == [
+        "ferrite.toml:1",
+        "ferrite.toml:3",
+        "ferrite.toml:6",
+        "command line",
+        "ferrite.toml:4",
+        "ferrite.toml:9",
+        "FERRITE_SERVER_HZ",
+    ]
+    assert str(caught.value).splitlines() == [str(error) for error in caught.value.errors]
 
 
 def test_errors_of_the_environment() -> None:

@@ -96,7 +96,9 @@ async def config_rewrite(call: Call) -> Reply:
     try:
         await asyncio.to_thread(settings.rewrite, settings.path)
     except ConfigError as error:
-        raise CommandError(f"ERR Rewriting config file: {error}") from error
+        raise CommandError(
+            f"ERR Rewriting config file: {'; '.join(str(error).splitlines())}"
+        ) from error
     return OK
 
 
