@@ -18,7 +18,7 @@ import redis
 
 from benchmarks import proc
 
-Dialect = Literal["redis", "ferrite", "memcached"]
+Dialect = Literal["redis", "ferrite", "memcached", "bare"]
 
 ROOT = Path(__file__).resolve().parent.parent
 START_DEADLINE_S = 20.0
@@ -74,7 +74,7 @@ def _settings_arguments(kind: Kind, settings: Settings) -> list[str]:
     elif kind.dialect == "ferrite":
         arguments += ["--set", f"server.max_connections={clients}"] if clients else []
         arguments += ["--set", "server.enable_debug_command=yes"] if settings.debug else []
-    else:
+    elif kind.dialect == "memcached":
         arguments += ["-m", str(settings.memory_mb)]
         arguments += ["-c", str(clients)] if clients else []
     return arguments

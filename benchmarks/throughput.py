@@ -81,11 +81,19 @@ def groups(context: Context) -> list[list[Scenario]]:
 def contenders(context: Context) -> list[Kind]:
     """Return reference, subject, the subject's streams transport, and the other stock servers."""
     streams = [servers.streams_of(context.subject)] if context.subject.dialect == "ferrite" else []
-    return [*context.rivals, *streams, *context.others]
+    return [*context.rivals, *streams, *context.others, _bare_loop()]
+
+
+def _bare_loop() -> Kind:
+    """Return bare.c: what the kernel takes for carrying a PING and its reply."""
+    program = str(generators.compiled("bare"))
+    return Kind("bare loop", "bare", (program, "{port}"), "-")
 
 
 def takes_part(kind: Kind, scenario: Scenario) -> bool:
-    """Return whether the server knows the command; memcached has two of them."""
+    """Return whether the server knows the command: memcached has two of them, a bare loop one."""
+    if kind.dialect == "bare":
+        return scenario.command == "PING"
     return kind.dialect != "memcached" or scenario.command in MEMCACHED_COMMANDS
 
 
@@ -99,6 +107,9 @@ def _filled(
         for kind in kinds:
             settings = servers.Settings(memory_mb=memory_mb)
             server = stack.enter_context(servers.running(kind, core, settings))
+            started.append(server)
+            if kind.dialect == "bare":
+                continue
             fill = Load(
                 clients=CLIENTS,
                 pipeline=32 if scenario.value <= 4096 else 2,
@@ -108,7 +119,6 @@ def _filled(
                 prefill=True,
             )
             generators.run_load(server, fill, from_core)
-            started.append(server)
         yield started
 
 
@@ -249,6 +259,7 @@ def run(context: Context) -> Outcome:
     notes = [
         "MSET and MGET carry 10 keys; they count as one operation.",
         "memcached is driven by benchmarks/load.c, which sends and waits as redis-benchmark does.",
+        "bare loop (benchmarks/bare.c) only receives and sends: the floor under every server here.",
     ]
     found = claims(summary, context.subject.name)
     return Outcome("throughput", parameters, samples, summary, found, notes)
