@@ -332,6 +332,75 @@ TEST(values_up_to_the_large_form_and_with_segments_of_their_own_are_kept)
     free(m);
 }
 
+typedef struct scanned {
+    bool seen[KEYS], stays[KEYS];
+} scanned;
+
+/* Names end in ":<number>". */
+static void scan_see(void *context, const fe_record *record)
+{
+    scanned *s = context;
+    fe_bytes key = fe_record_key(record);
+    uint32_t k = 0, unit = 1;
+    for (size_t i = key.len; i-- > 0 && key.ptr[i] != ':'; unit *= 10)
+        k += (uint32_t)(key.ptr[i] - '0') * unit;
+    s->seen[k] = true;
+}
+
+/* Writes, deletes and steps between two steps of a scan; what they touch does not stay. */
+static void scan_disturb(model *m, scanned *s, uint64_t deletes_of_8)
+{
+    for (uint64_t i = below(m, 80); i > 0; i--) {
+        uint32_t k = (uint32_t)below(m, m->keys);
+        bool deletes = below(m, 8) < deletes_of_8;
+        if (deletes || !entry_at(m, 0, k)->present) s->stays[k] = false;
+        if (deletes)
+            op_delete(m, 0, k);
+        else
+            op_write(m, 0, k);
+        if (below(m, 4) == 0) op_step(m);
+    }
+    for (uint32_t k = 0; k < m->keys; k++)
+        s->stays[k] = s->stays[k] && entry_at(m, 0, k)->present;
+}
+
+/* Returns how many keys stayed. */
+static uint64_t scan_all(model *m, uint64_t deletes_of_8)
+{
+    scanned s = {0};
+    for (uint32_t k = 0; k < m->keys; k++)
+        s.stays[k] = entry_at(m, 0, k)->present;
+    uint64_t cursor = 0, stayed = 0;
+    do {
+        cursor = fe_store_scan(m->f.store, 0, cursor, 1 + below(m, 12), scan_see, &s);
+        scan_disturb(m, &s, deletes_of_8);
+    } while (cursor != 0);
+    for (uint32_t k = 0; k < m->keys; k++) {
+        CHECK(!s.stays[k] || s.seen[k]);
+        stayed += s.stays[k];
+    }
+    return stayed;
+}
+
+TEST(a_scan_among_random_operations_misses_no_key_that_stays)
+{
+    model *m = malloc(sizeof(*m));
+    model_open(m, seed_now + 400, 200, KEYS);
+    uint64_t stayed = 0;
+    for (unsigned round = 0; round < 60 && check_failures == 0; round++) {
+        stayed += scan_all(m, 0); /* grows */
+        stayed += scan_all(m, 8); /* shrinks */
+        check_store(&m->f);
+    }
+    fe_store_stats stats;
+    fe_store_stats_get(m->f.store, &stats);
+    CHECK(stayed > 1000);
+    CHECK(stats.index_splits > 1000 && stats.index_merges > 1000);
+    compare_all(m);
+    model_close(m);
+    free(m);
+}
+
 TEST(a_refused_allocation_leaves_the_store_as_it_was)
 {
     model *m = malloc(sizeof(*m));
@@ -379,6 +448,7 @@ int main(void)
     seed_now = test_seed();
     RUN(the_store_equals_a_naive_table_under_random_operations_and_steps);
     RUN(values_up_to_the_large_form_and_with_segments_of_their_own_are_kept);
+    RUN(a_scan_among_random_operations_misses_no_key_that_stays);
     RUN(a_refused_allocation_leaves_the_store_as_it_was);
     RUN(under_a_limit_nothing_is_missing_but_what_was_evicted);
     return check_done();
