@@ -7,7 +7,8 @@
  * after it, so that eight look-ups advance eight bytes at once (Kounavis and Berry, "slicing-by-8",
  * 2005).
  *
- * CRC-32C uses the instruction of SSE 4.2 or ARMv8 where there is one.
+ * CRC-32C uses the instruction of SSE 4.2 or ARMv8 where the processor has it, which is asked at run
+ * time: the C library keeps the answer.
  *
  * Pure functions.
  */
@@ -15,8 +16,8 @@
 
 #include <endian.h>
 
-#if defined(__ARM_FEATURE_CRC32)
-#include <arm_acle.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #define ENTRY(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                   \
@@ -143,20 +144,35 @@ static bool has_instruction(void)
     return __builtin_cpu_supports("sse4.2") != 0;
 }
 
-#elif defined(__ARM_FEATURE_CRC32)
+#elif defined(__aarch64__)
+
+#define HAS_CRC32 (1ul << 7) /* HWCAP_CRC32 of the kernel's interface */
+
+/* In assembly, because compilers differ in how a function may ask for the instruction. */
+static inline uint32_t arm_crc32cx(uint32_t crc, uint64_t word)
+{
+    __asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(crc) : "r"(word));
+    return crc;
+}
+
+static inline uint32_t arm_crc32cb(uint32_t crc, uint32_t byte)
+{
+    __asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(crc) : "r"(byte));
+    return crc;
+}
 
 static uint32_t crc32c_instruction(uint32_t crc, const uint8_t *data, size_t len)
 {
     for (; len >= 8; data += 8, len -= 8)
-        crc = __crc32cd(crc, load64(data));
+        crc = arm_crc32cx(crc, load64(data));
     for (; len > 0; data++, len--)
-        crc = __crc32cb(crc, *data);
+        crc = arm_crc32cb(crc, *data);
     return crc;
 }
 
 static bool has_instruction(void)
 {
-    return true;
+    return (getauxval(AT_HWCAP) & HAS_CRC32) != 0;
 }
 
 #else
