@@ -178,7 +178,23 @@ static void footer_seal(const footer_writer *writer)
     }
 }
 
-/* Writes a record with its checksum, and an entry for it unless it is dead. */
+/* Writes a record or filler of which all but the checksum is in place. */
+static void crc_write(uint8_t *to, size_t size)
+{
+    /* Of the copy: what is written is what was summed, and it is in the cache. */
+    uint32_t crc = fe_crc32c(0, to, size);
+    memcpy(to + 4, &crc, 4);
+}
+
+static void filler_write(const fe_record *record, size_t size, uint8_t *to)
+{
+    uint64_t word = record->word & UINT32_MAX;
+    memset(to, 0, size);
+    memcpy(to, &word, 8);
+    crc_write(to, size);
+}
+
+/* Writes a record, and an entry for it unless it is dead. */
 static void record_write(const fe_image_source *source, size_t at, size_t size, uint8_t *to,
                          footer_writer *writer)
 {
@@ -186,9 +202,7 @@ static void record_write(const fe_image_source *source, size_t at, size_t size, 
     uint64_t word = record->word & UINT32_MAX;
     memcpy(to, &word, 8);
     memcpy(to + 8, source->base + at + 8, size - 8);
-    /* Of the copy: what is written is what was summed, and it is in the cache. */
-    uint32_t crc = fe_crc32c(0, to, size);
-    memcpy(to + 4, &crc, 4);
+    crc_write(to, size);
     if (source->is_dead != NULL && source->is_dead(source->context, at, record)) return;
     fe_bytes key = fe_record_key(record);
     fe_footer_entry entry = {.hash = fe_hash(&source->seed, key.ptr, key.len),
@@ -224,9 +238,7 @@ size_t fe_image_build(const fe_image_source *source, const fe_image_plan *plan, 
         size = fe_record_size(record);
         FE_ASSERT(size >= 8 && size <= source->used - at);
         if (fe_record_type(record) == FE_TYPE_FILLER) {
-            uint64_t word = record->word & UINT32_MAX;
-            memset(out + at, 0, size);
-            memcpy(out + at, &word, 8);
+            filler_write(record, size, out + at);
         } else {
             FE_ASSERT(head->records < plan->records);
             record_write(source, at, size, out + at, &writer);

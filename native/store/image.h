@@ -10,8 +10,8 @@
  *
  *   record: as in memory (store/record.h), except that bytes 4..7 hold the CRC-32C of the whole
  *     record, taken with these four bytes as zero. Its keyspace is in its footer entry.
- *   filler: its first word as in memory, upper half zero; its other bytes are zero, so that what has
- *     been deleted or overwritten in memory does not reach the disk.
+ *   filler: as a record, checksum included; its bytes from 8 on are zero, so that what has been
+ *     deleted or overwritten in memory does not reach the disk.
  *
  *   footer block: entries in ascending order of offset. It is sound or damaged by itself, so that a
  *   reader needs no more than one block at a time, and no memory that grows with the segment.
@@ -37,7 +37,8 @@
  *
  *   trailer: the last 128 bytes of the file, struct fe_image_head as it stands.
  *
- * Records that were dead when the file was written lie in the image, without an entry.
+ * Records that were dead when the file was written lie in the image, without an entry. So every byte
+ * of the file is covered by a checksum, or is zero between `used` and image_size.
  *
  * Whatever the bytes are, nothing here reads outside of what it was given or trusts a length that it
  * has not checked. Pure functions; no I/O.
@@ -175,8 +176,8 @@ size_t fe_image_record_size(const uint8_t *data, size_t have);
 /* Whether `size` bytes at `data` are one whole record with the right checksum. */
 bool fe_image_record_check(const uint8_t *data, size_t size);
 
-/* The checksum that the record's bytes 4..7 should hold, of the first `have` >= 8 bytes; go on with
- * fe_crc32c over the rest of a record that is read in pieces. */
+/* The checksum that bytes 4..7 of a record or filler should hold, of its first `have` >= 8 bytes; go
+ * on with fe_crc32c over the rest of one that is read in pieces. */
 uint32_t fe_image_record_crc(const uint8_t *data, size_t have);
 
 /* Puts keyspace and access in place of the checksum: the record is as it was in memory. */

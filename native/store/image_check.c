@@ -68,7 +68,7 @@ static bool window_read(fe_image_check *check, uint64_t from, size_t size)
     return true;
 }
 
-/* The bytes from `at` on, at least `need` <= HEAD_MAX of them (they lie in the image), and how many
+/* The bytes from `at` on, at least `need` <= 4096 of them (they lie in the image), and how many
  * there are; NULL when they cannot be read, which has been reported. */
 static const uint8_t *window_at(fe_image_check *check, uint64_t at, size_t need, size_t *have)
 {
@@ -159,8 +159,9 @@ static uint64_t behind_damage(walk *w, uint64_t damage_end)
     return w->has_entry ? entry_at(w) : used;
 }
 
-/* Whether the record's bytes can be read and have the checksum that its head says; reports. */
-static bool crc_is_right(walk *w, size_t size, uint64_t *damage_end)
+/* Whether the bytes of a record or filler can be read and have the checksum that its head says; if
+ * not, reports it, with `cause` for a wrong checksum, and says where the damage ends. */
+static bool crc_is_right(walk *w, size_t size, const char *cause, uint64_t *damage_end)
 {
     fe_image_check *check = w->check;
     uint32_t crc = 0, expected = 0;
@@ -180,7 +181,7 @@ static bool crc_is_right(walk *w, size_t size, uint64_t *damage_end)
     }
     *damage_end = w->at + 8;
     if (crc == expected) return true;
-    report(check, w->at, "record: the checksum is wrong", 0);
+    report(check, w->at, cause, 0);
     return false;
 }
 
@@ -196,7 +197,8 @@ static uint64_t record_step(walk *w, const uint8_t *data, size_t have)
     }
     uint64_t head[HEAD_MAX / 8] = {0}; /* the window moves */
     memcpy(head, data, have < HEAD_MAX ? have : HEAD_MAX);
-    if (!crc_is_right(w, size, &damage_end)) return behind_damage(w, damage_end);
+    if (!crc_is_right(w, size, "record: the checksum is wrong", &damage_end))
+        return behind_damage(w, damage_end);
     check->records_sound++;
     if (w->has_entry && entry_at(w) == w->at) {
         int64_t deadline = fe_record_deadline((const fe_record *)(const void *)head);
@@ -207,13 +209,15 @@ static uint64_t record_step(walk *w, const uint8_t *data, size_t have)
     return w->at + size;
 }
 
+/* The same of a filler. */
 static uint64_t filler_step(walk *w, uint64_t word)
 {
-    uint64_t size = (word >> 8 & 0xffffffu) * 8;
-    if (size != 0 && size <= w->check->head.used - w->at && word >> 32 == 0 && (word & 255) == 0)
+    uint64_t damage_end = w->at + 8, size = (word >> 8 & 0xffffffu) * 8;
+    if (size == 0 || size > w->check->head.used - w->at || (word & 255) != 0)
+        report(w->check, w->at, "filler: its head is impossible", 0);
+    else if (crc_is_right(w, size, "filler: the checksum is wrong", &damage_end))
         return w->at + size;
-    report(w->check, w->at, "filler: its head is impossible", 0);
-    return behind_damage(w, w->at + 8);
+    return behind_damage(w, damage_end);
 }
 
 static void image_step(walk *w)
@@ -236,7 +240,20 @@ static void image_step(walk *w)
     w->at = next;
 }
 
-/* ---------------------------------------------------------------------------------------------- */
+/* What lies between the last record and the footer is zero. */
+static void padding_check(walk *w)
+{
+    uint64_t at = w->check->head.used, end = fe_image_footer_offset(&w->check->head);
+    size_t have;
+    const uint8_t *data = at < end ? window_at(w->check, at, (size_t)(end - at), &have) : NULL;
+    for (size_t i = 0; data != NULL && i < end - at; i++) {
+        if (data[i] == 0) continue;
+        report(w->check, at + i, "the bytes between records and footer are not zero", 0);
+        return;
+    }
+}
+
+/* The whole ------------------------------------------------------------------------------------ */
 
 static bool trailer_read(fe_image_check *check)
 {
@@ -255,9 +272,11 @@ void fe_image_check_run(fe_image_check *check)
     if (!trailer_read(check)) return;
     walk w = {.check = check, .blocks = fe_image_footer_blocks(&check->head)};
     entry_next(&w);
-    if (check->with_records)
+    if (check->with_records) {
         while (w.at < check->head.used)
             image_step(&w);
+        padding_check(&w);
+    }
     while (w.has_entry)
         entry_next(&w);
     sums_check(&w);
