@@ -177,11 +177,19 @@ static void check_limits(fe_session *session)
     }
 }
 
+/* Bytes of input that fe_session_keep_rest will leave. */
+static size_t rest_len(const fe_session *session)
+{
+    if (session->data == NULL) return session->client.input.len;
+    bool parked = session->state == FE_SESSION_PARKED;
+    return session->data_len - (parked ? session->data_run : session->data_read);
+}
+
 /* Whether the client holds another amount of memory than when it was last looked at. */
 static bool has_changed(const fe_session *session)
 {
     const fe_client *client = &session->client;
-    return client->input_len != client->input.len || client->input_cap != client->input.cap ||
+    return client->input_len != rest_len(session) || client->input_cap != client->input.cap ||
            client->output_len != client->output.len || client->output_cap != client->output.cap ||
            client->owned_bytes != fe_client_owned_bytes(client) ||
            client->pushed_cap != client->pushed.cap || client->unsent != session->unsent;
@@ -201,6 +209,7 @@ void fe_session_account(fe_session *session)
     if (has_changed(session)) {
         client->unsent = session->unsent;
         fe_client_account(&session->server->clients, client);
+        client->input_len = rest_len(session);
     }
     if (session->cut_off) return;
     check_limits(session);

@@ -129,6 +129,32 @@ TEST(what_a_pause_holds_stays_held_when_the_server_stops)
     rig_close(&it);
 }
 
+/* What others see.
+ * ---------------------------------------------------------------------------------------- */
+
+TEST(others_see_what_is_left_of_the_input)
+{
+    rig it;
+    rig_open(&it);
+    peer *one = rig_connect(&it), *two = rig_connect(&it);
+    const fe_client *client = &one->session->client;
+
+    rig_say(one, "PING\r\n*1\r\n$4\r\nPI");
+    CHECK_INT(10, client->input_len);
+    rig_say(one, "NG");
+    CHECK_INT(12, client->input_len);
+    rig_say(one, "\r\n");
+    CHECK_INT(0, client->input_len);
+    CHECK_GOT(one, "+PONG\r\n+PONG\r\n");
+    CHECK_INT(0, client->serving_len);
+
+    CHECK_SAYS(two, "CLIENT PAUSE 100000\r\n", "+OK\r\n");
+    rig_say(one, "GET a\r\nGET b\r\n");
+    CHECK_INT(14, client->input_len);
+    CHECK_INT(FE_SESSION_PARKED, one->session->state);
+    rig_close(&it);
+}
+
 /* Limits.
  * ----------------------------------------------------------------------------------------- */
 
@@ -565,6 +591,7 @@ TEST(the_server_needs_its_memory_to_open)
 
 int main(void)
 {
+    RUN(others_see_what_is_left_of_the_input);
     RUN(waits_end_with_their_answers_when_the_server_stops);
     RUN(what_a_pause_holds_stays_held_when_the_server_stops);
     RUN(a_pipeline_is_answered_in_order);
