@@ -3,9 +3,19 @@
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["PythonRequest", "Reactor", "Server", "Stream", "version"]
+__all__ = ["PythonRequest", "Reactor", "Server", "Stream", "inspect_segment", "version"]
 
 version: Final[str]
+
+def inspect_segment(fd: int, size: int, with_records: bool, /) -> dict[str, Any]:
+    """Check an open segment file of `size` bytes: trailer, footer, and with_records every record.
+
+    Keys of the result: head (None when the trailer is damaged, else a dict with version, number,
+    generation, sequence, used, record_bytes, record_bytes_max, records, expires, deadline_min,
+    deadline_max, created_ms, seed_check; bytes and Unix milliseconds), keyspaces (dict of footer
+    entries by id), records_sound (records read, with the right checksum), damage (list of offset,
+    cause and errno or 0; at most 1000), damage_count (of all).
+    """
 
 @final
 class Server:

@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     run: Callable[[Sources], int] = arguments.run
     try:
+        if "data_dir" in arguments:  # the one command that reads no configuration
+            return _inspect(arguments)
         return run(_sources(arguments, os.environ))
     except FerriteError as error:
         for line in str(error).splitlines():
@@ -60,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     examine = commands.add_parser("doctor", help="check this machine against the configuration")
     _add_command(examine, _doctor)
+    look = commands.add_parser("inspect", help="show and check the segment files of a data folder")
+    look.add_argument("data_dir", type=Path, metavar="DATA_DIR", help="the folder; is only read")
+    look.add_argument("--verify", action="store_true", help="read every record and its checksum")
+    look.add_argument("--json", action="store_true", help="print the report as JSON")
     config = commands.add_parser("config", help="check, show or write out a configuration")
     actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, action, text in (
@@ -170,6 +176,13 @@ def _config_show(sources: Sources) -> int:
 def _config_example(sources: Sources) -> int:  # noqa: ARG001 - all commands have one signature
     print(render_example(), end="")
     return 0
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    """Print what lies in a data folder; 1 if any of it is damaged."""
+    from ferrite_py import inspect
+
+    return inspect.run(arguments.data_dir, verify=arguments.verify, as_json=arguments.json)
 
 
 def _doctor(sources: Sources) -> int:

@@ -66,6 +66,9 @@ PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
 /* Reads a row's dict into `row`; the texts it points to are kept alive in row->texts. */
 bool fe_python_read_row(PyObject *dict, owned_row *row);
 
+/* inspect_segment(fd, size, with_records), see _native.pyi. */
+PyObject *fe_python_inspect_segment(PyObject *module, PyObject *args);
+
 PyObject *fe_python_request_new(module_state *state, server_object *owner,
                                 fe_python_request *request);
 

@@ -33,8 +33,8 @@ static int module_exec(PyObject *module)
     if (state->server_type == NULL || state->request_type == NULL || state->reactor_type == NULL ||
         state->stream_type == NULL)
         return -1;
-    PyObject *names =
-        Py_BuildValue("[sssss]", "PythonRequest", "Reactor", "Server", "Stream", "version");
+    PyObject *names = Py_BuildValue("[ssssss]", "PythonRequest", "Reactor", "Server", "Stream",
+                                    "inspect_segment", "version");
     if (names == NULL) return -1;
     int status = PyModule_AddObjectRef(module, "__all__", names);
     Py_DECREF(names);
@@ -62,6 +62,12 @@ static int module_clear(PyObject *module)
     return 0;
 }
 
+static PyMethodDef module_methods[] = {
+    {"inspect_segment", fe_python_inspect_segment, METH_VARARGS,
+     "Check one segment file. See _native.pyi."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
     {0, NULL},
@@ -72,6 +78,7 @@ static struct PyModuleDef module_definition = {
     .m_name = "ferrite_py._native",
     .m_doc = "The data plane: sessions, commands and the store.",
     .m_size = sizeof(module_state),
+    .m_methods = module_methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,
