@@ -162,6 +162,24 @@ SECTIONS: dict[str, Section] = {
             Column("memory_mib_afterwards", "afterwards", ",.1f"),
         ),
     ),
+    "readcache": Section(
+        "Where records live in a tiered store, simulated",
+        "Generated loads replayed against models of the memory in front of a disk: the known ways "
+        "to use it, the chosen one (see [decision 7](../decisions/0007-read-cache.md)), and "
+        "its neighbours.",
+        (
+            Column("group", "group"),
+            Column("variant", "variant"),
+            Column("x_fifo", "disk reads × FIFO", ".3f"),
+            Column("x_copy", "× copy to tail", ".3f"),
+            Column("x_copy_worst", "at worst", ".3f"),
+            Column("x_chosen", "× chosen", ".3f"),
+            Column("x_chosen_write_heavy", "× chosen, write-heavy", ".3f"),
+            Column("flash_per_client_byte", "flash per byte written", ".2f"),
+            Column("copied_bytes_per_read", "bytes copied in memory per read", ".0f"),
+            Column("walk_segments_max", "longest walk, segments", ".0f"),
+        ),
+    ),
 }
 
 

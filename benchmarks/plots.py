@@ -373,6 +373,54 @@ def profile(document: Document) -> Figure:
     return figure
 
 
+_KNOWN_COLOURS = {
+    "never promote": "#d1d5db",
+    "FIFO": "#9ca3af",
+    "copy to tail 50/50": "#2563eb",
+    "LRU": "#15803d",
+    "read cache": "#c2410c",
+}
+
+
+def readcache(document: Document) -> Figure:
+    """Disk reads of the ways to use the memory by load, and what each choice is worth."""
+    title = "Reads that reach the disk, simulated, by what the memory in front of it is used for"
+    figure, (left, right) = _figure(2, title, width=11.0, height=6.4)
+    rows = {
+        (row["variant"], row["load"], row["memory_percent"]): row["disk_reads_per_read"]
+        for row in document["samples"]
+    }
+    cases = list(dict.fromkeys((load, percent) for _, load, percent in rows))
+    height = 0.8 / len(_KNOWN_COLOURS)
+    for number, (variant, colour) in enumerate(_KNOWN_COLOURS.items()):
+        places = [i + (number - (len(_KNOWN_COLOURS) - 1) / 2) * height for i in range(len(cases))]
+        values = [rows[(variant, *case)] for case in cases]
+        left.barh(places, values, height * 0.92, color=colour, label=variant)
+    left.set_yticks(range(len(cases)), [f"{load}, {percent} %" for load, percent in cases])
+    left.invert_yaxis()
+    left.set_xlim(0, None)
+    left.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    left.set_xlabel("reads that go to disk (lower is better)")
+    left.set_title("by load and memory")
+    left.grid(axis="y", visible=False)
+    others = [row for row in document["summary"] if row["group"] not in ("known", "chosen")]
+    places = list(range(len(others)))
+    for name, colour, label in (
+        ("x_chosen", "#c2410c", "judged loads"),
+        ("x_chosen_write_heavy", _STAND_IN, "write-heavy"),
+    ):
+        values = [100 * (row[name] - 1) for row in others]
+        right.plot(values, places, "o", color=colour, markersize=4, label=label)
+    right.axvline(0, color="black", linewidth=1, linestyle="--")
+    right.set_yticks(places, [f"{row['group']}: {row['variant']}" for row in others])
+    right.invert_yaxis()
+    right.set_xlabel("disk reads against the chosen one, % (lower is better)")
+    right.set_title("what else was tried")
+    right.legend(loc="lower right")
+    _legend(figure, left, 5)
+    return figure
+
+
 PLOTS: dict[str, Sequence[tuple[str, Callable[[Document], Figure]]]] = {
     "throughput": (("throughput-cpu", throughput_cpu), ("throughput-size", throughput_size)),
     "profile": (("profile", profile),),
@@ -382,6 +430,7 @@ PLOTS: dict[str, Sequence[tuple[str, Callable[[Document], Figure]]]] = {
     "churn": (("churn", churn),),
     "expiry": (("expiry", expiry),),
     "hostile": (("hostile", hostile),),
+    "readcache": (("readcache", readcache),),
 }
 
 

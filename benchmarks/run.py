@@ -23,6 +23,7 @@ from benchmarks import (
     memory,
     page,
     profile,
+    readcache,
     spin,
     startup,
     throughput,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "churn": churn.run,
     "expiry": expiry.run,
     "hostile": hostile.run,
+    "readcache": readcache.run,
 }
 
 
