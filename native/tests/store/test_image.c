@@ -147,6 +147,19 @@ TEST(records_of_all_forms_come_back_as_they_were)
     }
 }
 
+/* Whether no byte of the footer is left as it was behind a block's entries. */
+static bool rest_is_zero(const file *f)
+{
+    uint32_t blocks = fe_image_footer_blocks(&f->head);
+    for (uint32_t i = 0; i < blocks; i++) {
+        const uint8_t *block = f->data + fe_image_footer_offset(&f->head) + i * 4096;
+        uint32_t entries = fe_footer_first(&f->head, i + 1) - fe_footer_first(&f->head, i);
+        for (size_t at = 16 + entries * f->head.entry_size; at < 4096; at++)
+            if (block[at] != 0 && (i + 1 < blocks || at < 4096 - 128)) return false;
+    }
+    return true;
+}
+
 TEST(every_count_of_entries_around_the_edges_of_blocks_fits)
 {
     for (int deadlines = 0; deadlines < 2; deadlines++) {
@@ -165,6 +178,7 @@ TEST(every_count_of_entries_around_the_edges_of_blocks_fits)
             CHECK_INT((8 + records * record + 4095) / 4096 * 4096 + blocks * 4096, f.size);
             CHECK_INT(fe_image_size(s.used, records, deadlines != 0 && records != 0), f.size);
             CHECK_INT(blocks, fe_image_footer_blocks(&f.head));
+            CHECK(rest_is_zero(&f));
             compare(&s, &f, NULL);
             file_free(&f);
             segment_free(&s);

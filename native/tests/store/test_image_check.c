@@ -204,6 +204,10 @@ TEST(records_that_were_dead_are_checked_too)
     CHECK_INT(1, run.count);
     CHECK(found_is(&run, 0, at[3], "record: the checksum is wrong"));
     CHECK_INT(9, run.check->records_sound);
+    f.data[at[2] + 12] ^= 1; /* behind the damage of a record that has an entry, too */
+    check(&run, f.data, f.size, f.size);
+    CHECK_INT(2, run.count);
+    CHECK(found_is(&run, 1, at[3], "record: the checksum is wrong"));
     file_free(&f);
     segment_free(&s);
     free(run.check);
