@@ -22,6 +22,7 @@
  */
 #include "store/evict.h"
 #include "store/compact.h"
+#include "store/tier.h"
 
 #define SAMPLES_MAX 64u
 #define BUCKETS_RANDOM 64u     /* buckets tried per sample */
@@ -376,6 +377,7 @@ fe_status fe_store_make_room(fe_store *store)
 {
     fe_compact_pay(store);
     trash_bound(store);
+    if (store->tiers != NULL) return fe_tier_admit(store);
     uint64_t limit = store->options.memory_max;
     if (limit == 0) return FE_OK;
     if (!room_is_short(store) && fe_store_used(store) <= limit) {

@@ -11,6 +11,7 @@
 #include "store/compact.h"
 #include "store/evict.h"
 #include "store/store.h"
+#include "store/tier.h"
 
 #define MARKS_MAX ((size_t)65536)
 #define FLUSH_BY_RECORD_MAX 512u       /* keys that are killed one by one */
@@ -49,6 +50,7 @@ static void options_apply(fe_store *store)
     fe_log_set_segment_max(&store->log, limit == 0 ? FE_SEGMENT_MAX : limit / LIMIT_SEGMENTS);
     store->index_space.used_max = limit;
     fe_evict_limit_changed(store);
+    if (store->tiers != NULL) fe_tiers_options_changed(store);
     store->access_now = fe_access_fresh(store);
 }
 
@@ -83,6 +85,10 @@ fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options)
     fe_random_init(&store->evict.random, options->seed.k0 ^ options->seed.k1);
     store->expire.pass_end_ms = INT64_MIN;
     options_apply(store);
+    if (options->device != NULL && !fe_tiers_open(store)) {
+        fe_store_free(store);
+        return NULL;
+    }
     return store;
 }
 
@@ -92,6 +98,7 @@ void fe_store_free(fe_store *store)
     for (uint32_t i = 0; i < store->options.databases; i++)
         fe_index_reset(&store->keyspaces[i].index);
     fe_spare_close(store);
+    if (store->tiers != NULL) fe_tiers_close(store);
     fe_trash_empty(&store->trash, store->alloc);
     fe_log_close(&store->log);
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, store->marks);
@@ -104,6 +111,7 @@ void fe_store_set_options(fe_store *store, const fe_store_options *options)
 {
     FE_ASSERT(options->databases == store->options.databases);
     FE_ASSERT(options->segment_size == store->options.segment_size);
+    FE_ASSERT(options->device == store->options.device);
     FE_ASSERT(options->seed.k0 == store->options.seed.k0);
     FE_ASSERT(options->seed.k1 == store->options.seed.k1);
     FE_ASSERT(options->samples >= 1 && options->samples <= 64);
@@ -259,8 +267,9 @@ fe_status fe_store_flush(fe_store *store, uint32_t db, bool wait)
 {
     fe_keyspace *keyspace = store->databases[db];
     if (store->interest) mark_add(store, (fe_mark){.db = db, .kind = FE_MARK_FLUSH});
-    if (keyspace->index.count != 0)
-        keyspace_empty(store, keyspace, keyspace->index.count > FLUSH_BY_RECORD_MAX);
+    /* Of a tiered store's keys, the records may be on disk: they die with their id. */
+    bool orphan = store->tiers != NULL || keyspace->index.count > FLUSH_BY_RECORD_MAX;
+    if (keyspace->index.count != 0) keyspace_empty(store, keyspace, orphan);
     flush_finish(store, wait);
     return FE_OK;
 }
@@ -421,6 +430,7 @@ const char *fe_store_check(fe_store *store)
         wrong = fe_index_check(&keyspace->index, keyspace->id);
         live += keyspace->index.count;
     }
+    if (wrong == NULL && store->tiers != NULL) wrong = fe_tiers_check(store);
     if (wrong != NULL) return wrong;
     return fe_compact_check(store, live);
 }

@@ -53,6 +53,12 @@ typedef struct fe_store_options {
      * large values); they start small, and stay small under a small memory_max. */
     uint32_t segment_size;
     fe_hash_seed seed;
+    /* NULL: memory only. Else the store is tiered (store/tier.h), and the device, which outlives
+     * it, is its own. */
+    struct fe_device *device;
+    /* Bytes of memory of each tier; 0: a share of what memory_max leaves for them. */
+    uint64_t mutable_size, readonly_size, cache_size;
+    uint64_t disk_max; /* bytes of all files; 0 = no limit */
 } fe_store_options;
 
 /* Counters that only grow (until fe_store_stats_reset) and gauges of now; see each comment. */
@@ -105,7 +111,7 @@ typedef struct fe_key {
 fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options);
 void fe_store_free(fe_store *store);
 
-/* Changes options at run time; `databases`, `segment_size` and `seed` are fixed and must be
+/* Changes options at run time; `databases`, `segment_size`, `seed` and `device` are fixed and must be
  * unchanged. */
 void fe_store_set_options(fe_store *store, const fe_store_options *options);
 const fe_store_options *fe_store_get_options(const fe_store *store);
@@ -267,7 +273,7 @@ uint64_t fe_store_used(const fe_store *store);
 /* Before every command that may need memory, also without a limit: pays for the garbage that writes
  * have left, by a bounded slice of compaction, and, when the log has no room to grow under
  * memory_max, reclaims and evicts a bounded amount. Returns FE_OK, or FE_NO_MEMORY when the policy
- * finds nothing to evict: the command answers OOM. */
+ * finds nothing to evict: the command answers OOM. Of a tiered store, what fe_tier_admit says. */
 FE_MUST_USE fe_status fe_store_make_room(fe_store *store);
 
 bool fe_store_step_index(fe_store *store, uint32_t buckets);  /* splits or merges that are due */

@@ -522,6 +522,15 @@ static void tail_retire(fe_log *log, uint32_t n)
     if (segment->live == 0) segment_free(log, n);
 }
 
+void fe_log_close_tails(fe_log *log)
+{
+    for (unsigned i = 0; i < FE_TAIL_COUNT; i++) {
+        uint32_t n = log->tail[i];
+        log->tail[i] = 0;
+        if (n != 0) tail_retire(log, n);
+    }
+}
+
 static void filler_write(uint8_t *at, uint64_t size)
 {
     FE_ASSERT(size > 0 && size % 8 == 0 && size / 8 < 1u << 24);

@@ -221,6 +221,9 @@ void fe_log_drop(fe_log *log, uint32_t segment);
  * become. */
 void fe_log_trim(fe_log *log);
 
+/* Makes ordinary full segments of the tails, so that they can be frozen; empty ones are freed. */
+void fe_log_close_tails(fe_log *log);
+
 /* Bytes of ordinary segments that hold neither live records nor room to append. */
 uint64_t fe_log_garbage(const fe_log *log);
 

@@ -80,6 +80,7 @@ struct fe_store {
     fe_evict evict;
     fe_expire expire;
     fe_compact compact;
+    struct fe_tiers *tiers; /* store/tier.h; NULL: memory only */
     fe_mark *marks;
     size_t mark_count, mark_capacity;
     bool interest, marks_lost;

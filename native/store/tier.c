@@ -1,0 +1,425 @@
+/* Tiers: budgets, admission, sealing, demotion. See the header; the jobs are in tier_jobs.c.
+ *
+ * Invariants
+ * 1. A SEALED segment's memory is written by nobody: whoever flushes it reads it without the lock.
+ * 2. A segment has a descriptor exactly while it is MAPPED or DISK, or dead and not yet given back.
+ * 3. file_bytes and file_count are of these.
+ * 4. While the tiers' memory is over its bound, either something of it waits to be flushed, or a
+ *    step makes it less: a writer that was told FE_BUSY never waits for nothing.
+ *
+ * Budgets. What memory_max leaves when everything else is subtracted (the process, the index, the
+ * clients' buffers) is the pool; budgets that are not set are shares of it (docs/decisions/0007). Mutable and sealed
+ * memory together may be a quarter above the mutable budget before writers wait. Mapped bytes are
+ * those of the segments that were written, a little more than what is mapped.
+ *
+ * Threads: the engine's lock is held, but in functions whose name ends in _run.
+ */
+#include "store/tier.h"
+#include "store/compact.h"
+
+#define MUTABLE_MIN (4 * FE_SEGMENT_MIN) /* two tails, and something to seal */
+#define READONLY_MIN FE_SEGMENT_MIN
+#define CACHE_MIN (2 * FE_SEGMENT_MIN)
+#define POOL_MIN ((uint64_t)2 << 20) /* what auto budgets share at least */
+#define LIMIT_PERCENT 97u            /* of memory_max, that everything together takes */
+#define PARTS 108u                   /* of the pool, and how many each budget gets */
+#define PARTS_MUTABLE 25u            /* 20, and the quarter above it */
+#define PARTS_READONLY 10u
+#define PARTS_CACHE 70u
+#define PARTS_FREE 3u             /* for what comes before budgets follow */
+#define INDEX_SHARE 4u            /* of memory_max: a smaller index is not to blame */
+#define SEALS_MAX 16u             /* of one call */
+#define SEAL_PAUSE FE_SEGMENT_MIN /* appended, before another look for what was not there */
+
+/* Budgets -------------------------------------------------------------------------------------- */
+
+static uint64_t at_least(uint64_t value, uint64_t low)
+{
+    return value < low ? low : value;
+}
+
+/* Memory of the process that is in no tier. */
+static uint64_t memory_besides(const fe_store *store)
+{
+    const fe_tiers *tiers = store->tiers;
+    uint64_t log = fe_alloc_used(store->alloc, FE_ALLOC_LOG);
+    uint64_t used = fe_alloc_used_all(store->alloc) - log;
+    uint64_t inside = log + store->log.tiers[FE_TIER_MAPPED].bytes;
+    uint64_t told = tiers->resident > inside ? tiers->resident - inside : 0;
+    return told > used ? told
+                       : used; /* pages of the log that were never touched are not resident */
+}
+
+typedef struct budgets {
+    uint64_t rest;  /* of the pool, for budgets that are auto */
+    unsigned parts; /* of theirs together */
+} budgets;
+
+static uint64_t budget(const budgets *b, uint64_t size, unsigned parts, uint64_t low)
+{
+    if (size != 0) return at_least(size, low);
+    if (b->rest == UINT64_MAX) return UINT64_MAX / PARTS;
+    return at_least((uint64_t)((double)b->rest * parts / b->parts), low);
+}
+
+static void budgets_update(fe_store *store)
+{
+    fe_tiers *tiers = store->tiers;
+    const fe_store_options *options = &store->options;
+    uint64_t limit = options->memory_max;
+    uint64_t whole = limit / 100 * LIMIT_PERCENT, besides = memory_besides(store);
+    uint64_t pool = limit == 0 ? UINT64_MAX : whole > besides ? whole - besides : 0;
+    uint64_t set = options->mutable_size + options->mutable_size / 4 + options->readonly_size +
+                   options->cache_size;
+    budgets b = {UINT64_MAX, 0};
+    b.parts += options->mutable_size == 0 ? PARTS_MUTABLE : 0;
+    b.parts += options->readonly_size == 0 ? PARTS_READONLY : 0;
+    b.parts += options->cache_size == 0 ? PARTS_CACHE : 0;
+    if (limit != 0) {
+        uint64_t most = pool - pool / PARTS * PARTS_FREE;
+        b.rest = at_least(most > set ? most - set : 0, POOL_MIN);
+    }
+    /* of its parts, a fifth is the quarter above it */
+    uint64_t with_slack = budget(&b, options->mutable_size, PARTS_MUTABLE, MUTABLE_MIN);
+    tiers->mutable_max = options->mutable_size != 0 ? with_slack : with_slack / 5 * 4;
+    tiers->mutable_max = at_least(tiers->mutable_max, MUTABLE_MIN);
+    tiers->readonly_max = budget(&b, options->readonly_size, PARTS_READONLY, READONLY_MIN);
+    tiers->cache_max = budget(&b, options->cache_size, PARTS_CACHE, CACHE_MIN);
+    uint64_t index = fe_alloc_used(store->alloc, FE_ALLOC_INDEX);
+    tiers->index_over = pool < POOL_MIN && index >= limit / INDEX_SHARE;
+}
+
+void fe_tiers_options_changed(fe_store *store)
+{
+    budgets_update(store);
+    store->tiers->retry_ms = store->now_ms; /* disk_max may be higher */
+}
+
+void fe_tier_set_resident(fe_store *store, uint64_t resident_bytes)
+{
+    if (store->tiers == NULL) return;
+    store->tiers->resident = resident_bytes;
+    budgets_update(store);
+}
+
+/* Bytes past the mutable budget up to which writers are let in. */
+static uint64_t slack_of(const fe_store *store)
+{
+    return at_least(store->tiers->mutable_max / 4, 2 * fe_log_next_size(&store->log));
+}
+
+static uint64_t held_bytes(const fe_log *log)
+{
+    return log->bytes + log->tiers[FE_TIER_SEALED].bytes;
+}
+
+static bool memory_is_over(const fe_store *store)
+{
+    return held_bytes(&store->log) > store->tiers->mutable_max + slack_of(store);
+}
+
+/* Hooks ---------------------------------------------------------------------------------------- */
+
+void fe_tier_on_work(fe_store *store, fe_tier_hook *hook, void *context)
+{
+    if (store->tiers == NULL) return;
+    store->tiers->on_work = hook;
+    store->tiers->work_context = context;
+}
+
+void fe_tier_on_room(fe_store *store, fe_tier_hook *hook, void *context)
+{
+    if (store->tiers == NULL) return;
+    store->tiers->on_room = hook;
+    store->tiers->room_context = context;
+}
+
+void fe_tiers_ask_for_work(const fe_tiers *tiers)
+{
+    if (tiers->on_work != NULL) tiers->on_work(tiers->work_context);
+}
+
+/* What a command that needs memory is told now. */
+static fe_status pressure(const fe_store *store)
+{
+    const fe_tiers *tiers = store->tiers;
+    if (FE_UNLIKELY(tiers->index_over)) return FE_NO_MEMORY;
+    if (FE_LIKELY(!memory_is_over(store))) return FE_OK;
+    if (tiers->state == FE_DISK_FAILED) return FE_IO;
+    return tiers->state == FE_DISK_FULL ? FE_NO_MEMORY : FE_BUSY;
+}
+
+/* Something has changed that writers may have waited for. */
+void fe_tiers_tell_room(fe_store *store)
+{
+    fe_tiers *tiers = store->tiers;
+    if (!tiers->behind || pressure(store) == FE_BUSY) return;
+    tiers->behind = false;
+    if (tiers->on_room != NULL) tiers->on_room(tiers->room_context);
+}
+
+/* Sealing -------------------------------------------------------------------------------------- */
+
+static void seal(fe_store *store, uint32_t n)
+{
+    fe_log_set_tier(&store->log, n, FE_TIER_SEALED);
+    store->log.files[n].frozen_ms = store->now_ms;
+    store->tiers->stats.sealed++;
+    fe_tiers_ask_for_work(store->tiers);
+}
+
+/* Compaction or expiry is at work in it, or it is worth compaction's work. */
+static bool is_better_left(const fe_log *log, uint32_t n)
+{
+    const fe_segment *segment = &log->segments[n];
+    if (segment->live * 2 < segment->used) return true;
+    return log->cursor[FE_WALKER_COMPACT].segment == n ||
+           log->cursor[FE_WALKER_EXPIRE].segment == n;
+}
+
+/* Seals the oldest mutable segment that is no tail. `any`: also one that is better left. */
+static bool seal_oldest(fe_store *store, bool any)
+{
+    const fe_log *log = &store->log;
+    for (uint32_t n = log->tiers[FE_TIER_MUTABLE].oldest; n != 0; n = log->files[n].newer) {
+        if (log->segments[n].role == FE_ROLE_TAIL) continue;
+        if (!any && is_better_left(log, n)) continue;
+        seal(store, n);
+        return true;
+    }
+    return false;
+}
+
+/* Records of dead keyspaces are cheap to drop while their segment is mutable: they go first. */
+static bool is_sweep_due(const fe_store *store)
+{
+    return store->compact.dead_ids != 0 || store->compact.sweep_sequence != 0;
+}
+
+/* Seals what is over the budget, a few segments. */
+static void seal_over(fe_store *store)
+{
+    fe_tiers *tiers = store->tiers;
+    fe_log *log = &store->log;
+    if (log->appended < tiers->seal_after || is_sweep_due(store)) return;
+    for (unsigned i = 0; i < SEALS_MAX && log->bytes > tiers->mutable_max; i++) {
+        if (seal_oldest(store, false)) continue;
+        tiers->seal_after = log->appended + SEAL_PAUSE;
+        return;
+    }
+}
+
+/* Writers wait, and nothing is being flushed for them: what was better left goes too. */
+static void seal_hard(fe_store *store, uint64_t bytes)
+{
+    fe_log *log = &store->log;
+    if (!memory_is_over(store) || log->bytes <= store->tiers->mutable_max) return;
+    if (log->tiers[FE_TIER_SEALED].segments != 0) return;
+    if (fe_compact_slice(store, bytes) != 0) return;
+    if (seal_oldest(store, true)) return;
+    fe_log_close_tails(log);
+    (void)seal_oldest(store, true);
+}
+
+fe_status fe_tier_admit(fe_store *store)
+{
+    fe_tiers *tiers = store->tiers;
+    if (FE_UNLIKELY(store->log.bytes > tiers->mutable_max)) seal_over(store);
+    fe_status status = pressure(store);
+    if (FE_LIKELY(status == FE_OK)) return FE_OK;
+    if (status == FE_BUSY) {
+        tiers->behind = true;
+        tiers->stats.busy++;
+        fe_tiers_ask_for_work(tiers);
+    } else {
+        tiers->stats.refused++;
+    }
+    return status;
+}
+
+/* Demotion ------------------------------------------------------------------------------------- */
+
+static bool is_over_readonly(const fe_store *store, uint32_t n)
+{
+    const fe_log *log = &store->log;
+    if (log->tiers[FE_TIER_MAPPED].bytes > store->tiers->readonly_max) return true;
+    return log->segments[n].sequence <= store->tiers->drain;
+}
+
+/* The oldest mapped segment that has to leave memory and that nobody uses; 0: none. */
+static uint32_t demote_find(const fe_store *store)
+{
+    const fe_log *log = &store->log;
+    uint32_t n = log->tiers[FE_TIER_MAPPED].oldest;
+    while (n != 0 && (log->files[n].pins != 0 || !is_over_readonly(store, n)))
+        n = log->files[n].newer;
+    return n;
+}
+
+/* Only its file is left. The mapping is in use until the job that unmaps it is done. */
+static void demote(fe_store *store, uint32_t n)
+{
+    fe_tiers *tiers = store->tiers;
+    fe_log *log = &store->log;
+    fe_segment *segment = &log->segments[n];
+    uint32_t last = (tiers->unmap_first + tiers->unmap_count++) % FE_TIER_UNMAPS;
+    tiers->unmaps[last] = (fe_unmap_job){.ptr = segment->base,
+                                         .size = fe_tiers_mapped_size(segment->used),
+                                         .segment = n,
+                                         .fd = log->files[n].fd};
+    log->files[n].pins++;
+    segment->base = NULL;
+    fe_log_set_tier(log, n, FE_TIER_DISK);
+    tiers->stats.demoted++;
+}
+
+/* Whether more is to do. */
+static bool demote_over(fe_store *store)
+{
+    for (unsigned i = 0; i < SEALS_MAX; i++) {
+        uint32_t n = demote_find(store);
+        if (n == 0) return false;
+        if (store->tiers->unmap_count == FE_TIER_UNMAPS) return true;
+        demote(store, n);
+    }
+    return true;
+}
+
+/* Steps ---------------------------------------------------------------------------------------- */
+
+bool fe_tier_step(fe_store *store, uint64_t bytes)
+{
+    if (store->tiers == NULL) return false;
+    budgets_update(store);
+    if (is_sweep_due(store) && fe_compact_sweep(store, bytes)) return true;
+    if (store->log.bytes > store->tiers->mutable_max) seal_over(store);
+    seal_hard(store, bytes);
+    bool more = demote_over(store);
+    fe_tiers_tell_room(store);
+    return more || (store->tiers->behind && store->log.tiers[FE_TIER_SEALED].segments == 0);
+}
+
+bool fe_tier_demote_all(fe_store *store, fe_tier to)
+{
+    FE_ASSERT(to == FE_TIER_SEALED || to == FE_TIER_MAPPED || to == FE_TIER_DISK);
+    fe_log *log = &store->log;
+    if (is_sweep_due(store) && fe_compact_sweep(store, FE_SEGMENT_MIN)) return true;
+    fe_log_close_tails(log);
+    for (unsigned i = 0; i < SEALS_MAX; i++)
+        if (!seal_oldest(store, true)) break;
+    if (to == FE_TIER_DISK) {
+        store->tiers->drain = log->sequence;
+        (void)demote_over(store);
+    }
+    if (log->segment_count != 0) return true;
+    if (to != FE_TIER_SEALED && log->tiers[FE_TIER_SEALED].segments != 0) return true;
+    return to == FE_TIER_DISK && log->tiers[FE_TIER_MAPPED].segments != 0;
+}
+
+/* Life ----------------------------------------------------------------------------------------- */
+
+bool fe_tiers_open(fe_store *store)
+{
+    fe_tiers *tiers = fe_alloc_take_zeroed(store->alloc, FE_ALLOC_ENGINE, sizeof(*tiers));
+    if (tiers == NULL) return false;
+    tiers->device = store->options.device;
+    store->tiers = tiers;
+    fe_log_set_tiered(&store->log);
+    budgets_update(store);
+    return true;
+}
+
+static void jobs_run_all(fe_store *store)
+{
+    fe_device *device = store->tiers->device;
+    fe_unmap_job unmap;
+    while (fe_tier_unmap_take(store, &unmap)) {
+        fe_tier_unmap_run(device, &unmap);
+        fe_tier_unmap_done(store, &unmap);
+    }
+    fe_dead_job dead;
+    do {
+        while (fe_tier_dead_take(store, &dead)) {
+            fe_tier_dead_run(device, &dead);
+            fe_tier_dead_done(store, &dead);
+        }
+    } while (store->log.dead_head != 0);
+}
+
+void fe_tiers_close(fe_store *store)
+{
+    fe_log *log = &store->log;
+    store->tiers->on_work = store->tiers->on_room = NULL;
+    jobs_run_all(store);
+    for (uint32_t n = 1; n <= log->high; n++) {
+        uint8_t tier = log->segments[n].tier;
+        if (tier == FE_TIER_MAPPED || tier == FE_TIER_DISK) fe_log_drop(log, n);
+    }
+    jobs_run_all(store);
+    FE_ASSERT(store->tiers->file_count == 0 && store->tiers->file_bytes == 0);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, store->tiers);
+    store->tiers = NULL;
+}
+
+void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats)
+{
+    const fe_tiers *tiers = store->tiers;
+    if (tiers == NULL) {
+        *stats = (fe_tier_stats){0};
+        return;
+    }
+    *stats = tiers->stats;
+    memcpy(stats->tiers, store->log.tiers, sizeof(stats->tiers));
+    stats->tiers[FE_TIER_MUTABLE].bytes = store->log.bytes;
+    stats->tiers[FE_TIER_MUTABLE].live = store->log.live;
+    stats->file_count = tiers->file_count;
+    stats->file_bytes = tiers->file_bytes;
+    stats->mutable_max = tiers->mutable_max;
+    stats->readonly_max = tiers->readonly_max;
+    stats->cache_max = tiers->cache_max;
+    stats->disk_max = store->options.disk_max;
+    stats->resident = tiers->resident;
+    stats->state = tiers->state;
+    stats->index_over = tiers->index_over;
+    stats->behind = tiers->behind;
+}
+
+static const char *segment_check(const fe_log *log, uint32_t n)
+{
+    const fe_segment *segment = &log->segments[n];
+    const fe_segment_file *file = &log->files[n];
+    bool has_file = segment->tier == FE_TIER_MAPPED || segment->tier == FE_TIER_DISK;
+    if (has_file != (file->fd >= 0)) return "tier: a file where there should be none, or none";
+    if (has_file && file->size < segment->used) return "tier: a file shorter than its segment";
+    if ((segment->base == NULL) != (segment->tier == FE_TIER_DISK))
+        return "tier: memory of a segment on disk, or none of another";
+    if (segment->tier == FE_TIER_SEALED || segment->tier == FE_TIER_MAPPED) {
+        uint64_t offset = 0;
+        while (offset < segment->used) {
+            const fe_record *record = (const fe_record *)(segment->base + offset);
+            size_t size = fe_record_size(record);
+            if (size == 0 || size > segment->used - offset) return "tier: a walk leaves a segment";
+            offset += size;
+        }
+    }
+    return NULL;
+}
+
+const char *fe_tiers_check(const fe_store *store)
+{
+    const fe_tiers *tiers = store->tiers;
+    const fe_log *log = &store->log;
+    uint64_t bytes = 0, count = 0;
+    for (uint32_t n = 1; n <= log->high; n++) {
+        if (log->files[n].fd >= 0) {
+            bytes += log->files[n].size;
+            count++;
+        }
+        if (log->segments[n].tier == FE_TIER_FREE) continue;
+        const char *wrong = segment_check(log, n);
+        if (wrong != NULL) return wrong;
+    }
+    if (bytes != tiers->file_bytes || count != tiers->file_count)
+        return "tier: wrong sums of files";
+    return NULL;
+}

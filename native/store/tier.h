@@ -1,0 +1,172 @@
+/* Tiers: the way of segments from memory to disk. The store of a data folder has an fe_tiers at
+ * `store->tiers`; a memory-only store has none, and only fe_tier_stats_get may be asked then.
+ *
+ *     MUTABLE --seal--> SEALED --flush--> MAPPED --demote--> DISK
+ *        |                |                 |                 |
+ *        +----------------+-- last record dies: dead ---------+--> FREE
+ *
+ *     transition   who                                when
+ *     seal         seal (fe_tier_step, fe_tier_admit)  more than mutable_max is mutable
+ *     flush        fe_tier_flush_begin/_run/_end       at once, oldest first
+ *     demote       demote_next (fe_tier_step)          more than readonly_max is mapped
+ *     dead         fe_tier_dead_take/_run/_done        nothing in it is alive, and nobody uses it
+ *
+ * Jobs: what may block is done without the lock, on a struct that was filled in under it (take,
+ * begin) and is given back under it (done, end). A segment with a job is pinned, so that its number,
+ * memory and descriptor stay.
+ *
+ * Threads: the engine's lock is held for every call but those whose name ends in _run.
+ */
+#ifndef FE_STORE_TIER_H
+#define FE_STORE_TIER_H
+
+#include "store/device.h"
+#include "store/image.h"
+#include "store/keyspace.h"
+#include "store/log.h"
+
+#define FE_TIER_UNMAPS 32u /* mappings that may wait to be unmapped */
+
+/* What the disk said last. */
+typedef enum fe_disk_state {
+    FE_DISK_OK,
+    FE_DISK_FULL,  /* the next file would pass disk_max */
+    FE_DISK_FAILED /* it did not take the last file */
+} fe_disk_state;
+
+/* An error of the disk, for the operator. */
+typedef struct fe_disk_error {
+    int code;                     /* errno; 0: there was none */
+    uint32_t segment, generation; /* the file */
+    int64_t at_ms;                /* Unix ms */
+} fe_disk_error;
+
+/* Counters since the start, and gauges of now. */
+typedef struct fe_tier_stats {
+    fe_tier_sum tiers[FE_TIER_COUNT]; /* gauges; [FE_TIER_MUTABLE].bytes and .live are filled in */
+    uint64_t file_count, file_bytes;  /* gauges */
+    uint64_t mutable_max, readonly_max, cache_max, disk_max; /* budgets of now; disk_max 0: none */
+    uint64_t resident;                                       /* as last told */
+    fe_disk_state state;
+    bool index_over;                         /* what is no tier leaves none of the limit for them */
+    bool behind;                             /* writers are made to wait */
+    fe_disk_error error;                     /* the last one */
+    uint64_t errors;                         /* flushes and removals that failed */
+    uint64_t sealed, flushed, flushed_bytes; /* segments; bytes of their files */
+    uint64_t demoted;                        /* segments */
+    uint64_t map_failures;                   /* files that went to DISK at once */
+    uint64_t removed;                        /* files */
+    uint64_t busy, refused;                  /* answers of fe_tier_admit */
+} fe_tier_stats;
+
+typedef struct fe_unmap_job {
+    void *ptr;
+    size_t size;
+    uint32_t segment;
+    int fd;
+} fe_unmap_job;
+
+typedef void fe_tier_hook(void *context);
+
+typedef struct fe_tiers {
+    fe_device *device;
+    uint64_t mutable_max, readonly_max, cache_max;
+    uint64_t resident;   /* of the process; 0: never told */
+    uint64_t seal_after; /* bytes appended before another segment is looked for in vain */
+    uint64_t drain;      /* mapped segments up to this sequence go to disk, whatever the budget */
+    uint64_t file_bytes, file_count;
+    fe_cursor carry; /* in the mapped segment that leaves memory */
+    uint32_t carry_generation;
+    fe_unmap_job unmaps[FE_TIER_UNMAPS]; /* a ring */
+    uint32_t unmap_first, unmap_count;
+    fe_disk_state state;
+    int64_t retry_ms; /* no flush before, while the state is not OK */
+    bool index_over;
+    bool behind;
+    fe_tier_hook *on_work, *on_room;
+    void *work_context, *room_context;
+    fe_tier_stats stats; /* its counters */
+} fe_tiers;
+
+/* For fe_store_new, _free, _set_options and _check. `store->options.device` is open. */
+FE_MUST_USE bool fe_tiers_open(fe_store *store);
+/* Removes all files: no save was asked for. No job is under way. */
+void fe_tiers_close(fe_store *store);
+void fe_tiers_options_changed(fe_store *store);
+const char *fe_tiers_check(const fe_store *store);
+
+/* Between tier.c and tier_jobs.c: there is work, or room, and whoever asked to be told is told. */
+void fe_tiers_ask_for_work(const fe_tiers *tiers);
+void fe_tiers_tell_room(fe_store *store);
+/* How much of its file a segment of `used` bytes maps. */
+static inline uint64_t fe_tiers_mapped_size(uint64_t used)
+{
+    return (used + 4095u) & ~(uint64_t)4095u;
+}
+
+/* `on_work` is called when there is something to flush, or a step to do, and somebody waits for it;
+ * `on_room` when fe_tier_admit, having said FE_BUSY, would say something else. Under the lock; they
+ * must not block. NULL: nobody wants to know. */
+void fe_tier_on_work(fe_store *store, fe_tier_hook *hook, void *context);
+void fe_tier_on_room(fe_store *store, fe_tier_hook *hook, void *context);
+
+/* Bounded: seals what is over the mutable budget, carries and demotes what is over that of mapped
+ * segments; for about `bytes` of records looked at. Returns whether there is more to do at once. */
+bool fe_tier_step(fe_store *store, uint64_t bytes);
+
+/* Before a command that may need memory. FE_OK; FE_BUSY: the flush is behind, the writer waits for
+ * on_room; FE_IO: the disk refuses what has to leave memory; FE_NO_MEMORY: the index leaves no
+ * memory for records, or disk_max is reached. */
+FE_MUST_USE fe_status fe_tier_admit(fe_store *store);
+
+/* How many bytes of memory the process has, in the eyes of the kernel: budgets that are `auto`
+ * follow. To be told every 100 ms or so. */
+void fe_tier_set_resident(fe_store *store, uint64_t resident_bytes);
+
+/* Flushing. The job is zeroed before its first use and keeps its buffer until fe_flush_job_close. */
+typedef struct fe_flush_job {
+    fe_alloc *alloc;
+    fe_image_source source;
+    uint32_t segment;
+    uint64_t file_max; /* bytes that the file may have */
+    uint8_t *image;    /* the buffer */
+    size_t image_bytes;
+    /* the outcome */
+    fe_image_head head;
+    uint64_t size; /* of the file */
+    void *mapping; /* of its image; NULL when the system refused */
+    int fd;        /* -1: it was not written, because of */
+    int error;     /* errno; or 0: it would be larger than file_max */
+} fe_flush_job;
+
+/* Takes the oldest sealed segment; false: there is none, or an error is too fresh for another try. */
+bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job);
+void fe_tier_flush_run(fe_device *device, fe_flush_job *job);
+void fe_tier_flush_end(fe_store *store, fe_flush_job *job);
+void fe_flush_job_close(fe_flush_job *job);
+
+/* Unmapping what was demoted. */
+bool fe_tier_unmap_take(fe_store *store, fe_unmap_job *job);
+void fe_tier_unmap_run(fe_device *device, const fe_unmap_job *job);
+void fe_tier_unmap_done(fe_store *store, const fe_unmap_job *job);
+
+/* What is left of a dead segment: its file, open, perhaps mapped. */
+typedef struct fe_dead_job {
+    fe_unmap_job map; /* ptr NULL: not mapped */
+    uint32_t generation;
+    int error; /* the outcome: errno, or 0 */
+} fe_dead_job;
+
+/* Also frees dead segments that are in memory only, a bounded number. */
+bool fe_tier_dead_take(fe_store *store, fe_dead_job *job);
+void fe_tier_dead_run(fe_device *device, fe_dead_job *job);
+void fe_tier_dead_done(fe_store *store, const fe_dead_job *job);
+
+/* Sends everything that was written so far down to `to` (SEALED, MAPPED or DISK), in steps: call it
+ * again, with jobs and steps between, while it returns true. For tests, DEBUG and a stop. */
+bool fe_tier_demote_all(fe_store *store, fe_tier to);
+
+/* All zero for a memory-only store. */
+void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats);
+
+#endif

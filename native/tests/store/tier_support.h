@@ -1,0 +1,248 @@
+/* A tiered store over a temporary folder, with a device whose calls can be made to fail. */
+#ifndef FE_TESTS_STORE_TIER_SUPPORT_H
+#define FE_TESTS_STORE_TIER_SUPPORT_H
+
+#include "store/store.h"
+#include "store/tier.h"
+#include "tests/store/support.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Which calls fail, and how. */
+typedef struct faults {
+    int write_error;   /* errno of every write; 0: none */
+    int sync_error;    /* of every sync of a file */
+    int unlink_error;  /* of every removal */
+    bool writes_short; /* every write takes a part of what it is given */
+    bool map_refused;
+    uint64_t writes, unlinks;
+} faults;
+
+static ssize_t faulty_pwrite(void *context, int fd, const void *data, size_t size, off_t offset)
+{
+    faults *f = context;
+    f->writes++;
+    if (f->write_error != 0) {
+        errno = f->write_error;
+        return -1;
+    }
+    if (f->writes_short && size > 4096) size = (size / 3) & ~(size_t)511;
+    return fe_device_system.pwrite(NULL, fd, data, size, offset);
+}
+
+static int faulty_datasync(void *context, int fd)
+{
+    faults *f = context;
+    if (f->sync_error == 0) return fe_device_system.datasync(NULL, fd);
+    errno = f->sync_error;
+    return -1;
+}
+
+static int faulty_unlinkat(void *context, int folder, const char *name)
+{
+    faults *f = context;
+    f->unlinks++;
+    if (f->unlink_error == 0) return fe_device_system.unlinkat(NULL, folder, name);
+    errno = f->unlink_error;
+    return -1;
+}
+
+static void *faulty_map(void *context, int fd, size_t size)
+{
+    faults *f = context;
+    return f->map_refused ? NULL : fe_device_system.map(NULL, fd, size);
+}
+
+typedef struct tiered {
+    fixture f;
+    faults faults;
+    fe_device_calls calls;
+    fe_device *device;
+    char path[64];
+} tiered;
+
+#define MUTABLE_SIZE (512u << 10)
+#define READONLY_SIZE (256u << 10)
+
+static inline fe_store_options tiered_options(void)
+{
+    fe_store_options options = fixture_options();
+    options.mutable_size = MUTABLE_SIZE;
+    options.readonly_size = READONLY_SIZE;
+    return options;
+}
+
+static inline void tiered_open(tiered *t, fe_store_options options)
+{
+    char error[256];
+    memset(t, 0, sizeof(*t));
+    fe_alloc_init(&t->f.alloc);
+    strcpy(t->path, "/tmp/ferrite-tier-XXXXXX");
+    if (mkdtemp(t->path) == NULL) abort();
+    t->calls = fe_device_system;
+    t->calls.context = &t->faults;
+    t->calls.pwrite = faulty_pwrite;
+    t->calls.datasync = faulty_datasync;
+    t->calls.unlinkat = faulty_unlinkat;
+    t->calls.map = faulty_map;
+    t->device = fe_device_open(&t->f.alloc, t->path, &t->calls, error);
+    if (t->device == NULL) {
+        fprintf(stderr, "%s\n", error);
+        abort();
+    }
+    options.device = t->device;
+    t->f.store = fe_store_new(&t->f.alloc, &options);
+    t->f.seed = options.seed;
+    if (t->f.store == NULL) abort();
+    fe_store_set_now(t->f.store, START_MS);
+}
+
+static void count_file(void *context, uint32_t number, uint32_t generation)
+{
+    (void)number, (void)generation;
+    ++*(uint64_t *)context;
+}
+
+static inline uint64_t files_in_folder(tiered *t)
+{
+    uint64_t count = 0;
+    int code = 0;
+    CHECK(fe_device_list_segments(t->device, count_file, &count, &code));
+    return count;
+}
+
+static inline void remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (folder == NULL) return;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char name[1024];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        (void)snprintf(name, sizeof name, "%.700s/%.255s", path, entry->d_name);
+        if (unlink(name) != 0) remove_folder(name);
+    }
+    (void)closedir(folder);
+    (void)rmdir(path);
+}
+
+/* No file is left, and no byte. */
+static inline void tiered_close(tiered *t)
+{
+    t->faults.unlink_error = 0;
+    fe_store_free(t->f.store);
+    CHECK_INT(0, files_in_folder(t));
+    fe_device_close(t->device);
+    CHECK_INT(0, fe_alloc_used_all(&t->f.alloc));
+    remove_folder(t->path);
+}
+
+static inline fe_tier_stats stats_of(tiered *t)
+{
+    fe_tier_stats stats;
+    fe_tier_stats_get(t->f.store, &stats);
+    return stats;
+}
+
+/* Flushes everything that is sealed; false when the disk refused. */
+static inline bool flush_sealed(tiered *t)
+{
+    fe_flush_job job = {.fd = -1};
+    bool good = true;
+    while (good && fe_tier_flush_begin(t->f.store, &job)) {
+        fe_tier_flush_run(t->device, &job);
+        good = job.fd >= 0;
+        fe_tier_flush_end(t->f.store, &job);
+    }
+    fe_flush_job_close(&job);
+    return good;
+}
+
+static inline void run_jobs(tiered *t)
+{
+    fe_unmap_job unmap;
+    while (fe_tier_unmap_take(t->f.store, &unmap)) {
+        fe_tier_unmap_run(t->device, &unmap);
+        fe_tier_unmap_done(t->f.store, &unmap);
+    }
+    fe_dead_job dead;
+    do {
+        while (fe_tier_dead_take(t->f.store, &dead)) {
+            fe_tier_dead_run(t->device, &dead);
+            fe_tier_dead_done(t->f.store, &dead);
+        }
+    } while (t->f.store->log.dead_head != 0);
+}
+
+/* What the threads do while there is more to do. */
+static inline void settle_tiers(tiered *t)
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)flush_sealed(t);
+        bool more = fe_tier_step(t->f.store, 65536);
+        run_jobs(t);
+        if (!more) return;
+    }
+    CHECK(!"steps without end");
+}
+
+static inline void demote_all(tiered *t, fe_tier to)
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        if (!fe_tier_demote_all(t->f.store, to)) return;
+        if (to != FE_TIER_SEALED) (void)flush_sealed(t);
+        run_jobs(t);
+    }
+    CHECK(!"demotion without end");
+}
+
+/* A value of `len` bytes that follows from the number. */
+static inline fe_bytes value_of(uint8_t *buf, uint64_t number, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        buf[i] = (uint8_t)(number * 31 + i * 7);
+    return (fe_bytes){buf, len};
+}
+
+/* Writes keys [from, to) with values of `len` bytes, up to 64 KiB. */
+static inline void fill(tiered *t, uint64_t from, uint64_t to, size_t len)
+{
+    static uint8_t buf[65536];
+    for (uint64_t i = from; i < to; i++) {
+        name_buf name;
+        CHECK(set(&t->f, 0, name_of(&name, i), value_of(buf, i, len), FE_DEADLINE_NONE));
+    }
+}
+
+static inline bool has_value(tiered *t, uint64_t number, size_t len)
+{
+    static uint8_t buf[65536];
+    name_buf name;
+    return has(&t->f, 0, name_of(&name, number), value_of(buf, number, len));
+}
+
+/* Reads a record of a segment on disk as far as its own size; into memory that the caller frees. */
+static inline fe_record *read_cold(tiered *t, fe_address address)
+{
+    const fe_log *log = &t->f.store->log;
+    uint32_t n = fe_address_segment(address, log->offset_bits);
+    uint64_t offset = fe_address_offset(address, log->offset_bits);
+    uint64_t from = offset & ~4095ull, size = log->files[n].size - from;
+    uint64_t most = (uint64_t)log->files[n].record_max * 8 + 8192;
+    if (size > most) size = most & ~4095ull;
+    uint8_t *data = aligned_alloc(4096, size);
+    int code = 0;
+    CHECK_INT((int64_t)size, fe_device_read(t->device, log->files[n].fd, data, size, from, &code));
+    const uint8_t *at = data + (offset - from);
+    size_t bytes = fe_image_record_size(at, size - (offset - from));
+    CHECK(bytes != 0 && bytes != FE_IMAGE_IMPOSSIBLE && bytes <= size - (offset - from));
+    CHECK(fe_image_record_check(at, bytes));
+    fe_record *record = malloc(bytes);
+    memcpy(record, at, bytes);
+    free(data);
+    return record;
+}
+
+#endif
