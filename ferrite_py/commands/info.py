@@ -20,7 +20,7 @@ from ferrite_py.services import Services
 REDIS_VERSION = "7.2.0"
 """The level of Redis that this server speaks."""
 
-STEP_KINDS = ("index", "expire", "compact", "batch")
+STEP_KINDS = ("index", "expire", "compact", "tier", "batch")
 _KIB = 1024
 
 Fields = list[tuple[str, object]]

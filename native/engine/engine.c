@@ -5,9 +5,14 @@
  */
 #include "engine/engine.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
 static void apply_options(fe_engine *engine, const fe_engine_options *options)
 {
     engine->options = *options;
+    engine->options.store.device = engine->device;
     fe_slowlog_set_max(&engine->slowlog, options->slowlog_max);
     double threshold = (double)options->latency_threshold_ms * 1000.0 * engine->ticks_per_us;
     engine->latency_ticks = threshold > 0 ? (uint64_t)threshold : UINT64_MAX;
@@ -15,10 +20,54 @@ static void apply_options(fe_engine *engine, const fe_engine_options *options)
     engine->slowlog_ticks = slow >= 0 && slow < 0x1p63 ? (uint64_t)slow : UINT64_MAX;
 }
 
-fe_engine *fe_engine_new(const fe_engine_options *options)
+static void say(char *error, const char *text)
+{
+    (void)snprintf(error, FE_ENGINE_ERROR_MAX, "%s", text);
+}
+
+static void note_segment(void *context, uint32_t number, uint32_t generation)
+{
+    (void)number, (void)generation;
+    *(bool *)context = true;
+}
+
+/* Segments without a record of what in them is current are not served: they are set aside. */
+static bool set_aside_old(fe_engine *engine, char *error)
+{
+    bool any = false;
+    int code = 0;
+    const char *path = engine->options.data_dir;
+    if (!fe_device_list_segments(engine->device, note_segment, &any, &code)) {
+        (void)snprintf(error, FE_ENGINE_ERROR_MAX, "cannot read %.150s/log: %s", path,
+                       strerror(code));
+        return false;
+    }
+    if (!any) return true;
+    time_t now = (time_t)(engine->now_ms / 1000);
+    struct tm date;
+    char name[FE_DEVICE_NAME_MAX + 1];
+    (void)gmtime_r(&now, &date);
+    (void)strftime(name, sizeof name, "log.unclean-%Y%m%dT%H%M%SZ", &date);
+    if (fe_device_set_aside(engine->device, name, &code)) return true;
+    (void)snprintf(error, FE_ENGINE_ERROR_MAX, "cannot rename %.150s/log to %s: %s", path, name,
+                   strerror(code));
+    return false;
+}
+
+static bool open_device(fe_engine *engine, char *error)
+{
+    const char *path = engine->options.data_dir;
+    if (path[0] == 0) return true;
+    engine->device = fe_device_open(&engine->alloc, path, &fe_device_system, error);
+    engine->options.store.device = engine->device;
+    return engine->device != NULL && set_aside_old(engine, error);
+}
+
+fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE_ERROR_MAX])
 {
     fe_alloc bootstrap;
     fe_alloc_init(&bootstrap);
+    say(error, "out of memory");
     fe_engine *engine = fe_alloc_take_zeroed(&bootstrap, FE_ALLOC_ENGINE, sizeof *engine);
     if (engine == NULL) return NULL;
     fe_alloc_init(&engine->alloc);
@@ -31,7 +80,8 @@ fe_engine *fe_engine_new(const fe_engine_options *options)
     engine->ns_per_tick_q20 = (uint64_t)(1000.0 / engine->ticks_per_us * 0x1p20);
     engine->started_ms = engine->now_ms = fe_clock_wall_ms();
     apply_options(engine, options);
-    engine->store = fe_store_new(&engine->alloc, &options->store);
+    if (open_device(engine, error))
+        engine->store = fe_store_new(&engine->alloc, &engine->options.store);
     if (engine->store == NULL) {
         fe_engine_free(engine);
         return NULL;
@@ -40,11 +90,18 @@ fe_engine *fe_engine_new(const fe_engine_options *options)
     return engine;
 }
 
+fe_engine *fe_engine_new(const fe_engine_options *options)
+{
+    char error[FE_ENGINE_ERROR_MAX];
+    return fe_engine_open(options, error);
+}
+
 void fe_engine_free(fe_engine *engine)
 {
     if (engine == NULL) return;
-    FE_ASSERT(engine->workers == NULL);
+    FE_ASSERT(engine->workers == NULL && engine->flusher == NULL);
     if (engine->store != NULL) fe_store_free(engine->store);
+    if (engine->device != NULL) fe_device_close(engine->device);
     fe_slowlog_free(&engine->slowlog);
     fe_lock_destroy(&engine->lock);
     fe_alloc bootstrap;
@@ -54,8 +111,11 @@ void fe_engine_free(fe_engine *engine)
 
 void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options)
 {
+    char data_dir[sizeof options->data_dir];
+    memcpy(data_dir, engine->options.data_dir, sizeof data_dir);
     apply_options(engine, options);
-    fe_store_set_options(engine->store, &options->store);
+    memcpy(engine->options.data_dir, data_dir, sizeof data_dir);
+    fe_store_set_options(engine->store, &engine->options.store);
 }
 
 bool fe_engine_is_paused(fe_engine *engine)

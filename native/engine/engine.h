@@ -12,7 +12,11 @@
 #include "engine/latency.h"
 #include "engine/lock.h"
 #include "engine/slowlog.h"
+#include "store/device.h"
 #include "store/keyspace.h"
+
+#define FE_DATA_DIR_MAX 1023u
+#define FE_ENGINE_ERROR_MAX 256u
 
 /* Options that can change at run time; set as a whole by fe_engine_set_options. Sizes in bytes. */
 typedef struct fe_engine_options {
@@ -35,12 +39,16 @@ typedef struct fe_engine_options {
     bool flush_async;      /* lazyfree-lazy-user-flush: FLUSHALL without argument is ASYNC */
     bool debug_enabled;    /* DEBUG is allowed */
     char requirepass[513]; /* "" = none; at most 512 bytes */
+    /* The data folder; "" = memory only. Cannot change, and store.device, which follows from it,
+     * is set by the engine. */
+    char data_dir[FE_DATA_DIR_MAX + 1];
 } fe_engine_options;
 
 typedef enum fe_step_kind {
     FE_STEP_INDEX,
     FE_STEP_EXPIRE,
     FE_STEP_COMPACT,
+    FE_STEP_TIER,
     FE_STEP_BATCH, /* one session's batch of commands under the lock */
     FE_STEP_KIND_COUNT
 } fe_step_kind;
@@ -104,10 +112,15 @@ typedef struct fe_engine {
     uint64_t slowlog_ticks;     /* options.slowlog_threshold_us; UINT64_MAX = off */
     bool expire_paused;         /* DEBUG SET-ACTIVE-EXPIRE 0 */
     bool purge_wanted;          /* MEMORY PURGE: the workers give free memory back */
+    fe_device *device;          /* the data folder; NULL: memory only */
     struct fe_workers *workers; /* background threads; NULL when not started */
+    struct fe_flusher *flusher; /* ... of a tiered store (engine/flusher.h) */
 } fe_engine;
 
-/* Opens an engine; NULL when memory is exhausted. No threads are started. */
+/* Opens an engine, and its data folder. No threads are started. NULL with one line in `error`: the
+ * folder cannot be opened, or memory is exhausted. */
+fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE_ERROR_MAX]);
+/* The same for whom the cause does not matter. */
 fe_engine *fe_engine_new(const fe_engine_options *options);
 void fe_engine_free(fe_engine *engine);
 

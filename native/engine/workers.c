@@ -1,4 +1,5 @@
-/* See workers.h.
+/* See workers.h. The thread that writes a tiered store's segments starts and stops with this one
+ * (engine/flusher.h).
  *
  * A round does each kind of step once. While a round says that more is due, the next follows at
  * once, but never with more than its share of the processor: after a busy round the thread sleeps
@@ -12,6 +13,7 @@
 #include "engine/workers.h"
 
 #include "base/assert.h"
+#include "engine/flusher.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -126,6 +128,7 @@ bool fe_workers_round(fe_engine *engine)
     bool more = step_index(engine);
     more |= step_expire(engine);
     more |= step_compact(engine);
+    more |= engine->flusher != NULL ? fe_flusher_chores(engine) : fe_flusher_round(engine);
     more |= empty_trash(engine);
     more |= provide_spares(engine);
     purge_if_wanted(engine);
@@ -172,6 +175,15 @@ static void *run(void *argument)
     }
 }
 
+static void workers_free(fe_engine *engine)
+{
+    fe_workers *workers = engine->workers;
+    engine->workers = NULL;
+    pthread_cond_destroy(&workers->wake);
+    pthread_mutex_destroy(&workers->mutex);
+    fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, workers);
+}
+
 bool fe_workers_start(fe_engine *engine)
 {
     FE_ASSERT(engine->workers == NULL);
@@ -184,14 +196,14 @@ bool fe_workers_start(fe_engine *engine)
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&workers->mutex, NULL);
     engine->workers = workers;
-    if (pthread_create(&workers->thread, NULL, run, engine) != 0) {
-        engine->workers = NULL;
-        pthread_cond_destroy(&workers->wake);
-        pthread_mutex_destroy(&workers->mutex);
-        fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, workers);
+    if (!fe_flusher_start(engine)) {
+        workers_free(engine);
         return false;
     }
-    return true;
+    if (pthread_create(&workers->thread, NULL, run, engine) == 0) return true;
+    fe_flusher_stop(engine);
+    workers_free(engine);
+    return false;
 }
 
 void fe_workers_wake(fe_engine *engine)
@@ -213,8 +225,6 @@ void fe_workers_stop(fe_engine *engine)
     pthread_cond_signal(&workers->wake);
     pthread_mutex_unlock(&workers->mutex);
     pthread_join(workers->thread, NULL);
-    engine->workers = NULL;
-    pthread_cond_destroy(&workers->wake);
-    pthread_mutex_destroy(&workers->mutex);
-    fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, workers);
+    fe_flusher_stop(engine);
+    workers_free(engine);
 }

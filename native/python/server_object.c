@@ -42,9 +42,11 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         PyErr_SetFromErrno(PyExc_OSError);
         goto fail;
     }
-    self->server = fe_server_new(options);
-    if (self->server == NULL) {
-        PyErr_NoMemory();
+    char error[FE_ENGINE_ERROR_MAX];
+    Py_BEGIN_ALLOW_THREADS self->server = fe_server_open(options, error);
+    Py_END_ALLOW_THREADS if (self->server == NULL)
+    {
+        PyErr_SetString(PyExc_OSError, error);
         goto fail;
     }
     self->server->python_notify = notify;

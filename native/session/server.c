@@ -4,10 +4,11 @@
 #include "base/assert.h"
 #include "session/session.h"
 
-fe_server *fe_server_new(const fe_engine_options *options)
+fe_server *fe_server_open(const fe_engine_options *options, char error[FE_ENGINE_ERROR_MAX])
 {
-    fe_engine *engine = fe_engine_new(options);
+    fe_engine *engine = fe_engine_open(options, error);
     if (engine == NULL) return NULL;
+    strcpy(error, "out of memory");
     fe_server *server = fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_ENGINE, sizeof *server);
     if (server == NULL) {
         fe_engine_free(engine);
@@ -23,6 +24,12 @@ fe_server *fe_server_new(const fe_engine_options *options)
         return NULL;
     }
     return server;
+}
+
+fe_server *fe_server_new(const fe_engine_options *options)
+{
+    char error[FE_ENGINE_ERROR_MAX];
+    return fe_server_open(options, error);
 }
 
 void fe_server_free(fe_server *server)

@@ -40,7 +40,10 @@ typedef struct fe_server {
     struct fe_session *paused; /* parked until a pause or an exclusive hold ends, linked */
 } fe_server;
 
-/* Makes a server around a new engine. NULL when memory is exhausted. */
+/* Makes a server around a new engine. NULL with one line in `error`: the data folder cannot be
+ * opened, or memory is exhausted. */
+fe_server *fe_server_open(const fe_engine_options *options, char error[FE_ENGINE_ERROR_MAX]);
+/* The same for whom the cause does not matter. */
 fe_server *fe_server_new(const fe_engine_options *options);
 
 /* Frees it; all sessions are closed and all Python requests answered or dropped before. */

@@ -1,0 +1,239 @@
+/* See flusher.h.
+ *
+ * The thread sleeps until something is sealed or somebody waits, or for a tenth of a second. Then it
+ * writes what is sealed, segment by segment, with a round of chores after each: so no more is mapped
+ * than the budget allows, however fast the disk is. Its work needs no share of its own of the
+ * processor, for it is bounded by what is written, but it yields to threads that serve.
+ *
+ * Locks: the engine's lock is held for steps, and to begin and to end jobs; never while a file is
+ * written, mapped or removed. `mutex` is held for signals only, inside the engine's lock.
+ */
+#define _GNU_SOURCE /* SCHED_BATCH */
+#include "engine/flusher.h"
+
+#include "base/assert.h"
+#include "base/resident.h"
+#include "store/tier.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <time.h>
+
+#define STEP_BYTES ((uint64_t)64 << 10)
+#define JOBS_MAX 16u       /* of each kind, in one round of chores */
+#define REST_NS 100000000u /* without being woken */
+#define RESIDENT_MS 100    /* between two looks at the process's memory */
+
+struct fe_flusher {
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool stop;
+    bool woken;
+    _Atomic bool ringing; /* somebody has woken the thread, and it has not looked yet */
+    fe_flush_job job;     /* the thread's own */
+    int64_t resident_ms;  /* when the store was last told; the thread's own */
+};
+
+/* Chores --------------------------------------------------------------------------------------- */
+
+static bool step(fe_engine *engine)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    bool more = fe_tier_step(engine->store, STEP_BYTES);
+    fe_engine_leave(engine, FE_STEP_TIER, entered);
+    return more;
+}
+
+static bool unmap_some(fe_engine *engine)
+{
+    for (unsigned i = 0; i < JOBS_MAX; i++) {
+        fe_unmap_job job;
+        fe_lock_enter(&engine->lock);
+        bool taken = fe_tier_unmap_take(engine->store, &job);
+        fe_lock_leave(&engine->lock);
+        if (!taken) return false;
+        fe_tier_unmap_run(engine->device, &job);
+        fe_lock_enter(&engine->lock);
+        fe_tier_unmap_done(engine->store, &job);
+        fe_lock_leave(&engine->lock);
+    }
+    return true;
+}
+
+static bool remove_some(fe_engine *engine)
+{
+    for (unsigned i = 0; i < JOBS_MAX; i++) {
+        fe_dead_job job;
+        fe_lock_enter(&engine->lock);
+        bool taken = fe_tier_dead_take(engine->store, &job);
+        fe_lock_leave(&engine->lock);
+        if (!taken) return false;
+        fe_tier_dead_run(engine->device, &job);
+        fe_lock_enter(&engine->lock);
+        fe_tier_dead_done(engine->store, &job);
+        fe_lock_leave(&engine->lock);
+    }
+    return true;
+}
+
+bool fe_flusher_chores(fe_engine *engine)
+{
+    if (engine->device == NULL) return false;
+    bool more = step(engine);
+    more |= unmap_some(engine);
+    more |= remove_some(engine);
+    return more;
+}
+
+/* Flushing ------------------------------------------------------------------------------------- */
+
+/* Writes one segment, if one is sealed. */
+static bool flush_one(fe_engine *engine, fe_flush_job *job)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    bool begun = fe_tier_flush_begin(engine->store, job);
+    fe_engine_leave(engine, FE_STEP_TIER, entered);
+    if (!begun) return false;
+    fe_tier_flush_run(engine->device, job);
+    entered = fe_engine_enter(engine);
+    fe_tier_flush_end(engine->store, job);
+    fe_engine_leave(engine, FE_STEP_TIER, entered);
+    return true;
+}
+
+static void tell_resident(fe_engine *engine)
+{
+    uint64_t bytes = fe_resident_bytes();
+    fe_lock_enter(&engine->lock);
+    if (bytes != 0) fe_tier_set_resident(engine->store, bytes);
+    fe_lock_leave(&engine->lock);
+}
+
+bool fe_flusher_round(fe_engine *engine)
+{
+    if (engine->device == NULL) return false;
+    fe_flush_job job = {.fd = -1};
+    bool more = flush_one(engine, &job);
+    fe_flush_job_close(&job);
+    return fe_flusher_chores(engine) || more;
+}
+
+/* The thread ----------------------------------------------------------------------------------- */
+
+/* Sleeps until woken or stopped, or a while; returns whether to stop. */
+static bool rest(fe_flusher *flusher)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += REST_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&flusher->mutex);
+    int status = 0;
+    while (!flusher->stop && !flusher->woken && status != ETIMEDOUT)
+        status = pthread_cond_timedwait(&flusher->wake, &flusher->mutex, &until);
+    flusher->woken = false;
+    atomic_store(&flusher->ringing, false);
+    bool stop = flusher->stop;
+    pthread_mutex_unlock(&flusher->mutex);
+    return stop;
+}
+
+static bool is_stopped(fe_flusher *flusher)
+{
+    pthread_mutex_lock(&flusher->mutex);
+    bool stop = flusher->stop;
+    pthread_mutex_unlock(&flusher->mutex);
+    return stop;
+}
+
+static void tell_resident_at_times(fe_engine *engine, fe_flusher *flusher)
+{
+    int64_t now_ms = fe_clock_monotonic_ms();
+    if (now_ms - flusher->resident_ms < RESIDENT_MS) return;
+    flusher->resident_ms = now_ms;
+    tell_resident(engine);
+}
+
+static void *run(void *argument)
+{
+    fe_engine *engine = argument;
+    fe_flusher *flusher = engine->flusher;
+    struct sched_param batch = {0};
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
+    do {
+        bool more = true;
+        while (more && !is_stopped(flusher)) {
+            tell_resident_at_times(engine, flusher);
+            more = flush_one(engine, &flusher->job);
+            more |= fe_flusher_chores(engine);
+        }
+    } while (!rest(flusher));
+    fe_flush_job_close(&flusher->job);
+    return NULL;
+}
+
+static void wake(void *engine)
+{
+    fe_flusher_wake(engine);
+}
+
+static void flusher_free(fe_engine *engine)
+{
+    fe_flusher *flusher = engine->flusher;
+    fe_lock_enter(&engine->lock);
+    fe_tier_on_work(engine->store, NULL, NULL);
+    engine->flusher = NULL;
+    fe_lock_leave(&engine->lock);
+    pthread_cond_destroy(&flusher->wake);
+    pthread_mutex_destroy(&flusher->mutex);
+    fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, flusher);
+}
+
+bool fe_flusher_start(fe_engine *engine)
+{
+    if (engine->device == NULL) return true;
+    FE_ASSERT(engine->flusher == NULL);
+    fe_flusher *flusher = fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_ENGINE, sizeof *flusher);
+    if (flusher == NULL) return false;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&flusher->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&flusher->mutex, NULL);
+    flusher->job.fd = -1;
+    flusher->resident_ms = INT64_MIN / 2;
+    fe_lock_enter(&engine->lock);
+    engine->flusher = flusher;
+    fe_tier_on_work(engine->store, wake, engine);
+    fe_lock_leave(&engine->lock);
+    if (pthread_create(&flusher->thread, NULL, run, engine) == 0) return true;
+    flusher_free(engine);
+    return false;
+}
+
+void fe_flusher_wake(fe_engine *engine)
+{
+    fe_flusher *flusher = engine->flusher;
+    if (flusher == NULL || atomic_exchange(&flusher->ringing, true)) return;
+    pthread_mutex_lock(&flusher->mutex);
+    flusher->woken = true;
+    pthread_cond_signal(&flusher->wake);
+    pthread_mutex_unlock(&flusher->mutex);
+}
+
+void fe_flusher_stop(fe_engine *engine)
+{
+    fe_flusher *flusher = engine->flusher;
+    if (flusher == NULL) return;
+    pthread_mutex_lock(&flusher->mutex);
+    flusher->stop = true;
+    pthread_cond_signal(&flusher->wake);
+    pthread_mutex_unlock(&flusher->mutex);
+    pthread_join(flusher->thread, NULL);
+    flusher_free(engine);
+}
