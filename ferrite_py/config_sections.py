@@ -253,6 +253,37 @@ class StorageConfig:
         redis="maxmemory",
         runtime=True,
     )
+    data_dir: str = setting(
+        "",
+        Text(),
+        "Folder on a disk for what does not fit into memory; empty to keep all data in memory. One"
+        " server at a time may use it.",
+    )
+    hybridlog_mutable_size: int = setting(
+        0,
+        Size(low=256 << 10, zero_word="auto"),
+        "With data_dir: memory for the newest data, which are changed in place; auto is a share of"
+        " what max_memory leaves for data.",
+        runtime=True,
+    )
+    hybridlog_readonly_size: int = setting(
+        0,
+        Size(low=64 << 10, zero_word="auto"),
+        "With data_dir: memory for what has been written to disk and is still in memory.",
+        runtime=True,
+    )
+    read_cache_size: int = setting(
+        0,
+        Size(low=128 << 10, zero_word="auto"),
+        "With data_dir: memory for copies of what is read from disk.",
+        runtime=True,
+    )
+    max_disk: int = setting(
+        0,
+        Size(),
+        "With data_dir: disk space for data, in bytes; 0 is no limit.",
+        runtime=True,
+    )
     eviction_policy: str = setting(
         "noeviction",
         Choice(EVICTION_POLICIES),

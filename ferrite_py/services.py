@@ -5,6 +5,7 @@ the rest of the server comes from here.
 """
 
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -42,6 +43,11 @@ def engine_options(config: Config) -> dict[str, Any]:
         "lfu_log_factor": storage.lfu_log_factor,
         "lfu_decay_minutes": storage.lfu_decay_time,
         "segment_size": storage.segment_size,
+        "data_dir": os.fsencode(storage.data_dir),
+        "mutable_size": storage.hybridlog_mutable_size,
+        "readonly_size": storage.hybridlog_readonly_size,
+        "cache_size": storage.read_cache_size,
+        "disk_max": storage.max_disk,
         "bulk_len_max": server.proto_max_bulk_len,
         "query_buffer_max": server.client_query_buffer_limit,
         "output_limits": [_triple(limits.normal), _triple(limits.replica), _triple(limits.pubsub)],

@@ -95,19 +95,19 @@ static bool read_output_limits(PyObject *dict, fe_engine_options *options)
     return true;
 }
 
-static bool read_password(PyObject *dict, fe_engine_options *options)
+/* Bytes without zero bytes, as a C string of at most `size` - 1 bytes. */
+static bool read_text(PyObject *dict, const char *name, char *out, size_t size)
 {
-    PyObject *value = item(dict, "requirepass");
+    PyObject *value = item(dict, name);
     char *text;
     Py_ssize_t len;
     if (value == NULL || PyBytes_AsStringAndSize(value, &text, &len) != 0) return false;
-    if ((size_t)len >= sizeof options->requirepass || strlen(text) != (size_t)len) {
-        PyErr_Format(PyExc_ValueError,
-                     "option 'requirepass' must be at most %d bytes without zero bytes",
-                     (int)sizeof options->requirepass - 1);
+    if ((size_t)len >= size || strlen(text) != (size_t)len) {
+        PyErr_Format(PyExc_ValueError, "option '%s' must be at most %d bytes without zero bytes",
+                     name, (int)size - 1);
         return false;
     }
-    memcpy(options->requirepass, text, (size_t)len + 1);
+    memcpy(out, text, (size_t)len + 1);
     return true;
 }
 
@@ -118,7 +118,11 @@ static bool read_store(PyObject *dict, fe_store_options *store)
            read_u32(dict, "samples", 1, &store->samples) &&
            read_u32(dict, "lfu_log_factor", 0, &store->lfu_log_factor) &&
            read_u32(dict, "lfu_decay_minutes", 0, &store->lfu_decay_minutes) &&
-           read_u32(dict, "segment_size", 0, &store->segment_size);
+           read_u32(dict, "segment_size", 0, &store->segment_size) &&
+           read_u64(dict, "mutable_size", &store->mutable_size) &&
+           read_u64(dict, "readonly_size", &store->readonly_size) &&
+           read_u64(dict, "cache_size", &store->cache_size) &&
+           read_u64(dict, "disk_max", &store->disk_max);
 }
 
 bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
@@ -126,7 +130,9 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
     *options = (fe_engine_options){0};
     long long slow;
     if (!read_store(dict, &options->store) || !read_output_limits(dict, options) ||
-        !read_password(dict, options) || !read_u64(dict, "bulk_len_max", &options->bulk_len_max) ||
+        !read_text(dict, "requirepass", options->requirepass, sizeof options->requirepass) ||
+        !read_text(dict, "data_dir", options->data_dir, sizeof options->data_dir) ||
+        !read_u64(dict, "bulk_len_max", &options->bulk_len_max) ||
         !read_u64(dict, "query_buffer_max", &options->query_buffer_max) ||
         !read_u64(dict, "clients_memory_max", &options->clients_memory_max) ||
         !read_u32(dict, "timeout_seconds", 0, &options->timeout_seconds) ||
