@@ -1,4 +1,4 @@
-"""A server with a data folder: its files, who may use it, and what is said when it cannot be used."""
+"""A server with a data folder: its files, who may use it, what is said when it cannot be used."""
 
 from __future__ import annotations
 
