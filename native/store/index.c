@@ -22,6 +22,8 @@
 #include "base/match.h"
 #include "store/index_nodes.h"
 
+#include <sys/mman.h>
+
 #define LEVEL_MIN 2u
 #define GROW_LOAD_HALVES 13u /* slots per bucket, doubled: above it, split */
 #define SHRINK_LOAD_HALVES 6u
@@ -682,6 +684,60 @@ void fe_index_remove(fe_index *index, uint64_t hash, uint64_t *slot)
         fe_index_reset(index);
     else if (shrink_due(index))
         (void)fe_index_step(index, 2);
+}
+
+/* Loading -------------------------------------------------------------------------------------- */
+
+/* A full chunk is on a huge page if there is one: all of it will be written at once. */
+static bool chunk_load(fe_index *index, size_t bytes)
+{
+    bool full = bytes == CHUNK_BYTES;
+    if (!directory_grow(index)) return false;
+    uint64_t *chunk =
+        fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, full ? CHUNK_BYTES : PAGE);
+    if (chunk == NULL) return false;
+    if (full) (void)madvise(chunk, bytes, MADV_HUGEPAGE); /* a wish: refusal is fine */
+    index->last_bytes = bytes;
+    index->chunks[index->chunk_count++] = chunk;
+    index->version++;
+    index->bytes += bytes;
+    return true;
+}
+
+bool fe_index_load_begin(fe_index *index, uint64_t buckets)
+{
+    FE_ASSERT(index->buckets == 0 && buckets >= 1u << LEVEL_MIN);
+    fe_index_reset(index);
+    uint64_t left = buckets;
+    for (; left >= FE_INDEX_CHUNK_BUCKETS; left -= FE_INDEX_CHUNK_BUCKETS)
+        if (!chunk_load(index, CHUNK_BYTES)) return false;
+    size_t rest = ((size_t)left * FE_INDEX_BUCKET_BYTES + PAGE - 1) & ~(PAGE - 1);
+    if (rest != 0 && !chunk_load(index, rest)) return false;
+    unsigned level = 63u - (unsigned)__builtin_clzll(buckets);
+    level_set(index, level);
+    index->split = buckets - (1ull << level);
+    index->buckets = buckets;
+    return true;
+}
+
+bool fe_index_slot_fits(const fe_index *index, uint64_t bucket, uint64_t slot)
+{
+    unsigned level = bucket_level(index, bucket);
+    uint64_t known = (1ull << (level - tag_base(level))) - 1;
+    uint64_t tag = slot >> TAG_SHIFT & TAG_BITS;
+    if (slot & FE_SLOT_SHORT && tag > SHORT_BITS) return false;
+    return !(slot & FE_SLOT_LINK) && (tag & known) == bucket >> tag_base(level);
+}
+
+bool fe_index_load_bucket(fe_index *index, uint64_t bucket, const uint64_t *slots, uint32_t count)
+{
+    FE_ASSERT(bucket < index->buckets);
+    if (!fe_nodes_reserve(index, nodes_needed(count))) return false;
+    chain_write(index, bucket, slots, count);
+    index->count += count;
+    for (uint32_t i = 0; i < count; i++)
+        index->shorts += (slots[i] & FE_SLOT_SHORT) != 0;
+    return true;
 }
 
 /* Visits --------------------------------------------------------------------------------------- */

@@ -147,6 +147,16 @@ bool fe_index_step(fe_index *index, uint32_t buckets);
 bool fe_index_wants_spare(const fe_index *index);
 bool fe_index_keeps_spare(const fe_index *index);
 
+/* Loading what was saved (store/save.h) into an empty index: room for `buckets` (at least 4) of
+ * them, even if a bound on memory is passed; then each bucket's slots once. False without memory: the
+ * index is to be reset. */
+FE_MUST_USE bool fe_index_load_begin(fe_index *index, uint64_t buckets);
+FE_MUST_USE bool fe_index_load_bucket(fe_index *index, uint64_t bucket, const uint64_t *slots,
+                                      uint32_t count);
+/* Whether such a slot can be in that bucket: its tag begins with the last bits of the bucket's
+ * number. */
+bool fe_index_slot_fits(const fe_index *index, uint64_t bucket, uint64_t slot);
+
 /* All slots of one bucket's chain, in order; `visit` must not change the index. */
 typedef void fe_index_visit(void *context, uint64_t slot);
 uint32_t fe_index_visit_bucket(const fe_index *index, uint64_t bucket, fe_index_visit *visit,

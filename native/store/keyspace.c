@@ -44,10 +44,17 @@ static void id_take(fe_store *store, fe_keyspace *keyspace)
 
 /* Life ----------------------------------------------------------------------------------------- */
 
+static size_t segment_size_of(const fe_store_options *options)
+{
+    return options->segment_size != 0 ? options->segment_size : FE_SEGMENT_DEFAULT;
+}
+
 static void options_apply(fe_store *store)
 {
     uint64_t limit = store->options.memory_max;
-    fe_log_set_segment_max(&store->log, limit == 0 ? FE_SEGMENT_MAX : limit / LIMIT_SEGMENTS);
+    size_t largest = segment_size_of(&store->options);
+    bool fine = limit != 0 && limit / LIMIT_SEGMENTS < largest;
+    fe_log_set_segment_max(&store->log, fine ? limit / LIMIT_SEGMENTS : largest);
     store->index_space.used_max = limit;
     fe_evict_limit_changed(store);
     if (store->tiers != NULL) fe_tiers_options_changed(store);
@@ -72,8 +79,7 @@ fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options)
         fe_alloc_give(alloc, FE_ALLOC_ENGINE, store);
         return NULL;
     }
-    fe_log_init(&store->log, alloc, &store->trash,
-                options->segment_size != 0 ? options->segment_size : FE_SEGMENT_DEFAULT);
+    fe_log_init(&store->log, alloc, &store->trash, segment_size_of(options));
     store->index_space = (fe_index_space){
         .alloc = alloc, .trash = &store->trash, .log = &store->log, .seed = &store->options.seed};
     for (uint32_t i = 0; i < options->databases; i++) {

@@ -406,6 +406,51 @@ uint32_t fe_log_take(fe_log *log, void *base, size_t bytes, fe_tier tier)
     return n;
 }
 
+/* Loading -------------------------------------------------------------------------------------- */
+
+bool fe_log_load_begin(fe_log *log, unsigned offset_bits, uint32_t high, uint64_t sequence)
+{
+    FE_ASSERT(log->tiered && log->high == 0);
+    log->offset_bits = offset_bits;
+    if (log->segment_max > span(log)) log->segment_max = span(log);
+    while (log->capacity <= high)
+        if (!tables_grow(log)) return false;
+    log->high = high;
+    log->sequence = sequence;
+    for (uint32_t n = high; n > 0; n--)
+        log->segments[n].tier = FE_TIER_FREE;
+    return true;
+}
+
+void fe_log_load(fe_log *log, uint32_t n, const fe_segment *segment, const fe_segment_file *file)
+{
+    FE_ASSERT(n >= 1 && n <= log->high);
+    FE_ASSERT(segment->tier == FE_TIER_FREE || segment->tier == FE_TIER_DISK);
+    log->segments[n] = *segment;
+    log->files[n] = *file;
+}
+
+void fe_log_load_end(fe_log *log, const uint32_t *order, uint32_t count)
+{
+    for (uint32_t n = log->high; n > 0; n--)
+        if (log->segments[n].tier == FE_TIER_FREE) number_give(log, n);
+    for (uint32_t i = 0; i < count; i++)
+        tier_link(log, order[i]);
+}
+
+void fe_log_forget_files(fe_log *log)
+{
+    for (uint32_t n = 1; n <= log->high; n++) {
+        fe_segment *segment = &log->segments[n];
+        if (segment->tier != FE_TIER_MAPPED && segment->tier != FE_TIER_DISK) continue;
+        segment->base = NULL;
+        file_end(log, n);
+        segment->live = segment->used = segment->bytes = 0;
+        segment->tier = FE_TIER_FREE;
+        number_give(log, n);
+    }
+}
+
 static void kill_frozen(fe_log *log, uint32_t n, size_t size)
 {
     fe_segment *segment = &log->segments[n];

@@ -172,6 +172,18 @@ unsigned fe_log_touched(const fe_log *log, fe_address address);
 void fe_log_set_tier(fe_log *log, uint32_t segment, fe_tier tier);
 /* Takes a free number for a segment of memory of a tier that is not MUTABLE; 0 without memory. */
 uint32_t fe_log_take(fe_log *log, void *base, size_t bytes, fe_tier tier);
+/* Loading what was saved (store/save.h) into a log without segments. Numbers 1 to `high` are in use
+ * or free; addresses have `offset_bits`. False without memory, or when there cannot be so many. */
+FE_MUST_USE bool fe_log_load_begin(fe_log *log, unsigned offset_bits, uint32_t high,
+                                   uint64_t sequence);
+/* A segment on disk, and what is known of it and its file; a free number (tier FREE) has only a
+ * generation. */
+void fe_log_load(fe_log *log, uint32_t n, const fe_segment *segment, const fe_segment_file *file);
+/* `order` has the numbers of all segments on disk, the oldest first. */
+void fe_log_load_end(fe_log *log, const uint32_t *order, uint32_t count);
+/* Forgets all segments that have a file. Nobody uses them, and the descriptors and mappings are
+ * given back already. */
+void fe_log_forget_files(fe_log *log);
 /* Whoever pinned the segment is done with it. */
 void fe_log_unpin(fe_log *log, uint32_t segment);
 /* The next frozen segment that nothing can reach; the caller gives its memory and its file back

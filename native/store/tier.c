@@ -16,6 +16,7 @@
  */
 #include "store/tier.h"
 #include "store/compact.h"
+#include "store/save.h"
 
 #define MUTABLE_MIN (4 * FE_SEGMENT_MIN) /* two tails, and something to seal */
 #define READONLY_MIN FE_SEGMENT_MIN
@@ -350,6 +351,7 @@ void fe_tiers_close(fe_store *store)
 {
     fe_log *log = &store->log;
     store->tiers->on_work = store->tiers->on_room = NULL;
+    if (store->tiers->keep_files) fe_save_leave_files(store);
     jobs_run_all(store);
     for (uint32_t n = 1; n <= log->high; n++) {
         uint8_t tier = log->segments[n].tier;

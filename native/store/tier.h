@@ -83,6 +83,7 @@ typedef struct fe_tiers {
     int64_t retry_ms; /* no flush before, while the state is not OK */
     bool index_over;
     bool behind;
+    bool keep_files; /* they stay when the store is freed (store/save.h) */
     fe_tier_hook *on_work, *on_room;
     void *work_context, *room_context;
     fe_tier_stats stats; /* its counters */
@@ -90,7 +91,7 @@ typedef struct fe_tiers {
 
 /* For fe_store_new, _free, _set_options and _check. `store->options.device` is open. */
 FE_MUST_USE bool fe_tiers_open(fe_store *store);
-/* Removes all files: no save was asked for. No job is under way. */
+/* Removes all files, unless `keep_files` says that they were saved. No job is under way. */
 void fe_tiers_close(fe_store *store);
 void fe_tiers_options_changed(fe_store *store);
 const char *fe_tiers_check(const fe_store *store);
