@@ -9,6 +9,7 @@
 #include "command/open.h"
 #include "command/subcommand.h"
 #include "resp/number.h"
+#include "store/tier.h"
 
 #include <math.h>
 
@@ -135,6 +136,26 @@ static void step(fe_call *call)
     fe_reply_ok(&call->reply);
 }
 
+/* Sends what has been written down to a tier. The disk does its part later, so the reply says whether
+ * something is still on its way. */
+static void tier(fe_call *call)
+{
+    static const struct {
+        const char *name;
+        fe_tier tier;
+    } targets[] = {{"seal", FE_TIER_SEALED}, {"map", FE_TIER_MAPPED}, {"disk", FE_TIER_DISK}};
+    if (call->engine->device == NULL) {
+        fe_call_error(call, "ERR the server has no data folder");
+        return;
+    }
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+        if (!fe_bytes_is_word(call->argv[2], targets[i].name)) continue;
+        fe_reply_integer(&call->reply, fe_tier_demote_all(call->store, targets[i].tier));
+        return;
+    }
+    fe_call_syntax_error(call);
+}
+
 static void string_match(fe_call *call)
 {
     fe_reply_integer(&call->reply, fe_glob_match(call->argv[2], call->argv[3], false));
@@ -252,6 +273,8 @@ static void help(fe_call *call)
         "    Do the background work of a kind until nothing is due.",
         "STRINGMATCH-LEN <pattern> <text>",
         "    Answer whether the glob pattern matches the text.",
+        "TIER <seal|map|disk>",
+        "    Send what has been written down to a tier; answer 1 while some is on its way, else 0.",
         NULL,
     };
     fe_call_help(call, "debug", lines);
@@ -276,6 +299,7 @@ static const debug_word words[] = {
     {"sleep", 3, sleep_seconds},
     {"step", 3, step},
     {"stringmatch-len", 4, string_match},
+    {"tier", 3, tier},
 };
 
 static void debug(fe_call *call)

@@ -312,9 +312,11 @@ bool fe_tier_demote_all(fe_store *store, fe_tier to)
         store->tiers->drain = log->sequence;
         (void)demote_over(store);
     }
-    if (log->segment_count != 0) return true;
-    if (to != FE_TIER_SEALED && log->tiers[FE_TIER_SEALED].segments != 0) return true;
-    return to == FE_TIER_DISK && log->tiers[FE_TIER_MAPPED].segments != 0;
+    bool more = log->segment_count != 0;
+    more |= to != FE_TIER_SEALED && log->tiers[FE_TIER_SEALED].segments != 0;
+    more |= to == FE_TIER_DISK && log->tiers[FE_TIER_MAPPED].segments != 0;
+    if (more) fe_tiers_ask_for_work(store->tiers);
+    return more;
 }
 
 /* Life ----------------------------------------------------------------------------------------- */

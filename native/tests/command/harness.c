@@ -13,6 +13,11 @@ void harness_set_now(harness *it, int64_t now_ms)
 
 void harness_open(harness *it)
 {
+    harness_open_in(it, "");
+}
+
+void harness_open_in(harness *it, const char *folder)
+{
     memset(it, 0, sizeof(*it));
     fe_engine_options options = {.store = {.databases = 16,
                                            .samples = 5,
@@ -22,6 +27,8 @@ void harness_open(harness *it)
                                  .bulk_len_max = 512u << 20,
                                  .slowlog_max = 8,
                                  .hll_sparse_bytes_max = 3000};
+    FE_ASSERT(strlen(folder) < sizeof options.data_dir);
+    strcpy(options.data_dir, folder);
     it->engine = fe_engine_new(&options);
     FE_ASSERT(it->engine != NULL);
     it->commands = fe_commands_new(&it->engine->alloc);

@@ -28,6 +28,8 @@ typedef struct harness {
 } harness;
 
 void harness_open(harness *it);
+/* The same over a data folder. */
+void harness_open_in(harness *it, const char *folder);
 void harness_close(harness *it); /* asserts the store's invariants */
 
 /* Sets the store's clock, Unix milliseconds. */
