@@ -421,6 +421,84 @@ TEST(writers_never_wait_for_garbage_alone)
     tiered_close(&t);
 }
 
+TEST(writers_never_wait_for_a_tail_alone)
+{
+    tiered t;
+    fe_store_options options = tiered_options();
+    options.segment_size = 4u << 20;
+    tiered_open(&t, options);
+    fill(&t, 0, 1, 65536);
+    uint8_t *large = calloc(1, 300000);
+    CHECK(set(&t.f, 0, (fe_bytes){(const uint8_t *)"large", 5}, (fe_bytes){large, 300000},
+              FE_DEADLINE_NONE));
+    options = *fe_store_get_options(t.f.store);
+    options.mutable_size = 1; /* the least: less than the tail that was opened for it */
+    fe_store_set_options(t.f.store, &options);
+    CHECK_INT(FE_BUSY, fe_tier_admit(t.f.store));
+
+    settle_tiers(&t);
+
+    CHECK_INT(FE_OK, fe_tier_admit(t.f.store));
+    free(large);
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
+TEST(two_flushes_at_once_take_two_segments)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    fill(&t, 0, 130, LEN);
+    demote_all(&t, FE_TIER_SEALED);
+    fe_flush_job jobs[2] = {{.fd = -1}, {.fd = -1}};
+
+    CHECK(fe_tier_flush_begin(t.f.store, &jobs[0]));
+    CHECK(fe_tier_flush_begin(t.f.store, &jobs[1]));
+
+    CHECK_INT(1, jobs[0].segment);
+    CHECK_INT(2, jobs[1].segment);
+    for (unsigned i = 2; i-- > 0;) {
+        fe_tier_flush_run(t.device, &jobs[i]);
+        fe_tier_flush_end(t.f.store, &jobs[i]);
+        fe_flush_job_close(&jobs[i]);
+    }
+    CHECK_INT(2, stats_of(&t).flushed);
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
+TEST(records_of_a_flushed_database_are_swept_before_their_segment_is_sealed)
+{
+    tiered t;
+    fe_store_options options = tiered_options();
+    options.mutable_size = 4u << 20;
+    tiered_open(&t, options);
+    name_buf name;
+    uint8_t value[100];
+    for (uint64_t i = 0; i < 30000; i++)
+        CHECK(set(&t.f, i % 2 == 0, name_of(&name, i), value_of(value, i, 100), 0));
+    CHECK_INT(FE_OK, fe_store_flush(t.f.store, 1, false)); /* sweeps a part at once */
+    CHECK(t.f.store->compact.sweep_sequence != 0);
+    options = *fe_store_get_options(t.f.store);
+    options.mutable_size = MUTABLE_SIZE;
+    fe_store_set_options(t.f.store, &options);
+
+    CHECK_INT(FE_BUSY, fe_tier_admit(t.f.store));
+    CHECK_INT(0, stats_of(&t).sealed);
+    settle_tiers(&t);
+
+    CHECK_INT(FE_OK, fe_tier_admit(t.f.store));
+    fe_tier_stats stats = stats_of(&t);
+    CHECK(stats.sealed > 0);
+    uint64_t live = 0;
+    for (unsigned tier = FE_TIER_MUTABLE; tier < FE_TIER_COUNT; tier++)
+        live += stats.tiers[tier].live;
+    CHECK_INT(15000, fe_store_db_size(t.f.store, 0));
+    CHECK(live >= 15000 * 112 && live <= 15000 * 128); /* no orphan counts as alive */
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
 TEST(a_flush_of_the_database_leaves_no_file)
 {
     tiered t;
@@ -578,6 +656,9 @@ int main(void)
     RUN(a_large_value_has_a_file_of_its_own);
     RUN(a_segment_of_garbage_is_left_to_compaction);
     RUN(writers_never_wait_for_garbage_alone);
+    RUN(writers_never_wait_for_a_tail_alone);
+    RUN(two_flushes_at_once_take_two_segments);
+    RUN(records_of_a_flushed_database_are_swept_before_their_segment_is_sealed);
     RUN(a_flush_of_the_database_leaves_no_file);
     RUN(what_is_demoted_on_demand_is_all_there_was);
     RUN(budgets_that_are_not_set_are_shares_of_what_the_process_leaves);

@@ -180,10 +180,11 @@ static inline void run_jobs(tiered *t)
 static inline void settle_tiers(tiered *t)
 {
     for (unsigned i = 0; i < 1000; i++) {
-        (void)flush_sealed(t);
         bool more = fe_tier_step(t->f.store, 65536);
+        uint64_t flushed = stats_of(t).flushed;
+        (void)flush_sealed(t);
         run_jobs(t);
-        if (!more) return;
+        if (!more && stats_of(t).flushed == flushed) return;
     }
     CHECK(!"steps without end");
 }
