@@ -22,6 +22,21 @@ REDIS_VERSION = "7.2.0"
 
 STEP_KINDS = ("index", "expire", "compact", "tier", "batch")
 _KIB = 1024
+# True of a server without scripts, functions, replicas, defragmentation and tracking, until it has
+# them; monitoring reads them by name.
+_NO_SCRIPTS = (
+    "used_memory_vm_eval", "used_memory_lua", "used_memory_scripts_eval", "number_of_cached_scripts",
+    "number_of_functions", "number_of_libraries", "used_memory_vm_functions", "used_memory_functions",
+    "used_memory_vm_total", "used_memory_scripts",
+)  # fmt: skip
+_NEVER = (
+    "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks",
+    "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits",
+    "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
+    "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
+    "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies",
+)  # fmt: skip
+_NEVER_DENIED = ("acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel")
 
 Fields = list[tuple[str, object]]
 
@@ -103,6 +118,8 @@ def clients(facts: Facts) -> Fields:
         }),
         ("tracking_clients", 0),
         *_present(facts, {"clients_in_timeout_table": "timed_clients"}),
+        ("total_blocking_keys", 0),
+        ("total_blocking_keys_on_nokey", 0),
     ]  # fmt: skip
 
 
@@ -173,6 +190,10 @@ def memory(facts: Facts) -> Fields:
         ("used_memory_dataset_perc", f"{found.dataset_percent:.2f}%"),
         ("total_system_memory", system),
         ("total_system_memory_human", process.size_text(system)),
+        *((name, 0) for name in _NO_SCRIPTS),
+        ("used_memory_lua_human", process.size_text(0)),
+        ("used_memory_vm_total_human", process.size_text(0)),
+        ("used_memory_scripts_human", process.size_text(0)),
         ("maxmemory", limit),
         ("maxmemory_human", process.size_text(limit)),
         ("maxmemory_policy", facts.config.storage.eviction_policy),
@@ -242,26 +263,29 @@ def stats(facts: Facts) -> Fields:
         "keyspace_misses": "misses",
     }
     absent = ("sync_full", "sync_partial_ok", "sync_partial_err")
-    never = ("pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec")
     return [
         ("total_connections_received", facts.number("connections")),
         ("total_commands_processed", facts.number("commands")),
         ("instantaneous_ops_per_sec", round(rates.per_second("commands"))),
         ("total_net_input_bytes", facts.number("net_in")),
         ("total_net_output_bytes", facts.number("net_out")),
+        ("total_net_repl_input_bytes", 0),
+        ("total_net_repl_output_bytes", 0),
         ("instantaneous_input_kbps", f"{rates.per_second('net_in') / _KIB:.2f}"),
         ("instantaneous_output_kbps", f"{rates.per_second('net_out') / _KIB:.2f}"),
+        ("instantaneous_input_repl_kbps", "0.00"),
+        ("instantaneous_output_repl_kbps", "0.00"),
         ("rejected_connections", facts.number("connections_rejected")),
         *((name, 0) for name in absent),
         *((field, facts.number(name)) for field, name in counted.items()),
-        *((name, 0) for name in never),
-        ("total_forks", 0),
-        ("unexpected_error_replies", 0),
+        *((name, 0) for name in _NEVER),
         ("total_error_replies", facts.number("error_replies")),
         *_present(facts, {
             "total_reads_processed": "reads",
             "total_writes_processed": "writes",
         }),
+        ("acl_access_denied_auth", facts.services.native.error_counts().get("WRONGPASS", 0)),
+        *((name, 0) for name in _NEVER_DENIED),
         ("client_query_buffer_limit_disconnections", facts.number("query_kills")),
         ("client_output_buffer_limit_disconnections", facts.number("output_kills")),
         ("timeout_disconnections", facts.number("timeout_kills")),

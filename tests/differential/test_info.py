@@ -29,6 +29,10 @@ FIELDS = {
     "used_memory_startup used_memory_dataset used_memory_dataset_perc total_system_memory "
     "total_system_memory_human maxmemory maxmemory_human maxmemory_policy "
     "allocator_allocated allocator_active allocator_frag_ratio allocator_frag_bytes "
+    "used_memory_vm_eval used_memory_lua used_memory_lua_human used_memory_scripts "
+    "used_memory_scripts_human used_memory_scripts_eval used_memory_vm_functions "
+    "used_memory_functions used_memory_vm_total used_memory_vm_total_human "
+    "number_of_cached_scripts number_of_functions number_of_libraries "
     "mem_fragmentation_ratio mem_clients_normal mem_clients_slaves mem_allocator "
     "lazyfree_pending_objects lazyfreed_objects",
     "persistence": "loading async_loading rdb_changes_since_last_save rdb_bgsave_in_progress "
@@ -39,7 +43,11 @@ FIELDS = {
     "instantaneous_output_kbps rejected_connections sync_full sync_partial_ok sync_partial_err "
     "expired_keys evicted_keys evicted_clients keyspace_hits keyspace_misses pubsub_channels "
     "pubsub_patterns latest_fork_usec unexpected_error_replies total_error_replies "
-    "total_reads_processed total_writes_processed",
+    "total_reads_processed total_writes_processed total_net_repl_input_bytes "
+    "total_net_repl_output_bytes instantaneous_input_repl_kbps instantaneous_output_repl_kbps "
+    "migrate_cached_sockets slave_expires_tracked_keys active_defrag_hits active_defrag_misses "
+    "active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
+    "current_active_defrag_time tracking_total_keys tracking_total_items tracking_total_prefixes",
     "replication": "role connected_slaves master_failover_state master_replid master_replid2 "
     "master_repl_offset second_repl_offset repl_backlog_active repl_backlog_size "
     "repl_backlog_first_byte_offset repl_backlog_histlen",
@@ -269,6 +277,25 @@ def test_counters(both2: Both) -> None:
     assert {name: theirs[name] for name in names} == {name: ours[name] for name in names}
     assert int(ours["total_net_input_bytes"]) > 200
     assert int(ours["total_net_output_bytes"]) > 200
+
+
+def test_refused_passwords_are_counted(both2: Both) -> None:
+    """Passwords that were refused are counted from the last RESETSTAT (since 7.2), others are not.
+
+    There is one password, so a wrong one is told from WRONGPASS errors.
+    """
+    with both2.settings(requirepass="right"):
+        both2.script("""
+            CONFIG RESETSTAT
+            AUTH wrong
+            HELLO 2 AUTH default wrong
+            AUTH right
+            SELECT 99
+        """)
+        fields = info(both2.client().subject, "stats")["Stats"]
+        if both2.subject.is_ferrite:
+            assert fields["acl_access_denied_auth"] == "2"
+            assert fields["acl_access_denied_cmd"] == "0"
 
 
 def test_connected_clients(both2: Both) -> None:
