@@ -25,9 +25,9 @@ _KIB = 1024
 # True of a server without scripts, functions, replicas, defragmentation and tracking, until it has
 # them; monitoring reads them by name.
 _NO_SCRIPTS = (
-    "used_memory_vm_eval", "used_memory_lua", "used_memory_scripts_eval", "number_of_cached_scripts",
-    "number_of_functions", "number_of_libraries", "used_memory_vm_functions", "used_memory_functions",
-    "used_memory_vm_total", "used_memory_scripts",
+    "used_memory_vm_eval", "used_memory_lua", "used_memory_scripts_eval", "used_memory_scripts",
+    "used_memory_vm_functions", "used_memory_functions", "used_memory_vm_total",
+    "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
 )  # fmt: skip
 _NEVER = (
     "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks",
