@@ -65,13 +65,20 @@ uint32_t fe_access_of(const fe_key *key)
     return is_mapped(key) ? key->store->access_now : fe_record_access(key->record);
 }
 
+/* Counts the read; whether the access field may be written. */
+__attribute__((cold)) static bool touch_tiered(fe_log *log, fe_address address)
+{
+    bool cached = fe_cache_holds(log, address);
+    (cached ? fe_cache_touch : fe_log_touch)(log, address);
+    return cached || fe_log_is_mutable(log, address);
+}
+
 void fe_access_touch(fe_key *key)
 {
     fe_store *store = key->store;
     fe_record *record = key->record;
     if (FE_UNLIKELY(store->log.tiered)) {
-        fe_log_touch(&store->log, key->address);
-        if (!fe_log_is_mutable(&store->log, key->address)) return;
+        if (!touch_tiered(&store->log, key->address)) return;
     }
     uint32_t access = fe_record_access(record);
     uint32_t fresh = store->access_now;

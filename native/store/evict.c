@@ -35,6 +35,7 @@
 #define EVICT_COST 256u                 /* work that an eviction counts for, beside its bytes */
 #define SLICE ((uint64_t)16 << 10)
 #define TRASH_MAX ((uint64_t)64 << 20)
+#define CATCH_UP_BUCKETS 2u /* split or merged per write, when that was put off */
 #define UNMAPS 2u           /* mappings that one call unmaps itself */
 #define TAIL_ROOM_MIN 4096u /* a tail with less is full, when no other can be had */
 
@@ -373,11 +374,23 @@ static void trash_bound(fe_store *store)
     fe_pages_unmap(store->alloc, node->class, node, node->size);
 }
 
+/* Splits and merges that commands had to leave (store/index.h), at the pace of the writes. */
+static void index_catch_up(fe_store *store)
+{
+    store->index_space.deferred = false;
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        if (fe_index_step(&store->keyspaces[i].index, CATCH_UP_BUCKETS))
+            store->index_space.deferred = true;
+}
+
 fe_status fe_store_make_room(fe_store *store)
 {
     fe_compact_pay(store);
     trash_bound(store);
-    if (store->tiers != NULL) return fe_tier_admit(store);
+    if (store->tiers != NULL) {
+        if (FE_UNLIKELY(store->index_space.deferred)) index_catch_up(store);
+        return fe_tier_admit(store);
+    }
     uint64_t limit = store->options.memory_max;
     if (limit == 0) return FE_OK;
     if (!room_is_short(store) && fe_store_used(store) <= limit) {

@@ -20,6 +20,7 @@
  */
 #include "store/index.h"
 #include "base/match.h"
+#include "store/cache.h"
 #include "store/index_nodes.h"
 
 #include <sys/mman.h>
@@ -358,6 +359,15 @@ static bool split_starved(const fe_index *index, const uint64_t *slots, uint32_t
     return false;
 }
 
+/* Whether a record on disk is among the slots. */
+static bool any_cold(const fe_index *index, const uint64_t *slots, uint32_t count)
+{
+    if (FE_LIKELY(!index->space->log->tiered)) return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (fe_log_is_cold(index->space->log, fe_slot_address(slots[i]))) return true;
+    return false;
+}
+
 /* Divides the slots by the hash bit that counts now; returns how many stay. `moved` gets the
  * others. */
 static uint32_t split_slots(fe_index *index, uint64_t *slots, uint32_t count, uint64_t *moved,
@@ -392,7 +402,9 @@ static void chain_space_give(fe_index *index, const uint64_t *local, uint64_t *s
     if (space != local) fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, space);
 }
 
-static bool split_one(fe_index *index)
+/* Tags that lose bits match more keys than before; a command that is running has asked already
+ * which records on disk may be its keys' (`strict`: nothing of that happens). */
+static bool split_one(fe_index *index, bool strict)
 {
     if (!space_grow(index)) return false;
     uint64_t local[2 * CHAIN_LOCAL];
@@ -401,7 +413,10 @@ static bool split_one(fe_index *index)
     uint64_t *slots = count <= CHAIN_LOCAL ? local : chain_space(index, local, 2 * count);
     if (slots == NULL) return false;
     (void)chain_read(index, from, slots);
-    if (FE_UNLIKELY(split_starved(index, slots, count))) {
+    bool loses = tag_base(index->level) != tag_base(index->level + 1);
+    bool defer = strict && loses && any_cold(index, slots, count);
+    if (FE_UNLIKELY(defer || split_starved(index, slots, count))) {
+        index->space->deferred |= defer;
         chain_space_give(index, local, slots);
         return false;
     }
@@ -439,7 +454,7 @@ static void widen_tags(fe_index *index, uint64_t *slots, uint32_t count, uint64_
     }
 }
 
-static bool merge_one(fe_index *index)
+static bool merge_one(fe_index *index, bool strict)
 {
     unsigned level = index->split == 0 ? index->level - 1 : index->level;
     uint64_t low = (index->split == 0 ? 1ull << level : index->split) - 1;
@@ -452,6 +467,12 @@ static bool merge_one(fe_index *index)
     if (slots == NULL) return false;
     (void)chain_read(index, low, slots);
     (void)chain_read(index, high, slots + count_low);
+    bool loses = tag_base(level) != tag_base(level + 1);
+    if (FE_UNLIKELY(strict && loses && any_cold(index, slots, count))) {
+        index->space->deferred = true;
+        chain_space_give(index, local, slots);
+        return false;
+    }
     widen_tags(index, slots, count_low, low, level);
     widen_tags(index, slots + count_low, count - count_low, high, level);
     chain_clear(index, low);
@@ -468,17 +489,22 @@ static bool merge_one(fe_index *index)
     return true;
 }
 
-bool fe_index_step(fe_index *index, uint32_t buckets)
+static bool step(fe_index *index, uint32_t buckets, bool strict)
 {
     while (buckets > 0 && grow_due(index)) {
-        if (!split_one(index)) return false;
+        if (!split_one(index, strict)) return false;
         buckets--;
     }
     while (buckets > 0 && shrink_due(index)) {
-        if (!merge_one(index)) return false;
+        if (!merge_one(index, strict)) return false;
         buckets--;
     }
     return grow_due(index) || shrink_due(index);
+}
+
+bool fe_index_step(fe_index *index, uint32_t buckets)
+{
+    return step(index, buckets, false);
 }
 
 /* Look-ups ------------------------------------------------------------------------------------- */
@@ -571,6 +597,30 @@ uint64_t *fe_index_find_cold(const fe_index *index, uint64_t hash, const uint64_
     return NULL;
 }
 
+uint64_t *fe_index_find_home(const fe_index *index, uint64_t hash, fe_address home)
+{
+    if (index->count == 0) return NULL;
+    const fe_log *log = index->space->log;
+    place to = place_of(index, hash);
+    for (group at = group_first(index, to.bucket); at.words != NULL; at = group_next(index, at)) {
+        for (unsigned i = 0; i < at.size && at.words[i] != 0; i++) {
+            uint64_t *slot = &at.words[i];
+            if (*slot & FE_SLOT_LINK) break;
+            fe_address address = fe_slot_address(*slot);
+            if (address == home) return slot;
+            if (fe_cache_holds(log, address) && tag_may_match(*slot, to.tag) &&
+                fe_cache_home(log, address) == home)
+                return slot;
+        }
+    }
+    return NULL;
+}
+
+uint64_t fe_index_hash_known(const fe_index *index, uint64_t bucket, uint64_t slot)
+{
+    return bucket | (slot >> TAG_SHIFT & TAG_BITS) << tag_base(bucket_level(index, bucket));
+}
+
 void fe_index_refill(fe_index *index, uint64_t hash, uint64_t *slot)
 {
     if (!(*slot & FE_SLOT_SHORT)) return;
@@ -644,7 +694,7 @@ static uint64_t *chain_extend(fe_index *index, group at)
 uint64_t *fe_index_insert(fe_index *index, uint64_t hash, fe_address address, bool deadline)
 {
     if (!start(index)) return NULL;
-    if (grow_due(index)) (void)fe_index_step(index, 2);
+    if (grow_due(index)) (void)step(index, 2, true);
     place to = place_of(index, hash);
     group at = group_first(index, to.bucket);
     uint32_t length = 1;
@@ -683,7 +733,7 @@ void fe_index_remove(fe_index *index, uint64_t hash, uint64_t *slot)
     if (index->count == 0 && index->bytes > FIRST_BYTES_MIN)
         fe_index_reset(index);
     else if (shrink_due(index))
-        (void)fe_index_step(index, 2);
+        (void)step(index, 2, true);
 }
 
 /* Loading -------------------------------------------------------------------------------------- */
@@ -794,7 +844,7 @@ uint64_t fe_index_scan(const fe_index *index, uint64_t cursor, fe_index_visit *v
     return next;
 }
 
-uint64_t *fe_index_random(const fe_index *index, fe_random *random)
+uint64_t *fe_index_random_in(const fe_index *index, fe_random *random, uint64_t *bucket)
 {
     if (index->count == 0) return NULL;
     for (;;) {
@@ -806,8 +856,45 @@ uint64_t *fe_index_random(const fe_index *index, fe_random *random)
             position -= at.size - 1;
             at = next;
         }
-        if (position < at.size && at.words[position] != 0) return &at.words[position];
+        if (position >= at.size || at.words[position] == 0) continue;
+        if (bucket != NULL) *bucket = pick % index->buckets;
+        return &at.words[position];
     }
+}
+
+/* A slot whose record can be read. */
+static const char *slot_check(const fe_index *index, uint64_t b, uint64_t word,
+                              const fe_record *record)
+{
+    if (fe_record_type(record) == FE_TYPE_FILLER) return "index: slot of a filler";
+    fe_bytes key = fe_record_key(record);
+    uint64_t hash = fe_hash(index->space->seed, key.ptr, key.len);
+    if (fe_index_number(index, hash) != b) return "index: slot in a wrong bucket";
+    uint64_t bits = (word & FE_SLOT_SHORT ? SHORT_BITS : TAG_BITS) << TAG_SHIFT;
+    if ((tag_of(hash, bucket_level(index, b)) & bits) != (word & TAG_BITS << TAG_SHIFT))
+        return "index: wrong tag";
+    if (((word & FE_SLOT_DEADLINE) != 0) != (fe_record_deadline(record) != 0))
+        return "index: wrong deadline bit";
+    return NULL;
+}
+
+static const char *cold_check(const fe_index *index, uint64_t b, uint64_t word)
+{
+    if (index->space->view == NULL) return NULL;
+    const fe_record *record = index->space->view(index->space->view_context, fe_slot_address(word));
+    return record == NULL ? "index: a slot whose record is not on disk"
+                          : slot_check(index, b, word, record);
+}
+
+static const char *hot_check(const fe_index *index, uint64_t b, uint64_t word, uint32_t id)
+{
+    if (word & FE_SLOT_SHORT) return "index: a short tag of a record in memory";
+    fe_address address = fe_slot_address(word);
+    const fe_record *record = fe_log_at(index->space->log, address);
+    if (fe_log_segment(index->space->log, address)->tier != FE_TIER_MAPPED &&
+        fe_record_keyspace(record) != id)
+        return "index: record of another keyspace";
+    return slot_check(index, b, word, record);
 }
 
 const char *fe_index_check(const fe_index *index, uint32_t id)
@@ -828,20 +915,10 @@ const char *fe_index_check(const fe_index *index, uint32_t id)
                 if (open) return "index: a slot behind an empty word";
                 shorts += (word & FE_SLOT_SHORT) != 0;
                 slots++;
-                if (fe_log_is_cold(index->space->log, fe_slot_address(word))) continue;
-                if (word & FE_SLOT_SHORT) return "index: a short tag of a record in memory";
-                fe_record *record = fe_log_at(index->space->log, fe_slot_address(word));
-                uint64_t hash = record_hash(index, word);
-                if (fe_record_type(record) == FE_TYPE_FILLER) return "index: slot of a filler";
-                if (fe_log_segment(index->space->log, fe_slot_address(word))->tier !=
-                        FE_TIER_MAPPED &&
-                    fe_record_keyspace(record) != id)
-                    return "index: record of another keyspace";
-                if (fe_index_number(index, hash) != b) return "index: slot in a wrong bucket";
-                if (tag_of(hash, bucket_level(index, b)) != (word & (TAG_BITS << TAG_SHIFT)))
-                    return "index: wrong tag";
-                if (((word & FE_SLOT_DEADLINE) != 0) != (fe_record_deadline(record) != 0))
-                    return "index: wrong deadline bit";
+                bool cold = fe_log_is_cold(index->space->log, fe_slot_address(word));
+                const char *wrong =
+                    cold ? cold_check(index, b, word) : hot_check(index, b, word, id);
+                if (wrong != NULL) return wrong;
             }
         }
         if (slots > index->longest) return "index: a chain longer than the longest";

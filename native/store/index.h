@@ -55,15 +55,21 @@ typedef struct fe_index_nodes {
     uint32_t used_count;
 } fe_index_nodes;
 
+/* Shows a check the record at an address on disk; NULL when there is none. */
+typedef const fe_record *fe_cold_view(void *context, fe_address address);
+
 /* What all indexes of a store share. */
 typedef struct fe_index_space {
     fe_alloc *alloc;
     fe_trash_list *trash;
     const fe_log *log; /* the records, for tags that must be refilled */
     const fe_hash_seed *seed;
-    uint64_t *spare;   /* a zeroed chunk made ahead of need, accounted as INDEX; or NULL */
-    uint64_t used_max; /* no index grows while `alloc` is above this; 0: no bound */
-    uint64_t starved;  /* bytes that this bound refused to an index; 0 when one has grown since */
+    uint64_t *spare;    /* a zeroed chunk made ahead of need, accounted as INDEX; or NULL */
+    uint64_t used_max;  /* no index grows while `alloc` is above this; 0: no bound */
+    uint64_t starved;   /* bytes that this bound refused to an index; 0 when one has grown since */
+    bool deferred;      /* an insert or a removal left a split or a merge to fe_index_step */
+    fe_cold_view *view; /* for fe_index_check, set by tests; else NULL */
+    void *view_context;
 } fe_index_space;
 
 typedef struct fe_index {
@@ -125,11 +131,17 @@ uint64_t *fe_index_find_address(const fe_index *index, uint64_t hash, fe_address
 /* The first slot behind `after` (NULL: of all) that may be the key's and whose record is on disk;
  * NULL when there is none. */
 uint64_t *fe_index_find_cold(const fe_index *index, uint64_t hash, const uint64_t *after);
+/* The slot whose address is `home`, or that of its copy in the read cache; NULL: none. */
+uint64_t *fe_index_find_home(const fe_index *index, uint64_t hash, fe_address home);
+/* What a slot of this bucket tells of its key's hash; the other bits are 0. The slot is found under
+ * it (fe_index_find_address) for as long as it is there. */
+uint64_t fe_index_hash_known(const fe_index *index, uint64_t bucket, uint64_t slot);
 /* Gives a slot its whole tag back. */
 void fe_index_refill(fe_index *index, uint64_t hash, uint64_t *slot);
 
 /* Adds a slot for a key that has none. NULL without memory; then nothing has changed. May split up
- * to two buckets first. */
+ * to two buckets first; but neither this nor a removal makes a slot match a hash that it did not
+ * match before (no tag of a record on disk loses bits): a command may rely on what it has looked up. */
 uint64_t *fe_index_insert(fe_index *index, uint64_t hash, fe_address address, bool deadline);
 /* Removes the slot; others of its chain may move. */
 void fe_index_remove(fe_index *index, uint64_t hash, uint64_t *slot);
@@ -167,10 +179,15 @@ uint32_t fe_index_visit_bucket(const fe_index *index, uint64_t bucket, fe_index_
 uint64_t fe_index_scan(const fe_index *index, uint64_t cursor, fe_index_visit *visit, void *context,
                        uint64_t *slots);
 
-/* A uniformly random slot; NULL when empty. */
-uint64_t *fe_index_random(const fe_index *index, fe_random *random);
+/* A uniformly random slot, and its bucket unless that is NULL; NULL when empty. */
+uint64_t *fe_index_random_in(const fe_index *index, fe_random *random, uint64_t *bucket);
+static inline uint64_t *fe_index_random(const fe_index *index, fe_random *random)
+{
+    return fe_index_random_in(index, random, NULL);
+}
 
-/* Checks structure, tags and counts against the records of keyspace `id`; NULL or what is wrong. */
+/* Checks structure, tags and counts against the records of keyspace `id`; NULL or what is wrong.
+ * Slots of records on disk are taken as they are, unless the space has a view. */
 const char *fe_index_check(const fe_index *index, uint32_t id);
 
 #endif

@@ -7,7 +7,6 @@
  *
  * Threads: the engine's lock is held.
  */
-#include "store/cache.h"
 #include "store/store.h"
 
 #define GROWTH_STEP_MAX ((size_t)1 << 20)
@@ -104,7 +103,10 @@ void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, boo
     *key = (fe_key){.name = name, .hash = hash, .store = store, .keyspace = keyspace, .db = db};
     fe_record *record;
     uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
-    if (slot == NULL) return;
+    if (slot == NULL) {
+        if (FE_UNLIKELY(store->log.tiered)) fe_settle_meet(store, keyspace, hash);
+        return;
+    }
     if (FE_UNLIKELY(*slot & FE_SLOT_DEADLINE) &&
         fe_store_expired(store, fe_record_deadline(record))) {
         fe_store_remove_expired(store, keyspace, hash, slot);
@@ -119,15 +121,45 @@ void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, boo
 
 /* Removing ------------------------------------------------------------------------------------- */
 
-void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
+void fe_store_kill(fe_store *store, fe_address address, const fe_record *record)
+{
+    log_kill(&store->log, address, fe_record_deadline(record), fe_record_size(record));
+}
+
+/* `record` is the one that the slot names, wherever it lies. */
+static inline void remove_record(fe_store *store, fe_keyspace *keyspace, uint64_t hash,
+                                 uint64_t *slot, const fe_record *record)
 {
     fe_address address = fe_slot_address(*slot);
-    const fe_record *record = fe_log_at(&store->log, address);
     int64_t deadline = fe_record_deadline(record);
     size_t size = fe_record_size(record);
     deadline_leave(keyspace, deadline);
     fe_index_remove(&keyspace->index, hash, slot);
     log_kill(&store->log, address, deadline, size);
+}
+
+void fe_store_remove_cold(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
+                          const fe_record *record)
+{
+    remove_record(store, keyspace, hash, slot, record);
+}
+
+void fe_store_remove_unread(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
+{
+    fe_log *log = &store->log;
+    log->files[fe_address_segment(fe_slot_address(*slot), log->offset_bits)].miscounted = true;
+    if (*slot & FE_SLOT_DEADLINE) {
+        keyspace->deadline_sum -= keyspace->deadline_sum / (fe_wide)keyspace->expires;
+        keyspace->expires--;
+    }
+    fe_index_remove(&keyspace->index, hash, slot);
+    fe_store_mark_key(store, keyspace->db, hash);
+}
+
+void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
+{
+    const fe_record *record = fe_log_at(&store->log, fe_slot_address(*slot));
+    remove_record(store, keyspace, hash, slot, record);
     fe_store_mark_key(store, keyspace->db, hash);
 }
 
@@ -197,12 +229,20 @@ static bool write_in_place(fe_key *key, const plan *p, uint32_t access, keep wha
     return true;
 }
 
+/* What is read often is so too after an update. */
+static void warmth_inherit(fe_log *log, fe_address from, fe_address to)
+{
+    for (unsigned i = fe_cache_warmth(log, from); i > 0; i--)
+        fe_log_touch(log, to);
+}
+
 /* Writes head, key and (if kept) value at the tail, and lets the old record die. */
 static bool write_appended(fe_key *key, const plan *p, uint32_t access, keep what)
 {
     fe_store *store = key->store;
     fe_log *log = &store->log;
     fe_address address = fe_log_append(log, FE_TAIL_NEW, p->size, key->keyspace->id);
+    fe_address blind = FE_ADDRESS_NONE; /* written over without having been read */
     if (address == FE_ADDRESS_NONE) return false;
     fe_record *record = fe_log_at(log, address);
     head_write(record, p, key->keyspace->id, access);
@@ -210,13 +250,20 @@ static bool write_appended(fe_key *key, const plan *p, uint32_t access, keep wha
     memcpy((uint8_t *)record + fe_record_head_len(p->flags), key->name.ptr, p->key_len);
     int64_t old_deadline = FE_DEADLINE_NONE;
     if (old == NULL) {
+        if (FE_UNLIKELY(log->tiered)) blind = fe_settle_granted(store, key->keyspace, key->hash);
         key->slot = fe_index_insert(&key->keyspace->index, key->hash, address, false);
         if (key->slot == NULL) {
             fe_log_kill(log, address, p->size);
             return false;
         }
         key->shape = key->keyspace->index.shape;
+        if (FE_UNLIKELY(blind != FE_ADDRESS_NONE) && !fe_settle_begin(key, blind)) {
+            fe_index_remove(&key->keyspace->index, key->hash, key->slot);
+            fe_log_kill(log, address, p->size);
+            return false;
+        }
     } else {
+        if (FE_UNLIKELY(log->tiered)) warmth_inherit(log, key->address, address);
         old_deadline = fe_record_deadline(old);
         fe_bytes value = fe_record_value(old);
         size_t bytes = value.len < p->value_len ? value.len : p->value_len;

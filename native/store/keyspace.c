@@ -16,6 +16,8 @@
 #define MARKS_MAX ((size_t)65536)
 #define FLUSH_BY_RECORD_MAX 512u       /* keys that are killed one by one */
 #define FLUSH_SWEEP_BYTES (512u << 10) /* sweep work that a flush does at once */
+#define SCAN_TIERED_MAX 1024u          /* slots of one step, all of which may have to be read */
+#define RANDOM_PASSED_MAX 256u         /* unreadable records that RANDOMKEY passes over */
 #define LIMIT_SEGMENTS 128u            /* segments that a memory limit should hold at least */
 
 /* Keyspace ids --------------------------------------------------------------------------------- */
@@ -90,6 +92,7 @@ fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options)
     }
     fe_random_init(&store->evict.random, options->seed.k0 ^ options->seed.k1);
     store->expire.pass_end_ms = INT64_MIN;
+    fe_cache_open(&store->cache);
     options_apply(store);
     if (options->device != NULL && !fe_tiers_open(store)) {
         fe_store_free(store);
@@ -104,6 +107,8 @@ void fe_store_free(fe_store *store)
     for (uint32_t i = 0; i < store->options.databases; i++)
         fe_index_reset(&store->keyspaces[i].index);
     fe_spare_close(store);
+    fe_fetch_close(store);
+    fe_cache_close(store);
     if (store->tiers != NULL) fe_tiers_close(store);
     fe_trash_empty(&store->trash, store->alloc);
     fe_log_close(&store->log);
@@ -235,13 +240,31 @@ void fe_store_marks_clear(fe_store *store)
 
 static void kill_slot(void *context, uint64_t slot)
 {
-    fe_log *log = context;
+    fe_store *store = context;
     fe_address address = fe_slot_address(slot);
-    const fe_record *record = fe_log_at(log, address);
-    int64_t deadline = fe_record_deadline(record);
-    size_t size = fe_record_size(record);
-    if (deadline != FE_DEADLINE_NONE) fe_log_deadline_remove(log, address, deadline, size);
-    fe_log_kill(log, address, size);
+    fe_store_kill(store, address, fe_log_at(&store->log, address));
+}
+
+typedef struct cold_search {
+    const fe_log *log;
+    bool found;
+} cold_search;
+
+static void cold_slot(void *context, uint64_t slot)
+{
+    cold_search *search = context;
+    search->found |= fe_log_is_cold(search->log, fe_slot_address(slot));
+}
+
+/* Whether all records can be killed one by one: few, and none on disk. */
+static bool is_small(const fe_store *store, const fe_keyspace *keyspace)
+{
+    const fe_index *index = &keyspace->index;
+    if (index->count > FLUSH_BY_RECORD_MAX) return false;
+    cold_search search = {.log = &store->log};
+    for (uint64_t b = 0; store->log.tiered && b < index->buckets; b++)
+        (void)fe_index_visit_bucket(index, b, cold_slot, &search);
+    return !search.found;
 }
 
 /* The keyspace is empty from now on. `orphan`: its records stay in the log under a dead id. */
@@ -249,6 +272,7 @@ static void keyspace_empty(fe_store *store, fe_keyspace *keyspace, bool orphan)
 {
     fe_index *index = &keyspace->index;
     store->stats.changes += index->count;
+    fe_settle_forget(store, keyspace);
     if (orphan) {
         store->by_id[keyspace->id] = NULL;
         store->id_state[keyspace->id] = FE_ID_DEAD;
@@ -256,7 +280,7 @@ static void keyspace_empty(fe_store *store, fe_keyspace *keyspace, bool orphan)
         id_take(store, keyspace);
     } else {
         for (uint64_t b = 0; b < index->buckets; b++)
-            (void)fe_index_visit_bucket(index, b, kill_slot, &store->log);
+            (void)fe_index_visit_bucket(index, b, kill_slot, store);
     }
     fe_index_reset(index);
     keyspace->expires = 0;
@@ -273,9 +297,7 @@ fe_status fe_store_flush(fe_store *store, uint32_t db, bool wait)
 {
     fe_keyspace *keyspace = store->databases[db];
     if (store->interest) mark_add(store, (fe_mark){.db = db, .kind = FE_MARK_FLUSH});
-    /* Of a tiered store's keys, the records may be on disk: they die with their id. */
-    bool orphan = store->tiers != NULL || keyspace->index.count > FLUSH_BY_RECORD_MAX;
-    if (keyspace->index.count != 0) keyspace_empty(store, keyspace, orphan);
+    if (keyspace->index.count != 0) keyspace_empty(store, keyspace, !is_small(store, keyspace));
     flush_finish(store, wait);
     return FE_OK;
 }
@@ -311,49 +333,90 @@ bool fe_store_is_expired(const fe_store *store, const fe_record *record)
 }
 
 typedef struct scan {
-    const fe_store *store;
+    fe_store *store;
     fe_scan_visit *visit;
     void *context;
+    const fe_keyspace *keyspace;
+    uint64_t bucket;
 } scan;
 
 static void scan_slot(void *context, uint64_t slot)
 {
     const scan *s = context;
+    if (FE_UNLIKELY(fe_log_is_cold(&s->store->log, fe_slot_address(slot)))) return;
     s->visit(s->context, fe_log_at(&s->store->log, fe_slot_address(slot)));
+}
+
+static void scan_cold_slot(void *context, uint64_t slot)
+{
+    const scan *s = context;
+    if (fe_log_is_cold(&s->store->log, fe_slot_address(slot)))
+        (void)fe_missing_add(s->store, s->keyspace, s->bucket, slot, false);
+}
+
+/* Notes what the next step of the scan will not see, because it is on disk. */
+static void scan_cold(scan *s, uint64_t cursor)
+{
+    const fe_index *index = &s->keyspace->index;
+    s->bucket = cursor & index->mask;
+    (void)fe_index_visit_bucket(index, s->bucket, scan_cold_slot, s);
+    if (s->bucket >= index->split) return;
+    s->bucket += index->mask + 1;
+    (void)fe_index_visit_bucket(index, s->bucket, scan_cold_slot, s);
 }
 
 uint64_t fe_store_scan(fe_store *store, uint32_t db, uint64_t cursor, uint64_t count,
                        fe_scan_visit *visit, void *context)
 {
-    scan s = {store, visit, context};
+    scan s = {.store = store, .visit = visit, .context = context, .keyspace = store->databases[db]};
+    bool tiered = store->log.tiered && s.keyspace->index.count != 0;
+    if (tiered && count > SCAN_TIERED_MAX) count = SCAN_TIERED_MAX;
     uint64_t slots = 0, positions = 0, positions_max = count > UINT64_MAX / 10 ? count : count * 10;
     do {
-        cursor = fe_index_scan(&store->databases[db]->index, cursor, scan_slot, &s, &slots);
+        if (FE_UNLIKELY(tiered)) scan_cold(&s, cursor);
+        cursor = fe_index_scan(&s.keyspace->index, cursor, scan_slot, &s, &slots);
     } while (cursor != 0 && slots < count && ++positions < positions_max);
     return cursor;
+}
+
+/* The key of a slot whose record is in memory; false when it has expired: it is removed. */
+static bool random_take(fe_store *store, fe_keyspace *keyspace, uint64_t *slot, fe_key *key)
+{
+    fe_record *record = fe_log_at(&store->log, fe_slot_address(*slot));
+    uint64_t hash = fe_store_record_hash(store, record);
+    if (fe_store_expired(store, fe_record_deadline(record))) {
+        fe_store_remove_expired(store, keyspace, hash, slot);
+        return false;
+    }
+    *key = (fe_key){.record = record,
+                    .name = fe_record_key(record),
+                    .hash = hash,
+                    .store = store,
+                    .keyspace = keyspace,
+                    .slot = slot,
+                    .address = fe_slot_address(*slot),
+                    .shape = keyspace->index.shape,
+                    .db = keyspace->db};
+    return true;
 }
 
 bool fe_store_random_key(fe_store *store, uint32_t db, fe_random *random, fe_key *key)
 {
     fe_keyspace *keyspace = store->databases[db];
-    uint64_t *slot;
-    while ((slot = fe_index_random(&keyspace->index, random)) != NULL) {
-        fe_record *record = fe_log_at(&store->log, fe_slot_address(*slot));
-        uint64_t hash = fe_store_record_hash(store, record);
-        if (fe_store_expired(store, fe_record_deadline(record))) {
-            fe_store_remove_expired(store, keyspace, hash, slot);
-            continue;
+    uint64_t *slot, bucket, hash;
+    if (FE_UNLIKELY(store->log.tiered))
+        while ((slot = fe_missing_pick_take(store, keyspace, &hash)) != NULL)
+            if (random_take(store, keyspace, slot, key)) return true;
+    for (unsigned passed = 0; passed < RANDOM_PASSED_MAX;) {
+        slot = fe_index_random_in(&keyspace->index, random, &bucket);
+        if (slot == NULL) return false;
+        if (FE_LIKELY(!fe_log_is_cold(&store->log, fe_slot_address(*slot)))) {
+            if (random_take(store, keyspace, slot, key)) return true;
+        } else if (fe_missing_add(store, keyspace, bucket, *slot, true)) {
+            return false;
+        } else {
+            passed++;
         }
-        *key = (fe_key){.record = record,
-                        .name = fe_record_key(record),
-                        .hash = hash,
-                        .store = store,
-                        .keyspace = keyspace,
-                        .slot = slot,
-                        .address = fe_slot_address(*slot),
-                        .shape = keyspace->index.shape,
-                        .db = db};
-        return true;
     }
     return false;
 }
@@ -437,6 +500,8 @@ const char *fe_store_check(fe_store *store)
         live += keyspace->index.count;
     }
     if (wrong == NULL && store->tiers != NULL) wrong = fe_tiers_check(store);
+    if (wrong == NULL && store->log.tiered) wrong = fe_cache_check(store);
+    if (wrong == NULL && store->log.tiered) wrong = fe_fetch_check_all(store);
     if (wrong != NULL) return wrong;
     return fe_compact_check(store, live);
 }

@@ -153,7 +153,9 @@ bool fe_store_prefetch_record(const fe_store *store, uint32_t db, uint64_t hash)
 void fe_store_prefetch_behind(const fe_store *store, uint32_t db, uint64_t hash);
 
 /* Locates a key and, unless `no_touch`, marks the access for the eviction policy. A key past its
- * deadline is removed (counted, marked changed for watchers) and absent. */
+ * deadline is removed (counted, marked changed for watchers) and absent. In a tiered store the key
+ * was asked for before (fe_fetch_key): one that may be on disk is absent here only for a command that
+ * said it would overwrite it blindly. */
 void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, bool no_touch,
                  fe_key *key);
 
@@ -211,7 +213,11 @@ FE_MUST_USE fe_status fe_key_copy(fe_key *to, const fe_key *from, int64_t deadli
 
 /* Whole databases. ----------------------------------------------------------------------------- */
 
+/* Keys, exactly while fe_store_is_settled says yes; else too many by some. */
 uint64_t fe_store_db_size(const fe_store *store, uint32_t db);
+/* Whether no blind write of the database waits to be settled; no counts as missing something (see
+ * fe_store_is_missing). */
+bool fe_store_is_settled(fe_store *store, uint32_t db);
 void fe_store_db_stats(const fe_store *store, uint32_t db, fe_database_stats *stats);
 
 /* Empties one database at once; the memory is freed by later steps (`fe_store_trash_take`), or,
@@ -224,7 +230,8 @@ void fe_store_swap(fe_store *store, uint32_t a, uint32_t b);
  * were visited; returns the next cursor, 0 at the end. Reverse-binary cursor over the bucket
  * numbers: a key present during the whole iteration is visited at least once, whatever growth or
  * shrinkage happens. `visit` must not change the store; it also sees records that are past their
- * deadline and still there. */
+ * deadline and still there. Of a tiered store, records on disk are noted instead of visited, and a
+ * step goes no further than about a thousand slots. */
 typedef void fe_scan_visit(void *context, const fe_record *record);
 uint64_t fe_store_scan(fe_store *store, uint32_t db, uint64_t cursor, uint64_t count,
                        fe_scan_visit *visit, void *context);
@@ -233,8 +240,13 @@ uint64_t fe_store_scan(fe_store *store, uint32_t db, uint64_t cursor, uint64_t c
 bool fe_store_is_expired(const fe_store *store, const fe_record *record);
 
 /* A uniformly random live key: rejection sampling over slots, so that chain length does not bias;
- * false when empty. Expired keys met on the way are removed. */
+ * false when empty. Expired keys met on the way are removed. False too when the key is on disk: it is
+ * noted, and a later call takes it when it has been read. */
 bool fe_store_random_key(fe_store *store, uint32_t db, fe_random *random, fe_key *key);
+
+/* Whether a scan, a random key or a count since the last fe_fetch_missing (store/fetch.h) lacked
+ * something that is on disk: what they said is void, and they are to be called again. */
+bool fe_store_is_missing(const fe_store *store);
 
 /* Marks for watchers. -------------------------------------------------------------------------- */
 

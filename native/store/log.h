@@ -76,6 +76,7 @@ typedef struct fe_segment_file {
     uint32_t record_max;   /* size of its largest record, 8-byte units */
     bool doomed;           /* nothing in it is alive: to be freed when `pins` is 0 */
     bool busy;             /* a background job is at work on it */
+    bool miscounted;       /* `live` is too high: records went unread; a job counts anew */
 } fe_segment_file;
 
 typedef struct fe_tier_sum {

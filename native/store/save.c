@@ -176,7 +176,7 @@ static uint64_t slot_at_home(const fe_log *log, uint64_t slot)
     fe_address address = fe_slot_address(slot);
     if (fe_log_segment(log, address)->tier == FE_TIER_CACHE) address = fe_cache_home(log, address);
     FE_ASSERT(has_file(log, fe_address_segment(address, log->offset_bits)));
-    return (slot & ~FE_ADDRESS_MASK) | address;
+    return (slot & ~(FE_ADDRESS_MASK | FE_SLOT_UNSETTLED)) | address;
 }
 
 static void put_slot(void *context, uint64_t slot)

@@ -4,6 +4,7 @@
 #define FE_STORE_STORE_H
 
 #include "store/cut.h"
+#include "store/fetch.h"
 #include "store/index.h"
 #include "store/keyspace.h"
 #include "store/log.h"
@@ -17,6 +18,7 @@ struct fe_keyspace {
     uint32_t db; /* the database that it is now */
     uint64_t expires;
     fe_wide deadline_sum;
+    uint32_t unsettled; /* blind writes that a read is to settle: `index` may count a key twice */
 };
 
 /* Life of a keyspace id: LIVE -> DEAD (fe_store_flush) -> SWEPT (a sweep has begun that will meet
@@ -84,6 +86,8 @@ struct fe_store {
     fe_mark *marks;
     size_t mark_count, mark_capacity;
     bool interest, marks_lost;
+    fe_cache cache; /* of a tiered log, as is `fetch` */
+    fe_fetch fetch;
     fe_store_stats stats; /* counters; gauges are filled in by fe_store_stats_get */
 };
 
@@ -110,6 +114,32 @@ void fe_store_mark_key(fe_store *store, uint32_t db, uint64_t hash);
 /* key.c: removes a record whose slot is known: index, accounts, log and mark. */
 void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
 void fe_store_remove_expired(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
+/* The same for a record on disk, of which `record` is the bytes; nobody is told. And for one whose
+ * bytes cannot be read: its deadline counts as the average, and its segment is left miscounted. */
+void fe_store_remove_cold(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
+                          const fe_record *record);
+void fe_store_remove_unread(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
+/* A record in memory dies, and the home of a copy with it. */
+void fe_store_kill(fe_store *store, fe_address address, const fe_record *record);
+
+/* fetch_settle.c: a look-up found nothing in memory. Asserts that its command was granted to write
+ * over whatever on disk may be the key's. */
+__attribute__((cold)) void fe_settle_meet(fe_store *store, const fe_keyspace *keyspace,
+                                          uint64_t hash);
+/* The record on disk that a new one may be written over, which may be the key's; NONE: there is none,
+ * or all are known to be others'. */
+__attribute__((cold)) fe_address fe_settle_granted(fe_store *store, const fe_keyspace *keyspace,
+                                                   uint64_t hash);
+/* The key has got a second slot beside that of the record at `cold`. False without memory. */
+FE_MUST_USE bool fe_settle_begin(fe_key *key, fe_address cold);
+/* The keyspace loses all its keys. */
+void fe_settle_forget(fe_store *store, const fe_keyspace *keyspace);
+
+/* fetch_missing.c: a walk met a slot whose record is on disk; false when it had better be passed over. */
+bool fe_missing_add(fe_store *store, const fe_keyspace *keyspace, uint64_t bucket, uint64_t slot,
+                    bool pick);
+bool fe_missing_is_full(const fe_store *store);
+uint64_t *fe_missing_pick_take(fe_store *store, const fe_keyspace *keyspace, uint64_t *hash);
 
 /* spare.c: gives the index's spare chunk back; and when no index is near growing any more. */
 void fe_spare_close(fe_store *store);

@@ -86,6 +86,7 @@ static void budgets_update(fe_store *store)
     tiers->mutable_max = at_least(tiers->mutable_max, MUTABLE_MIN);
     tiers->readonly_max = budget(&b, options->readonly_size, PARTS_READONLY, READONLY_MIN);
     tiers->cache_max = budget(&b, options->cache_size, PARTS_CACHE, CACHE_MIN);
+    fe_cache_set_budget(store, tiers->cache_max);
     uint64_t index = fe_alloc_used(store->alloc, FE_ALLOC_INDEX);
     tiers->index_over = pool < POOL_MIN && index >= limit / INDEX_SHARE;
 }
@@ -257,6 +258,21 @@ static uint32_t demote_find(const fe_store *store)
     return n;
 }
 
+/* What was read in it goes to the read cache; whether all of it is there. */
+static bool carry(fe_store *store, uint32_t n, uint64_t bytes)
+{
+    fe_tiers *tiers = store->tiers;
+    uint32_t generation = store->log.segments[n].generation;
+    if (tiers->carry.segment != n || tiers->carry_generation != generation) {
+        tiers->carry = (fe_cursor){n, 0};
+        tiers->carry_generation = generation;
+    }
+    bool done;
+    fe_cache_carry(store, n, &tiers->carry, bytes, &done);
+    if (done) tiers->carry = (fe_cursor){0, 0};
+    return done;
+}
+
 /* Only its file is left. The mapping is in use until the job that unmaps it is done. */
 static void demote(fe_store *store, uint32_t n)
 {
@@ -274,13 +290,14 @@ static void demote(fe_store *store, uint32_t n)
     tiers->stats.demoted++;
 }
 
-/* Whether more is to do. */
-static bool demote_over(fe_store *store)
+/* Whether more is to do; each call carries about `bytes` of one segment. */
+static bool demote_over(fe_store *store, uint64_t bytes)
 {
     for (unsigned i = 0; i < SEALS_MAX; i++) {
         uint32_t n = demote_find(store);
         if (n == 0) return false;
         if (store->tiers->unmap_count == FE_TIER_UNMAPS) return true;
+        if (!carry(store, n, bytes)) return true;
         demote(store, n);
     }
     return true;
@@ -295,7 +312,8 @@ bool fe_tier_step(fe_store *store, uint64_t bytes)
     if (is_sweep_due(store) && fe_compact_sweep(store, bytes)) return true;
     if (store->log.bytes > store->tiers->mutable_max) seal_over(store);
     seal_hard(store, bytes);
-    bool more = demote_over(store);
+    bool more = demote_over(store, bytes);
+    more |= fe_cache_step(store, bytes);
     fe_tiers_tell_room(store);
     return more || (store->tiers->behind && store->log.tiers[FE_TIER_SEALED].segments == 0);
 }
@@ -310,7 +328,7 @@ bool fe_tier_demote_all(fe_store *store, fe_tier to)
         if (!seal_oldest(store, true)) break;
     if (to == FE_TIER_DISK) {
         store->tiers->drain = log->sequence;
-        (void)demote_over(store);
+        (void)demote_over(store, FE_SEGMENT_MIN);
     }
     bool more = log->segment_count != 0;
     more |= to != FE_TIER_SEALED && log->tiers[FE_TIER_SEALED].segments != 0;
@@ -328,6 +346,7 @@ bool fe_tiers_open(fe_store *store)
     tiers->device = store->options.device;
     store->tiers = tiers;
     fe_log_set_tiered(&store->log);
+    fe_fetch_set_block(store, fe_device_block_size(tiers->device));
     budgets_update(store);
     return true;
 }

@@ -93,7 +93,10 @@ static void put(tiered *t, uint32_t db, uint64_t number, size_t len, int64_t dea
 {
     static uint8_t buf[1 << 20];
     name_buf name;
-    CHECK(set(&t->f, db, name_of(&name, number), value_of(buf, number, len), deadline));
+    fe_bytes bytes = name_of(&name, number);
+    (void)fe_store_step_index(t->f.store, 2);
+    make_resident(t, db, bytes, fe_key_hash(&t->f.seed, bytes));
+    CHECK(set(&t->f, db, bytes, value_of(buf, number, len), deadline));
 }
 
 static bool in_folder(const tiered *t, const char *name)

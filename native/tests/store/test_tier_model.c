@@ -44,48 +44,13 @@ static entry *entry_at(model *m, uint32_t db, uint32_t k)
     return e;
 }
 
-/* Brings the key's record back from disk; false: there is none. */
-static bool thaw(model *m, uint32_t db, fe_bytes name, uint64_t hash)
-{
-    fe_store *store = m->t.f.store;
-    fe_keyspace *keyspace = store->databases[db];
-    uint64_t *slot = NULL;
-    while ((slot = fe_index_find_cold(&keyspace->index, hash, slot)) != NULL) {
-        fe_address home = fe_slot_address(*slot);
-        fe_record *record = read_cold(&m->t, home);
-        bool same = fe_bytes_equal(name, fe_record_key(record));
-        size_t size = fe_record_size(record);
-        if (!same) {
-            free(record);
-            continue;
-        }
-        int64_t deadline = fe_record_deadline(record);
-        fe_address address = fe_log_append(&store->log, FE_TAIL_MOVED, size, keyspace->id);
-        CHECK(address != FE_ADDRESS_NONE);
-        fe_image_record_restore(record, keyspace->id, store->access_now);
-        memcpy(fe_log_at(&store->log, address), record, size);
-        free(record);
-        fe_index_refill(&keyspace->index, hash, slot);
-        fe_slot_set(slot, address, deadline != FE_DEADLINE_NONE);
-        if (deadline != FE_DEADLINE_NONE) {
-            fe_log_deadline_remove(&store->log, home, deadline, size);
-            fe_log_deadline_add(&store->log, address, store->now_ms, deadline, size);
-        }
-        fe_log_kill(&store->log, home, size);
-        m->thawed++;
-        return true;
-    }
-    return false;
-}
-
 /* Opens the key and compares it with the table. */
 static void open_key(model *m, uint32_t db, uint32_t k, name_buf *name, fe_key *key)
 {
     fe_bytes bytes = name_of(name, k);
     uint64_t hash = fe_key_hash(&m->t.f.seed, bytes);
+    make_resident(&m->t, db, bytes, hash);
     fe_key_find(m->t.f.store, db, bytes, hash, below(m, 2) == 0, key);
-    if (!fe_key_exists(key) && thaw(m, db, bytes, hash))
-        fe_key_find(m->t.f.store, db, bytes, hash, true, key);
     const entry *e = entry_at(m, db, k);
     CHECK_INT(e->present, fe_key_exists(key));
     if (!e->present || !fe_key_exists(key)) return;
@@ -294,6 +259,7 @@ static void run_model(model *m, uint64_t seed, const fe_store_options *options)
     compare_all(m);
     run_jobs(&m->t);
     CHECK_INT(stats_of(&m->t).file_count, files_in_folder(&m->t));
+    m->thawed = m->t.f.store->fetch.stats.reads;
     tiered_close(&m->t);
 }
 

@@ -217,11 +217,35 @@ static inline void fill(tiered *t, uint64_t from, uint64_t to, size_t len)
     }
 }
 
+/* Whether the key is in memory, with that value. */
 static inline bool has_value(tiered *t, uint64_t number, size_t len)
 {
     static uint8_t buf[65536];
     name_buf name;
+    fe_record *record;
+    fe_bytes bytes = name_of(&name, number);
+    const fe_index *index = &t->f.store->databases[0]->index;
+    if (fe_index_find(index, bytes, fe_key_hash(&t->f.seed, bytes), &record) == NULL) return false;
     return has(&t->f, 0, name_of(&name, number), value_of(buf, number, len));
+}
+
+/* Brings what may be the key from disk into memory, as a session and its disk would. */
+static inline void make_resident(tiered *t, uint32_t db, fe_bytes name, uint64_t hash)
+{
+    fe_waiter waiter = {.wake = NULL};
+    while (!fe_fetch_key(t->f.store, db, name, hash, FE_NEED_EXACT, &waiter)) {
+        fe_disk_read *read;
+        while (fe_fetch_take(t->f.store, &read, 1) == 1) {
+            int code = 0;
+            ssize_t got = fe_device_read(t->device, read->fd, read->buffer, read->length,
+                                         read->offset, &code);
+            read->result = got < 0 ? -code : (int32_t)got;
+            fe_fetch_check(read);
+            fe_fetch_done(t->f.store, read);
+        }
+        CHECK_INT(0, waiter.error);
+    }
+    fe_waiter_close(t->f.store, &waiter);
 }
 
 /* Reads a record of a segment on disk as far as its own size; into memory that the caller frees. */

@@ -1,0 +1,699 @@
+/* Reads of records that are on disk: started, joined, done. The contract is in store/fetch.h.
+ *
+ * A read goes through these states; the function makes the transition:
+ *
+ *     queued --fe_fetch_take--> in flight --fe_fetch_done--> over
+ *       ^                          |  |
+ *       +--fe_fetch_put_back-------+  |
+ *       +--fe_fetch_done: the record is longer, or it is tried once more
+ *
+ * Invariants
+ * 1. There is at most one read for each address, in the table, and it pins the segment.
+ * 2. waiter->pending is the number of its waits, and one more while it is in the list `failed`.
+ * 3. While a read is under way its record may die, its keyspace may be flushed or change its number:
+ * what it brings counts only if a slot of the keyspace with its id still names the address, which
+ * nothing else can have as long as the segment is pinned.
+ *
+ * Threads: the engine's lock is held, but for fe_fetch_check.
+ */
+#include "store/fetch_read.h"
+#include "store/image.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PAGE ((size_t)4096)
+#define FIRST_MAX ((uint64_t)16 << 10) /* read at first of a record of unknown size */
+#define MAPPING_MIN ((size_t)64 << 10) /* longer reads have a mapping, which the cache takes over */
+#define LEAD PAGE                      /* in front of what is read into a mapping */
+#define TRIES 2u
+#define AHEAD_MAX 1024u  /* reads under way beyond which none is started ahead of need */
+#define BUFFERS_KEPT 64u /* of each size */
+#define BUCKETS_MIN 64u
+
+/* The table ------------------------------------------------------------------------------------ */
+
+static fe_fetch_read **chain_of(const fe_fetch *fetch, fe_address address)
+{
+    uint64_t mixed = address * 0x9e3779b97f4a7c15ull;
+    return &fetch->table[mixed >> 32 & (fetch->buckets - 1)];
+}
+
+fe_fetch_read *fe_fetch_find(const fe_store *store, fe_address address)
+{
+    const fe_fetch *fetch = &store->fetch;
+    if (fetch->count == 0) return NULL;
+    fe_fetch_read *read = *chain_of(fetch, address);
+    while (read != NULL && read->address != address)
+        read = read->chain;
+    return read;
+}
+
+static bool table_grow(fe_store *store)
+{
+    fe_fetch *fetch = &store->fetch;
+    if (fetch->count < fetch->buckets) return true;
+    fe_fetch grown = {.buckets = fetch->buckets == 0 ? BUCKETS_MIN : fetch->buckets * 2};
+    grown.table =
+        fe_alloc_take_zeroed(store->alloc, FE_ALLOC_ENGINE, grown.buckets * sizeof(*grown.table));
+    if (grown.table == NULL) return fetch->buckets != 0;
+    for (uint32_t i = 0; i < fetch->buckets; i++) {
+        for (fe_fetch_read *read = fetch->table[i], *next; read != NULL; read = next) {
+            next = read->chain;
+            fe_fetch_read **chain = chain_of(&grown, read->address);
+            read->chain = *chain;
+            *chain = read;
+        }
+    }
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, fetch->table);
+    fetch->table = grown.table;
+    fetch->buckets = grown.buckets;
+    return true;
+}
+
+static void table_remove(fe_fetch *fetch, fe_fetch_read *read)
+{
+    fe_fetch_read **at = chain_of(fetch, read->address);
+    while (*at != read)
+        at = &(*at)->chain;
+    *at = read->chain;
+    fetch->count--;
+}
+
+/* The queue ------------------------------------------------------------------------------------ */
+
+static void queue_append(fe_fetch *fetch, fe_disk_read *read)
+{
+    read->next = NULL;
+    *(fetch->last != NULL ? &fetch->last->next : &fetch->first) = read;
+    fetch->last = read;
+    fetch->queued++;
+}
+
+bool fe_fetch_is_wanted(const fe_store *store)
+{
+    return store->fetch.first != NULL || store->fetch.failed != NULL;
+}
+
+static void wake(fe_waiter *waiter)
+{
+    FE_ASSERT(waiter->pending > 0);
+    if (--waiter->pending == 0 && waiter->wake != NULL) waiter->wake(waiter);
+}
+
+static void wake_failed(fe_fetch *fetch)
+{
+    for (fe_waiter *waiter; (waiter = fetch->failed) != NULL;) {
+        fetch->failed = waiter->failed_next;
+        waiter->failed = false;
+        wake(waiter);
+    }
+}
+
+uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max)
+{
+    fe_fetch *fetch = &store->fetch;
+    wake_failed(fetch);
+    uint32_t count = 0;
+    while (count < max && fetch->first != NULL) {
+        fe_disk_read *read = fetch->first;
+        fetch->first = read->next;
+        if (fetch->first == NULL) fetch->last = NULL;
+        read->next = NULL;
+        reads[count++] = read;
+    }
+    fetch->queued -= count;
+    fetch->in_flight += count;
+    return count;
+}
+
+void fe_fetch_put_back(fe_store *store, fe_disk_read *read)
+{
+    fe_fetch *fetch = &store->fetch;
+    read->next = fetch->first;
+    fetch->first = read;
+    if (fetch->last == NULL) fetch->last = read;
+    fetch->queued++;
+    fetch->in_flight--;
+}
+
+/* Buffers -------------------------------------------------------------------------------------- */
+
+static uint32_t block_of(const fe_store *store)
+{
+    return store->fetch.block != 0 ? store->fetch.block : (uint32_t)PAGE;
+}
+
+void fe_fetch_set_block(fe_store *store, uint32_t bytes)
+{
+    FE_ASSERT(bytes >= 512 && bytes <= PAGE && (bytes & (bytes - 1)) == 0);
+    store->fetch.block = bytes;
+}
+
+static uint8_t *aligned(void *memory)
+{
+    return (uint8_t *)(((uintptr_t)memory + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
+}
+
+static bool buffer_take(fe_store *store, fe_fetch_read *read, size_t length)
+{
+    fe_fetch *fetch = &store->fetch;
+    if (length >= MAPPING_MIN) {
+        size_t bytes = LEAD + ((length + PAGE - 1) & ~(PAGE - 1));
+        read->memory = fe_pages_map(store->alloc, FE_ALLOC_LOG, bytes, PAGE);
+        if (read->memory == NULL) return false;
+        read->mapping = bytes;
+        read->disk.buffer = (uint8_t *)read->memory + LEAD;
+        return true;
+    }
+    size_t pages = (length + PAGE - 1) / PAGE;
+    if (pages <= FE_FETCH_BUFFER_PAGES && fetch->buffers[pages - 1] != NULL) {
+        read->memory = fetch->buffers[pages - 1];
+        memcpy(&fetch->buffers[pages - 1], aligned(read->memory), sizeof(void *));
+        fetch->buffer_count[pages - 1]--;
+    } else {
+        read->memory = fe_alloc_take(store->alloc, FE_ALLOC_ENGINE, (pages + 1) * PAGE);
+    }
+    if (read->memory == NULL) return false;
+    read->mapping = 0;
+    read->disk.buffer = aligned(read->memory);
+    return true;
+}
+
+static void buffer_give(fe_store *store, fe_fetch_read *read)
+{
+    fe_fetch *fetch = &store->fetch;
+    void *memory = read->memory;
+    read->memory = NULL;
+    if (memory == NULL) return;
+    if (read->mapping != 0) {
+        fe_trash_put(&store->trash, FE_ALLOC_LOG, memory, read->mapping);
+        return;
+    }
+    size_t pages = (read->disk.length + PAGE - 1) / PAGE;
+    if (pages > FE_FETCH_BUFFER_PAGES || fetch->buffer_count[pages - 1] == BUFFERS_KEPT) {
+        fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, memory);
+        return;
+    }
+    memcpy(aligned(memory), &fetch->buffers[pages - 1], sizeof(void *));
+    fetch->buffers[pages - 1] = memory;
+    fetch->buffer_count[pages - 1]++;
+}
+
+/* Starting ------------------------------------------------------------------------------------- */
+
+static uint64_t offset_of(const fe_store *store, const fe_fetch_read *read)
+{
+    return fe_address_offset(read->address, store->log.offset_bits);
+}
+
+/* Asks for the first `bytes` of the record; false without memory. */
+static bool ask(fe_store *store, fe_fetch_read *read, uint64_t bytes)
+{
+    uint64_t grain = block_of(store), offset = offset_of(store, read);
+    uint64_t begin = offset & ~(grain - 1);
+    uint64_t end = (offset + bytes + grain - 1) & ~(grain - 1);
+    if (end - begin > INT32_MAX || !buffer_take(store, read, (size_t)(end - begin))) return false;
+    read->skip = (uint32_t)(offset - begin);
+    read->asked = bytes;
+    read->disk.offset = begin;
+    read->disk.length = (uint32_t)(end - begin);
+    read->verdict = FE_VERDICT_NONE;
+    queue_append(&store->fetch, &read->disk);
+    return true;
+}
+
+/* How much to read at first: all of the record where its size is bounded, or known. */
+static uint64_t first_bytes(const fe_store *store, const fe_fetch_read *read)
+{
+    uint64_t bytes = FIRST_MAX, max = (uint64_t)store->log.files[read->segment].record_max * 8;
+    if (max != 0 && (max < bytes || max == store->log.segments[read->segment].used)) bytes = max;
+    return bytes < read->limit ? bytes : read->limit;
+}
+
+fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_address address,
+                              uint64_t hash)
+{
+    fe_fetch *fetch = &store->fetch;
+    fe_fetch_read *read = fe_fetch_find(store, address);
+    if (read != NULL) {
+        fetch->stats.joined++;
+        return read;
+    }
+    if (!table_grow(store)) return NULL;
+    read = fe_alloc_take_zeroed(store->alloc, FE_ALLOC_ENGINE, sizeof(*read));
+    if (read == NULL) return NULL;
+    uint32_t n = fe_address_segment(address, store->log.offset_bits);
+    FE_ASSERT(store->log.segments[n].tier == FE_TIER_DISK && store->log.files[n].fd >= 0);
+    read->address = address;
+    read->hash = hash;
+    read->keyspace = keyspace->id;
+    read->segment = n;
+    read->limit = store->log.segments[n].used - offset_of(store, read);
+    read->disk.fd = store->log.files[n].fd;
+    if (!ask(store, read, first_bytes(store, read))) {
+        fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
+        return NULL;
+    }
+    store->log.files[n].pins++;
+    fe_fetch_read **chain = chain_of(fetch, address);
+    read->chain = *chain;
+    *chain = read;
+    fetch->count++;
+    return read;
+}
+
+/* Waiters -------------------------------------------------------------------------------------- */
+
+/* The cache holds what came since the oldest open waiter opened. */
+static void hold_update(fe_store *store)
+{
+    const fe_waiter *oldest = store->fetch.oldest;
+    for (unsigned i = 0; i < FE_RINGS; i++)
+        store->cache.hold[i] = oldest != NULL ? oldest->hold[i] : FE_RING_NOWHERE;
+}
+
+void fe_fetch_open(fe_store *store, fe_waiter *waiter)
+{
+    fe_fetch *fetch = &store->fetch;
+    if (waiter->open) return;
+    waiter->open = true;
+    for (unsigned i = 0; i < FE_RINGS; i++) {
+        const fe_ring *ring = &store->cache.ring[i];
+        waiter->hold[i] = ring->tail != FE_RING_NOWHERE ? ring->tail : ring->next;
+    }
+    waiter->older = fetch->newest;
+    waiter->newer = NULL;
+    *(fetch->newest != NULL ? &fetch->newest->newer : &fetch->oldest) = waiter;
+    fetch->newest = waiter;
+    hold_update(store);
+}
+
+/* Memory for the wait is lacking: it is woken, with the error, when reads are taken. */
+static void wait_fail(fe_store *store, fe_waiter *waiter)
+{
+    waiter->error = ENOMEM;
+    if (waiter->failed) return;
+    waiter->failed = true;
+    waiter->pending++;
+    waiter->failed_next = store->fetch.failed;
+    store->fetch.failed = waiter;
+}
+
+void fe_fetch_wait(fe_store *store, fe_fetch_read *read, fe_need need, bool walk, fe_waiter *waiter)
+{
+    fe_fetch_open(store, waiter);
+    fe_wait *wait = NULL;
+    if (read != NULL) wait = fe_alloc_take(store->alloc, FE_ALLOC_ENGINE, sizeof(*wait));
+    if (wait == NULL) {
+        wait_fail(store, waiter);
+        return;
+    }
+    *wait = (fe_wait){.waiter = waiter, .read = read, .need = need, .walk = walk};
+    wait->read_next = read->waits;
+    if (read->waits != NULL) read->waits->read_prev = wait;
+    read->waits = wait;
+    wait->waiter_next = waiter->waits;
+    if (waiter->waits != NULL) waiter->waits->waiter_prev = wait;
+    waiter->waits = wait;
+    waiter->pending++;
+}
+
+static void wait_end(fe_store *store, fe_wait *wait)
+{
+    if (wait->read_next != NULL) wait->read_next->read_prev = wait->read_prev;
+    *(wait->read_prev != NULL ? &wait->read_prev->read_next : &wait->read->waits) = wait->read_next;
+    if (wait->waiter_next != NULL) wait->waiter_next->waiter_prev = wait->waiter_prev;
+    *(wait->waiter_prev != NULL ? &wait->waiter_prev->waiter_next : &wait->waiter->waits) =
+        wait->waiter_next;
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, wait);
+}
+
+static void failed_forget(fe_fetch *fetch, fe_waiter *waiter)
+{
+    fe_waiter **at = &fetch->failed;
+    while (*at != waiter)
+        at = &(*at)->failed_next;
+    *at = waiter->failed_next;
+}
+
+void fe_waiter_close(fe_store *store, fe_waiter *waiter)
+{
+    fe_fetch *fetch = &store->fetch;
+    waiter->error = 0;
+    if (!waiter->open) return;
+    while (waiter->waits != NULL)
+        wait_end(store, waiter->waits);
+    if (waiter->failed) failed_forget(fetch, waiter);
+    if (waiter->counts) fetch->counting--;
+    fe_settle_revoke(store, waiter);
+    *(waiter->older != NULL ? &waiter->older->newer : &fetch->oldest) = waiter->newer;
+    *(waiter->newer != NULL ? &waiter->newer->older : &fetch->newest) = waiter->older;
+    hold_update(store);
+    *waiter = (fe_waiter){.wake = waiter->wake};
+}
+
+/* Asking for a key ----------------------------------------------------------------------------- */
+
+static void want(fe_store *store, const fe_keyspace *keyspace, fe_address address, uint64_t hash,
+                 fe_need need, fe_waiter *waiter)
+{
+    if (waiter == NULL && store->fetch.count >= AHEAD_MAX) return;
+    fe_fetch_read *read = fe_fetch_start(store, keyspace, address, hash);
+    if (read != NULL) read->wanted = true;
+    if (waiter != NULL) fe_fetch_wait(store, read, need, false, waiter);
+}
+
+/* Whether the key is in memory and not past its deadline. */
+static bool is_there(const fe_store *store, const fe_keyspace *keyspace, fe_bytes name,
+                     uint64_t hash)
+{
+    fe_record *record;
+    const uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
+    if (slot == NULL) return false;
+    return !(*slot & FE_SLOT_DEADLINE) || !fe_store_expired(store, fe_record_deadline(record));
+}
+
+bool fe_fetch_key(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, fe_need need,
+                  fe_waiter *waiter)
+{
+    if (FE_LIKELY(!store->log.tiered)) return true;
+    fe_keyspace *keyspace = store->databases[db];
+    const fe_index *index = &keyspace->index;
+    bool may_stay = need == FE_NEED_READ || need == FE_NEED_BLIND;
+    if (may_stay && is_there(store, keyspace, name, hash)) return true;
+    const uint64_t *cold = fe_index_find_cold(index, hash, NULL);
+    if (FE_LIKELY(cold == NULL)) return true;
+    if (need == FE_NEED_BLIND && fe_settle_grant(store, keyspace, name, hash, cold, waiter))
+        return true;
+    for (; cold != NULL; cold = fe_index_find_cold(index, hash, cold))
+        want(store, keyspace, fe_slot_address(*cold), hash, need, waiter);
+    return false;
+}
+
+/* Done ----------------------------------------------------------------------------------------- */
+
+static void bad(fe_fetch_read *read, int error)
+{
+    read->verdict = FE_VERDICT_BAD;
+    read->error = error;
+}
+
+static void more(fe_fetch_read *read, size_t size)
+{
+    read->verdict = FE_VERDICT_MORE;
+    read->size = size;
+}
+
+void fe_fetch_check(fe_disk_read *disk)
+{
+    fe_fetch_read *read = (fe_fetch_read *)disk;
+    if (read->verdict != FE_VERDICT_NONE) return;
+    uint64_t skip = read->skip;
+    if (disk->result < 0) {
+        bad(read, -disk->result);
+        return;
+    }
+    uint64_t got = (uint64_t)disk->result;
+    uint64_t have = got > skip ? got - skip : 0;
+    if (have > read->limit) have = read->limit;
+    const uint8_t *data = disk->buffer + skip;
+    size_t size = fe_image_record_size(data, (size_t)have);
+    bool cut = got < disk->length;
+    if (size == FE_IMAGE_IMPOSSIBLE || size > read->limit)
+        bad(read, EBADMSG);
+    else if (size == 0 || size > have) {
+        if (cut)
+            bad(read, EIO);
+        else if (size == 0 && have == read->limit)
+            bad(read, EBADMSG);
+        else
+            more(read, size);
+    } else if (!fe_image_record_check(data, size)) {
+        bad(read, EBADMSG);
+    } else {
+        read->verdict = FE_VERDICT_GOOD;
+        read->size = size;
+    }
+}
+
+/* The record as it is in the buffer. */
+static fe_record *record_of(const fe_fetch_read *read)
+{
+    return (fe_record *)(read->disk.buffer + read->skip);
+}
+
+/* The record goes into the cache, in place where it has a mapping; false without memory. */
+static bool cache(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
+                  fe_fetch_read *read)
+{
+    fe_record *record = record_of(read);
+    fe_image_record_restore(record, keyspace->id, store->access_now);
+    if (read->mapping == 0) return fe_cache_put(store, keyspace, hash, slot, record, read->size);
+    size_t offset = (size_t)((uint8_t *)record - (uint8_t *)read->memory);
+    if (!fe_cache_adopt(store, keyspace, hash, slot, read->memory, read->mapping, offset,
+                        read->size))
+        return false;
+    read->memory = NULL;
+    return true;
+}
+
+/* A sound record came; returns an errno. */
+static int take_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *read)
+{
+    const fe_record *record = record_of(read);
+    uint64_t hash = fe_store_record_hash(store, record);
+    uint64_t *slot = fe_index_find_address(&keyspace->index, hash, read->address);
+    if (slot == NULL) {
+        /* Gone meanwhile; unless its slot is where another key's would be. */
+        slot = fe_index_find_address(&keyspace->index, read->hash, read->address);
+        return slot != NULL ? EBADMSG : 0;
+    }
+    if (((*slot & FE_SLOT_DEADLINE) != 0) != (fe_record_deadline(record) != 0)) return EBADMSG;
+    fe_index_refill(&keyspace->index, hash, slot);
+    if (read->settles && fe_settle_record(store, keyspace, read, hash, slot, record)) return 0;
+    if (fe_store_expired(store, fe_record_deadline(record))) {
+        fe_store_remove_cold(store, keyspace, hash, slot, record);
+        store->stats.expired_keys++;
+        store->fetch.stats.expired++;
+        fe_store_mark_key(store, keyspace->db, hash);
+        return 0;
+    }
+    if (*slot & FE_SLOT_UNSETTLED)
+        fe_settle_clear(store, keyspace, fe_record_key(record), hash, slot);
+    if (!read->wanted) return 0;
+    if (read->pick) fe_missing_picked(store, read, hash);
+    return cache(store, keyspace, hash, slot, read) ? 0 : ENOMEM;
+}
+
+static void fault_add(fe_store *store, const fe_fetch_read *read, int error)
+{
+    fe_fetch *fetch = &store->fetch;
+    fetch->stats.failed++;
+    if (fetch->fault_count == FE_FETCH_FAULTS) return;
+    uint32_t at = (fetch->fault_first + fetch->fault_count++) % FE_FETCH_FAULTS;
+    fetch->faults[at] =
+        (fe_fetch_fault){.segment = read->segment,
+                         .generation = store->log.segments[read->segment].generation,
+                         .offset = offset_of(store, read),
+                         .error = error};
+}
+
+bool fe_fetch_fault_take(fe_store *store, fe_fetch_fault *fault)
+{
+    fe_fetch *fetch = &store->fetch;
+    if (fetch->fault_count == 0) return false;
+    *fault = fetch->faults[fetch->fault_first];
+    fetch->fault_first = (fetch->fault_first + 1) % FE_FETCH_FAULTS;
+    fetch->fault_count--;
+    return true;
+}
+
+static bool overwrites(const fe_wait *wait)
+{
+    return wait->need == FE_NEED_REMOVE || wait->need == FE_NEED_BLIND;
+}
+
+/* Whether somebody writes over the record, so that it need not be read. */
+static bool may_lose(const fe_fetch_read *read)
+{
+    if (read->settles) return true;
+    for (const fe_wait *wait = read->waits; wait != NULL; wait = wait->read_next)
+        if (overwrites(wait)) return true;
+    return false;
+}
+
+/* The record could not be read; returns the error for those who wanted to see it. */
+static int lose_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *read, int error)
+{
+    uint64_t *slot = fe_index_find_address(&keyspace->index, read->hash, read->address);
+    if (slot == NULL) return 0;
+    if (error == ENOMEM) return error;
+    fault_add(store, read, error);
+    if (!may_lose(read)) return error;
+    fe_store_remove_unread(store, keyspace, read->hash, slot);
+    store->fetch.stats.lost++;
+    return error;
+}
+
+/* Those who wait go on. */
+static void waits_end(fe_store *store, fe_fetch_read *read, int error)
+{
+    for (fe_wait *wait; (wait = read->waits) != NULL;) {
+        fe_waiter *waiter = wait->waiter;
+        bool walk = wait->walk;
+        if (error != 0 && (error == ENOMEM || (!walk && !overwrites(wait)))) waiter->error = error;
+        if (error != 0 && walk && ++waiter->skipped > FE_FETCH_BAD / 2) waiter->error = error;
+        wait_end(store, wait);
+        wake(waiter);
+    }
+}
+
+static bool waits_walk(const fe_fetch_read *read)
+{
+    for (const fe_wait *wait = read->waits; wait != NULL; wait = wait->read_next)
+        if (wait->walk) return true;
+    return false;
+}
+
+static void finish(fe_store *store, fe_fetch_read *read)
+{
+    fe_keyspace *keyspace = store->by_id[read->keyspace];
+    int error = read->verdict == FE_VERDICT_BAD ? read->error : 0;
+    if (keyspace == NULL) error = 0; /* it was flushed: there is nothing to read any more */
+    if (keyspace != NULL && error == 0) error = take_record(store, keyspace, read);
+    if (keyspace != NULL && error != 0) error = lose_record(store, keyspace, read, error);
+    if (error != 0 && error != ENOMEM && waits_walk(read)) fe_missing_failed(store, read);
+    fe_settle_end(store, read);
+    table_remove(&store->fetch, read);
+    waits_end(store, read, error);
+    fe_log_unpin(&store->log, read->segment);
+    buffer_give(store, read);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
+}
+
+/* Asks again, for `bytes`; without memory the read ends with that error. */
+static bool again(fe_store *store, fe_fetch_read *read, uint64_t bytes)
+{
+    buffer_give(store, read);
+    if (ask(store, read, bytes)) return true;
+    bad(read, ENOMEM);
+    return false;
+}
+
+void fe_fetch_done(fe_store *store, fe_disk_read *disk)
+{
+    fe_fetch *fetch = &store->fetch;
+    fe_fetch_read *read = (fe_fetch_read *)disk;
+    fetch->in_flight--;
+    fetch->stats.reads++;
+    if (disk->result > 0) fetch->stats.bytes += (uint64_t)disk->result;
+    fe_fetch_check(disk);
+    if (read->verdict == FE_VERDICT_MORE) {
+        fetch->stats.longer++;
+        uint64_t bytes = read->size != 0 ? read->size : FIRST_MAX;
+        if (again(store, read, bytes < read->limit ? bytes : read->limit)) return;
+    } else if (read->verdict == FE_VERDICT_BAD && ++read->tries < TRIES) {
+        fetch->stats.retried++;
+        if (again(store, read, read->asked)) return;
+    }
+    finish(store, read);
+}
+
+/* The rest ------------------------------------------------------------------------------------- */
+
+const char *fe_fetch_error_text(int error)
+{
+    switch (error) {
+    case EBADMSG: return "the record does not match its checksum";
+    case ENOMEM: return "out of memory";
+    case EIO: return "input/output error";
+    default: return "the read was refused";
+    }
+}
+
+void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *in_flight)
+{
+    *stats = store->fetch.stats;
+    *in_flight = store->fetch.queued + store->fetch.in_flight;
+}
+
+static void buffers_free(fe_store *store)
+{
+    fe_fetch *fetch = &store->fetch;
+    for (unsigned i = 0; i < FE_FETCH_BUFFER_PAGES; i++) {
+        for (void *memory; (memory = fetch->buffers[i]) != NULL;) {
+            memcpy(&fetch->buffers[i], aligned(memory), sizeof(void *));
+            fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, memory);
+        }
+    }
+}
+
+void fe_fetch_close(fe_store *store)
+{
+    fe_fetch *fetch = &store->fetch;
+    FE_ASSERT(fetch->in_flight == 0 && fetch->oldest == NULL);
+    for (fe_disk_read *next; fetch->first != NULL; fetch->first = next) {
+        fe_fetch_read *read = (fe_fetch_read *)fetch->first;
+        next = fetch->first->next;
+        fe_settle_end(store, read);
+        table_remove(fetch, read);
+        fe_log_unpin(&store->log, read->segment);
+        buffer_give(store, read);
+        fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
+    }
+    FE_ASSERT(fetch->count == 0 && fetch->settle_count == 0 && fetch->grant_count == 0);
+    buffers_free(store);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, fetch->table);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, fetch->missing);
+    uint32_t block = fetch->block;
+    *fetch = (fe_fetch){.block = block};
+}
+
+/* Checking ------------------------------------------------------------------------------------- */
+
+static const char *waiters_check(const fe_fetch *fetch)
+{
+    uint64_t counting = 0;
+    for (const fe_waiter *w = fetch->oldest; w != NULL; w = w->newer) {
+        uint32_t pending = w->failed;
+        for (const fe_wait *wait = w->waits; wait != NULL; wait = wait->waiter_next)
+            pending++;
+        if (pending != w->pending) return "fetch: a waiter waits for another number of reads";
+        if (!w->open || (w->newer == NULL && w != fetch->newest)) return "fetch: a wrong waiter";
+        counting += w->counts;
+    }
+    return counting == fetch->counting ? NULL : "fetch: wrong number of counting waiters";
+}
+
+static const char *read_check(const fe_store *store, const fe_fetch_read *read)
+{
+    const fe_segment *segment = &store->log.segments[read->segment];
+    if (store->log.files[read->segment].pins == 0) return "fetch: a segment without a pin";
+    if (segment->tier != FE_TIER_DISK) return "fetch: a read of what is not on disk";
+    if (!read->settles) return NULL;
+    const fe_keyspace *keyspace = store->by_id[read->keyspace];
+    if (keyspace == NULL) return "fetch: a settling write of a dead keyspace";
+    return NULL;
+}
+
+const char *fe_fetch_check_all(const fe_store *store)
+{
+    const fe_fetch *fetch = &store->fetch;
+    uint64_t count = 0, settles = 0, unsettled = 0;
+    for (uint32_t i = 0; i < fetch->buckets; i++) {
+        for (const fe_fetch_read *read = fetch->table[i]; read != NULL; read = read->chain) {
+            count++;
+            settles += read->settles;
+            const char *wrong = read_check(store, read);
+            if (wrong != NULL) return wrong;
+        }
+    }
+    if (count != fetch->count || count != fetch->queued + fetch->in_flight)
+        return "fetch: wrong number of reads";
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        unsettled += store->keyspaces[i].unsettled;
+    if (settles != fetch->settle_count || settles != unsettled)
+        return "fetch: wrong number of settling writes";
+    return waiters_check(fetch);
+}

@@ -1,0 +1,203 @@
+/* The way up: records that are on disk come into memory before a command runs.
+ *
+ * How a session uses it, all under the engine's lock and, from the last look until the command has
+ * run, under one entry of it, without a step in between and with the same time:
+ *
+ *     fe_waiter waiter = {.wake = ...};              // in the session, zeroed once
+ *     for each key of the command:
+ *         all &= fe_fetch_key(store, db, name, hash, need, &waiter);
+ *     if (!all) park;                                 // `wake` is called when pending is 0 again
+ *     else run the handler, then fe_waiter_close(store, &waiter);
+ *
+ *     woken: if (waiter.error != 0) answer an error (fe_fetch_error_text) and close the waiter;
+ *            else the same again from the top: look up, park or run.
+ *     the session ends: fe_waiter_close, whatever it waits for.
+ *
+ * - The waiter stays open from its first look to the run: the read cache drops nothing that came
+ *   meanwhile, so a command of many keys has them all at once. Each look may find a key gone to disk
+ *   that was in memory at the one before; at most one read for each key follows.
+ * - Needs of a transaction: the strongest of all its commands for each key, EXACT when a command of
+ *   it may write and another names the key too. After a pause inside EXEC (Python, disk) other steps
+ *   have run: look again.
+ * - SCAN, KEYS, RANDOMKEY: the handler calls fe_store_scan or fe_store_random_key, and when
+ *   fe_store_is_missing says so afterwards, its reply is void: fe_fetch_missing, park, run it again.
+ *   DBSIZE does the same after fe_store_is_settled said no (or: fe_fetch_settled before it).
+ * - Reading ahead: fe_fetch_key without a waiter.
+ *
+ * What a key's look-up finds in the index, and what follows for each need:
+ *
+ *     in memory | records on disk that may be it | READ       EXACT, REMOVE    BLIND
+ *     ----------+--------------------------------+-----------------------------------------------
+ *     yes       | none                           | run        run              run
+ *     yes       | some                           | run        read them        run
+ *     no        | none                           | run        run              run
+ *     no        | one                            | read it    read it          run: settled later
+ *     no        | several                        | read them  read them        read them
+ *
+ * ("In memory" and past its deadline is as good as not.) A BLIND write over a record that may be its
+ * key's makes a second slot; a read then settles whether the old record was the same key, and removes
+ * it if so. Until then the old record cannot be seen: the key's name is kept with the read, so the
+ * new record may be overwritten, deleted or expire meanwhile. Whoever would open the old record waits
+ * for that read.
+ *
+ * Transport: fe_fetch_take under the lock at the end of each batch, fe_disk_submit without it (what
+ * did not fit: fe_fetch_put_back); fe_disk_reap, fe_fetch_check of each without the lock, fe_fetch_done
+ * under it. A read pins its segment.
+ *
+ * Errors: what cannot be read (EIO), is cut short, or does not match its checksum is tried once more;
+ * then its waiters get `error`, and a fault is noted for the log. The record is never served and stays
+ * where it is: every later read of it fails again. REMOVE and BLIND remove it instead: it counts as
+ * the key's, although its name is unknown (another key with the same 20 bits of tag would go with it).
+ *
+ * Background jobs that move records between segments leave those alone for which fe_fetch_settles
+ * says yes.
+ */
+#ifndef FE_STORE_FETCH_H
+#define FE_STORE_FETCH_H
+
+#include "store/cache.h"
+#include "store/disk.h"
+#include "store/keyspace.h"
+
+typedef enum fe_need {
+    FE_NEED_READ,  /* the current record must be in memory */
+    FE_NEED_EXACT, /* and no record on disk may be the key's: for what deletes, moves or writes it */
+    FE_NEED_BLIND, /* it will be overwritten whatever it is */
+    FE_NEED_REMOVE /* as EXACT for DEL and UNLINK: one that cannot be read is removed */
+} fe_need;
+
+typedef struct fe_wait fe_wait;   /* one waiter in one read */
+typedef struct fe_grant fe_grant; /* that a waiter's command may write one key blindly */
+typedef struct fe_fetch_read fe_fetch_read;
+
+typedef struct fe_waiter {
+    uint32_t pending; /* reads that it waits for */
+    int error; /* errno of one that failed, EBADMSG for a wrong checksum; until it is closed */
+    void (*wake)(struct fe_waiter *waiter); /* under the lock, when pending has become 0; not from
+                                               within a call that the waiter is given to */
+    /* The rest is the store's. */
+    bool open, counts, failed;
+    uint32_t skipped;
+    uint64_t hold[FE_RINGS];
+    fe_wait *waits;
+    fe_grant *grants;
+    struct fe_waiter *older, *newer, *failed_next;
+} fe_waiter;
+
+/* Whether the command may run as far as this key is concerned. Else reads were joined or started,
+ * and the waiter waits; without a waiter they are only started, a bounded number at a time. */
+bool fe_fetch_key(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, fe_need need,
+                  fe_waiter *waiter);
+
+/* The same for what the last run of SCAN, KEYS, RANDOMKEY or DBSIZE missed; forgets the list. Of
+ * these, a record that cannot be read is skipped when it is met again. */
+bool fe_fetch_missing(fe_store *store, fe_waiter *waiter);
+
+/* Whether every blind write to the database is settled, so that its count of keys is exact; else
+ * the waiter waits. While it is open no other blind write begins. */
+bool fe_fetch_settled(fe_store *store, uint32_t db, fe_waiter *waiter);
+
+/* The command has run, or its session is gone: the waiter waits for nothing any more and can be used
+ * again. `wake` stays as it is. */
+void fe_waiter_close(fe_store *store, fe_waiter *waiter);
+
+/* Whether fe_fetch_take has something to give. */
+bool fe_fetch_is_wanted(const fe_store *store);
+/* Stores up to `max` reads that are to be submitted and returns how many. Wakes those whose reads
+ * could not even be started. */
+uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max);
+/* One that was taken and not submitted: the next to be taken. */
+void fe_fetch_put_back(fe_store *store, fe_disk_read *read);
+
+/* Looks at what was read: size and checksum. Without the lock, by whoever has reaped it; fe_fetch_done
+ * does it otherwise. */
+void fe_fetch_check(fe_disk_read *read);
+/* The read is done: settles, caches, wakes; or queues it again, for the rest of a long record. */
+void fe_fetch_done(fe_store *store, fe_disk_read *read);
+
+/* Whether a blind write waits for the record at this address: it must not be moved. */
+bool fe_fetch_settles(const fe_store *store, fe_address home);
+
+/* In words, for an error reply. */
+const char *fe_fetch_error_text(int error);
+
+/* Something that could not be read, for the log. */
+typedef struct fe_fetch_fault {
+    uint32_t segment, generation; /* its file */
+    uint64_t offset;              /* of the record, bytes */
+    int error;
+} fe_fetch_fault;
+/* The oldest fault that was not told yet; false: none. Some are lost when many come at once. */
+bool fe_fetch_fault_take(fe_store *store, fe_fetch_fault *fault);
+
+typedef struct fe_fetch_stats {
+    uint64_t reads, bytes; /* done, of whatever outcome */
+    uint64_t joined;       /* waits for a read that was under way */
+    uint64_t longer;       /* second reads, of long records */
+    uint64_t retried, failed;
+    uint64_t lost;                        /* records that could not be read, removed by a write */
+    uint64_t expired;                     /* found past their deadline */
+    uint64_t settled_same, settled_other; /* blind writes over an older record of the key, or not */
+} fe_fetch_stats;
+void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *in_flight);
+
+/* The store's part. ---------------------------------------------------------------------------- */
+
+#define FE_FETCH_GRANT_CHAINS 64u
+#define FE_FETCH_BUFFER_PAGES 5u /* buffers up to this size are kept for the next read */
+#define FE_FETCH_FAULTS 16u
+#define FE_FETCH_PICKS 8u
+#define FE_FETCH_BAD 64u
+
+/* A slot on disk that a walk met. */
+typedef struct fe_missing {
+    fe_address address;
+    uint64_t hash; /* as far as the slot tells (fe_index_hash_known) */
+    uint32_t keyspace;
+    bool pick; /* RANDOMKEY's */
+} fe_missing;
+
+/* A random key that was read for RANDOMKEY. */
+typedef struct fe_pick {
+    uint64_t hash;
+    fe_address home;
+    uint32_t keyspace; /* 0: none */
+} fe_pick;
+
+typedef struct fe_fetch {
+    uint32_t block;        /* O_DIRECT's grain, bytes; 0 counts as 4096 */
+    fe_fetch_read **table; /* under way, by address */
+    uint32_t buckets, count;
+    fe_disk_read *first, *last; /* not submitted yet */
+    uint32_t queued, in_flight;
+    fe_fetch_read *settles; /* those that settle a blind write */
+    uint32_t settle_count, grant_count, counting;
+    fe_grant *grants[FE_FETCH_GRANT_CHAINS];
+    fe_waiter *oldest, *newest;
+    fe_waiter *failed;
+    void *buffers[FE_FETCH_BUFFER_PAGES];
+    uint32_t buffer_count[FE_FETCH_BUFFER_PAGES];
+    fe_missing *missing;
+    uint32_t missing_count, missing_capacity;
+    bool missing_lost;         /* without memory */
+    uint32_t missing_count_of; /* the database whose count was asked for, + 1 */
+    fe_pick picks[FE_FETCH_PICKS];
+    uint32_t pick_next;
+    struct {
+        fe_address address;
+        uint32_t generation;
+    } bad[FE_FETCH_BAD]; /* could not be read for a walk */
+    uint32_t bad_next;
+    fe_fetch_fault faults[FE_FETCH_FAULTS];
+    uint32_t fault_first, fault_count;
+    fe_fetch_stats stats;
+} fe_fetch;
+
+/* Bytes by which reads are aligned, a power of two up to 4096. */
+void fe_fetch_set_block(fe_store *store, uint32_t bytes);
+/* Nothing is in flight and no waiter is open. */
+void fe_fetch_close(fe_store *store);
+/* For fe_store_check. */
+const char *fe_fetch_check_all(const fe_store *store);
+
+#endif

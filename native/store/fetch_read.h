@@ -1,0 +1,94 @@
+/* A read of one record under way, and what waits for it: shared by fetch.c, fetch_settle.c and fetch_missing.c.
+ *
+ *     fe_fetch_read --waits--> fe_wait <--waits-- fe_waiter
+ *
+ * Threads: the engine's lock is held, but for fe_fetch_check, which looks at `disk` and the buffer
+ * of a read that is done and at fields that do not change while it is in flight.
+ */
+#ifndef FE_STORE_FETCH_READ_H
+#define FE_STORE_FETCH_READ_H
+
+#include "store/fetch.h"
+#include "store/store.h"
+
+/* What the bytes are. */
+typedef enum fe_verdict {
+    FE_VERDICT_NONE, /* not looked at yet */
+    FE_VERDICT_GOOD, /* `size` bytes are the record */
+    FE_VERDICT_MORE, /* `size` bytes are needed */
+    FE_VERDICT_BAD   /* `error` */
+} fe_verdict;
+
+struct fe_fetch_read {
+    fe_disk_read disk;
+    fe_address address;
+    uint64_t hash; /* leads to the slot's bucket; of the key that was looked for, or a part of it */
+    uint32_t keyspace; /* id */
+    uint32_t segment;  /* pinned */
+    uint64_t limit;    /* bytes from the record to the segment's end */
+    uint64_t asked;    /* bytes of it that are read now */
+    uint32_t skip;     /* bytes of the buffer in front of it */
+    size_t size;
+    int error;
+    uint8_t verdict, tries;
+    bool wanted; /* by a command, or ahead of one: the record is cached */
+    bool pick;
+    void *memory;   /* the block that holds the buffer */
+    size_t mapping; /* its size, when it is a mapping of its own */
+    fe_wait *waits;
+    fe_fetch_read *chain; /* the next of its bucket of the table */
+    /* Settling: the name of the key that was written over the record. */
+    uint8_t *name;
+    size_t name_len;
+    uint64_t name_hash;
+    bool settles;
+    fe_fetch_read *settle_next, *settle_prev;
+};
+
+struct fe_wait {
+    fe_waiter *waiter;
+    fe_fetch_read *read;
+    fe_wait *read_next, *read_prev;
+    fe_wait *waiter_next, *waiter_prev;
+    fe_need need;
+    bool walk; /* of SCAN and the like: not an error when it fails */
+};
+
+struct fe_grant {
+    fe_waiter *waiter;
+    uint64_t hash;
+    uint32_t keyspace;
+    fe_address address; /* the one record on disk that may be the key's */
+    fe_grant *next;     /* of its chain */
+    fe_grant *waiter_next;
+};
+
+/* fetch.c */
+fe_fetch_read *fe_fetch_find(const fe_store *store, fe_address address);
+/* The read of the record, under way or started now; NULL without memory. */
+fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_address address,
+                              uint64_t hash);
+/* The waiter waits for the read (NULL: which could not be started). */
+void fe_fetch_wait(fe_store *store, fe_fetch_read *read, fe_need need, bool walk,
+                   fe_waiter *waiter);
+void fe_fetch_open(fe_store *store, fe_waiter *waiter);
+
+/* fetch_settle.c */
+bool fe_settle_grant(fe_store *store, fe_keyspace *keyspace, fe_bytes name, uint64_t hash,
+                     const uint64_t *cold, fe_waiter *waiter);
+void fe_settle_revoke(fe_store *store, fe_waiter *waiter);
+/* The record has been read and is in the index: whether it was the key's that was written over it;
+ * then it is gone. */
+bool fe_settle_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *read, uint64_t hash,
+                      uint64_t *slot, const fe_record *record);
+/* The read is over, whatever came of it. */
+void fe_settle_end(fe_store *store, fe_fetch_read *read);
+/* Takes the UNSETTLED bit off the slot of a key in memory when nothing settles it any more. */
+void fe_settle_clear(fe_store *store, fe_keyspace *keyspace, fe_bytes name, uint64_t hash,
+                     uint64_t *slot);
+
+/* fetch_missing.c */
+void fe_missing_failed(fe_store *store, const fe_fetch_read *read);
+void fe_missing_picked(fe_store *store, const fe_fetch_read *read, uint64_t hash);
+
+#endif

@@ -1,0 +1,250 @@
+/* The read cache: what it keeps, drops, carries and holds. */
+#include "tests/store/disk_fake.h"
+
+static bool is_cached(fake_disk *d, uint64_t i)
+{
+    name_buf buf;
+    fe_bytes name = name_of(&buf, i);
+    fe_record *record;
+    uint64_t hash = fe_key_hash(&d->f.seed, name);
+    uint64_t *slot = fe_index_find(&d->f.store->databases[0]->index, name, hash, &record);
+    return slot != NULL && fe_cache_holds(fake_log(d), fe_slot_address(*slot));
+}
+
+static bool is_in_main(fake_disk *d, uint64_t i)
+{
+    name_buf buf;
+    fe_bytes name = name_of(&buf, i);
+    fe_record *record;
+    uint64_t hash = fe_key_hash(&d->f.seed, name);
+    uint64_t *slot = fe_index_find(&d->f.store->databases[0]->index, name, hash, &record);
+    if (slot == NULL || !fe_cache_holds(fake_log(d), fe_slot_address(*slot))) return false;
+    return (fe_cache_head(fake_log(d), fe_slot_address(*slot)) & FE_CACHE_IN_MAIN) != 0;
+}
+
+/* GET: brought into memory, and read. */
+static void get(fake_disk *d, uint64_t i)
+{
+    fe_waiter waiter = {.wake = NULL};
+    name_buf buf;
+    while (!fake_fetch(d, name_of(&buf, i), FE_NEED_READ, &waiter))
+        fake_complete_all(d);
+    CHECK(fake_has(d, i));
+    fe_waiter_close(d->f.store, &waiter);
+}
+
+/* `keys` keys of about 120 bytes, those of full segments on disk. */
+static fake_disk *cold_store(uint64_t keys, uint64_t budget)
+{
+    fake_disk *d = fake_new();
+    fe_cache_set_budget(d->f.store, budget);
+    fake_fill(d, 0, keys, FE_DEADLINE_NONE);
+    fake_freeze_all(d);
+    CHECK(fake_is_cold(d, 0));
+    return d;
+}
+
+TEST(what_is_read_from_disk_again_after_it_was_dropped_goes_to_main)
+{
+    fake_disk *d = cold_store(40000, 1 << 20);
+    get(d, 7);
+    CHECK(is_cached(d, 7) && !is_in_main(d, 7));
+    for (uint64_t i = 1000; !fake_is_cold(d, 7); i++)
+        get(d, i);
+    get(d, 7);
+    CHECK(is_in_main(d, 7));
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(the_read_that_brought_a_copy_does_not_keep_it_a_second_one_does)
+{
+    fake_disk *d = cold_store(40000, 1 << 20);
+    get(d, 7);
+    get(d, 8);
+    get(d, 8);
+    for (uint64_t i = 1000; !fake_is_cold(d, 7); i++)
+        get(d, i);
+    CHECK(is_in_main(d, 8));
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(a_scan_of_everything_leaves_what_is_read_often_in_memory)
+{
+    fake_disk *d = cold_store(40000, 1 << 20);
+    for (unsigned round = 0; round < 3; round++)
+        for (uint64_t i = 0; i < 500; i++)
+            get(d, i);
+    uint64_t kept = 0;
+    for (uint64_t i = 1000; i < 30000; i++)
+        get(d, i);
+    for (uint64_t i = 0; i < 500; i++)
+        kept += is_cached(d, i);
+    CHECK(kept > 450);
+    CHECK(fe_cache_bytes(d->f.store) <= (1 << 20) + (128 << 10));
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(puts_pay_for_the_budget_and_steps_follow_a_smaller_one)
+{
+    fake_disk *d = cold_store(40000, 1 << 20);
+    for (uint64_t i = 0; i < 20000; i++) {
+        get(d, i);
+        CHECK(fe_cache_bytes(d->f.store) <= (1 << 20) + (128 << 10));
+    }
+    fe_cache_set_budget(d->f.store, 200000);
+    unsigned steps = 0;
+    while (fe_cache_step(d->f.store, 4096))
+        CHECK(++steps < 1000);
+    CHECK(fe_cache_bytes(d->f.store) <= 200000);
+    CHECK(steps > 50); /* bounded each */
+    check_store(&d->f);
+    fe_cache_set_budget(d->f.store, 0);
+    while (fe_cache_step(d->f.store, 4096))
+        continue;
+    CHECK_INT(0, fe_cache_bytes(d->f.store));
+    CHECK_INT(40000, fe_store_db_size(d->f.store, 0));
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(all_marked_the_hand_still_makes_room)
+{
+    fake_disk *d = cold_store(40000, 1 << 20);
+    for (uint64_t i = 0; i < 6000; i++)
+        for (unsigned reads = 0; reads < 5; reads++)
+            get(d, i);
+    for (uint64_t i = 0; i < 40000; i++) {
+        if (is_cached(d, i))
+            for (unsigned reads = 0; reads < 4; reads++)
+                get(d, i);
+    }
+    for (uint64_t i = 10000; i < 12000; i++) {
+        get(d, i);
+        CHECK(fe_cache_bytes(d->f.store) <= (1 << 20) + (256 << 10));
+    }
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(what_came_since_a_waiter_opened_stays_until_it_closes)
+{
+    fake_disk *d = cold_store(40000, 256 << 10);
+    fe_waiter waiter = {.wake = NULL};
+    name_buf buf;
+    bool all;
+    unsigned rounds = 0;
+    do { /* far more than the budget, all at once */
+        all = true;
+        for (uint64_t i = 0; i < 10000; i++)
+            all &= fake_fetch(d, name_of(&buf, i), FE_NEED_READ, &waiter);
+        fake_complete_all(d);
+        CHECK(++rounds <= 2);
+    } while (!all && rounds < 5);
+    for (uint64_t i = 0; i < 10000; i++)
+        CHECK(fake_has(d, i));
+    CHECK(fe_cache_bytes(d->f.store) > 1000000);
+    fe_waiter_close(d->f.store, &waiter);
+    while (fe_cache_step(d->f.store, 1 << 20))
+        continue;
+    CHECK(fe_cache_bytes(d->f.store) <= 256 << 10);
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(a_segment_that_leaves_memory_has_what_was_read_in_it_carried_to_main)
+{
+    fake_disk *d = fake_new();
+    fe_cache_set_budget(d->f.store, 1 << 20);
+    fake_fill(d, 0, 5000, FE_DEADLINE_NONE);
+    for (uint32_t n = 1; n <= fake_log(d)->high; n++)
+        if (fake_is_full(d, n)) fake_map(d, n);
+    for (uint64_t i = 100; i < 110; i++)
+        CHECK(fake_has(d, i)); /* read where it is mapped */
+    fe_key key;
+    name_buf buf;
+    find(&d->f, 0, name_of(&buf, 105), &key);
+    fe_store_set_now(d->f.store, START_MS + 5000);
+    fake_freeze_all(d);
+    for (uint64_t i = 100; i < 110; i++)
+        CHECK(is_in_main(d, i) && fake_has(d, i));
+    CHECK(fake_is_cold(d, 300));
+    get(d, 300); /* the ghost has heard of it */
+    CHECK(is_in_main(d, 300));
+    find(&d->f, 0, name_of(&buf, 100), &key);
+    CHECK_INT(0, fe_key_idle_seconds(&key));
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(an_update_inherits_warmth)
+{
+    fake_disk *d = cold_store(5000, 1 << 20);
+    name_buf buf;
+    fe_bytes value = FE_BYTES("new");
+    for (unsigned i = 0; i < 3; i++)
+        get(d, 7);
+    CHECK(set(&d->f, 0, name_of(&buf, 7), value, FE_DEADLINE_NONE));
+    fe_key key;
+    fe_key_find(d->f.store, 0, name_of(&buf, 7), fe_key_hash(&d->f.seed, name_of(&buf, 7)), true,
+                &key);
+    CHECK(fe_key_is_mutable(&key));
+    CHECK(fe_log_touched(fake_log(d), key.address) >= 2);
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(writing_deleting_and_expiring_a_cached_key_kill_copy_and_home)
+{
+    fake_disk *d = fake_new();
+    fe_cache_set_budget(d->f.store, 1 << 20);
+    fake_fill(d, 0, 3000, START_MS + 100);
+    fake_freeze_all(d);
+    name_buf buf;
+    uint64_t live = fake_log(d)->tiers[FE_TIER_DISK].live;
+    for (uint64_t i = 0; i < 3; i++)
+        get(d, i);
+    CHECK(set(&d->f, 0, name_of(&buf, 0), FE_BYTES("x"), FE_DEADLINE_NONE));
+    CHECK(del(&d->f, 0, name_of(&buf, 1)));
+    fe_store_set_now(d->f.store, START_MS + 101);
+    CHECK(!exists(&d->f, 0, name_of(&buf, 2)));
+    CHECK_INT(0, fake_log(d)->tiers[FE_TIER_CACHE].live);
+    CHECK(live - fake_log(d)->tiers[FE_TIER_DISK].live >= 3 * 120);
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(without_memory_for_a_copy_the_reader_is_told_and_the_slot_keeps_its_home)
+{
+    fake_disk *d = cold_store(5000, 1 << 20);
+    fe_waiter waiter = {.wake = NULL};
+    name_buf buf;
+    CHECK(!fake_fetch(d, name_of(&buf, 7), FE_NEED_READ, &waiter));
+    fake_submit(d);
+    fe_alloc_fail_after(&d->f.alloc, 0);
+    fake_complete(d, 0, FAKE_GOOD);
+    fe_alloc_fail_after(&d->f.alloc, -1);
+    CHECK_INT(ENOMEM, waiter.error);
+    CHECK(fake_is_cold(d, 7));
+    fe_waiter_close(d->f.store, &waiter);
+    check_store(&d->f);
+    get(d, 7);
+    fake_free(d);
+}
+
+int main(void)
+{
+    RUN(what_is_read_from_disk_again_after_it_was_dropped_goes_to_main);
+    RUN(the_read_that_brought_a_copy_does_not_keep_it_a_second_one_does);
+    RUN(a_scan_of_everything_leaves_what_is_read_often_in_memory);
+    RUN(puts_pay_for_the_budget_and_steps_follow_a_smaller_one);
+    RUN(all_marked_the_hand_still_makes_room);
+    RUN(what_came_since_a_waiter_opened_stays_until_it_closes);
+    RUN(a_segment_that_leaves_memory_has_what_was_read_in_it_carried_to_main);
+    RUN(an_update_inherits_warmth);
+    RUN(writing_deleting_and_expiring_a_cached_key_kill_copy_and_home);
+    RUN(without_memory_for_a_copy_the_reader_is_told_and_the_slot_keeps_its_home);
+    return check_done();
+}
