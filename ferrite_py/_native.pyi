@@ -78,6 +78,12 @@ class Server:
     def notify_fd(self) -> int:
         """Return an eventfd that is readable when `take_requests` or `take_woken` has something."""
 
+    def disk_fd(self) -> int:
+        """Return a descriptor that is readable when `take_records` has something; -1 for none."""
+
+    def take_records(self) -> None:
+        """Take what was read from disk; reactors do so themselves."""
+
     def take_requests(self) -> list[PythonRequest]:
         """Take the commands that wait for Python; also clears the eventfd."""
 
@@ -186,8 +192,8 @@ class Stream:
         """Whether to close at once, without sending what waits."""
 
     @property
-    def waits_for_python(self) -> bool:
-        """Whether the session waits for a Python coroutine, its own or that of a client in EXEC."""
+    def waits(self) -> bool:
+        """Whether the session waits for Python (its own or another's in EXEC) or for the disk."""
 
     @property
     def due_ms(self) -> int:

@@ -284,6 +284,16 @@ class StorageConfig:
         "With data_dir: disk space for data, in bytes; 0 is no limit.",
         runtime=True,
     )
+    disk_queue_depth: int = setting(
+        256,
+        Integer(1, 4096),
+        "With data_dir: disk reads that may be under way at a time; further ones wait.",
+    )
+    disk_engine: str = setting(
+        "auto",
+        Choice(("auto", "io_uring", "threads")),
+        "With data_dir: how the disk is read; auto takes io_uring where the system allows it.",
+    )
     eviction_policy: str = setting(
         "noeviction",
         Choice(EVICTION_POLICIES),

@@ -160,6 +160,8 @@ class Front:
         if server.transport == "reactors":
             self._reactors = Reactors(native, server.io_threads)
             transports.append(self._reactors)
+        elif native.disk_fd() >= 0:
+            self._loop.add_reader(native.disk_fd(), native.take_records)
         gate = Gate(self._services, transports)
         self._listeners = [Listener(one, self._carrier_of(one), gate) for one in self._bound]
         self._sample()
@@ -185,6 +187,8 @@ class Front:
             self._sampling.cancel()
         self._streams.stop_cron()
         self._loop.remove_reader(self._services.native.notify_fd())
+        if self._services.native.disk_fd() >= 0:
+            self._loop.remove_reader(self._services.native.disk_fd())
 
     def _carrier_of(self, bound: Bound) -> Carrier:
         if bound.kind == "tls":

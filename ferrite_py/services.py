@@ -48,6 +48,8 @@ def engine_options(config: Config) -> dict[str, Any]:
         "readonly_size": storage.hybridlog_readonly_size,
         "cache_size": storage.read_cache_size,
         "disk_max": storage.max_disk,
+        "disk_depth": storage.disk_queue_depth,
+        "disk_engine": storage.disk_engine.encode(),
         "bulk_len_max": server.proto_max_bulk_len,
         "query_buffer_max": server.client_query_buffer_limit,
         "output_limits": [_triple(limits.normal), _triple(limits.replica), _triple(limits.pubsub)],

@@ -46,7 +46,7 @@ class Engine:
         """Send one command and return the bytes of its reply."""
         output = self.stream.feed(encode(*words), 0)
         self.runner.start(self.native.take_requests())
-        while self.stream.waits_for_python:
+        while self.stream.waits:
             await asyncio.sleep(0)
             while (stream := self.native.take_woken()) is not None:
                 output += stream.resume(0)

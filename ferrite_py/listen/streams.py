@@ -174,7 +174,7 @@ class StreamProtocol(asyncio.Protocol):
 
     def _owes_replies(self, stream: Stream) -> bool:
         """Whether what was received will be answered when Python or the reader has caught up."""
-        return stream.waits_for_python or self._goes_on or self._unsent() > 0
+        return stream.waits or self._goes_on or self._unsent() > 0
 
     def _is_last(self) -> bool:
         """Whether nothing more will be read."""

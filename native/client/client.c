@@ -58,6 +58,7 @@ bool fe_client_open(fe_clients *clients, fe_client *client, fe_bytes addr, fe_by
     client->output_limit = engine->options.output_limit[FE_CLIENT_CLASS_NORMAL].hard;
     client->output.limit = client->output_limit;
     fe_buf_init(&client->pushed, alloc, FE_ALLOC_CLIENT);
+    fe_buf_init(&client->walked, alloc, FE_ALLOC_CLIENT);
     if (!copy_addresses(clients, client, addr, laddr)) return false;
     client->reader = fe_reader_new(alloc, engine->options.bulk_len_max);
     if (client->reader == NULL) {
@@ -112,6 +113,7 @@ void fe_client_close(fe_clients *clients, fe_client *client)
     fe_buf_free(&client->input);
     fe_buf_free(&client->output);
     fe_buf_free(&client->pushed);
+    fe_buf_free(&client->walked);
     if (client->previous != NULL)
         client->previous->next = client->next;
     else
@@ -247,7 +249,7 @@ void fe_client_kill(fe_client *client)
 
 size_t fe_client_owned_bytes(const fe_client *client)
 {
-    return client->transaction.bytes + client->transaction.watch_bytes + client->name.len +
+    return client->transaction.bytes + client->transaction.watch_bytes + client->walked.cap + client->name.len +
            client->lib_name.len + client->lib_version.len;
 }
 

@@ -57,6 +57,10 @@ typedef struct fe_client {
     fe_buf input;  /* what is left of requests that are not complete */
     fe_buf output; /* replies that are not sent */
     fe_buf pushed; /* bytes from other sessions (MONITOR), moved to output by the owner */
+    /* KEYS over records on disk goes step by step: what it has found, and where it goes on. */
+    fe_buf walked;
+    uint64_t walk_cursor, walk_count;
+    bool walking;
     /* Sizes as fe_client_account last saw them: what other threads may read of `input` and
      * `output`. */
     size_t input_len, input_cap, output_len, output_cap;

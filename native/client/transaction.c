@@ -149,8 +149,10 @@ static bool database_change_hits(const fe_watch *watch, fe_store *store, const f
     if (watch->db != mark->db && watch->db != mark->other_db) return false;
     if (watch->exists) return true;
     fe_key key;
-    fe_key_find(store, watch->db, (fe_bytes){watch->name, watch->name_len}, watch->hash, true,
-                &key);
+    fe_bytes name = {watch->name, watch->name_len};
+    /* What is on disk may be the key: then it counts as changed. */
+    if (!fe_fetch_key(store, watch->db, name, watch->hash, FE_NEED_READ, NULL)) return true;
+    fe_key_find(store, watch->db, name, watch->hash, true, &key);
     return fe_key_exists(&key);
 }
 
@@ -186,6 +188,15 @@ void fe_watches_take_marks(fe_watches *watches, fe_store *store)
     }
     if (lost) fe_watches_touch_all(watches);
     fe_store_marks_clear(store);
+}
+
+bool fe_watches_resident(const fe_transaction *transaction, fe_store *store, fe_waiter *waiter)
+{
+    bool all = true;
+    for (const fe_watch *watch = transaction->watches; watch != NULL; watch = watch->client_next)
+        all &= fe_fetch_key(store, watch->db, (fe_bytes){watch->name, watch->name_len}, watch->hash,
+                            FE_NEED_READ, waiter);
+    return all;
 }
 
 bool fe_watches_expired(const fe_transaction *transaction, fe_store *store)

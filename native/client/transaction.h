@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "store/fetch.h"
 #include "store/keyspace.h"
 
 struct fe_command;
@@ -64,6 +65,9 @@ void fe_watches_touch_all(fe_watches *watches); /* marks were lost: everything c
 
 /* Takes the marks that the store has gathered, and touches. */
 void fe_watches_take_marks(fe_watches *watches, fe_store *store);
+
+/* Whether the watched keys are in memory, as fe_watches_expired wants them; else the waiter waits. */
+bool fe_watches_resident(const fe_transaction *transaction, fe_store *store, fe_waiter *waiter);
 
 /* Whether a watched key has passed its deadline since (EXEC asks before it runs). */
 bool fe_watches_expired(const fe_transaction *transaction, fe_store *store);

@@ -38,6 +38,8 @@ enum {
     FE_PYTHON = 1 << 24,    /* answered by a Python coroutine: the session parks */
     FE_CONTAINER = 1 << 25, /* has only subcommands */
     FE_UNQUEUED = 1 << 27, /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
+    FE_OVERWRITES = 1 << 28, /* replaces its keys, whatever they hold: need not be read from disk */
+    FE_COLD = 1 << 29,       /* tells where keys are, so they stay there: nothing is read from disk */
     FE_SECRET = 1 << 26,   /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
 };
 
@@ -121,7 +123,8 @@ typedef struct fe_command {
 typedef enum fe_after {
     FE_AFTER_NEXT, /* go on */
     FE_AFTER_EXEC, /* run the queue of the transaction */
-    FE_AFTER_WAIT  /* WAIT, DEBUG SLEEP: park for call->wait_ms, then answer */
+    FE_AFTER_WAIT, /* WAIT, DEBUG SLEEP: park for call->wait_ms, then answer */
+    FE_AFTER_FETCH /* nothing was answered: run again when what the store misses is in memory */
 } fe_after;
 
 struct fe_commands;
@@ -153,6 +156,7 @@ struct fe_call {
     uint64_t secret_mask;
     /* A constant: the status to answer instead of wait_reply; then CLIENT UNBLOCK does not end it. */
     const char *wait_status;
+    bool walked_on; /* with FE_AFTER_FETCH: what was read for earlier runs is not needed any more */
     bool wake_paused; /* the pause is over or has changed: the sessions it holds must look again */
 };
 

@@ -42,7 +42,10 @@ static void type(fe_call *call)
 static void randomkey(fe_call *call)
 {
     fe_key key;
-    if (fe_store_random_key(call->store, call->client->db, &call->engine->random, &key))
+    bool found = fe_store_random_key(call->store, call->client->db, &call->engine->random, &key);
+    if (fe_store_is_missing(call->store))
+        call->after = FE_AFTER_FETCH;
+    else if (found)
         fe_reply_bulk(&call->reply, fe_record_key(key.record));
     else
         fe_reply_null(&call->reply);
@@ -50,6 +53,10 @@ static void randomkey(fe_call *call)
 
 static void dbsize(fe_call *call)
 {
+    if (!fe_store_is_settled(call->store, call->client->db)) {
+        call->after = FE_AFTER_FETCH;
+        return;
+    }
     fe_reply_integer(&call->reply, (int64_t)fe_store_db_size(call->store, call->client->db));
 }
 

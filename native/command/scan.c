@@ -3,7 +3,7 @@
 #include "command/families.h"
 #include "command/open.h"
 
-enum { SCAN_COUNT_DEFAULT = 10, KEYS_STEP = 4096 };
+enum { SCAN_COUNT_DEFAULT = 10, KEYS_STEP = 4096, KEYS_STEP_TIERED = 512 };
 
 /* What a walk looks for and where it puts what it finds. */
 typedef struct scan_walk {
@@ -57,10 +57,48 @@ static void keys_literal(fe_call *call)
     if (found) fe_reply_bulk(&call->reply, call->argv[1]);
 }
 
+/* Where records may be on disk, a step is small enough for the read cache to hold what it misses;
+ * the command runs again, and goes on, when that has been read. Other commands run in between, so a
+ * key that comes or goes meanwhile is found or not. */
+static void keys_by_steps(fe_call *call)
+{
+    fe_client *client = call->client;
+    if (!client->walking) client->walk_cursor = client->walk_count = client->walked.len = 0;
+    client->walking = true;
+    do {
+        size_t before = client->walked.len;
+        fe_reply aside = {.buf = &client->walked, .resp = call->reply.resp};
+        scan_walk walk = {.store = call->store, .reply = &aside};
+        set_pattern(&walk, call->argv[1]);
+        uint64_t next = fe_store_scan(call->store, client->db, client->walk_cursor, KEYS_STEP_TIERED,
+                                      visit, &walk);
+        if (fe_store_is_missing(call->store)) {
+            client->walked.len = before;
+            call->after = FE_AFTER_FETCH;
+            return;
+        }
+        client->walk_cursor = next;
+        call->walked_on = true;
+        client->walk_count += walk.found;
+    } while (client->walk_cursor != 0 && !client->walked.failed);
+    if (client->walked.failed) {
+        fe_call_no_memory(call);
+    } else {
+        fe_reply_array(&call->reply, client->walk_count);
+        fe_buf_append(call->reply.buf, client->walked.data, client->walked.len);
+    }
+    client->walking = false;
+    fe_buf_free(&client->walked);
+}
+
 static void keys(fe_call *call)
 {
     if (fe_glob_is_literal(call->argv[1])) {
         keys_literal(call);
+        return;
+    }
+    if (fe_store_is_tiered(call->store)) {
+        keys_by_steps(call);
         return;
     }
     scan_walk walk = {.store = call->store, .reply = &call->reply};
@@ -147,8 +185,11 @@ static void scan_step(fe_call *call, scan_walk *walk, uint64_t cursor, uint64_t 
     walk->reply = &aside;
     walk->expired = &expired;
     cursor = fe_store_scan(call->store, call->client->db, cursor, count, visit, walk);
-    remove_expired(call, &expired);
-    if (found.failed) {
+    bool missing = fe_store_is_missing(call->store);
+    if (!missing) remove_expired(call, &expired);
+    if (missing) {
+        call->after = FE_AFTER_FETCH;
+    } else if (found.failed) {
         fe_call_no_memory(call);
     } else {
         fe_reply_array(&call->reply, 2);
@@ -164,8 +205,10 @@ static void scan(fe_call *call)
 {
     uint64_t cursor, count = SCAN_COUNT_DEFAULT;
     scan_walk walk = {.store = call->store, .all_names = true};
-    if (read_cursor(call, call->argv[1], &cursor) && read_scan_options(call, &walk, &count))
-        scan_step(call, &walk, cursor, count);
+    if (!read_cursor(call, call->argv[1], &cursor) || !read_scan_options(call, &walk, &count))
+        return;
+    if (fe_store_is_tiered(call->store) && count > KEYS_STEP_TIERED) count = KEYS_STEP_TIERED;
+    scan_step(call, &walk, cursor, count);
 }
 
 static const fe_command_row rows[] = {

@@ -4,10 +4,15 @@
  * "now"; durations come from the time-stamp counter.
  */
 #include "engine/engine.h"
+#include "store/fetch.h"
+
+#include <poll.h>
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+#define DISK_DEPTH 256u /* where the options do not say */
 
 static void apply_options(fe_engine *engine, const fe_engine_options *options)
 {
@@ -60,7 +65,11 @@ static bool open_device(fe_engine *engine, char *error)
     if (path[0] == 0) return true;
     engine->device = fe_device_open(&engine->alloc, path, &fe_device_system, error);
     engine->options.store.device = engine->device;
-    return engine->device != NULL && set_aside_old(engine, error);
+    if (engine->device == NULL || !set_aside_old(engine, error)) return false;
+    engine->disk = fe_disk_open(&engine->alloc, (fe_disk_kind)engine->options.disk_kind,
+                                engine->options.disk_depth != 0 ? engine->options.disk_depth : DISK_DEPTH,
+                                &fe_device_system, error);
+    return engine->disk != NULL;
 }
 
 fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE_ERROR_MAX])
@@ -87,6 +96,8 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
         return NULL;
     }
     fe_store_set_now(engine->store, engine->now_ms);
+    if (engine->device != NULL)
+        fe_fetch_set_block(engine->store, fe_device_block_size(engine->device));
     return engine;
 }
 
@@ -96,10 +107,29 @@ fe_engine *fe_engine_new(const fe_engine_options *options)
     return fe_engine_open(options, error);
 }
 
+void fe_engine_finish_reads(fe_engine *engine)
+{
+    if (engine->disk == NULL || engine->store == NULL) return;
+    struct pollfd wait = {.fd = fe_disk_fd(engine->disk), .events = POLLIN};
+    while (fe_disk_in_flight(engine->disk) > 0) {
+        (void)poll(&wait, 1, 1000);
+        fe_disk_read *read;
+        while (fe_disk_reap(engine->disk, &read, 1) != 0) {
+            uint64_t entered = fe_engine_enter(engine);
+            fe_fetch_done(engine->store, read);
+            fe_engine_leave(engine, FE_STEP_FETCH, entered);
+        }
+    }
+}
+
 void fe_engine_free(fe_engine *engine)
 {
     if (engine == NULL) return;
     FE_ASSERT(engine->workers == NULL && engine->flusher == NULL);
+    if (engine->disk != NULL) {
+        fe_engine_finish_reads(engine);
+        fe_disk_close(engine->disk);
+    }
     if (engine->store != NULL) fe_store_free(engine->store);
     if (engine->device != NULL) fe_device_close(engine->device);
     fe_slowlog_free(&engine->slowlog);
@@ -111,10 +141,11 @@ void fe_engine_free(fe_engine *engine)
 
 void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options)
 {
-    char data_dir[sizeof options->data_dir];
-    memcpy(data_dir, engine->options.data_dir, sizeof data_dir);
+    fe_engine_options fixed = engine->options;
     apply_options(engine, options);
-    memcpy(engine->options.data_dir, data_dir, sizeof data_dir);
+    memcpy(engine->options.data_dir, fixed.data_dir, sizeof fixed.data_dir);
+    engine->options.disk_depth = fixed.disk_depth;
+    engine->options.disk_kind = fixed.disk_kind;
     fe_store_set_options(engine->store, &engine->options.store);
 }
 

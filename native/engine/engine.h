@@ -13,6 +13,7 @@
 #include "engine/lock.h"
 #include "engine/slowlog.h"
 #include "store/device.h"
+#include "store/disk.h"
 #include "store/keyspace.h"
 
 #define FE_DATA_DIR_MAX 1023u
@@ -42,6 +43,8 @@ typedef struct fe_engine_options {
     /* The data folder; "" = memory only. Cannot change, and store.device, which follows from it,
      * is set by the engine. */
     char data_dir[FE_DATA_DIR_MAX + 1];
+    uint32_t disk_depth; /* reads in flight at most, 1..FE_DISK_DEPTH_MAX; fixed as data_dir is */
+    uint32_t disk_kind;  /* fe_disk_kind; fixed */
 } fe_engine_options;
 
 typedef enum fe_step_kind {
@@ -49,6 +52,7 @@ typedef enum fe_step_kind {
     FE_STEP_EXPIRE,
     FE_STEP_COMPACT,
     FE_STEP_TIER,
+    FE_STEP_FETCH, /* taking what was read from disk */
     FE_STEP_BATCH, /* one session's batch of commands under the lock */
     FE_STEP_KIND_COUNT
 } fe_step_kind;
@@ -113,6 +117,7 @@ typedef struct fe_engine {
     bool expire_paused;         /* DEBUG SET-ACTIVE-EXPIRE 0 */
     bool purge_wanted;          /* MEMORY PURGE: the workers give free memory back */
     fe_device *device;          /* the data folder; NULL: memory only */
+    fe_disk *disk;              /* reads from it */
     struct fe_workers *workers; /* background threads; NULL when not started */
     struct fe_flusher *flusher; /* ... of a tiered store (engine/flusher.h) */
 } fe_engine;
@@ -123,6 +128,9 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
 /* The same for whom the cause does not matter. */
 fe_engine *fe_engine_new(const fe_engine_options *options);
 void fe_engine_free(fe_engine *engine);
+
+/* Waits for the disk reads in flight, whose sessions are gone. */
+void fe_engine_finish_reads(fe_engine *engine);
 
 /* Whether CLIENT PAUSE holds now; one whose time has come is forgotten. */
 bool fe_engine_is_paused(fe_engine *engine);

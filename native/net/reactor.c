@@ -62,6 +62,7 @@ typedef struct newcomer {
 struct fe_reactor {
     fe_server *server;
     pthread_t thread;
+    pthread_t self; /* the same, written by the thread itself before it adopts a connection */
     int epoll_fd, event_fd;
     pthread_mutex_t mutex;
     newcomer *inbox; /* newest first */
@@ -75,7 +76,8 @@ struct fe_reactor {
     int64_t next_due_ms; /* no timed session is due before; INT64_MAX without any */
     connection *dead_first;
     uint64_t cron_due_ticks, cron_ticks;
-    bool rung; /* the eventfd was, in this round */
+    bool rung;      /* the eventfd was, in this round */
+    bool woke_here; /* this thread itself has woken a session */
     uint8_t *area;
     size_t area_used;
     fe_session *group[GROUP_MAX];
@@ -104,7 +106,11 @@ static void wake(fe_client *client)
     else
         reactor->woken_last->woken_next = session;
     reactor->woken_last = session;
-    if (was_empty) ring(reactor);
+    if (!was_empty) return;
+    if (pthread_equal(pthread_self(), reactor->self))
+        reactor->woke_here = true;
+    else
+        ring(reactor);
 }
 
 static void wake_nothing(fe_client *client)
@@ -231,7 +237,8 @@ static bool waits_for(const fe_session *session, fe_park_reason reason)
 static bool owes_replies(const fe_session *session)
 {
     return session->unsent > 0 || waits_for(session, FE_PARK_PYTHON) ||
-           waits_for(session, FE_PARK_OUTPUT) ||
+           waits_for(session, FE_PARK_OUTPUT) || waits_for(session, FE_PARK_DISK) ||
+           waits_for(session, FE_PARK_ROOM) ||
            (waits_for(session, FE_PARK_PAUSE) && session->due_ms == 0);
 }
 
@@ -460,6 +467,7 @@ static void cron(fe_reactor *reactor)
 static int wait_ms(const fe_reactor *reactor)
 {
     int64_t wait = CRON_MS;
+    if (reactor->woke_here) return 0;
     if (reactor->draining) wait = 5;
     if (reactor->next_due_ms != INT64_MAX) {
         int64_t until_due = reactor->next_due_ms - fe_clock_monotonic_ms();
@@ -509,8 +517,13 @@ static bool drain_asked(fe_reactor *reactor)
 static void handle_events(fe_reactor *reactor, const struct epoll_event *events, int count)
 {
     reactor->rung = false;
+    bool records = false;
     for (int i = 0; i < count; i++) {
         connection *it = events[i].data.ptr;
+        if (events[i].data.ptr == reactor) {
+            records = true;
+            continue;
+        }
         if (it == NULL) {
             uint64_t rings;
             ssize_t got = read(reactor->event_fd, &rings, sizeof rings);
@@ -528,15 +541,18 @@ static void handle_events(fe_reactor *reactor, const struct epoll_event *events,
             close_connection(it);
     }
     serve_group(reactor);
-    if (!reactor->rung) return;
+    if (records) fe_server_take_records(reactor->server);
+    if (!reactor->rung && !reactor->woke_here) return;
     /* Only now: a woken session may be closed, which it must not be while it is in the group. */
     adopt_newcomers(reactor);
+    reactor->woke_here = false;
     resume_woken(reactor);
 }
 
 static void *run(void *argument)
 {
     fe_reactor *reactor = argument;
+    reactor->self = pthread_self();
     struct epoll_event events[EVENTS_MAX];
     for (;;) {
         int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait_ms(reactor));
@@ -567,6 +583,15 @@ static void free_reactor(fe_reactor *reactor)
     fe_alloc_give(alloc, FE_ALLOC_CLIENT, reactor);
 }
 
+/* Completed disk reads are taken by whichever reactor is free. */
+static bool watch_disk(fe_reactor *reactor)
+{
+    fe_disk *disk = reactor->server->engine->disk;
+    if (disk == NULL) return true;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = reactor};
+    return epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, fe_disk_fd(disk), &event) == 0;
+}
+
 fe_reactor *fe_reactor_start(fe_server *server, uint32_t number)
 {
     fe_alloc *alloc = &server->engine->alloc;
@@ -582,6 +607,7 @@ fe_reactor *fe_reactor_start(fe_server *server, uint32_t number)
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (reactor->area == NULL || reactor->epoll_fd < 0 || reactor->event_fd < 0 ||
         epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, reactor->event_fd, &event) != 0 ||
+        !watch_disk(reactor) ||
         pthread_create(&reactor->thread, NULL, run, reactor) != 0) {
         free_reactor(reactor);
         return NULL;

@@ -125,6 +125,26 @@ static bool read_store(PyObject *dict, fe_store_options *store)
            read_u64(dict, "disk_max", &store->disk_max);
 }
 
+static bool read_disk(PyObject *dict, fe_engine_options *options)
+{
+    static const struct {
+        const char *name;
+        fe_disk_kind kind;
+    } kinds[] = {
+        {"auto", FE_DISK_AUTO}, {"io_uring", FE_DISK_URING}, {"threads", FE_DISK_THREADS}};
+    char name[16];
+    if (!read_u32(dict, "disk_depth", 1, &options->disk_depth) ||
+        !read_text(dict, "disk_engine", name, sizeof name))
+        return false;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(kinds[i].name, name) != 0) continue;
+        options->disk_kind = kinds[i].kind;
+        return true;
+    }
+    PyErr_Format(PyExc_ValueError, "option 'disk_engine' is unknown: %s", name);
+    return false;
+}
+
 bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
 {
     *options = (fe_engine_options){0};
@@ -132,6 +152,7 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
     if (!read_store(dict, &options->store) || !read_output_limits(dict, options) ||
         !read_text(dict, "requirepass", options->requirepass, sizeof options->requirepass) ||
         !read_text(dict, "data_dir", options->data_dir, sizeof options->data_dir) ||
+        !read_disk(dict, options) ||
         !read_u64(dict, "bulk_len_max", &options->bulk_len_max) ||
         !read_u64(dict, "query_buffer_max", &options->query_buffer_max) ||
         !read_u64(dict, "clients_memory_max", &options->clients_memory_max) ||

@@ -209,6 +209,23 @@ static PyObject *server_notify_fd(server_object *self, PyObject *unused)
     return PyLong_FromLong(self->event_fd);
 }
 
+static PyObject *server_disk_fd(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    return PyLong_FromLong(server->engine->disk == NULL ? -1 : fe_disk_fd(server->engine->disk));
+}
+
+static PyObject *server_take_records(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    Py_BEGIN_ALLOW_THREADS fe_server_take_records(server);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+}
+
 static void clear_event(server_object *self)
 {
     uint64_t count;
@@ -314,6 +331,8 @@ static PyMethodDef server_methods[] = {
     METHOD(start_workers, METH_NOARGS),
     METHOD(stop_workers, METH_NOARGS),
     METHOD(notify_fd, METH_NOARGS),
+    METHOD(disk_fd, METH_NOARGS),
+    METHOD(take_records, METH_NOARGS),
     METHOD(take_requests, METH_NOARGS),
     METHOD(take_woken, METH_NOARGS),
     METHOD(count_rejected, METH_NOARGS),

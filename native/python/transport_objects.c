@@ -315,13 +315,14 @@ static PyObject *stream_cut_off(stream_object *self, void *unused)
     return PyBool_FromLong(self->session == NULL || self->session->cut_off);
 }
 
-static PyObject *stream_waits_for_python(stream_object *self, void *unused)
+static PyObject *stream_waits(stream_object *self, void *unused)
 {
     (void)unused;
     if (self->session == NULL || self->session->state != FE_SESSION_PARKED) Py_RETURN_FALSE;
     /* A pause without an end is another client's EXEC, which waits for a coroutine itself. */
     bool held = self->session->park == FE_PARK_PAUSE && self->session->due_ms == 0;
-    return PyBool_FromLong(self->session->park == FE_PARK_PYTHON || held);
+    bool disk = self->session->park == FE_PARK_DISK || self->session->park == FE_PARK_ROOM;
+    return PyBool_FromLong(self->session->park == FE_PARK_PYTHON || held || disk);
 }
 
 static PyObject *stream_due_ms(stream_object *self, void *unused)
@@ -345,7 +346,7 @@ static PyGetSetDef stream_properties[] = {
     {"wants_input", (getter)stream_wants_input, NULL, NULL, NULL},
     {"closing", (getter)stream_closing, NULL, NULL, NULL},
     {"cut_off", (getter)stream_cut_off, NULL, NULL, NULL},
-    {"waits_for_python", (getter)stream_waits_for_python, NULL, NULL, NULL},
+    {"waits", (getter)stream_waits, NULL, NULL, NULL},
     {"due_ms", (getter)stream_due_ms, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

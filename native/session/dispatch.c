@@ -6,6 +6,7 @@
 #include "session/dispatch.h"
 
 #include "base/assert.h"
+#include "session/resident.h"
 
 #include <stdio.h>
 
@@ -154,11 +155,30 @@ static bool check_form(run *it, const fe_ahead *ahead)
     return true;
 }
 
-static bool check_memory(run *it, uint32_t flags)
+static void reject_disk(run *it)
+{
+    char line[320];
+    snprintf(line, sizeof line, "MISCONF Writes are refused until the disk takes them again: %s",
+             fe_store_disk_error(it->call.store));
+    reject(it, line);
+}
+
+/* Whether the command may run as far as memory and disk are concerned; else it was refused, or,
+ * with `*wait`, is to run again. */
+static bool check_memory(run *it, uint32_t flags, bool *wait)
 {
     bool may_take = (flags & (FE_WRITE | FE_DENYOOM)) != 0;
     if (!may_take && it->call.engine->options.store.memory_max == 0) return true;
-    if (fe_store_make_room(it->call.store) == FE_OK) return true;
+    fe_status status = fe_store_make_room(it->call.store);
+    if (FE_LIKELY(status == FE_OK)) return true;
+    if (status == FE_BUSY) {
+        *wait = (flags & FE_WRITE) != 0;
+        return !*wait;
+    }
+    if (status == FE_IO) {
+        if (flags & FE_WRITE) reject_disk(it);
+        return !(flags & FE_WRITE);
+    }
     /* A queue may grow without end: nothing more is queued then, whatever the command. */
     bool queues = it->session->client.transaction.open && !(flags & FE_UNQUEUED);
     if (!(flags & FE_DENYOOM) && !queues) return true;
@@ -325,15 +345,26 @@ static void park(fe_session *session, fe_park_reason reason, int64_t due_ms)
     session->due_ms = due_ms;
 }
 
-static void park_for_pause(fe_session *session)
+/* The session is among those that look again when a pause or a lack of room is over. */
+static void join_paused(fe_session *session)
 {
-    fe_server *server = session->server;
-    const fe_pause *pause = &server->engine->pause;
-    park(session, FE_PARK_PAUSE, pause->exclusive == 0 ? pause->until_ms : 0);
     if (session->in_paused) return;
     session->in_paused = true;
-    session->paused_next = server->paused;
-    server->paused = session;
+    session->paused_next = session->server->paused;
+    session->server->paused = session;
+}
+
+static void park_for_pause(fe_session *session)
+{
+    const fe_pause *pause = &session->server->engine->pause;
+    park(session, FE_PARK_PAUSE, pause->exclusive == 0 ? pause->until_ms : 0);
+    join_paused(session);
+}
+
+static void park_for_room(fe_session *session)
+{
+    park(session, FE_PARK_ROOM, 0);
+    join_paused(session);
 }
 
 /* An error is its reply when there is no memory to ask. */
@@ -357,10 +388,23 @@ static void end_skip(fe_client *client)
         client->reply_mode = FE_REPLY_SKIP;
 }
 
+/* Parks until what the session's waiter waits for has been read. Inside EXEC nobody else runs
+ * meanwhile. */
+static void park_for_disk(fe_session *session)
+{
+    park(session, FE_PARK_DISK, 0);
+}
+
 /* Whether the session waits for the answer of the command that it runs. */
 static bool awaits_answer(const fe_session *session)
 {
     return session->park == FE_PARK_PYTHON || session->park == FE_PARK_TIME;
+}
+
+/* Whether the command that the session runs must run again when records are in memory. */
+static bool waits_for_disk(const fe_session *session)
+{
+    return session->state == FE_SESSION_PARKED && session->park == FE_PARK_DISK;
 }
 
 static void park_for_time(fe_session *session, const fe_call *call)
@@ -375,11 +419,36 @@ static void park_for_time(fe_session *session, const fe_call *call)
     park(session, FE_PARK_TIME, for_ever ? INT64_MAX : due_ms);
 }
 
+/* A record that the command needs could not be read. */
+static void refuse_unread(run *it)
+{
+    fe_waiter *waiter = &it->session->waiter;
+    char line[160];
+    snprintf(line, sizeof line, "IOERR The data could not be read from disk: %s",
+             fe_fetch_error_text(waiter->error));
+    fe_waiter_close(it->call.store, waiter);
+    it->session->client.walking = false;
+    if (it->session->executing)
+        fe_call_error(&it->call, line);
+    else
+        reject(it, line);
+}
+
 /* Runs the handler, and does what belongs to every command that has run. */
 static void run_handler(run *it, uint64_t *ticks)
 {
     fe_session *session = it->session;
     it->call.row->run(&it->call);
+    while (FE_UNLIKELY(it->call.after == FE_AFTER_FETCH)) {
+        if (it->call.walked_on) fe_waiter_close(it->call.store, &session->waiter);
+        it->call.walked_on = false;
+        if (!fe_fetch_missing(it->call.store, &session->waiter)) {
+            park_for_disk(session);
+            return;
+        }
+        it->call.after = FE_AFTER_NEXT;
+        it->call.row->run(&it->call);
+    }
     count(it, ticks);
     if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
     take_marks(session->server);
@@ -390,6 +459,7 @@ static void run_handler(run *it, uint64_t *ticks)
 static void exec_finish(fe_session *session)
 {
     session->executing = false;
+    fe_waiter_close(session->server->engine->store, &session->waiter);
     fe_transaction_clear(&session->server->engine->alloc, &session->client.transaction);
     fe_pause *pause = &session->server->engine->pause;
     if (pause->exclusive == session->client.id) {
@@ -408,11 +478,14 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
         run it;
         begin(&it, session, queued->command, queued->argv, queued->argc);
         it.call.in_exec = true;
-        if (it.call.row->flags & FE_PYTHON)
+        if (FE_UNLIKELY(session->waiter.error != 0))
+            refuse_unread(&it);
+        else if (it.call.row->flags & FE_PYTHON)
             ask_python(&it);
         else
             run_handler(&it, ticks);
-        if (awaits_answer(session)) {
+        if (waits_for_disk(session)) session->exec_next--; /* it runs again */
+        if (awaits_answer(session) || waits_for_disk(session)) {
             session->server->engine->pause.exclusive = session->client.id;
             return;
         }
@@ -470,6 +543,21 @@ static void exec_begin(fe_session *session, uint64_t *ticks)
     exec_continue(session, ticks);
 }
 
+/* Whether all keys are in memory that the command is about to open; else it was refused, or the
+ * session is parked and the command is to run again. */
+static bool check_resident(run *it)
+{
+    fe_session *session = it->session;
+    if (FE_UNLIKELY(session->waiter.error != 0)) {
+        refuse_unread(it);
+        return false;
+    }
+    bool exec = session->client.transaction.open && strcmp(it->call.row->name, "exec") == 0;
+    if (exec ? fe_resident_queue(session) : fe_resident_call(session, &it->call)) return true;
+    park_for_disk(session);
+    return false;
+}
+
 static void run_now(run *it, uint64_t *ticks)
 {
     if (it->call.row->flags & FE_PYTHON) {
@@ -494,11 +582,22 @@ static bool admit(run *it, const fe_ahead *ahead, uint64_t *ticks)
         park_for_pause(session);
         return false;
     }
-    if (!check_memory(it, flags) || !check_monitor(it, flags)) return true;
-    if (client->transaction.open && !(flags & FE_UNQUEUED))
+    bool wait = false;
+    if (!check_memory(it, flags, &wait)) {
+        if (wait) park_for_room(session);
+        return !wait;
+    }
+    if (!check_monitor(it, flags)) return true;
+    if (client->transaction.open && !(flags & FE_UNQUEUED)) {
         queue(it);
-    else
-        run_now(it, ticks);
+        return true;
+    }
+    bool tiered = fe_store_is_tiered(it->call.store);
+    if (FE_UNLIKELY(tiered) && !check_resident(it)) return !waits_for_disk(session);
+    run_now(it, ticks);
+    if (FE_LIKELY(!tiered)) return true;
+    if (waits_for_disk(session) && !session->executing) return false;
+    if (!session->executing) fe_waiter_close(it->call.store, &session->waiter);
     return true;
 }
 
@@ -581,14 +680,15 @@ static void answer_wait(fe_session *session)
 
 void fe_dispatch_answered(fe_session *session, uint64_t *ticks)
 {
-    FE_ASSERT(session->state == FE_SESSION_PARKED && awaits_answer(session));
+    FE_ASSERT(session->state == FE_SESSION_PARKED);
+    FE_ASSERT(awaits_answer(session) || (waits_for_disk(session) && session->executing));
     if (session->park == FE_PARK_PYTHON)
         take_python_answer(session);
-    else
+    else if (session->park == FE_PARK_TIME)
         answer_wait(session);
     session->state = FE_SESSION_READY;
     session->park = FE_PARK_NONE;
     session->due_ms = 0;
     if (session->executing) exec_continue(session, ticks);
-    if (!awaits_answer(session)) end_skip(&session->client);
+    if (!awaits_answer(session) && !waits_for_disk(session)) end_skip(&session->client);
 }

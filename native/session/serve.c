@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "engine/workers.h"
 #include "session/dispatch.h"
+#include "session/resident.h"
 
 #include <stdio.h>
 
@@ -122,6 +123,8 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
 {
     fe_engine *engine = server->engine;
     prefetch(batch, engine->store);
+    if (FE_UNLIKELY(fe_store_is_tiered(engine->store)) && batch->count > 1)
+        fe_resident_ahead(server, batch);
     uint64_t slice = (uint64_t)(engine->ticks_per_us * SLICE_US);
     uint64_t ticks = entered;
     for (uint32_t i = 0; i < batch->count; i++) {
@@ -141,11 +144,52 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
     return entered;
 }
 
+/* Reads that the store wants done; the lock is held. */
+static uint32_t take_reads(fe_server *server, fe_disk_read **reads)
+{
+    fe_engine *engine = server->engine;
+    if (FE_LIKELY(engine->disk == NULL)) return 0;
+    return fe_fetch_take(engine->store, reads, FE_READS_MAX);
+}
+
+/* Hands them to the disk, without the lock. */
+static void submit_reads(fe_server *server, fe_disk_read **reads, uint32_t count)
+{
+    if (FE_LIKELY(count == 0)) return;
+    fe_engine *engine = server->engine;
+    uint32_t taken = fe_disk_submit(engine->disk, reads, count);
+    if (taken == count) return;
+    uint64_t entered = fe_engine_enter(engine);
+    for (uint32_t i = count; i-- > taken;)
+        fe_fetch_put_back(engine->store, reads[i]);
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+}
+
 static void run_full_batch(fe_server *server, fe_batch *batch)
 {
+    fe_disk_read *reads[FE_READS_MAX];
     uint64_t entered = fe_engine_enter(server->engine);
     entered = run_batch(server, batch, entered);
+    uint32_t count = take_reads(server, reads);
     fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    submit_reads(server, reads, count);
+}
+
+void fe_server_take_records(fe_server *server)
+{
+    fe_engine *engine = server->engine;
+    fe_disk_read *reads[FE_READS_MAX];
+    uint32_t count;
+    while ((count = fe_disk_reap(engine->disk, reads, FE_READS_MAX)) != 0) {
+        for (uint32_t i = 0; i < count; i++)
+            fe_fetch_check(reads[i]);
+        uint64_t entered = fe_engine_enter(engine);
+        for (uint32_t i = 0; i < count; i++)
+            fe_fetch_done(engine->store, reads[i]);
+        uint32_t more = take_reads(server, reads);
+        fe_engine_leave(engine, FE_STEP_FETCH, entered);
+        submit_reads(server, reads, more);
+    }
 }
 
 /* Reads all requests of one session into the batch, running the batch whenever it is full. A client
@@ -180,11 +224,14 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
         client->output.limit = client->output_limit;
         if (sessions[i]->state == FE_SESSION_READY) read_session(server, batch, sessions[i]);
     }
+    fe_disk_read *reads[FE_READS_MAX];
     uint64_t entered = fe_engine_enter(server->engine);
     entered = run_batch(server, batch, entered);
     for (uint32_t i = 0; i < count; i++)
         fe_session_account(sessions[i]);
+    uint32_t read_count = take_reads(server, reads);
     fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    submit_reads(server, reads, read_count);
     for (uint32_t i = 0; i < count; i++)
         fe_session_keep_rest(sessions[i]);
 }

@@ -3,6 +3,13 @@
 
 #include "base/assert.h"
 #include "session/session.h"
+#include "store/tier.h"
+
+/* The flush has caught up: the lock is held, any thread. */
+static void room_is_back(void *context)
+{
+    fe_server_wake_paused(context);
+}
 
 fe_server *fe_server_open(const fe_engine_options *options, char error[FE_ENGINE_ERROR_MAX])
 {
@@ -18,6 +25,7 @@ fe_server *fe_server_open(const fe_engine_options *options, char error[FE_ENGINE
     fe_buf_init(&server->unseen, &engine->alloc, FE_ALLOC_CLIENT);
     server->unseen.failed = true;
     fe_clients_init(&server->clients, engine);
+    if (engine->device != NULL) fe_tier_on_room(engine->store, room_is_back, server);
     server->commands = fe_commands_new(&engine->alloc);
     if (server->commands == NULL) {
         fe_server_free(server);
@@ -35,6 +43,7 @@ fe_server *fe_server_new(const fe_engine_options *options)
 void fe_server_free(fe_server *server)
 {
     fe_engine *engine = server->engine;
+    if (engine->device != NULL) fe_tier_on_room(engine->store, NULL, NULL);
     while (server->python_first != NULL)
         fe_python_request_free(server, fe_server_take_python(server));
     fe_clients_destroy(&server->clients);

@@ -37,7 +37,8 @@ typedef struct fe_server {
     void (*python_notify)(void *context);          /* the queue is no longer empty */
     void *python_context;
     fe_buf unseen; /* refuses whatever is appended: replies that nobody is to see are not made */
-    struct fe_session *paused; /* parked until a pause or an exclusive hold ends, linked */
+    struct fe_session *paused; /* parked until a pause or an exclusive hold ends, or until the disk
+                                  has caught up; linked */
 } fe_server;
 
 /* Makes a server around a new engine. NULL with one line in `error`: the data folder cannot be

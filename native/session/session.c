@@ -12,9 +12,19 @@
 #include "base/assert.h"
 #include "session/dispatch.h"
 
+#include <stddef.h>
+
 #define INPUT_STEP 16384u        /* least space for one receive */
 #define INPUT_KEPT (32u * 1024u) /* an empty input buffer larger than this gives its memory back */
 #define PARKED_INPUT_MAX (64u * 1024u) /* a parked session reads no further than this ahead */
+
+/* The lock is held. */
+static void wake_for_records(fe_waiter *waiter)
+{
+    fe_session *session =
+        (fe_session *)(void *)((uint8_t *)waiter - offsetof(fe_session, waiter));
+    session->client.wake(&session->client);
+}
 
 fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bool unix_socket,
                             int fd, void (*wake)(fe_client *client), void *transport)
@@ -25,6 +35,7 @@ fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bo
     session->server = server;
     session->transport = transport;
     session->client.wake = wake;
+    session->waiter.wake = wake_for_records;
     uint64_t entered = fe_engine_enter(engine);
     bool opened = fe_client_open(&server->clients, &session->client, addr, laddr, unix_socket, fd);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
@@ -65,6 +76,7 @@ void fe_session_close(fe_session *session)
     uint64_t entered = fe_engine_enter(engine);
     leave_paused(session);
     fe_dispatch_abandon(session);
+    fe_waiter_close(engine->store, &session->waiter);
     add_traffic(session);
     fe_client_close(&server->clients, &session->client);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
@@ -246,7 +258,13 @@ static bool unpark(fe_session *session, uint64_t *ticks)
         if (!unblocked && fe_clock_monotonic_ms() < session->due_ms) return false;
         fe_dispatch_answered(session, ticks);
         return session->state == FE_SESSION_READY;
-    case FE_PARK_PAUSE: break; /* looked at again when the request runs */
+    case FE_PARK_DISK:
+        if (session->waiter.pending != 0) return false;
+        if (!session->executing) break;
+        fe_dispatch_answered(session, ticks);
+        return session->state == FE_SESSION_READY;
+    case FE_PARK_PAUSE:
+    case FE_PARK_ROOM: break; /* looked at again when the request runs */
     case FE_PARK_OUTPUT:
         if (session->client.output.len + session->unsent >= FE_OUTPUT_HIGH) return false;
         break;

@@ -3,7 +3,7 @@
  *                 receive, serve                      the cause has passed: resume
  *        +----------------------------+        +---------------------------------------+
  *        |                            v        v                                       |
- *      READY ---- serve: a command must wait ----> PARKED (PYTHON | PAUSE | TIME | OUTPUT)
+ *      READY ---- serve: a command must wait ----> PARKED (see fe_park_reason)
  *        |                                                    |
  *        +--- QUIT, protocol error, kill, limits ---> CLOSING <---- kill, limits
  *
@@ -27,8 +27,10 @@
 #define FE_SESSION_SESSION_H
 
 #include "session/server.h"
+#include "store/fetch.h"
 
 #define FE_BATCH_COMMANDS 64 /* requests that are read ahead and run under one entry of the lock */
+#define FE_READS_MAX 64      /* disk reads that are submitted, or taken, at once */
 #define FE_BATCH_HASHES 512  /* hashes of their keys */
 #define FE_OUTPUT_HIGH                                                                             \
     (1024u *                                                                                       \
@@ -45,7 +47,9 @@ typedef enum fe_park_reason {
     FE_PARK_PYTHON, /* a coroutine answers */
     FE_PARK_PAUSE,  /* CLIENT PAUSE, or another's exclusive hold; the request runs again */
     FE_PARK_TIME,   /* until due_ms or CLIENT UNBLOCK, then wait_status or wait_reply */
-    FE_PARK_OUTPUT  /* until the transport has sent what there is */
+    FE_PARK_OUTPUT, /* until the transport has sent what there is */
+    FE_PARK_DISK,   /* until records have been read from disk; the request runs again */
+    FE_PARK_ROOM    /* until the disk has caught up with what is written; the request runs again */
 } fe_park_reason;
 
 typedef struct fe_session {
@@ -59,6 +63,7 @@ typedef struct fe_session {
     int64_t wait_reply;
     const char *wait_status; /* see command/command.h */
     fe_python_request *python;
+    fe_waiter waiter;   /* for records on disk; open while the same command waits and runs */
     uint32_t exec_next; /* the queued command that runs next, while `executing` */
     bool executing;     /* inside EXEC, perhaps parked */
     bool cut_off;       /* CLOSING, and nothing more is to be sent */
@@ -129,6 +134,10 @@ void fe_session_receive(fe_session *session, const uint8_t *data, size_t len);
 /* Serves the input of sessions, each listed once: replies are in client.output afterwards, the rest
  * of the input is kept by the session. Takes the lock, several times when there is much. */
 void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count);
+
+/* Takes what has been read from disk, and wakes the sessions that waited for it: call when
+ * fe_disk_fd(engine->disk) is readable, from any thread. Takes the lock. */
+void fe_server_take_records(fe_server *server);
 
 /* Looks at a session again after wake, when due_ms has passed, or when its output was sent: takes
  * pushed bytes and Python's answer, and runs on when the cause of parking has passed. Takes the

@@ -213,6 +213,11 @@ FE_MUST_USE fe_status fe_key_copy(fe_key *to, const fe_key *from, int64_t deadli
 
 /* Whole databases. ----------------------------------------------------------------------------- */
 
+/* Whether records may be on disk. */
+bool fe_store_is_tiered(const fe_store *store);
+/* What the disk said last when it refused something, in words. */
+const char *fe_store_disk_error(const fe_store *store);
+
 /* Keys, exactly while fe_store_is_settled says yes; else too many by some. */
 uint64_t fe_store_db_size(const fe_store *store, uint32_t db);
 /* Whether no blind write of the database waits to be settled; no counts as missing something (see

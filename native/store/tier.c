@@ -384,6 +384,19 @@ void fe_tiers_close(fe_store *store)
     store->tiers = NULL;
 }
 
+bool fe_store_is_tiered(const fe_store *store)
+{
+    return store->tiers != NULL;
+}
+
+const char *fe_store_disk_error(const fe_store *store)
+{
+    const fe_tiers *tiers = store->tiers;
+    if (tiers == NULL || tiers->state == FE_DISK_OK) return "the disk is well";
+    if (tiers->state == FE_DISK_FULL) return "storage.max_disk is reached";
+    return strerror(tiers->stats.error.code);
+}
+
 void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats)
 {
     const fe_tiers *tiers = store->tiers;
