@@ -168,9 +168,9 @@ static bool evicting_next(fe_store *store, uint64_t *work)
     uint32_t victim = fe_log_victim(log, EVICT_CLASS_MAX);
     if (victim == 0) {
         victim = fe_log_oldest(log);
+        if (victim == 0) return false; /* looking alone is no progress: the caller would go on */
         *work += log->high * SEGMENT_LOOK_COST;
     }
-    if (victim == 0) return false;
     adapt(store);
     if (log->segments[victim].role == FE_ROLE_OWN) {
         own_decide(store, victim);

@@ -225,6 +225,27 @@ TEST(memory_of_other_classes_counts_against_the_limit)
     fixture_close(&f);
 }
 
+TEST(a_write_is_refused_when_what_others_hold_alone_is_over_the_limit)
+{
+    const fe_policy policies[] = {FE_POLICY_ALLKEYS_LRU,    FE_POLICY_ALLKEYS_LFU,
+                                  FE_POLICY_ALLKEYS_RANDOM, FE_POLICY_VOLATILE_LRU,
+                                  FE_POLICY_VOLATILE_LFU,   FE_POLICY_VOLATILE_RANDOM,
+                                  FE_POLICY_VOLATILE_TTL};
+    for (unsigned p = 0; p < sizeof(policies) / sizeof(policies[0]); p++) {
+        fixture f;
+        limited(&f, 2 * MIB, policies[p]);
+        for (uint64_t i = 0; i < 3; i++) /* all of them in the tail, which is never a victim */
+            CHECK(put(&f, i, 100, START_MS + 1000000));
+        void *buffers = fe_alloc_take(&f.alloc, FE_ALLOC_CLIENT, 3 * MIB);
+        CHECK(!put(&f, 3, 100, START_MS + 1000000));
+        CHECK_INT(0, fe_store_db_size(f.store, 0));
+        fe_alloc_give(&f.alloc, FE_ALLOC_CLIENT, buffers);
+        CHECK(put(&f, 3, 100, START_MS + 1000000));
+        check_store(&f);
+        fixture_close(&f);
+    }
+}
+
 TEST(the_space_of_what_is_evicted_is_used_again)
 {
     const fe_policy policies[] = {FE_POLICY_ALLKEYS_LRU, FE_POLICY_ALLKEYS_LFU,
@@ -284,6 +305,7 @@ int main(void)
     RUN(a_lower_limit_is_reached_in_bounded_steps_while_writes_go_on);
     RUN(a_limit_below_what_an_empty_store_takes_refuses_every_write);
     RUN(memory_of_other_classes_counts_against_the_limit);
+    RUN(a_write_is_refused_when_what_others_hold_alone_is_over_the_limit);
     RUN(the_space_of_what_is_evicted_is_used_again);
     RUN(large_values_that_are_used_stay_among_small_ones_and_other_large_ones);
     return check_done();
