@@ -325,9 +325,9 @@ static uint64_t work_piece(fe_store *store, uint64_t bytes, bool by_segment)
 }
 
 /* One portion of reclaiming and evicting; whether anything was achieved. */
-static bool work_portion(fe_store *store, uint64_t budget)
+static bool work_portion(fe_store *store, uint64_t budget, bool by_segment)
 {
-    bool progress = false, by_segment = fe_evict_by_segment(store);
+    bool progress = false;
     while (budget > 0 && room_is_short(store)) {
         uint64_t done = work_piece(store, budget < SLICE ? budget : SLICE, by_segment);
         if (done == 0) break;
@@ -354,8 +354,14 @@ static fe_status room_make(fe_store *store)
     evict->appended = store->log.appended;
     if (fe_compact_sweep(store, budget)) return FE_OK; /* flushed databases go first */
     bool progress = true;
+    unsigned barren = 0; /* portions since one evicted something */
     for (unsigned i = 0; progress && (i == 0 || work_goes_on(store, i)); i++) {
-        progress = work_portion(store, budget);
+        uint64_t evicted = store->stats.evicted_keys;
+        /* When all that is cold is in the tails, which compaction leaves alone, it would keep what
+         * is warm for ever: then single keys go. */
+        bool by_segment = barren < PORTIONS_MAX && fe_evict_by_segment(store);
+        progress = work_portion(store, budget, by_segment);
+        barren = store->stats.evicted_keys == evicted ? barren + 1 : 0;
         unmap_some(store);
         ceiling_lower(store);
     }

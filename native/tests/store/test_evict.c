@@ -246,6 +246,26 @@ TEST(a_write_is_refused_when_what_others_hold_alone_is_over_the_limit)
     }
 }
 
+TEST(what_is_warm_goes_too_when_all_that_is_cold_is_where_new_keys_are_written)
+{
+    fixture f;
+    limited(&f, 4 * MIB, FE_POLICY_ALLKEYS_LRU);
+    static uint8_t large[256 << 10];
+    for (uint64_t i = 0; i < 100; i++)
+        CHECK(put(&f, i, 100, FE_DEADLINE_NONE));
+    fe_store_set_now(f.store, START_MS + 3600 * 1000);
+    name_buf buf;
+    for (uint64_t i = 100; i < 105; i++) /* each in a segment of its own */
+        CHECK(set(&f, 0, name_of(&buf, i), (fe_bytes){large, sizeof(large)}, FE_DEADLINE_NONE));
+    void *buffers = fe_alloc_take(&f.alloc, FE_ALLOC_CLIENT, 5 * MIB);
+    CHECK(!put(&f, 105, 100, FE_DEADLINE_NONE));
+    CHECK_INT(0, fe_store_db_size(f.store, 0));
+    fe_alloc_give(&f.alloc, FE_ALLOC_CLIENT, buffers);
+    CHECK(put(&f, 105, 100, FE_DEADLINE_NONE));
+    check_store(&f);
+    fixture_close(&f);
+}
+
 TEST(the_space_of_what_is_evicted_is_used_again)
 {
     const fe_policy policies[] = {FE_POLICY_ALLKEYS_LRU, FE_POLICY_ALLKEYS_LFU,
@@ -306,6 +326,7 @@ int main(void)
     RUN(a_limit_below_what_an_empty_store_takes_refuses_every_write);
     RUN(memory_of_other_classes_counts_against_the_limit);
     RUN(a_write_is_refused_when_what_others_hold_alone_is_over_the_limit);
+    RUN(what_is_warm_goes_too_when_all_that_is_cold_is_where_new_keys_are_written);
     RUN(the_space_of_what_is_evicted_is_used_again);
     RUN(large_values_that_are_used_stay_among_small_ones_and_other_large_ones);
     return check_done();
