@@ -1,0 +1,292 @@
+/* Commands on keys whose records are on disk: sessions wait, run again, and answer in order, as if
+ * everything were in memory. Over a real folder; the threads' work is done here, between commands. */
+#include "tests/check.h"
+
+#include "engine/flusher.h"
+#include "session/session.h"
+#include "store/tier.h"
+#include "tests/session/rig.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct cold_rig {
+    rig r;
+    char path[64];
+} cold_rig;
+
+static void remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (folder == NULL) return;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char name[1024];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        (void)snprintf(name, sizeof name, "%.700s/%.255s", path, entry->d_name);
+        if (unlink(name) != 0) remove_folder(name);
+    }
+    (void)closedir(folder);
+    (void)rmdir(path);
+}
+
+static void cold_open(cold_rig *it)
+{
+    strcpy(it->path, "/tmp/ferrite-resident-XXXXXX");
+    FE_ASSERT(mkdtemp(it->path) != NULL);
+    fe_engine_options options = rig_options();
+    options.store.mutable_size = options.store.readonly_size = options.store.cache_size = 1u << 20;
+    (void)snprintf(options.data_dir, sizeof options.data_dir, "%s", it->path);
+    rig_open_with(&it->r, &options);
+}
+
+static void cold_close(cold_rig *it)
+{
+    fe_engine_finish_reads(it->r.server->engine);
+    rig_close(&it->r);
+    remove_folder(it->path);
+}
+
+/* Everything that was written is only on disk afterwards. */
+static void freeze(cold_rig *it)
+{
+    fe_engine *engine = it->r.server->engine;
+    for (bool more = true; more;) {
+        uint64_t entered = fe_engine_enter(engine);
+        more = fe_tier_demote_all(engine->store, FE_TIER_DISK);
+        fe_engine_leave(engine, FE_STEP_TIER, entered);
+        (void)fe_flusher_round(engine);
+    }
+}
+
+static bool any_waits(const rig *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        const fe_session *session = r->peers[i].session;
+        if (session != NULL && session->state == FE_SESSION_PARKED && session->park == FE_PARK_DISK)
+            return true;
+    }
+    return fe_disk_in_flight(r->server->engine->disk) > 0;
+}
+
+/* Takes what is read until nobody waits for the disk. */
+static void settle(rig *r)
+{
+    while (any_waits(r)) {
+        struct pollfd wait = {.fd = fe_disk_fd(r->server->engine->disk), .events = POLLIN};
+        FE_ASSERT(poll(&wait, 1, 10000) == 1);
+        fe_server_take_records(r->server);
+        rig_pump(r);
+    }
+}
+
+static uint64_t reads_of(const rig *r)
+{
+    fe_fetch_stats stats;
+    uint32_t in_flight;
+    fe_fetch_stats_get(r->server->engine->store, &stats, &in_flight);
+    return stats.reads;
+}
+
+#define CHECK_COLD(it, one, request, expected)                                                     \
+    do {                                                                                           \
+        freeze(it);                                                                                \
+        rig_say((one), (request));                                                                 \
+        settle(&(it)->r);                                                                          \
+        CHECK_GOT((one), (expected));                                                              \
+    } while (0)
+
+TEST(a_cold_key_is_read_and_the_command_answers)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r);
+    CHECK_SAYS(one, "SET a 1x\r\nSET b 2x\r\n", "+OK\r\n+OK\r\n");
+    freeze(&it);
+
+    rig_say(one, "GET a\r\n");
+    CHECK_INT(FE_PARK_DISK, one->session->park);
+    CHECK_GOT(one, "");
+    settle(&it.r);
+
+    CHECK_GOT(one, "$2\r\n1x\r\n");
+    uint64_t reads = reads_of(&it.r);
+    CHECK_SAYS(one, "GET a\r\n", "$2\r\n1x\r\n"); /* from the read cache now */
+    CHECK_INT(reads, reads_of(&it.r));
+    cold_close(&it);
+}
+
+TEST(a_pipeline_reads_many_keys_at_once_and_answers_in_order)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r);
+    CHECK_SAYS(one, "MSET a 1x b 2x c 3x d 4x\r\n", "+OK\r\n");
+    freeze(&it);
+
+    rig_say(one, "GET a\r\nGET b\r\nPING\r\nGET c\r\nGET none\r\nGET d\r\n");
+    CHECK_INT(4, reads_of(&it.r) + fe_disk_in_flight(it.r.server->engine->disk));
+    settle(&it.r);
+
+    CHECK_GOT(one, "$2\r\n1x\r\n$2\r\n2x\r\n+PONG\r\n$2\r\n3x\r\n$-1\r\n$2\r\n4x\r\n");
+    cold_close(&it);
+}
+
+TEST(two_sessions_that_want_one_record_share_a_read)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    CHECK_SAYS(one, "SET a 1x\r\n", "+OK\r\n");
+    freeze(&it);
+
+    rig_say(one, "GET a\r\n");
+    rig_say(two, "STRLEN a\r\n");
+    settle(&it.r);
+
+    CHECK_GOT(one, "$2\r\n1x\r\n");
+    CHECK_GOT(two, ":2\r\n");
+    CHECK_INT(1, reads_of(&it.r));
+    cold_close(&it);
+}
+
+TEST(a_plain_set_does_not_wait_and_dbsize_waits_until_it_is_settled)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r);
+    CHECK_SAYS(one, "SET a 1x\r\nSET b 2x\r\n", "+OK\r\n+OK\r\n");
+    freeze(&it);
+
+    CHECK_SAYS(one, "SET a new\r\nGET a\r\n", "+OK\r\n$3\r\nnew\r\n");
+    rig_say(one, "DBSIZE\r\n");
+    settle(&it.r);
+
+    CHECK_GOT(one, ":2\r\n");
+    CHECK_COLD(&it, one, "GET a\r\n", "$3\r\nnew\r\n");
+    cold_close(&it);
+}
+
+TEST(commands_of_every_kind_see_cold_keys)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r);
+    CHECK_SAYS(one, "MSET a 1 b two c 3x\r\n", "+OK\r\n");
+
+    CHECK_COLD(&it, one, "INCR a\r\n", ":2\r\n");
+    CHECK_COLD(&it, one, "APPEND b x\r\n", ":4\r\n");
+    CHECK_COLD(&it, one, "SETNX c no\r\n", ":0\r\n");
+    CHECK_COLD(&it, one, "SET c 4x GET\r\n", "$2\r\n3x\r\n");
+    CHECK_COLD(&it, one, "MGET a b c none\r\n",
+               "*4\r\n$1\r\n2\r\n$4\r\ntwox\r\n$2\r\n4x\r\n$-1\r\n");
+    CHECK_COLD(&it, one, "EXISTS a b none\r\n", ":2\r\n");
+    CHECK_COLD(&it, one, "EXPIRE a 100\r\n", ":1\r\n");
+    CHECK_COLD(&it, one, "TTL a\r\n", ":100\r\n");
+    CHECK_COLD(&it, one, "TYPE a\r\n", "+string\r\n");
+    CHECK_COLD(&it, one, "RENAME b d\r\n", "+OK\r\n");
+    CHECK_COLD(&it, one, "COPY d a\r\n", ":0\r\n");
+    CHECK_COLD(&it, one, "COPY d a DB 1\r\n", ":1\r\n");
+    CHECK_COLD(&it, one, "COPY d a DB 1\r\n", ":0\r\n"); /* in the way, cold, in another database */
+    CHECK_COLD(&it, one, "MOVE a 1\r\n", ":0\r\n");
+    CHECK_COLD(&it, one, "SETBIT c 1 0\r\n", ":0\r\n");
+    CHECK_COLD(&it, one, "BITCOUNT c\r\n", ":7\r\n");
+    CHECK_COLD(&it, one, "PFADD h x y\r\n", ":1\r\n");
+    CHECK_COLD(&it, one, "PFCOUNT h\r\n", ":2\r\n");
+    CHECK_COLD(&it, one, "OBJECT ENCODING d\r\n", "$3\r\nraw\r\n");
+    CHECK_COLD(&it, one, "DEL a d none\r\n", ":2\r\n");
+    CHECK_COLD(&it, one, "DBSIZE\r\n", ":2\r\n");
+    CHECK_COLD(&it, one, "KEYS c\r\n", "*1\r\n$1\r\nc\r\n");
+    CHECK_COLD(&it, one, "KEYS ?\r\nDEL h\r\nRANDOMKEY\r\n",
+               "*2\r\n$1\r\nc\r\n$1\r\nh\r\n:1\r\n$1\r\nc\r\n");
+    CHECK_COLD(&it, one, "SCAN 0\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nc\r\n");
+    cold_close(&it);
+}
+
+TEST(exec_has_all_keys_before_it_runs)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    CHECK_SAYS(one, "MSET a 1 b 2\r\nSELECT 1\r\nSET a 7\r\nSELECT 0\r\n",
+               "+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
+    freeze(&it);
+
+    rig_say(one, "WATCH b\r\n");
+    settle(&it.r);
+    CHECK_GOT(one, "+OK\r\n");
+    CHECK_COLD(
+        &it, one,
+        "MULTI\r\nINCR a\r\nSELECT 1\r\nINCR a\r\nSWAPDB 0 1\r\nINCR a\r\nDBSIZE\r\nEXEC\r\n",
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+        "*6\r\n:2\r\n+OK\r\n:8\r\n+OK\r\n:3\r\n:2\r\n");
+    CHECK_SAYS(two, "GET a\r\n", "$1\r\n8\r\n");
+    cold_close(&it);
+}
+
+TEST(a_watched_cold_key_that_changes_refuses_exec)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    CHECK_SAYS(one, "SET a 1\r\n", "+OK\r\n");
+    CHECK_COLD(&it, one, "WATCH a\r\n", "+OK\r\n");
+    CHECK_COLD(&it, two, "SET a 2\r\n", "+OK\r\n");
+
+    CHECK_COLD(&it, one, "MULTI\r\nGET a\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
+    cold_close(&it);
+}
+
+TEST(a_session_may_end_while_it_waits_for_the_disk)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    CHECK_SAYS(one, "MSET a 1x b 2x\r\n", "+OK\r\n");
+    freeze(&it);
+
+    rig_say(one, "MULTI\r\nGET a\r\nGET b\r\nEXEC\r\n");
+    rig_say(two, "GET a\r\n");
+    rig_hang_up(one);
+    settle(&it.r);
+
+    CHECK_GOT(two, "$2\r\n1x\r\n");
+    cold_close(&it);
+}
+
+TEST(keys_goes_through_a_cold_database_step_by_step)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r);
+    char request[64];
+    for (int i = 0; i < 5000; i++) {
+        (void)snprintf(request, sizeof request, "SET key:%d x\r\n", i);
+        CHECK_SAYS(one, request, "+OK\r\n");
+    }
+    freeze(&it);
+
+    rig_say(one, "KEYS key:49?9\r\nKEYS *\r\nPING\r\n");
+    settle(&it.r);
+
+    const char *got = rig_take(one);
+    CHECK(strncmp(got, "*10\r\n", 5) == 0);
+    CHECK(strstr(got, "*5000\r\n") != NULL);
+    CHECK(strcmp(got + strlen(got) - 7, "+PONG\r\n") == 0);
+    cold_close(&it);
+}
+
+int main(void)
+{
+    RUN(a_cold_key_is_read_and_the_command_answers);
+    RUN(a_pipeline_reads_many_keys_at_once_and_answers_in_order);
+    RUN(two_sessions_that_want_one_record_share_a_read);
+    RUN(a_plain_set_does_not_wait_and_dbsize_waits_until_it_is_settled);
+    RUN(commands_of_every_kind_see_cold_keys);
+    RUN(exec_has_all_keys_before_it_runs);
+    RUN(a_watched_cold_key_that_changes_refuses_exec);
+    RUN(a_session_may_end_while_it_waits_for_the_disk);
+    RUN(keys_goes_through_a_cold_database_step_by_step);
+    return check_done();
+}
