@@ -72,9 +72,28 @@ class Server:
 
     def reset_statistics(self) -> None: ...
     def start_workers(self) -> None:
-        """Start the background thread. Raises OSError."""
+        """Start the background threads; from now on the data folder changes. Raises OSError."""
 
     def stop_workers(self) -> None: ...
+    def found(self) -> dict[str, Any] | None:
+        """What the data folder held; None without one.
+
+        Keys: found ("empty", "loaded", or "unclean": it was set aside), aside (the new name of its
+        folder log, or ""), keys, segments, segment_bytes, index_bytes, orphans (files removed),
+        saved_ms (Unix milliseconds), took_ms.
+        """
+
+    def save(self, version: str, /) -> dict[str, Any] | None:
+        """Write all data to the data folder; only `close` may follow. Gives the GIL back.
+
+        All reactors are joined and all streams closed before; stops the workers. The result has
+        the keys of `found`; None when there is nothing to save to, or nothing has changed since the
+        start. Raises OSError when the data could not be written: they are lost then.
+        """
+
+    def discard(self) -> None:
+        """Remove the data of the data folder at `close`, instead of a save."""
+
     def notify_fd(self) -> int:
         """Return an eventfd that is readable when `take_requests` or `take_woken` has something."""
 

@@ -21,6 +21,7 @@ from ferrite_py.commands.families import TABLE
 from ferrite_py.commands.runner import Runner
 from ferrite_py.config import Config, Sources
 from ferrite_py.errors import ConfigError, StartupError
+from ferrite_py.keep import Keep, tell_found
 from ferrite_py.listen.accept import Gate, Listener
 from ferrite_py.listen.carrier import Carrier, Transport
 from ferrite_py.listen.reactors import Reactors
@@ -38,6 +39,9 @@ RATED = ("commands", "net_in", "net_out")
 
 EXIT_AT_ONCE = 1
 """The exit status after a second signal."""
+
+EXIT_NOT_SAVED = 1
+"""The exit status when the data could not be saved."""
 
 
 def run(config: Config, config_path: Path | None, sources: Sources) -> int:
@@ -62,8 +66,9 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
             config.server.max_connections,
             wanted,
         )
+    keep = Keep()
     stopping = Stop()
-    with _engine(config) as native, _bound(config) as bound:
+    with _engine(config, keep) as native, _bound(config) as bound:
         for row in TABLE.rows():
             native.register(row)
         services = Services(
@@ -73,6 +78,7 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
             rates=Rates(RATED),
             durations=Durations(),
             stop=stopping.ask,
+            keep=keep,
         )
         front = Front(services, bound)
         try:
@@ -82,10 +88,12 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
                 log.info("stopping: %s", await stopping.wait())
                 notifier.stopping()
                 await front.close(services.settings.config.server.shutdown_timeout)
+                front.release()
+                await asyncio.to_thread(keep.finish, native)
         finally:
             front.release()
     log.info("stopped")
-    return 0
+    return EXIT_NOT_SAVED if keep.has_failed else 0
 
 
 class Stop:
@@ -110,15 +118,17 @@ class Stop:
 
 
 @contextlib.contextmanager
-def _engine(config: Config) -> Iterator[Server]:
-    """Open the engine; it is closed when nothing uses it any more."""
+def _engine(config: Config, keep: Keep) -> Iterator[Server]:
+    """Open the engine; it is saved, if it is not yet, and closed when nothing uses it any more."""
     try:
         native = Server(engine_options(config))
     except (MemoryError, OSError, ValueError) as error:
         raise StartupError(f"cannot open the engine: {error or 'out of memory'}") from error
     try:
+        tell_found(native, config.storage.data_dir)
         yield native
     finally:
+        keep.finish(native)
         native.close()
 
 
@@ -211,7 +221,7 @@ def _signals(stopping: Stop, services: Services, notifier: Notifier) -> Iterator
     loop = asyncio.get_running_loop()
     ends = (signal.SIGTERM, signal.SIGINT)
     for number in ends:
-        loop.add_signal_handler(number, _on_end, stopping, number.name)
+        loop.add_signal_handler(number, _on_end, stopping, services.keep, number.name)
     loop.add_signal_handler(signal.SIGHUP, _reload, services, notifier)
     try:
         yield
@@ -220,7 +230,10 @@ def _signals(stopping: Stop, services: Services, notifier: Notifier) -> Iterator
             loop.remove_signal_handler(number)
 
 
-def _on_end(stopping: Stop, name: str) -> None:
+def _on_end(stopping: Stop, keep: Keep, name: str) -> None:
+    if keep.is_saving:
+        log.warning("%s while the data are being saved: ending after that", name)
+        return
     if stopping.is_asked:
         log.warning("%s while stopping: ending at once", name)
         sys.stderr.flush()

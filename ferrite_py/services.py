@@ -26,6 +26,7 @@ from ferrite_py.config import (
 from ferrite_py.config_rewrite import rewrite
 from ferrite_py.errors import ParameterError
 from ferrite_py.file_limit import raise_file_limit
+from ferrite_py.keep import Keep
 from ferrite_py.rates import Durations, Rates
 
 log = logging.getLogger(__name__)
@@ -174,3 +175,5 @@ class Services:
     durations: Durations
     stop: Callable[[str], None]
     """Begin to stop the server; the text says why, for the log."""
+    keep: Keep = field(default_factory=Keep)
+    """What a stop does with the data folder."""

@@ -41,7 +41,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_what_is_beyond_the_mutable_size_goes_to_files(tmp_path: Path) -> None:
-    """They appear while the server runs; all values can be read; a stop removes the files."""
+    """They appear while the server runs; all values can be read; data that are discarded go."""
     folder = tmp_path / "data"
     server = Server(options(folder))
     server.start_workers()
@@ -58,6 +58,7 @@ def test_what_is_beyond_the_mutable_size_goes_to_files(tmp_path: Path) -> None:
         assert reply == b"$%d\r\n%s\r\n" % (len(VALUE), VALUE.encode())
     assert server.check() is None
     stream.close()
+    server.discard()
     server.close()
     assert files(folder) == []
 

@@ -230,9 +230,23 @@ def _allocator(facts: Facts) -> Fields:
     ]
 
 
-def persistence(facts: Facts) -> Fields:
-    """Nothing is written to disk: no save has run, and none has failed."""
+def _found(facts: Facts) -> Fields:
+    """What the data folder held at the start; nothing without one."""
+    found = facts.services.native.found()
+    if found is None:
+        return []
     return [
+        ("data_found", found["found"]),
+        ("data_found_keys", found["keys"]),
+        ("data_found_ms", found["took_ms"]),
+        ("data_set_aside", found["aside"]),
+    ]
+
+
+def persistence(facts: Facts) -> Fields:
+    """Saves happen at a stop: none has run, and none has failed."""
+    return [
+        *_found(facts),
         ("loading", 0),
         ("async_loading", 0),
         ("rdb_changes_since_last_save", facts.number("changes")),

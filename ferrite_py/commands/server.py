@@ -34,7 +34,8 @@ SPIN_SECONDS_MAX = 3600
 async def shutdown(call: Call) -> Reply:
     """Stop as SIGTERM does. The connection is closed instead of an answer.
 
-    NOW is always so, because there are no replicas to wait for.
+    With a data folder the data are saved; NOSAVE empties the folder instead. NOW is always so,
+    because there are no replicas to wait for.
     """
     options = [text_of(word).lower() for word in call.args[1:]]
     unknown = set(options) - {"save", "nosave", "now", "force", "abort"}
@@ -43,11 +44,14 @@ async def shutdown(call: Call) -> Reply:
         raise CommandError("ERR syntax error")
     if "abort" in options:
         raise CommandError("ERR No shutdown in progress.")
-    if "save" in options and "force" not in options:
+    has_folder = bool(call.services.settings.config.storage.data_dir)
+    if "save" in options and "force" not in options and not has_folder:
         raise CommandError(
             "ERR Errors trying to SHUTDOWN: no persistence is configured, there is nothing to save"
             " with. SHUTDOWN NOSAVE stops without."
         )
+    if "nosave" in options:
+        call.services.keep.is_wanted = False
     call.services.stop(f"SHUTDOWN from client {call.client_id}")
     return NOTHING
 

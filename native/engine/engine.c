@@ -4,13 +4,12 @@
  * "now"; durations come from the time-stamp counter.
  */
 #include "engine/engine.h"
+#include "engine/keep.h"
 #include "store/fetch.h"
 
 #include <poll.h>
-
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define DISK_DEPTH 256u /* where the options do not say */
 
@@ -30,45 +29,17 @@ static void say(char *error, const char *text)
     (void)snprintf(error, FE_ENGINE_ERROR_MAX, "%s", text);
 }
 
-static void note_segment(void *context, uint32_t number, uint32_t generation)
-{
-    (void)number, (void)generation;
-    *(bool *)context = true;
-}
-
-/* Segments without a record of what in them is current are not served: they are set aside. */
-static bool set_aside_old(fe_engine *engine, char *error)
-{
-    bool any = false;
-    int code = 0;
-    const char *path = engine->options.data_dir;
-    if (!fe_device_list_segments(engine->device, note_segment, &any, &code)) {
-        (void)snprintf(error, FE_ENGINE_ERROR_MAX, "cannot read %.150s/log: %s", path,
-                       strerror(code));
-        return false;
-    }
-    if (!any) return true;
-    time_t now = (time_t)(engine->now_ms / 1000);
-    struct tm date;
-    char name[FE_DEVICE_NAME_MAX + 1];
-    (void)gmtime_r(&now, &date);
-    (void)strftime(name, sizeof name, "log.unclean-%Y%m%dT%H%M%SZ", &date);
-    if (fe_device_set_aside(engine->device, name, &code)) return true;
-    (void)snprintf(error, FE_ENGINE_ERROR_MAX, "cannot rename %.150s/log to %s: %s", path, name,
-                   strerror(code));
-    return false;
-}
-
 static bool open_device(fe_engine *engine, char *error)
 {
     const char *path = engine->options.data_dir;
     if (path[0] == 0) return true;
     engine->device = fe_device_open(&engine->alloc, path, &fe_device_system, error);
     engine->options.store.device = engine->device;
-    if (engine->device == NULL || !set_aside_old(engine, error)) return false;
-    engine->disk = fe_disk_open(&engine->alloc, (fe_disk_kind)engine->options.disk_kind,
-                                engine->options.disk_depth != 0 ? engine->options.disk_depth : DISK_DEPTH,
-                                &fe_device_system, error);
+    if (engine->device == NULL) return false;
+    engine->disk =
+        fe_disk_open(&engine->alloc, (fe_disk_kind)engine->options.disk_kind,
+                     engine->options.disk_depth != 0 ? engine->options.disk_depth : DISK_DEPTH,
+                     &fe_device_system, error);
     return engine->disk != NULL;
 }
 
@@ -91,7 +62,7 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
     apply_options(engine, options);
     if (open_device(engine, error))
         engine->store = fe_store_new(&engine->alloc, &engine->options.store);
-    if (engine->store == NULL) {
+    if (engine->store == NULL || !fe_engine_load(engine, error)) {
         fe_engine_free(engine);
         return NULL;
     }

@@ -15,9 +15,10 @@
 #include "store/device.h"
 #include "store/disk.h"
 #include "store/keyspace.h"
+#include "store/save.h"
 
 #define FE_DATA_DIR_MAX 1023u
-#define FE_ENGINE_ERROR_MAX 256u
+#define FE_ENGINE_ERROR_MAX 1536u
 
 /* Options that can change at run time; set as a whole by fe_engine_set_options. Sizes in bytes. */
 typedef struct fe_engine_options {
@@ -118,12 +119,15 @@ typedef struct fe_engine {
     bool purge_wanted;          /* MEMORY PURGE: the workers give free memory back */
     fe_device *device;          /* the data folder; NULL: memory only */
     fe_disk *disk;              /* reads from it */
+    fe_save_report found;       /* what was in it */
+    bool is_claimed;            /* it has changed since (engine/keep.h) */
     struct fe_workers *workers; /* background threads; NULL when not started */
     struct fe_flusher *flusher; /* ... of a tiered store (engine/flusher.h) */
 } fe_engine;
 
-/* Opens an engine, and its data folder. No threads are started. NULL with one line in `error`: the
- * folder cannot be opened, or memory is exhausted. */
+/* Opens an engine, and its data folder with all that is in it (engine/keep.h). No threads are
+ * started. NULL with one line in `error`: the folder cannot be opened or what is in it is damaged, or
+ * memory is exhausted. */
 fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE_ERROR_MAX]);
 /* The same for whom the cause does not matter. */
 fe_engine *fe_engine_new(const fe_engine_options *options);

@@ -1,6 +1,7 @@
 /* Server and PythonRequest: the engine and its queue of commands, as Python sees them. */
 #include "python/face.h"
 
+#include "engine/keep.h"
 #include "engine/workers.h"
 
 #include <errno.h>
@@ -70,14 +71,18 @@ static void free_rows(server_object *self)
     }
 }
 
+static bool is_served(const server_object *self)
+{
+    if (self->users == 0) return false;
+    PyErr_Format(PyExc_RuntimeError, "%u reactors or streams are still open", self->users);
+    return true;
+}
+
 static PyObject *server_close(server_object *self, PyObject *unused)
 {
     (void)unused;
     if (self->server == NULL) Py_RETURN_NONE;
-    if (self->users > 0) {
-        PyErr_Format(PyExc_RuntimeError, "%u reactors or streams are still open", self->users);
-        return NULL;
-    }
+    if (is_served(self)) return NULL;
     fe_server *server = self->server;
     self->server = NULL;
     Py_BEGIN_ALLOW_THREADS fe_workers_stop(server->engine);
@@ -187,6 +192,14 @@ static PyObject *server_start_workers(server_object *self, PyObject *unused)
     (void)unused;
     fe_server *server = fe_python_open_server(self);
     if (server == NULL) return NULL;
+    char error[FE_ENGINE_ERROR_MAX];
+    bool claimed;
+    Py_BEGIN_ALLOW_THREADS claimed = fe_engine_claim(server->engine, error);
+    Py_END_ALLOW_THREADS if (!claimed)
+    {
+        PyErr_SetString(PyExc_OSError, error);
+        return NULL;
+    }
     if (server->engine->workers == NULL && !fe_workers_start(server->engine)) {
         PyErr_SetString(PyExc_OSError, "cannot start the background thread");
         return NULL;
@@ -200,6 +213,51 @@ static PyObject *server_stop_workers(server_object *self, PyObject *unused)
     fe_server *server = fe_python_open_server(self);
     if (server == NULL) return NULL;
     Py_BEGIN_ALLOW_THREADS fe_workers_stop(server->engine);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+}
+
+/* What was found or written; sizes in bytes, times in milliseconds. */
+static PyObject *report_dict(const fe_save_report *report)
+{
+    static const char *const found[] = {"empty", "loaded", "unclean"};
+    return Py_BuildValue("{s:s,s:s,s:K,s:K,s:K,s:K,s:K,s:L,s:L}", "found", found[report->found],
+                         "aside", report->aside, "keys", report->keys, "segments", report->segments,
+                         "segment_bytes", report->segment_bytes, "index_bytes", report->index_bytes,
+                         "orphans", report->orphans, "saved_ms", (long long)report->saved_ms,
+                         "took_ms", (long long)report->took_ms);
+}
+
+static PyObject *server_found(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    if (server->engine->device == NULL) Py_RETURN_NONE;
+    return report_dict(&server->engine->found);
+}
+
+static PyObject *server_save(server_object *self, PyObject *version)
+{
+    fe_server *server = fe_python_open_server(self);
+    const char *text = server == NULL ? NULL : PyUnicode_AsUTF8(version);
+    if (text == NULL || is_served(self)) return NULL;
+    if (!fe_engine_wants_save(server->engine)) Py_RETURN_NONE;
+    fe_save_report report;
+    char error[FE_ENGINE_ERROR_MAX];
+    bool saved;
+    Py_BEGIN_ALLOW_THREADS fe_workers_stop(server->engine);
+    saved = fe_engine_save(server->engine, text, &report, error);
+    Py_END_ALLOW_THREADS if (saved) return report_dict(&report);
+    PyErr_SetString(PyExc_OSError, error);
+    return NULL;
+}
+
+static PyObject *server_discard(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    Py_BEGIN_ALLOW_THREADS fe_engine_discard(server->engine);
     Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
@@ -318,29 +376,19 @@ static PyObject *server_check(server_object *self, PyObject *unused)
     }
 
 static PyMethodDef server_methods[] = {
-    METHOD(set_options, METH_O),
-    METHOD(register, METH_O),
-    METHOD(commands, METH_NOARGS),
-    METHOD(latencies, METH_NOARGS),
-    METHOD(command_keys, METH_O),
-    METHOD(statistics, METH_NOARGS),
-    METHOD(heap, METH_NOARGS),
-    METHOD(error_counts, METH_NOARGS),
-    METHOD(databases, METH_NOARGS),
-    METHOD(reset_statistics, METH_NOARGS),
-    METHOD(start_workers, METH_NOARGS),
-    METHOD(stop_workers, METH_NOARGS),
-    METHOD(notify_fd, METH_NOARGS),
-    METHOD(disk_fd, METH_NOARGS),
-    METHOD(take_records, METH_NOARGS),
-    METHOD(take_requests, METH_NOARGS),
-    METHOD(take_woken, METH_NOARGS),
-    METHOD(count_rejected, METH_NOARGS),
-    METHOD(connection_count, METH_NOARGS),
-    METHOD(set_expire_paused, METH_O),
-    METHOD(check, METH_NOARGS),
-    METHOD(close, METH_NOARGS),
-    {NULL, NULL, 0, NULL},
+    METHOD(set_options, METH_O),         METHOD(register, METH_O),
+    METHOD(commands, METH_NOARGS),       METHOD(latencies, METH_NOARGS),
+    METHOD(command_keys, METH_O),        METHOD(statistics, METH_NOARGS),
+    METHOD(heap, METH_NOARGS),           METHOD(error_counts, METH_NOARGS),
+    METHOD(databases, METH_NOARGS),      METHOD(reset_statistics, METH_NOARGS),
+    METHOD(start_workers, METH_NOARGS),  METHOD(stop_workers, METH_NOARGS),
+    METHOD(found, METH_NOARGS),          METHOD(save, METH_O),
+    METHOD(discard, METH_NOARGS),        METHOD(notify_fd, METH_NOARGS),
+    METHOD(disk_fd, METH_NOARGS),        METHOD(take_records, METH_NOARGS),
+    METHOD(take_requests, METH_NOARGS),  METHOD(take_woken, METH_NOARGS),
+    METHOD(count_rejected, METH_NOARGS), METHOD(connection_count, METH_NOARGS),
+    METHOD(set_expire_paused, METH_O),   METHOD(check, METH_NOARGS),
+    METHOD(close, METH_NOARGS),          {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot server_slots[] = {

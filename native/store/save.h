@@ -49,7 +49,9 @@ FE_MUST_USE bool fe_save_open(fe_store *store, fe_save_report *report,
                               char error[FE_SAVE_ERROR_MAX]);
 
 /* Removes the manifest, before anything of the store is changed that a file could show. Does nothing
- * when there is none. False, with a line as above: nothing may be changed. */
+ * when there is none. False, with a line as above: nothing may be changed.
+ *
+ * A store that is freed after fe_save_open leaves its files, unless it is told to discard them. */
 FE_MUST_USE bool fe_save_claim(fe_store *store, char error[FE_SAVE_ERROR_MAX]);
 
 /* Writes everything that is in memory only, then index and manifest. No session is open, and no job or
@@ -59,6 +61,9 @@ FE_MUST_USE bool fe_save_claim(fe_store *store, char error[FE_SAVE_ERROR_MAX]);
  * False: the folder has no manifest, so that the next start would set its segments aside. */
 FE_MUST_USE bool fe_save_run(fe_store *store, const char *server, fe_save_report *report,
                              char error[FE_SAVE_ERROR_MAX]);
+
+/* The files go when the store is freed. */
+void fe_save_discard(fe_store *store);
 
 /* For fe_tiers_close: gives descriptors, mappings and numbers of all segments that have a file back,
  * and leaves the files. */

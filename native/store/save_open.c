@@ -1,26 +1,17 @@
-/* Opening the data folder: see save.h.
- *
- * Each segment's file is opened, and its size and trailer compared with the saved table, by a few
- * threads, because each look waits for the disk. A file that is wrong in any way stops the start.
- */
+/* Opening the data folder: see save.h. */
 #include "base/clock.h"
-#include "store/image.h"
 #include "store/save.h"
+#include "store/save_files.h"
 #include "store/save_format.h"
 #include "store/store.h"
 #include "store/tier.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 
 #define ASIDE_TRIES 100u
-#define THREADS_MAX 8u
-#define FILES_PER_THREAD 16u
-#define PAGE ((size_t)4096)
-#define SEED_CHECK "ferrite"
 
 __attribute__((format(printf, 2, 3))) static bool fail(char *error, const char *format, ...)
 {
@@ -29,105 +20,6 @@ __attribute__((format(printf, 2, 3))) static bool fail(char *error, const char *
     (void)vsnprintf(error, FE_SAVE_ERROR_MAX, format, list);
     va_end(list);
     return false;
-}
-
-/* The files of the segments -------------------------------------------------------------------- */
-
-/* One thread's part: every `step`th segment from `first` on. */
-typedef struct part {
-    fe_store *store;
-    uint64_t seed_check;
-    uint32_t first, step;
-    uint8_t *block; /* a page */
-    bool wrong;
-    char error[FE_SAVE_ERROR_MAX];
-} part;
-
-static const char *trailer_check(const fe_log *log, uint32_t n, uint64_t seed_check,
-                                 const fe_image_head *head)
-{
-    const fe_segment *segment = &log->segments[n];
-    if (head->number != n || head->generation != segment->generation)
-        return "it is the file of another segment";
-    if (head->seed_check != seed_check) return "it is the file of another store";
-    if (head->sequence != segment->sequence || head->used != segment->used ||
-        head->record_max != log->files[n].record_max)
-        return "it is not what the index says";
-    return NULL;
-}
-
-static bool wrong_file(part *p, uint32_t n, uint64_t offset, const char *cause)
-{
-    p->wrong = true;
-    return fail(p->error, "log/%08x-%08x.seg: byte %llu: %s", n,
-                p->store->log.segments[n].generation, (unsigned long long)offset, cause);
-}
-
-static bool file_open(part *p, uint32_t n)
-{
-    fe_device *device = p->store->tiers->device;
-    fe_log *log = &p->store->log;
-    fe_segment_file *file = &log->files[n];
-    uint64_t size = 0;
-    int code = 0;
-    file->fd = fe_device_open_segment(device, n, log->segments[n].generation, &size, &code);
-    if (file->fd < 0) return wrong_file(p, n, 0, strerror(code));
-    if (size != file->size)
-        return wrong_file(p, n, size, "the file has not the size that it should");
-    int64_t got = fe_device_read(device, file->fd, p->block, PAGE, size - PAGE, &code);
-    if (got < 0) return wrong_file(p, n, size - PAGE, strerror(code));
-    fe_image_head head;
-    fe_image_fault fault;
-    if (!fe_image_read_trailer(p->block, (size_t)got, size, &head, &fault))
-        return wrong_file(p, n, fault.offset, fault.cause);
-    const char *cause = trailer_check(log, n, p->seed_check, &head);
-    return cause == NULL || wrong_file(p, n, size - FE_IMAGE_TRAILER, cause);
-}
-
-static void *part_run(void *argument)
-{
-    part *p = argument;
-    for (uint32_t n = p->first; n <= p->store->log.high; n += p->step)
-        if (p->store->log.segments[n].tier == FE_TIER_DISK && !file_open(p, n)) break;
-    return NULL;
-}
-
-/* Runs the parts, each in a thread where the system gives one. */
-static void parts_run(part *parts, uint32_t count)
-{
-    pthread_t threads[THREADS_MAX];
-    bool started[THREADS_MAX] = {false};
-    for (uint32_t i = 1; i < count; i++)
-        started[i] = pthread_create(&threads[i], NULL, part_run, &parts[i]) == 0;
-    (void)part_run(&parts[0]);
-    for (uint32_t i = 1; i < count; i++) {
-        if (started[i])
-            (void)pthread_join(threads[i], NULL);
-        else
-            (void)part_run(&parts[i]);
-    }
-}
-
-static bool files_open(fe_store *store, char *error)
-{
-    part parts[THREADS_MAX];
-    uint32_t count = store->log.high / FILES_PER_THREAD + 1;
-    if (count > THREADS_MAX) count = THREADS_MAX;
-    uint8_t *blocks = fe_pages_map(store->alloc, FE_ALLOC_ENGINE, count * PAGE, PAGE);
-    if (blocks == NULL) return fail(error, "out of memory");
-    uint64_t seed_check =
-        fe_hash(&store->options.seed, (const uint8_t *)SEED_CHECK, sizeof(SEED_CHECK) - 1);
-    for (uint32_t i = 0; i < count; i++)
-        parts[i] = (part){.store = store,
-                          .seed_check = seed_check,
-                          .first = i + 1,
-                          .step = count,
-                          .block = blocks + i * PAGE};
-    parts_run(parts, count);
-    fe_pages_unmap(store->alloc, FE_ALLOC_ENGINE, blocks, count * PAGE);
-    for (uint32_t i = 0; i < count; i++)
-        if (parts[i].wrong) return fail(error, "%s", parts[i].error);
-    return true;
 }
 
 static void files_count(fe_store *store)
@@ -228,7 +120,7 @@ static bool load(fe_store *store, fe_save_report *report, char *error)
     fe_save_manifest manifest;
     if (!manifest_read(store, &manifest, error) || !index_load(store, &manifest, error))
         return false;
-    if (!files_open(store, error) || !orphans_remove(store, report, error)) return false;
+    if (!fe_save_files_open(store, error) || !orphans_remove(store, report, error)) return false;
     files_count(store);
     report->found = FE_SAVE_LOADED;
     report->keys = manifest.keys;
@@ -303,6 +195,10 @@ bool fe_save_claim(fe_store *store, char error[FE_SAVE_ERROR_MAX])
         if (!fe_device_remove_file(device, name, &code)) /* though it means nothing by itself */
             return fail(error, "%s: cannot be removed: %s", name, strerror(code));
     }
-    store->tiers->keep_files = false;
     return true;
+}
+
+void fe_save_discard(fe_store *store)
+{
+    store->tiers->keep_files = false;
 }

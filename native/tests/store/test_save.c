@@ -48,9 +48,11 @@ static bool begin(tiered *t, fe_store_options options)
     return true;
 }
 
+/* The store may change, and is not to be saved again. */
 static void claim(tiered *t)
 {
     CHECK(fe_save_claim(t->f.store, error));
+    fe_save_discard(t->f.store);
 }
 
 static void restart(tiered *t)

@@ -1,0 +1,57 @@
+/* See keep.h. */
+#include "engine/keep.h"
+
+#include <stdio.h>
+
+static bool fail(const fe_engine *engine, char *error, const char *text, const char *advice)
+{
+    (void)snprintf(error, FE_ENGINE_ERROR_MAX, "%s/%s%s", engine->options.data_dir, text, advice);
+    return false;
+}
+
+bool fe_engine_load(fe_engine *engine, char error[FE_ENGINE_ERROR_MAX])
+{
+    if (engine->device == NULL) return true;
+    char text[FE_SAVE_ERROR_MAX];
+    if (!fe_save_open(engine->store, &engine->found, text))
+        return fail(engine, error, text,
+                    "; nothing was changed. To start without these data, remove the file manifest:"
+                    " the folder log is then set aside");
+    engine->options.store.seed = *fe_store_seed(engine->store);
+    return true;
+}
+
+bool fe_engine_claim(fe_engine *engine, char error[FE_ENGINE_ERROR_MAX])
+{
+    if (engine->device == NULL || engine->is_claimed) return true;
+    char text[FE_SAVE_ERROR_MAX];
+    if (!fe_save_claim(engine->store, text)) return fail(engine, error, text, "");
+    engine->is_claimed = true;
+    return true;
+}
+
+bool fe_engine_wants_save(const fe_engine *engine)
+{
+    return engine->is_claimed;
+}
+
+bool fe_engine_save(fe_engine *engine, const char *server, fe_save_report *report,
+                    char error[FE_ENGINE_ERROR_MAX])
+{
+    FE_ASSERT(engine->workers == NULL && fe_engine_wants_save(engine));
+    char text[FE_SAVE_ERROR_MAX];
+    fe_engine_finish_reads(engine);
+    fe_lock_enter(&engine->lock);
+    engine->is_claimed = false;
+    bool saved = fe_save_run(engine->store, server, report, text);
+    fe_lock_leave(&engine->lock);
+    return saved || fail(engine, error, text, "");
+}
+
+void fe_engine_discard(fe_engine *engine)
+{
+    fe_lock_enter(&engine->lock);
+    if (engine->is_claimed) fe_save_discard(engine->store);
+    engine->is_claimed = false;
+    fe_lock_leave(&engine->lock);
+}
