@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/crc.h"
 #include "store/cache.h"
+#include "store/fetch.h"
 #include "store/save_format.h"
 #include "store/store.h"
 #include "store/tier.h"
@@ -28,6 +29,24 @@ __attribute__((format(printf, 2, 3))) static bool fail(char *error, const char *
     (void)vsnprintf(error, FE_SAVE_ERROR_MAX, format, list);
     va_end(list);
     return false;
+}
+
+/* Blind writes ---------------------------------------------------------------------------------- */
+
+/* Reads what still waits to be read, one after the other, so that no slot is left whose key may have
+ * another. */
+static void settle(fe_store *store)
+{
+    fe_disk_read *read;
+    FE_ASSERT(store->fetch.in_flight == 0);
+    while (fe_fetch_take(store, &read, 1) == 1) {
+        int code = 0;
+        int64_t got = fe_device_read(store->tiers->device, read->fd, read->buffer, read->length,
+                                     read->offset, &code);
+        read->result = (int32_t)(got < 0 ? -code : got);
+        fe_fetch_done(store, read);
+    }
+    FE_ASSERT(store->fetch.settle_count == 0);
 }
 
 /* Everything into files ------------------------------------------------------------------------ */
@@ -277,6 +296,7 @@ bool fe_save_run(fe_store *store, const char *server, fe_save_report *report,
     store->tiers->keep_files = true;
     *report = (fe_save_report){.saved_ms = fe_clock_wall_ms()};
     int64_t begun_ms = fe_clock_monotonic_ms();
+    settle(store);
     if (!flush_all(store, error) || !write_files(store, server, report, error)) return false;
     report->took_ms = fe_clock_monotonic_ms() - begun_ms;
     return true;

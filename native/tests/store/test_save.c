@@ -2,6 +2,7 @@
  * served, and what did not end cleanly is set aside. */
 #include "base/crc.h"
 #include "store/cache.h"
+#include "store/fetch.h"
 #include "store/save.h"
 #include "store/save_format.h"
 #include "tests/store/tier_support.h"
@@ -251,6 +252,33 @@ TEST(a_copy_is_saved_as_its_home)
     CHECK(cold_has(&t, 0, 1, 100));
     CHECK_INT(FE_TIER_FREE, t.f.store->log.segments[n].tier);
     claim(&t);
+    tiered_close(&t);
+}
+
+TEST(a_blind_write_that_nothing_has_settled_yet_is_settled_first)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    for (uint64_t i = 0; i < 500; i++)
+        put(&t, 0, i, 100, FE_DEADLINE_NONE);
+    demote_all(&t, FE_TIER_DISK);
+    for (uint64_t i = 0; i < 500; i += 2) {
+        name_buf buf;
+        fe_waiter waiter = {0};
+        fe_bytes name = name_of(&buf, i);
+        uint64_t hash = fe_key_hash(&t.f.seed, name);
+        CHECK(fe_fetch_key(t.f.store, 0, name, hash, FE_NEED_BLIND, &waiter));
+        fe_key key;
+        fe_key_find(t.f.store, 0, name, hash, false, &key);
+        uint8_t *to = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, 40, FE_DEADLINE_NONE);
+        CHECK(to != NULL && value_of(to, i, 40).len == 40);
+        fe_waiter_close(t.f.store, &waiter);
+    }
+    CHECK_INT(750, t.f.store->databases[0]->index.count);
+    restart(&t);
+    CHECK_INT(500, last.keys);
+    for (uint64_t i = 0; i < 500; i++)
+        CHECK(cold_has(&t, 0, i, i % 2 ? 100 : 40));
     tiered_close(&t);
 }
 
@@ -748,6 +776,7 @@ int main(void)
     RUN(a_store_may_stop_and_start_many_times);
     RUN(a_large_index_comes_back_and_goes_on_growing);
     RUN(a_copy_is_saved_as_its_home);
+    RUN(a_blind_write_that_nothing_has_settled_yet_is_settled_first);
     RUN(what_is_no_segment_of_the_table_is_removed);
     RUN(segments_without_a_manifest_are_set_aside);
     RUN(a_start_that_ends_before_it_claims_leaves_all_as_it_was);
