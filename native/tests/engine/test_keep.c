@@ -1,0 +1,193 @@
+/* What becomes of the data at both ends of an engine's life. */
+#include "engine/keep.h"
+#include "engine/workers.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include "tests/check.h"
+
+#define LEN 10000u
+#define KEYS 200u /* few, so that no tag of one is that of another on disk */
+
+static char path[64];
+static char error[FE_ENGINE_ERROR_MAX];
+static fe_save_report report;
+
+static fe_engine *open_engine(void)
+{
+    fe_engine_options options = {
+        .store = {.databases = 2,
+                  .samples = 5,
+                  .segment_size = 64 << 10,
+                  .mutable_size = 512 << 10,
+                  .readonly_size = 256 << 10,
+                  .seed = {(uint64_t)check_cases, 7}},
+        .hz = 100,
+        .expire_effort = 1,
+    };
+    strcpy(options.data_dir, path);
+    fe_engine *engine = fe_engine_open(&options, error);
+    if (engine == NULL) fprintf(stderr, "%s\n", error);
+    return engine;
+}
+
+static fe_bytes name_of(char *text, uint32_t number)
+{
+    int len = sprintf(text, "key:%u", number);
+    return (fe_bytes){(const uint8_t *)text, (size_t)len};
+}
+
+static void fill(fe_engine *engine)
+{
+    for (uint32_t i = 0; i < KEYS; i++) {
+        char text[32];
+        fe_bytes name = name_of(text, i);
+        fe_status status;
+        do {
+            uint64_t entered = fe_engine_enter(engine);
+            status = fe_store_make_room(engine->store);
+            if (status == FE_OK) {
+                fe_key key;
+                fe_key_find(engine->store, 0, name, fe_key_hash(fe_store_seed(engine->store), name),
+                            false, &key);
+                uint8_t *value = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, LEN, 0);
+                if (value != NULL) memset(value, (int)i, LEN);
+                CHECK(value != NULL);
+            }
+            fe_engine_leave(engine, FE_STEP_BATCH, entered);
+        } while (status == FE_BUSY);
+    }
+}
+
+static uint64_t keys_of(fe_engine *engine)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    uint64_t keys = fe_store_db_size(engine->store, 0);
+    CHECK(fe_store_check(engine->store) == NULL);
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+    return keys;
+}
+
+/* Entries of a folder of the data folder, without the lock. */
+static unsigned entries_of(const char *name)
+{
+    char whole[128];
+    unsigned count = 0;
+    (void)snprintf(whole, sizeof whole, "%s/%s", path, name);
+    DIR *folder = opendir(whole);
+    if (folder == NULL) return 0;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        count += entry->d_name[0] != '.' && strcmp(entry->d_name, "LOCK") != 0;
+    (void)closedir(folder);
+    return count;
+}
+
+static fe_engine *served(void)
+{
+    fe_engine *engine = open_engine();
+    if (engine == NULL || !fe_engine_claim(engine, error) || !fe_workers_start(engine)) abort();
+    return engine;
+}
+
+TEST(a_save_brings_everything_back)
+{
+    fe_engine *engine = served();
+    CHECK_INT(FE_SAVE_EMPTY, engine->found.found);
+    fill(engine);
+    fe_workers_stop(engine);
+    CHECK(fe_engine_wants_save(engine));
+    CHECK(fe_engine_save(engine, "1", &report, error));
+    CHECK_INT(KEYS, report.keys);
+    CHECK(!fe_engine_wants_save(engine));
+    fe_engine_free(engine);
+
+    engine = open_engine();
+    CHECK_INT(FE_SAVE_LOADED, engine->found.found);
+    CHECK_INT(KEYS, engine->found.keys);
+    CHECK_INT(KEYS, keys_of(engine));
+    fe_engine_set_options(engine, &engine->options); /* the seed is that of the data */
+    CHECK(!fe_engine_wants_save(engine));
+    fe_engine_free(engine); /* never claimed: nothing is lost */
+}
+
+TEST(a_discard_leaves_an_empty_folder)
+{
+    fe_engine *engine = served();
+    CHECK_INT(KEYS, keys_of(engine));
+    CHECK_INT(1, entries_of("."));
+    fe_workers_stop(engine);
+    fe_engine_discard(engine);
+    CHECK(!fe_engine_wants_save(engine));
+    fe_engine_free(engine);
+    CHECK_INT(1, entries_of("."));
+    CHECK_INT(0, entries_of("log"));
+}
+
+TEST(without_either_the_files_stay_and_are_set_aside)
+{
+    fe_engine *engine = served();
+    CHECK_INT(FE_SAVE_EMPTY, engine->found.found);
+    fill(engine);
+    fe_workers_stop(engine);
+    fe_engine_free(engine);
+    CHECK(entries_of("log") > 0);
+
+    engine = served();
+    CHECK_INT(FE_SAVE_UNCLEAN, engine->found.found);
+    CHECK_INT(0, keys_of(engine));
+    CHECK(entries_of(engine->found.aside) > 0);
+    CHECK_INT(0, entries_of("log"));
+    fe_workers_stop(engine);
+    fe_engine_discard(engine);
+    fe_engine_free(engine);
+}
+
+TEST(a_damaged_folder_is_refused_in_one_line)
+{
+    char name[128];
+    (void)snprintf(name, sizeof name, "%s/manifest", path);
+    FILE *file = fopen(name, "w");
+    CHECK(file != NULL && fputs("no manifest", file) >= 0 && fclose(file) == 0);
+    CHECK(open_engine() == NULL);
+    CHECK(strstr(error, name) == error && strstr(error, "byte 0: ") != NULL);
+    CHECK(strstr(error, "remove the file manifest") != NULL && strchr(error, '\n') == NULL);
+    CHECK_INT(0, unlink(name));
+}
+
+TEST(without_a_data_folder_there_is_nothing_to_keep)
+{
+    fe_engine_options options = {.store = {.databases = 1, .samples = 5}};
+    fe_engine *engine = fe_engine_new(&options);
+    CHECK(fe_engine_claim(engine, error));
+    CHECK(!fe_engine_wants_save(engine));
+    fe_engine_discard(engine);
+    fe_engine_free(engine);
+}
+
+static void remove_folder(const char *folder_path)
+{
+    DIR *folder = opendir(folder_path);
+    if (folder == NULL) return;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char name[1024];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        (void)snprintf(name, sizeof name, "%.700s/%.255s", folder_path, entry->d_name);
+        if (unlink(name) != 0) remove_folder(name);
+    }
+    (void)closedir(folder);
+    (void)rmdir(folder_path);
+}
+
+int main(void)
+{
+    strcpy(path, "/tmp/ferrite-keep-XXXXXX");
+    if (mkdtemp(path) == NULL) return 1;
+    RUN(a_save_brings_everything_back);
+    RUN(a_discard_leaves_an_empty_folder);
+    RUN(without_either_the_files_stay_and_are_set_aside);
+    RUN(a_damaged_folder_is_refused_in_one_line);
+    RUN(without_a_data_folder_there_is_nothing_to_keep);
+    remove_folder(path);
+    return check_done();
+}
