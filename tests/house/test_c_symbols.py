@@ -119,13 +119,12 @@ malloc              |                | U |NOTYPE|                | |*UND*
 
 
 def test_few_files_start_threads() -> None:
-    """Engine: worker, flusher; reactors; the pool that reads a disk; opening a save."""
+    """Engine: worker, flusher; reactors; the pool that reads a disk."""
     allowed = {
         NATIVE / "engine" / "workers.c",
         NATIVE / "engine" / "flusher.c",
         NATIVE / "net" / "reactor.c",
         NATIVE / "store" / "disk_threads.c",
-        NATIVE / "store" / "save_open.c",
     }
 
     starters = {
