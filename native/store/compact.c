@@ -311,9 +311,9 @@ static void sweep_next(fe_store *store)
     if (segment->sequence <= store->compact.drop_sequence)
         fe_log_drop(log, n);
     else if (segment->tier == FE_TIER_CACHE)
-        return; /* store/cache.h keeps it in order */
+        return; /* store/cache.c keeps it in order */
     else if (segment->keyspace == FE_SEGMENT_MIXED && segment->tier != FE_TIER_MUTABLE)
-        return; /* its footer says whose its records are; an id used again names none of them */
+        log->files[n].miscounted = true; /* an id that is used again finds none of its records */
     else if (segment->keyspace == FE_SEGMENT_MIXED)
         log->cursor[FE_WALKER_SWEEP] = (fe_cursor){n, 0};
     else if (store->by_id[segment->keyspace] == NULL)

@@ -144,6 +144,16 @@ void fe_store_remove_cold(fe_store *store, fe_keyspace *keyspace, uint64_t hash,
     remove_record(store, keyspace, hash, slot, record);
 }
 
+void fe_store_remove_known(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
+                           int64_t deadline, size_t size)
+{
+    fe_address address = fe_slot_address(*slot);
+    deadline_leave(keyspace, deadline);
+    fe_index_remove(&keyspace->index, hash, slot);
+    log_kill(&store->log, address, deadline, size);
+    fe_store_mark_key(store, keyspace->db, hash);
+}
+
 void fe_store_remove_unread(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
 {
     fe_log *log = &store->log;

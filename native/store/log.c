@@ -332,6 +332,73 @@ unsigned fe_log_touched(const fe_log *log, fe_address address)
     return marks == NULL ? 0 : (unsigned)marks[i / 4] >> ((i & 3u) * 2) & 3u;
 }
 
+/* Frozen segments by what is alive in them ----------------------------------------------------- */
+
+static bool in_frozen_list(const fe_segment *segment)
+{
+    bool has_file = segment->tier == FE_TIER_MAPPED || segment->tier == FE_TIER_DISK;
+    return has_file && segment->role == FE_ROLE_FULL;
+}
+
+static unsigned frozen_class_of(const fe_segment *segment)
+{
+    return (unsigned)(segment->live * (FE_LOG_CLASSES - 1) / segment->used);
+}
+
+static void frozen_list_put(fe_log *log, uint32_t n)
+{
+    fe_segment *segment = &log->segments[n];
+    segment->class_now = (uint8_t)frozen_class_of(segment);
+    uint32_t *head = &log->frozen.head[segment->class_now];
+    segment->prev = 0;
+    segment->next = *head;
+    if (*head != 0) log->segments[*head].prev = n;
+    *head = n;
+}
+
+static void frozen_list_take(fe_log *log, uint32_t n)
+{
+    fe_segment *segment = &log->segments[n];
+    uint32_t prev = segment->prev, next = segment->next;
+    *(prev != 0 ? &log->segments[prev].next : &log->frozen.head[segment->class_now]) = next;
+    if (next != 0) log->segments[next].prev = prev;
+    segment->next = segment->prev = 0;
+}
+
+static void frozen_link(fe_log *log, uint32_t n)
+{
+    const fe_segment *segment = &log->segments[n];
+    if (!in_frozen_list(segment)) return;
+    log->frozen.used += segment->used;
+    log->frozen.live += segment->live;
+    frozen_list_put(log, n);
+}
+
+static void frozen_unlink(fe_log *log, uint32_t n)
+{
+    const fe_segment *segment = &log->segments[n];
+    if (!in_frozen_list(segment)) return;
+    log->frozen.used -= segment->used;
+    log->frozen.live -= segment->live;
+    frozen_list_take(log, n);
+}
+
+uint32_t fe_log_frozen_victim(const fe_log *log, unsigned class_max, int64_t now)
+{
+    for (unsigned i = 0; i < FE_LOG_CLASSES && i <= class_max; i++)
+        for (uint32_t n = log->frozen.head[i]; n != 0; n = log->segments[n].next) {
+            const fe_segment_file *file = &log->files[n];
+            if (!file->busy && !file->doomed && file->rest_ms <= now) return n;
+        }
+    return 0;
+}
+
+void fe_log_forget_reads(fe_log *log, uint32_t n)
+{
+    uint8_t *marks = log->files[n].marks;
+    if (marks != NULL) memset(marks, 0, marks_size(&log->segments[n]));
+}
+
 void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)
 {
     fe_segment *segment = &log->segments[n];
@@ -345,9 +412,11 @@ void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)
         log->waste -= segment->bytes - segment->used;
         log->segment_count--;
     }
+    frozen_unlink(log, n);
     tier_unlink(log, n);
     segment->tier = (uint8_t)tier;
     tier_link(log, n);
+    frozen_link(log, n);
 }
 
 /* Nothing in a frozen segment is alive. */
@@ -357,6 +426,7 @@ static void doom(fe_log *log, uint32_t n)
     fe_segment_file *file = &log->files[n];
     file->doomed = true;
     if (file->pins != 0) return;
+    frozen_unlink(log, n);
     tier_unlink(log, n);
     segment->tier = FE_TIER_FREE;
     segment->next = log->dead_head;
@@ -434,8 +504,10 @@ void fe_log_load_end(fe_log *log, const uint32_t *order, uint32_t count)
 {
     for (uint32_t n = log->high; n > 0; n--)
         if (log->segments[n].tier == FE_TIER_FREE) number_give(log, n);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         tier_link(log, order[i]);
+        frozen_link(log, order[i]);
+    }
 }
 
 void fe_log_forget_files(fe_log *log)
@@ -444,6 +516,7 @@ void fe_log_forget_files(fe_log *log)
         fe_segment *segment = &log->segments[n];
         if (segment->tier != FE_TIER_MAPPED && segment->tier != FE_TIER_DISK) continue;
         segment->base = NULL;
+        frozen_unlink(log, n);
         file_end(log, n);
         segment->live = segment->used = segment->bytes = 0;
         segment->tier = FE_TIER_FREE;
@@ -456,7 +529,32 @@ static void kill_frozen(fe_log *log, uint32_t n, size_t size)
     fe_segment *segment = &log->segments[n];
     segment->live -= size;
     log->tiers[segment->tier].live -= size;
+    if (in_frozen_list(segment)) {
+        log->frozen.live -= size;
+        if (frozen_class_of(segment) != segment->class_now) {
+            frozen_list_take(log, n);
+            frozen_list_put(log, n);
+        }
+    }
     if (segment->live == 0 && !log->files[n].doomed) doom(log, n);
+}
+
+void fe_log_walk_begin(fe_log *log, uint32_t n)
+{
+    log->frozen.walk_segment = n;
+    log->frozen.walk_offset = log->frozen.walk_died = 0;
+}
+
+uint64_t fe_log_walk_end(fe_log *log, uint64_t counted)
+{
+    uint32_t n = log->frozen.walk_segment;
+    const fe_segment *segment = &log->segments[n];
+    uint64_t died = log->frozen.walk_died;
+    FE_ASSERT(n != 0 && counted >= died && segment->live >= counted - died);
+    uint64_t surplus = segment->live - (counted - died);
+    log->frozen.walk_segment = 0;
+    if (surplus != 0) kill_frozen(log, n, surplus);
+    return surplus;
 }
 
 /* Takes a segment into use over `ptr`. */
@@ -683,6 +781,8 @@ void fe_log_kill(fe_log *log, fe_address address, size_t size)
     fe_segment *segment = &log->segments[n];
     FE_ASSERT(segment->tier != FE_TIER_FREE && segment->live >= size);
     if (FE_UNLIKELY(segment->tier != FE_TIER_MUTABLE)) {
+        if (n == log->frozen.walk_segment && offset < log->frozen.walk_offset)
+            log->frozen.walk_died += size;
         kill_frozen(log, n, size);
         return;
     }
@@ -848,6 +948,27 @@ static const char *segment_check(const fe_log *log, uint32_t n)
     return NULL;
 }
 
+/* Segments with files: each in the list of its class, and the sums. */
+static const char *frozen_check(const fe_log *log)
+{
+    uint64_t used = 0, live = 0, count = 0, listed = 0;
+    for (uint32_t n = 1; n <= log->high; n++) {
+        const fe_segment *segment = &log->segments[n];
+        if (!in_frozen_list(segment)) continue;
+        used += segment->used;
+        live += segment->live;
+        count++;
+    }
+    for (unsigned i = 0; i < FE_LOG_CLASSES; i++)
+        for (uint32_t n = log->frozen.head[i]; n != 0; n = log->segments[n].next) {
+            if (!in_frozen_list(&log->segments[n])) return "log: a stranger in a list of classes";
+            listed += frozen_class_of(&log->segments[n]) == i;
+        }
+    if (listed != count) return "log: a frozen segment in a wrong class";
+    if (used != log->frozen.used || live != log->frozen.live) return "log: wrong sums of files";
+    return NULL;
+}
+
 /* Frozen segments: their sums, and lists that hold each once. */
 static const char *tiers_check(const fe_log *log)
 {
@@ -871,7 +992,7 @@ static const char *tiers_check(const fe_log *log)
             listed += log->segments[n].tier == tier;
         if (listed != sum->segments) return "log: a wrong list of a tier";
     }
-    return NULL;
+    return frozen_check(log);
 }
 
 static uint64_t class_count(const fe_log *log)

@@ -76,7 +76,8 @@ typedef struct fe_segment_file {
     uint32_t record_max;   /* size of its largest record, 8-byte units */
     bool doomed;           /* nothing in it is alive: to be freed when `pins` is 0 */
     bool busy;             /* a background job is at work on it */
-    bool miscounted;       /* `live` is too high: records went unread; a job counts anew */
+    bool miscounted;       /* `live` is too high: records of dead keyspaces, or that went unread */
+    int64_t rest_ms;       /* no job over its footer before (Unix ms) */
 } fe_segment_file;
 
 typedef struct fe_tier_sum {
@@ -87,6 +88,14 @@ typedef struct fe_tier_sum {
 
 #define FE_LOG_CLASSES 65u /* by 64ths of a segment that are not dead */
 #define FE_LOG_SPARES 2u
+
+/* What can be compacted of the segments that have a file: those with more than one record. */
+typedef struct fe_log_frozen {
+    uint64_t used, live;             /* bytes appended to them; of these in live records */
+    uint32_t head[FE_LOG_CLASSES];   /* their lists, by 64ths of `used` that are alive */
+    uint32_t walk_segment;           /* whose live bytes are being counted anew; 0: none */
+    uint64_t walk_offset, walk_died; /* counted up to here; bytes that died behind it */
+} fe_log_frozen;
 
 /* A place in a walk, kept right by the log while records change behind and before it. */
 typedef struct fe_cursor {
@@ -109,6 +118,7 @@ typedef struct fe_log {
     fe_segment_file *files;  /* parallel to segments; NULL without a data folder */
     bool tiered;
     fe_tier_sum tiers[FE_TIER_COUNT]; /* of every tier but FREE, while tiered */
+    fe_log_frozen frozen;
     uint32_t dead_head; /* frozen segments without life or pins, for a worker to clean up */
     uint32_t capacity;  /* of both tables */
     uint32_t high;      /* highest number ever used */
@@ -191,6 +201,16 @@ void fe_log_unpin(fe_log *log, uint32_t segment);
  * without the lock, and then its number (fe_log_dead_give). 0: none. */
 uint32_t fe_log_dead_take(fe_log *log);
 void fe_log_dead_give(fe_log *log, uint32_t segment);
+
+/* The segment with a file of which least is alive, and of that at most `class_max` 64ths, that no job
+ * is at work on and that need not rest at `now`; 0: none. */
+uint32_t fe_log_frozen_victim(const fe_log *log, unsigned class_max, int64_t now);
+/* Begins to count what is alive in a frozen segment; the caller moves frozen.walk_offset on. */
+void fe_log_walk_begin(fe_log *log, uint32_t segment);
+/* `counted` bytes were found alive: the rest dies. Returns how much that was. */
+uint64_t fe_log_walk_end(fe_log *log, uint64_t counted);
+/* As if nothing in the segment had been read. */
+void fe_log_forget_reads(fe_log *log, uint32_t segment);
 
 /* Reserves `size` bytes (a multiple of 8) for a record of `keyspace`, counted as live.
  * FE_ADDRESS_NONE without memory. The caller writes the record at once. */

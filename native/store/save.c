@@ -183,6 +183,7 @@ static void put_segments(writer *w)
             row.frozen_ms = file->frozen_ms;
             row.keyspace = segment->keyspace;
             row.role = segment->role;
+            row.miscounted = file->miscounted;
             row.deadlines = log->deadlines[n];
         }
         put(w, FE_SAVE_SEGMENTS, &row, sizeof(row));

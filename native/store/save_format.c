@@ -197,6 +197,7 @@ const char *fe_save_segment_check(const fe_save_segment *row, const fe_save_head
     if (row->keyspace == 0 ||
         (row->keyspace > FE_KEYSPACE_MAX && row->keyspace != FE_SEGMENT_MIXED))
         return "an impossible keyspace";
+    if (row->miscounted > 1) return "a flag that is neither 0 nor 1";
     if (!is_zero(row->zero, sizeof(row->zero))) return "bytes that should be zero";
     return deadlines_check(&row->deadlines);
 }

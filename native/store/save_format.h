@@ -101,7 +101,8 @@ typedef struct fe_save_segment {
     int64_t frozen_ms;
     uint16_t keyspace;
     uint8_t role;
-    uint8_t zero[5];
+    uint8_t miscounted; /* 1: `live` is too high, for records of keyspaces that are dead */
+    uint8_t zero[4];
     fe_deadlines deadlines;
 } fe_save_segment;
 

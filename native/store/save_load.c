@@ -191,6 +191,7 @@ static bool load_log(loader *l)
         const fe_save_segment *row = &l->rows[n];
         fe_segment segment = segment_of(row);
         fe_segment_file file = {.fd = -1,
+                                .miscounted = row->miscounted != 0,
                                 .size = row->file_size,
                                 .frozen_ms = row->frozen_ms,
                                 .record_max = row->record_max};

@@ -5,6 +5,7 @@
 
 #include "store/cut.h"
 #include "store/fetch.h"
+#include "store/frozen.h"
 #include "store/index.h"
 #include "store/keyspace.h"
 #include "store/log.h"
@@ -83,6 +84,7 @@ struct fe_store {
     fe_expire expire;
     fe_compact compact;
     struct fe_tiers *tiers; /* store/tier.h; NULL: memory only */
+    fe_frozen frozen;
     fe_mark *marks;
     size_t mark_count, mark_capacity;
     bool interest, marks_lost;
@@ -119,6 +121,9 @@ void fe_store_remove_expired(fe_store *store, fe_keyspace *keyspace, uint64_t ha
 void fe_store_remove_cold(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
                           const fe_record *record);
 void fe_store_remove_unread(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
+/* As fe_store_remove, for one of which a footer has told enough; it may be in memory too. */
+void fe_store_remove_known(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
+                           int64_t deadline, size_t size);
 /* A record in memory dies, and the home of a copy with it. */
 void fe_store_kill(fe_store *store, fe_address address, const fe_record *record);
 

@@ -148,7 +148,8 @@ static fe_status pressure(const fe_store *store)
     if (FE_UNLIKELY(tiers->index_over)) return FE_NO_MEMORY;
     if (FE_LIKELY(!memory_is_over(store))) return FE_OK;
     if (tiers->state == FE_DISK_FAILED) return FE_IO;
-    return tiers->state == FE_DISK_FULL ? FE_NO_MEMORY : FE_BUSY;
+    if (tiers->state != FE_DISK_FULL) return FE_BUSY;
+    return fe_frozen_can_evict(store) ? FE_BUSY : FE_NO_MEMORY;
 }
 
 /* Something has changed that writers may have waited for. */

@@ -28,6 +28,10 @@ typedef struct model {
     bool in_unmap;
     fe_dead_job dead;
     bool in_dead;
+    fe_frozen_job frozen;
+    fe_frozen_next frozen_next;
+    bool in_frozen;
+    uint64_t frozen_jobs;
 } model;
 
 static uint8_t buf[70000];
@@ -160,6 +164,25 @@ static void op_dead(model *m)
     m->in_dead = false;
 }
 
+/* A job over a footer, step by step with anything between. */
+static void op_frozen(model *m)
+{
+    fe_store *store = m->t.f.store;
+    if (!m->in_frozen) {
+        m->in_frozen = fe_frozen_begin(store, &m->frozen);
+        m->frozen_next = FE_FROZEN_READ;
+    } else if (m->frozen_next == FE_FROZEN_READ) {
+        fe_frozen_read(m->t.device, &m->frozen);
+        m->frozen_next = FE_FROZEN_STEP;
+    } else if (m->frozen_next == FE_FROZEN_DONE || below(m, 100) == 0) {
+        m->frozen_jobs += m->frozen_next == FE_FROZEN_DONE;
+        fe_frozen_end(store, &m->frozen);
+        m->in_frozen = false;
+    } else {
+        m->frozen_next = fe_frozen_step(store, &m->frozen);
+    }
+}
+
 static void op_faults(model *m)
 {
     static const int errors[] = {0, 0, 0, 0, 0, 0, 0, 0, EIO, ENOSPC};
@@ -206,6 +229,8 @@ static void run_one(model *m)
     case 7: op_flush(m); break;
     case 8: op_unmap(m); break;
     case 9: op_dead(m); break;
+    case 14:
+    case 15: op_frozen(m); break;
     case 10:
     case 11:
     case 12:
@@ -239,6 +264,8 @@ static void jobs_end(model *m)
         op_unmap(m);
     while (m->in_dead)
         op_dead(m);
+    if (m->in_frozen) fe_frozen_end(m->t.f.store, &m->frozen);
+    fe_frozen_job_close(&m->frozen);
     fe_flush_job_close(&m->job);
 }
 
@@ -268,7 +295,7 @@ static uint64_t seed_now;
 TEST(the_tiered_store_equals_a_naive_table_whatever_the_disk_does)
 {
     model *m = malloc(sizeof(*m));
-    uint64_t thawed = 0, refused = 0, busy = 0, flushes = 0;
+    uint64_t thawed = 0, refused = 0, busy = 0, flushes = 0, jobs = 0;
     for (uint64_t round = 0; round < 6 && check_failures == 0; round++) {
         fe_store_options options = tiered_options();
         options.databases = DBS;
@@ -280,7 +307,9 @@ TEST(the_tiered_store_equals_a_naive_table_whatever_the_disk_does)
         refused += m->refused;
         busy += m->busy;
         flushes += m->flushes;
+        jobs += m->frozen_jobs;
     }
+    CHECK(jobs > 50);
     printf("%" PRIu64 " flushes, %" PRIu64 " reads from disk, %" PRIu64 " busy, %" PRIu64
            " refused\n",
            flushes, thawed, busy, refused);

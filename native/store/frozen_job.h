@@ -1,0 +1,32 @@
+/* What the files of the frozen jobs share (store/frozen.h). */
+#ifndef FE_STORE_FROZEN_JOB_H
+#define FE_STORE_FROZEN_JOB_H
+
+#include "store/store.h"
+
+/* What is to be done next. */
+typedef struct fe_frozen_choice {
+    fe_frozen_purpose purpose;
+    uint32_t segment;
+} fe_frozen_choice;
+
+/* frozen_pick.c: bounded. False: nothing. */
+bool fe_frozen_pick(fe_store *store, fe_frozen_choice *choice);
+/* Gives credits for the time that has passed and for what was appended. */
+void fe_frozen_credits(fe_store *store);
+/* Whether live records may be appended to the log again now. */
+bool fe_frozen_may_move(const fe_store *store);
+/* Bytes by which the files are over what eviction keeps free; 0: none. */
+uint64_t fe_frozen_over(const fe_store *store);
+
+static inline bool fe_frozen_is_volatile(const fe_store *store)
+{
+    return store->options.policy >= FE_POLICY_VOLATILE_LRU;
+}
+
+static inline bool fe_frozen_has_file(const fe_segment *segment)
+{
+    return segment->tier == FE_TIER_MAPPED || segment->tier == FE_TIER_DISK;
+}
+
+#endif
