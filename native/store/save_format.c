@@ -210,7 +210,5 @@ const char *fe_save_database_check(const fe_save_database *row, const fe_save_he
     if ((row->keys == 0) != (row->buckets == 0))
         return "an index without keys, or keys without one";
     if (row->buckets != 0 && row->buckets < 4) return "an impossible size of an index";
-    if (row->expires == 0 && (row->sum_low != 0 || row->sum_high != 0))
-        return "a sum of deadlines without any";
     return NULL;
 }

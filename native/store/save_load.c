@@ -19,6 +19,8 @@
 #define CHAIN_MAX 4096u /* slots of one bucket */
 #define RECORD_MIN 8u   /* bytes */
 
+__extension__ typedef unsigned __int128 fe_uwide;
+
 __attribute__((format(printf, 2, 3))) static bool fail(char *error, const char *format, ...)
 {
     va_list list;
@@ -297,6 +299,19 @@ static bool load_slots(loader *l, fe_index *index, const fe_save_database *row)
     return true;
 }
 
+static fe_wide sum_of(const fe_save_database *row)
+{
+    return (fe_wide)((fe_uwide)row->sum_high << 64 | row->sum_low);
+}
+
+/* Whether a key's deadline, in the mean, can be what the sum says. */
+static bool sum_is_possible(const fe_save_database *row)
+{
+    fe_wide most = (fe_wide)1 << 63, sum = sum_of(row);
+    if (row->expires == 0) return sum == 0;
+    return sum / (fe_wide)row->expires < most && sum / (fe_wide)row->expires >= -most;
+}
+
 static bool load_database(loader *l, uint32_t db)
 {
     fe_store *store = l->store;
@@ -310,6 +325,7 @@ static bool load_database(loader *l, uint32_t db)
     if (wrong == NULL &&
         (store->id_state[row.keyspace] != FE_ID_LIVE || store->by_id[row.keyspace] != NULL))
         wrong = "a keyspace that is not its own";
+    if (wrong == NULL && !sum_is_possible(&row)) wrong = "an impossible sum of deadlines";
     if (wrong != NULL) return damaged(l, offset, wrong);
     l->keys += row.keys;
     if (db >= store->options.databases) {
@@ -323,7 +339,7 @@ static bool load_database(loader *l, uint32_t db)
     keyspace->id = row.keyspace;
     store->by_id[row.keyspace] = keyspace;
     keyspace->expires = row.expires;
-    keyspace->deadline_sum = (fe_wide)row.sum_high << 64 | (fe_wide)row.sum_low;
+    keyspace->deadline_sum = sum_of(&row);
     return row.buckets == 0 || load_slots(l, &keyspace->index, &row);
 }
 

@@ -728,6 +728,8 @@ TEST(contents_that_cannot_be_are_refused_whatever_their_sums)
     CASE("its own", database->keyspace = 77);
     CASE("another database", database->number = 1);
     CASE("number of keys", database->keys = far);
+    CASE("sum of deadlines", database->sum_high ^= 1ull << 63);
+    CASE("sum of deadlines", database->sum_high = 1ull << 40);
     CASE("room for", database->buckets = far);
     CASE("wrong bucket", database->buckets *= 2);
     CASE("as many slots", database->buckets /= 2);
