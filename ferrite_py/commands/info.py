@@ -20,7 +20,7 @@ from ferrite_py.services import Services
 REDIS_VERSION = "7.2.0"
 """The level of Redis that this server speaks."""
 
-STEP_KINDS = ("index", "expire", "compact", "tier", "batch")
+STEP_KINDS = ("index", "expire", "compact", "tier", "frozen", "fetch", "batch")
 _KIB = 1024
 # True of a server without scripts, functions, replicas, defragmentation and tracking, until it has
 # them; monitoring reads them by name.

@@ -96,7 +96,7 @@ void fe_engine_finish_reads(fe_engine *engine)
 void fe_engine_free(fe_engine *engine)
 {
     if (engine == NULL) return;
-    FE_ASSERT(engine->workers == NULL && engine->flusher == NULL);
+    FE_ASSERT(engine->workers == NULL && engine->flusher == NULL && engine->collector == NULL);
     if (engine->disk != NULL) {
         fe_engine_finish_reads(engine);
         fe_disk_close(engine->disk);
@@ -153,7 +153,7 @@ void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_tick
         fe_engine_note_latency(engine, FE_LATENCY_INDEX_CYCLE, ticks);
     else if (kind == FE_STEP_EXPIRE)
         fe_engine_note_latency(engine, FE_LATENCY_EXPIRE_CYCLE, ticks);
-    else if (kind == FE_STEP_COMPACT)
+    else if (kind == FE_STEP_COMPACT || kind == FE_STEP_FROZEN)
         fe_engine_note_latency(engine, FE_LATENCY_COMPACT_CYCLE, ticks);
     fe_lock_leave(&engine->lock);
 }

@@ -53,8 +53,9 @@ typedef enum fe_step_kind {
     FE_STEP_EXPIRE,
     FE_STEP_COMPACT,
     FE_STEP_TIER,
-    FE_STEP_FETCH, /* taking what was read from disk */
-    FE_STEP_BATCH, /* one session's batch of commands under the lock */
+    FE_STEP_FROZEN, /* jobs over footers */
+    FE_STEP_FETCH,  /* taking what was read from disk */
+    FE_STEP_BATCH,  /* one session's batch of commands under the lock */
     FE_STEP_KIND_COUNT
 } fe_step_kind;
 
@@ -113,16 +114,17 @@ typedef struct fe_engine {
     int64_t now_ms;       /* wall clock of this batch */
     uint64_t step_cpu_ns; /* the thread's processor time at entry; 0 when not taken */
     double ticks_per_us;
-    uint64_t ns_per_tick_q20;   /* nanoseconds per tick, times 2^20 */
-    uint64_t slowlog_ticks;     /* options.slowlog_threshold_us; UINT64_MAX = off */
-    bool expire_paused;         /* DEBUG SET-ACTIVE-EXPIRE 0 */
-    bool purge_wanted;          /* MEMORY PURGE: the workers give free memory back */
-    fe_device *device;          /* the data folder; NULL: memory only */
-    fe_disk *disk;              /* reads from it */
-    fe_save_report found;       /* what was in it */
-    bool is_claimed;            /* it has changed since (engine/keep.h) */
-    struct fe_workers *workers; /* background threads; NULL when not started */
-    struct fe_flusher *flusher; /* ... of a tiered store (engine/flusher.h) */
+    uint64_t ns_per_tick_q20;       /* nanoseconds per tick, times 2^20 */
+    uint64_t slowlog_ticks;         /* options.slowlog_threshold_us; UINT64_MAX = off */
+    bool expire_paused;             /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    bool purge_wanted;              /* MEMORY PURGE: the workers give free memory back */
+    fe_device *device;              /* the data folder; NULL: memory only */
+    fe_disk *disk;                  /* reads from it */
+    fe_save_report found;           /* what was in it */
+    bool is_claimed;                /* it has changed since (engine/keep.h) */
+    struct fe_workers *workers;     /* background threads; NULL when not started */
+    struct fe_flusher *flusher;     /* ... of a tiered store (engine/flusher.h) */
+    struct fe_collector *collector; /* ... and engine/collector.h */
 } fe_engine;
 
 /* Opens an engine, and its data folder with all that is in it (engine/keep.h). No threads are

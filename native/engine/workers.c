@@ -1,5 +1,5 @@
-/* See workers.h. The thread that writes a tiered store's segments starts and stops with this one
- * (engine/flusher.h).
+/* See workers.h. The threads that write a tiered store's segments (engine/flusher.h) and reclaim them
+ * (engine/collector.h) start and stop with this one.
  *
  * A round does each kind of step once. While a round says that more is due, the next follows at
  * once, but never with more than its share of the processor: after a busy round the thread sleeps
@@ -13,6 +13,7 @@
 #include "engine/workers.h"
 
 #include "base/assert.h"
+#include "engine/collector.h"
 #include "engine/flusher.h"
 
 #include <errno.h>
@@ -200,7 +201,10 @@ bool fe_workers_start(fe_engine *engine)
         workers_free(engine);
         return false;
     }
-    if (pthread_create(&workers->thread, NULL, run, engine) == 0) return true;
+    if (fe_collector_start(engine)) {
+        if (pthread_create(&workers->thread, NULL, run, engine) == 0) return true;
+        fe_collector_stop(engine);
+    }
     fe_flusher_stop(engine);
     workers_free(engine);
     return false;
@@ -225,6 +229,7 @@ void fe_workers_stop(fe_engine *engine)
     pthread_cond_signal(&workers->wake);
     pthread_mutex_unlock(&workers->mutex);
     pthread_join(workers->thread, NULL);
+    fe_collector_stop(engine);
     fe_flusher_stop(engine);
     workers_free(engine);
 }

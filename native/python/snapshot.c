@@ -130,7 +130,8 @@ static bool put_steps(PyObject *dict, const snapshot *shot)
 {
     static const char *const names[FE_STEP_KIND_COUNT] = {
         [FE_STEP_INDEX] = "index", [FE_STEP_EXPIRE] = "expire", [FE_STEP_COMPACT] = "compact",
-        [FE_STEP_TIER] = "tier",   [FE_STEP_BATCH] = "batch",
+        [FE_STEP_TIER] = "tier",   [FE_STEP_FROZEN] = "frozen", [FE_STEP_FETCH] = "fetch",
+        [FE_STEP_BATCH] = "batch",
     };
     for (int i = 0; i < FE_STEP_KIND_COUNT; i++) {
         const fe_step_stats *step = &shot->engine.steps[i];

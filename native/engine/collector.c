@@ -1,0 +1,185 @@
+/* See collector.h.
+ *
+ * The thread asks for a job, and reads and steps until it is done; without one it sleeps for a tenth
+ * of a second. After each read and step it sleeps for so long that it reads no more than a fixed rate,
+ * and that its steps take a quarter of one core at most; less when the disk is nearly full.
+ *
+ * Locks: the engine's lock is held for each step, and to begin and to end a job; never while a file is
+ * read. `mutex` is held for the stop signal only, inside of nothing.
+ */
+#define _GNU_SOURCE /* SCHED_BATCH */
+#include "engine/collector.h"
+
+#include "base/assert.h"
+#include "store/frozen.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <time.h>
+
+#define REST_NS ((uint64_t)100000000) /* when nothing is due */
+#define WAIT_NS ((uint64_t)10000000)  /* when a job has to wait, or the disk is nearly full */
+#define PAUSE_STEPS 3u                /* sleep this often what a step took */
+#define URGENT_SHARE 4u               /* the part of it that is left when the disk is nearly full */
+#define NS_PER_BYTE ((uint64_t)4)     /* 250 MB/s of reading */
+#define PAUSE_MIN_NS ((uint64_t)1000000) /* shorter ones are saved up */
+
+struct fe_collector {
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool stop;
+    fe_frozen_job job; /* the thread's own, as is what follows */
+    uint64_t owed_ns;  /* sleep */
+};
+
+static bool begin(fe_engine *engine, fe_frozen_job *job, bool *urgent)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    fe_frozen_pause_expiry(engine->store, engine->expire_paused);
+    bool begun = fe_frozen_begin(engine->store, job);
+    *urgent = fe_frozen_is_urgent(engine->store);
+    fe_engine_leave(engine, FE_STEP_FROZEN, entered);
+    return begun;
+}
+
+static fe_frozen_next step(fe_engine *engine, fe_frozen_job *job, bool *urgent)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    fe_frozen_next next = fe_frozen_step(engine->store, job);
+    *urgent = fe_frozen_is_urgent(engine->store);
+    fe_engine_leave(engine, FE_STEP_FROZEN, entered);
+    return next;
+}
+
+static void end(fe_engine *engine, fe_frozen_job *job)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    fe_frozen_end(engine->store, job);
+    fe_engine_leave(engine, FE_STEP_FROZEN, entered);
+}
+
+bool fe_collector_round(fe_engine *engine)
+{
+    if (engine->device == NULL) return false;
+    fe_frozen_job job = {0};
+    bool urgent, begun = begin(engine, &job, &urgent);
+    for (fe_frozen_next next = FE_FROZEN_READ; begun && next < FE_FROZEN_WAIT;) {
+        fe_frozen_read(engine->device, &job);
+        do
+            next = step(engine, &job, &urgent);
+        while (next == FE_FROZEN_STEP);
+    }
+    if (begun) end(engine, &job);
+    fe_frozen_job_close(&job);
+    return begun;
+}
+
+/* The thread ----------------------------------------------------------------------------------- */
+
+/* Sleeps, or until stopped; returns whether to stop. */
+static bool rest(fe_collector *collector, uint64_t ns)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t at = (uint64_t)until.tv_sec * 1000000000u + (uint64_t)until.tv_nsec + ns;
+    until.tv_sec = (time_t)(at / 1000000000u);
+    until.tv_nsec = (long)(at % 1000000000u);
+    pthread_mutex_lock(&collector->mutex);
+    int status = 0;
+    while (!collector->stop && status != ETIMEDOUT)
+        status = pthread_cond_timedwait(&collector->wake, &collector->mutex, &until);
+    bool stop = collector->stop;
+    pthread_mutex_unlock(&collector->mutex);
+    return stop;
+}
+
+/* Sleeps what is owed, once that is worth it; returns whether to stop. */
+static bool pay(fe_collector *collector, bool urgent)
+{
+    uint64_t ns = urgent ? collector->owed_ns / URGENT_SHARE : collector->owed_ns;
+    if (ns < PAUSE_MIN_NS) return false;
+    collector->owed_ns = 0;
+    return rest(collector, ns);
+}
+
+/* Reads or steps once; returns whether to stop. */
+static bool job_go_on(fe_engine *engine, fe_frozen_next *next)
+{
+    fe_collector *collector = engine->collector;
+    fe_frozen_job *job = &collector->job;
+    bool urgent = false;
+    if (*next == FE_FROZEN_READ) {
+        uint64_t before = job->read_bytes;
+        fe_frozen_read(engine->device, job);
+        collector->owed_ns += (job->read_bytes - before) * NS_PER_BYTE;
+        *next = FE_FROZEN_STEP;
+        return false;
+    }
+    uint64_t began = fe_clock_monotonic_ns();
+    *next = step(engine, job, &urgent);
+    collector->owed_ns += (fe_clock_monotonic_ns() - began) * PAUSE_STEPS;
+    if (*next == FE_FROZEN_WAIT) return rest(collector, WAIT_NS);
+    return pay(collector, urgent);
+}
+
+static void *run(void *argument)
+{
+    fe_engine *engine = argument;
+    fe_collector *collector = engine->collector;
+    struct sched_param batch = {0};
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
+    bool stop = false, urgent;
+    while (!stop) {
+        if (!begin(engine, &collector->job, &urgent)) {
+            stop = rest(collector, urgent ? WAIT_NS : REST_NS);
+            continue;
+        }
+        fe_frozen_next next = FE_FROZEN_READ;
+        while (!stop && next != FE_FROZEN_DONE)
+            stop = job_go_on(engine, &next);
+        end(engine, &collector->job);
+    }
+    fe_frozen_job_close(&collector->job);
+    return NULL;
+}
+
+static void collector_free(fe_engine *engine)
+{
+    fe_collector *collector = engine->collector;
+    engine->collector = NULL;
+    pthread_cond_destroy(&collector->wake);
+    pthread_mutex_destroy(&collector->mutex);
+    fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, collector);
+}
+
+bool fe_collector_start(fe_engine *engine)
+{
+    if (engine->device == NULL) return true;
+    FE_ASSERT(engine->collector == NULL);
+    fe_collector *collector =
+        fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_ENGINE, sizeof *collector);
+    if (collector == NULL) return false;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&collector->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&collector->mutex, NULL);
+    engine->collector = collector;
+    if (pthread_create(&collector->thread, NULL, run, engine) == 0) return true;
+    collector_free(engine);
+    return false;
+}
+
+void fe_collector_stop(fe_engine *engine)
+{
+    fe_collector *collector = engine->collector;
+    if (collector == NULL) return;
+    pthread_mutex_lock(&collector->mutex);
+    collector->stop = true;
+    pthread_cond_signal(&collector->wake);
+    pthread_mutex_unlock(&collector->mutex);
+    pthread_join(collector->thread, NULL);
+    collector_free(engine);
+}
