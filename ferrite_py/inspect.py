@@ -15,6 +15,7 @@ from typing import Any
 
 from ferrite_py._native import inspect_segment
 from ferrite_py.errors import FerriteError
+from ferrite_py.saved_index import read_saved
 
 _NAME = re.compile(r"([0-9a-f]{8})-([0-9a-f]{8})\.seg")
 _TRAILER_BYTES = 128
@@ -82,11 +83,19 @@ class Report:
     segments: list[Segment]
     others: list[str]
     """Names in the folder that are not those of segment files."""
+    live: dict[tuple[int, int], int] | None
+    """Bytes that were alive at the last clean stop, by number and generation; None without one."""
+    saved_damage: str
+    """What is wrong with what the clean stop left; or empty."""
 
     @property
     def damage_count(self) -> int:
         """How many things are wrong."""
-        return sum(segment.damage_count for segment in self.segments)
+        return sum(segment.damage_count for segment in self.segments) + bool(self.saved_damage)
+
+    def live_of(self, segment: Segment) -> int | None:
+        """Bytes of it that were alive; None when that is not known."""
+        return None if self.live is None else self.live.get((segment.number, segment.generation), 0)
 
 
 def run(data_dir: Path, *, verify: bool, as_json: bool) -> int:
@@ -114,6 +123,7 @@ def examine(data_dir: Path, *, verify: bool, progress: Progress | None = None) -
             )
         total, done = sum(files.values()), 0
         segments: list[Segment] = []
+        live, saved_damage = _saved(data_dir) if folder != data_dir else (None, "")
         for name, size in files.items():
             segments.extend(_segment(folder, name, verify))
             done += size
@@ -122,7 +132,19 @@ def examine(data_dir: Path, *, verify: bool, progress: Progress | None = None) -
     except OSError as error:
         raise FerriteError(f"{error.filename or folder}: {error.strerror}") from error
     others = [name for name in names if not _NAME.fullmatch(name)]
-    return Report(folder, verify, _is_locked(data_dir / "LOCK"), segments, others)
+    in_use = _is_locked(data_dir / "LOCK")
+    return Report(folder, verify, in_use, segments, others, live, saved_damage)
+
+
+def _saved(data_dir: Path) -> tuple[dict[tuple[int, int], int] | None, str]:
+    """What of each segment was alive at the clean stop, or why that cannot be told."""
+    try:
+        saved = read_saved(data_dir)
+    except FerriteError as error:
+        return None, str(error)
+    except OSError as error:
+        return None, f"{error.filename}: {error.strerror}"
+    return None if saved is None else {key: row.live for key, row in saved.items()}, ""
 
 
 def _size(folder: Path, name: str) -> int | None:
@@ -206,13 +228,18 @@ def render(report: Report) -> Iterator[str]:
     if report.is_in_use:
         yield "a server uses this folder: a file that it is writing may look damaged"
     heads = ("number", "generation", "sequence", "bytes", "records", "keyspaces", "deadlines (UTC)")
-    rows = [heads, *map(_row, report.segments)]
+    rows = [heads, *(_row(segment) for segment in report.segments)]
+    if report.live is not None:
+        shares = ("live", *(_share(report, segment) for segment in report.segments))
+        rows = [(*row[:5], share, *row[5:]) for row, share in zip(rows, shares, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if report.segments:
         for row in rows:
-            left = [f"{cell:>{width}}" for cell, width in zip(row[:5], widths, strict=False)]
-            yield "  ".join([*left, f"{row[5]:<{widths[5]}}", row[6]]).rstrip()
+            left = [f"{cell:>{width}}" for cell, width in zip(row[:-2], widths, strict=False)]
+            yield "  ".join([*left, f"{row[-2]:<{widths[-2]}}", row[-1]]).rstrip()
     yield from _summary(report)
+    if report.saved_damage:
+        yield f"DAMAGE {report.saved_damage}"
     for segment in report.segments:
         for damage in segment.damage:
             yield f"DAMAGE {damage.file} at {damage.offset}: {damage.cause}"
@@ -231,6 +258,14 @@ def _row(segment: Segment) -> tuple[str, ...]:
         deadlines = f"{first} to {last}, {trailer.expires} records"
     numbers = str(trailer.sequence), str(segment.bytes), str(trailer.records)
     return (*names, *numbers, _keyspaces(segment.keyspaces), deadlines)
+
+
+def _share(report: Report, segment: Segment) -> str:
+    """How much of the segment was alive at the clean stop, in percent."""
+    live = report.live_of(segment)
+    if live is None or segment.trailer is None:
+        return "?"
+    return f"{100 * live // segment.trailer.used}%"
 
 
 def _keyspaces(records: dict[int, int]) -> str:
@@ -254,6 +289,9 @@ def _summary(report: Report) -> Iterator[str]:
         f"{totals['record_bytes']} bytes, {totals['expires']} with a deadline, "
         f"{totals['keyspaces']} keyspaces"
     )
+    if report.live is not None:
+        share = 100 * totals["live"] // max(1, totals["used"])
+        yield f"at the last clean stop {totals['live']} bytes were alive, {share}% of the segments"
     if report.others:
         more = ", ..." if len(report.others) > _OTHERS_SHOWN else ""
         yield f"other files: {', '.join(report.others[:_OTHERS_SHOWN])}{more}"
@@ -267,13 +305,18 @@ def _summary(report: Report) -> Iterator[str]:
 
 
 def totals_of(report: Report) -> dict[str, int]:
-    """The sums over all files whose trailer is sound; `segments` and `bytes` are of all files."""
+    """The sums over all files whose trailer is sound; `segments` and `bytes` are of all files.
+
+    `live` is 0 when it is not known.
+    """
     trailers = [segment.trailer for segment in report.segments if segment.trailer is not None]
     return {
         "segments": len(report.segments),
         "bytes": sum(segment.bytes for segment in report.segments),
         "records": sum(trailer.records for trailer in trailers),
         "record_bytes": sum(trailer.record_bytes for trailer in trailers),
+        "used": sum(trailer.used for trailer in trailers),
+        "live": sum(report.live_of(segment) or 0 for segment in report.segments),
         "expires": sum(trailer.expires for trailer in trailers),
         "keyspaces": len({number for segment in report.segments for number in segment.keyspaces}),
         "stores": len({trailer.seed_check for trailer in trailers}),
@@ -288,7 +331,10 @@ def as_data(report: Report) -> dict[str, Any]:
         "folder": str(report.folder),
         "verified": report.is_verified,
         "in_use": report.is_in_use,
-        "segments": [asdict(segment) for segment in report.segments],
+        "saved": report.live is not None,
+        "segments": [
+            asdict(segment) | {"live": report.live_of(segment)} for segment in report.segments
+        ],
         "others": report.others,
         "totals": totals_of(report),
     }
