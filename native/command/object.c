@@ -70,6 +70,50 @@ static void frequency(fe_call *call)
         fe_reply_integer(&call->reply, fe_key_frequency(&key));
 }
 
+static void reply_place(fe_reply *reply, fe_place place)
+{
+    fe_reply_array(reply, 2);
+    fe_reply_integer(reply, place.segment);
+    fe_reply_integer(reply, (int64_t)place.offset);
+}
+
+static void reply_unless(fe_reply *reply, bool unknown, int64_t value)
+{
+    if (unknown)
+        fe_reply_null(reply);
+    else
+        fe_reply_integer(reply, value);
+}
+
+/* Null for what only the disk knows, and for the home of what is at home. */
+static void tier(fe_call *call)
+{
+    fe_whereabouts where;
+    fe_reply *reply = &call->reply;
+    if (!fe_open_where(call, 2, &where)) {
+        fe_reply_null(reply);
+        return;
+    }
+    fe_reply_map(reply, 7);
+    fe_reply_bulk_text(reply, "tier");
+    fe_reply_bulk_text(reply, fe_tier_name(where.tier));
+    fe_reply_bulk_text(reply, "segment");
+    fe_reply_integer(reply, where.at.segment);
+    fe_reply_bulk_text(reply, "offset");
+    fe_reply_integer(reply, (int64_t)where.at.offset);
+    fe_reply_bulk_text(reply, "bytes");
+    reply_unless(reply, where.bytes == 0, (int64_t)where.bytes);
+    fe_reply_bulk_text(reply, "frequency");
+    reply_unless(reply, where.tier == FE_TIER_DISK, where.marks);
+    fe_reply_bulk_text(reply, "home");
+    if (where.home.segment == 0)
+        fe_reply_null(reply);
+    else
+        reply_place(reply, where.home);
+    fe_reply_bulk_text(reply, "certain");
+    fe_reply_bool(reply, where.certain);
+}
+
 static void help(fe_call *call)
 {
     static const char *const lines[] = {
@@ -81,6 +125,11 @@ static void help(fe_call *call)
         "    Answer for how many seconds <key> has not been used.",
         "REFCOUNT <key>",
         "    Answer how many references there are to the value of <key>.",
+        "TIER <key>",
+        "    Answer where <key> is: its tier, segment and offset, bytes, reads counted of late, "
+        "the home",
+        "    of a copy, and whether it is certain that it exists. Nothing is read from disk for "
+        "it.",
         NULL,
     };
     fe_call_help(call, "object", lines);
@@ -129,6 +178,20 @@ static const fe_command_row rows[] = {
         .since = "2.2.3",
         .summary = "Answers the number of references to a value, which is always one.",
         OBJECT_ROW,
+    },
+    {
+        .name = "object|tier",
+        .run = tier,
+        .arity = 3,
+        .flags = FE_READONLY | FE_COLD,
+        .categories = FE_CAT_KEYSPACE,
+        .keys = {{FE_KEY_RO, 2, 0, 1}},
+        .group = "generic",
+        .since = "7.2.0",
+        .complexity = "O(1)",
+        .summary = "Answers where a key is: in which tier of memory and disk, and at which place.",
+        .syntax = "key",
+        .tips = "nondeterministic_output",
     },
     {
         .name = "object|help",

@@ -13,38 +13,43 @@ enum { INT_TEXT_MAX = 20 }; /* "-9223372036854775808" */
 /* Finding. --------------------------------------------------------------------------------------
  */
 
-static inline void find(fe_call *call, uint32_t i, bool no_touch, fe_key *key)
+static inline uint64_t hash_of(const fe_call *call, uint32_t i)
 {
     FE_ASSERT(i < call->argc);
-    fe_bytes name = call->argv[i];
-    uint64_t hash = i < 64 && (call->hash_known_mask >> i & 1)
-                        ? call->hashes[i]
-                        : fe_key_hash(fe_store_seed(call->store), name);
-    fe_key_find(call->store, call->client->db, name, hash, no_touch, key);
+    return i < 64 && (call->hash_known_mask >> i & 1)
+               ? call->hashes[i]
+               : fe_key_hash(fe_store_seed(call->store), call->argv[i]);
+}
+
+static inline void find(fe_call *call, uint32_t i, bool no_touch, fe_key *key)
+{
+    fe_key_find(call->store, call->client->db, call->argv[i], hash_of(call, i), no_touch, key);
+}
+
+static inline bool look_up(fe_call *call, uint32_t i, bool no_touch, fe_key *key)
+{
+    fe_key_look_up(call->store, call->client->db, call->argv[i], hash_of(call, i), no_touch, key);
+    return fe_key_exists(key);
 }
 
 bool fe_open_read(fe_call *call, uint32_t i, fe_key *key)
 {
-    find(call, i, call->client->no_touch, key);
-    bool hit = fe_key_exists(key);
-    fe_store_count_lookup(call->store, hit);
-    return hit;
+    return look_up(call, i, call->client->no_touch, key);
 }
 
 bool fe_open_look(fe_call *call, uint32_t i, fe_key *key)
 {
-    find(call, i, true, key);
-    bool hit = fe_key_exists(key);
-    fe_store_count_lookup(call->store, hit);
-    return hit;
+    return look_up(call, i, true, key);
 }
 
 bool fe_open_touch(fe_call *call, uint32_t i, fe_key *key)
 {
-    find(call, i, false, key);
-    bool hit = fe_key_exists(key);
-    fe_store_count_lookup(call->store, hit);
-    return hit;
+    return look_up(call, i, false, key);
+}
+
+bool fe_open_where(const fe_call *call, uint32_t i, fe_whereabouts *where)
+{
+    return fe_look_key(call->store, call->client->db, call->argv[i], hash_of(call, i), where);
 }
 
 bool fe_open_peek(fe_call *call, uint32_t i, fe_key *key)

@@ -4,6 +4,7 @@
 #define FE_COMMAND_OPEN_H
 
 #include "command/command.h"
+#include "store/look.h"
 
 /* Locates argv[i] for reading; counts a hit or a miss. Returns whether it exists. No type check. */
 bool fe_open_read(fe_call *call, uint32_t i, fe_key *key);
@@ -17,6 +18,10 @@ bool fe_open_touch(fe_call *call, uint32_t i, fe_key *key);
 
 /* Locates argv[i] without statistics and without touching the access state. */
 bool fe_open_peek(fe_call *call, uint32_t i, fe_key *key);
+
+/* Tells where argv[i] is; nothing is counted, touched, expired or read from disk. False: there is no
+ * such key. */
+bool fe_open_where(const fe_call *call, uint32_t i, fe_whereabouts *where);
 
 /* Locates argv[i] for writing: touches, no hit or miss counted. Returns whether it exists. */
 bool fe_open_write(fe_call *call, uint32_t i, fe_key *key);

@@ -119,6 +119,29 @@ void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, boo
     if (!no_touch) fe_access_touch(key);
 }
 
+/* Counts where a look-up has hit. A copy that is FRESH was read from disk for this very one, whether
+ * it marks the access or not: the next is the cache's. */
+static void count_hit(fe_store *store, const fe_key *key, bool no_touch)
+{
+    fe_log *log = &store->log;
+    fe_tier tier = (fe_tier)fe_log_segment(log, key->address)->tier;
+    if (tier == FE_TIER_CACHE && fe_cache_head(log, key->address) & FE_CACHE_FRESH) {
+        tier = FE_TIER_DISK;
+        if (no_touch) fe_cache_touch(log, key->address);
+    }
+    store->tier_hits[tier]++;
+}
+
+void fe_key_look_up(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, bool no_touch,
+                    fe_key *key)
+{
+    fe_key_find(store, db, name, hash, true, key);
+    bool hit = key->record != NULL;
+    fe_store_count_lookup(store, hit);
+    if (FE_UNLIKELY(store->log.tiered) && hit) count_hit(store, key, no_touch);
+    if (hit && !no_touch) fe_access_touch(key);
+}
+
 /* Removing ------------------------------------------------------------------------------------- */
 
 void fe_store_kill(fe_store *store, fe_address address, const fe_record *record)

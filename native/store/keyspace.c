@@ -475,6 +475,7 @@ void fe_store_stats_get(const fe_store *store, fe_store_stats *stats)
 void fe_store_stats_reset(fe_store *store)
 {
     memset(&store->stats, 0, sizeof(store->stats));
+    memset(store->tier_hits, 0, sizeof(store->tier_hits));
     for (uint32_t i = 0; i < store->options.databases; i++)
         store->keyspaces[i].index.splits = store->keyspaces[i].index.merges = 0;
 }

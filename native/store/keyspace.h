@@ -63,7 +63,7 @@ typedef struct fe_store_options {
 
 /* Counters that only grow (until fe_store_stats_reset) and gauges of now; see each comment. */
 typedef struct fe_store_stats {
-    uint64_t hits, misses;  /* counted by fe_key_find callers through fe_store_count_lookup */
+    uint64_t hits, misses;  /* counted by fe_key_look_up */
     uint64_t expired_keys;  /* all removals because of a deadline */
     uint64_t expired_steps; /* ... of them by the background step */
     uint64_t evicted_keys;
@@ -158,6 +158,10 @@ void fe_store_prefetch_behind(const fe_store *store, uint32_t db, uint64_t hash)
  * said it would overwrite it blindly. */
 void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, bool no_touch,
                  fe_key *key);
+
+/* The same for a command that reads: also counts a hit or a miss, and where it hit. */
+void fe_key_look_up(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, bool no_touch,
+                    fe_key *key);
 
 static inline bool fe_key_exists(const fe_key *key)
 {

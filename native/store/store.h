@@ -90,7 +90,8 @@ struct fe_store {
     bool interest, marks_lost;
     fe_cache cache; /* of a tiered log, as is `fetch` */
     fe_fetch fetch;
-    fe_store_stats stats; /* counters; gauges are filled in by fe_store_stats_get */
+    fe_store_stats stats;              /* counters; gauges are filled in by fe_store_stats_get */
+    uint64_t tier_hits[FE_TIER_COUNT]; /* of a tiered log: see fe_look_stats */
 };
 
 static inline uint64_t fe_store_record_hash(const fe_store *store, const fe_record *record)

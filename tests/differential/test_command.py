@@ -18,8 +18,8 @@ ONLY_72 = {
     "tfunction",
     "tfcall",
 }
-# ferrite-py's own, which Redis does not have: rows for what its tests use of DEBUG.
-OWN_PREFIX = "debug|"
+# ferrite-py's own, which Redis does not have: what its tests use of DEBUG, and where a key is.
+OWN_PREFIXES = ("debug|", "object|tier")
 # Commands whose flags and categories changed in 7.2: WAIT is no longer NOSCRIPT there, and not yet
 # BLOCKING, which came after 7.2 (redis/redis pull requests 11568 and 12977).
 CHANGED_72: dict[str, tuple[set[str], set[str]]] = {"wait": (set(), {"@slow", "@connection"})}
@@ -73,7 +73,7 @@ def shared_commands(both: Both) -> dict[str, Node]:
     return {
         name: node
         for name, node in found.items()
-        if name not in ONLY_72 and not name.startswith(OWN_PREFIX)
+        if name not in ONLY_72 and not name.startswith(OWN_PREFIXES)
     }
 
 
@@ -213,7 +213,7 @@ def _compare_subcommands(fields: dict[bytes, Node], wanted: dict[bytes, Node]) -
         return
     theirs = wanted[b"subcommands"].pairs()
     for name, node in fields[b"subcommands"].pairs().items():
-        if name.decode() not in ONLY_72:
+        if name.decode() not in ONLY_72 and not name.decode().startswith(OWN_PREFIXES):
             assert node.pairs()[b"since"].data == theirs[name].pairs()[b"since"].data, name
 
 

@@ -106,7 +106,7 @@ TEST(object_tells_how_a_value_is_held)
                  ":1", "OBJECT IDLETIME a", ":0", "OBJECT FREQ none", "$-1", "OBJECT ENCODING",
                  "-ERR wrong number of arguments for 'object|encoding' command");
     CHECK(strncmp(harness_run(&it, "OBJECT FREQ a"), "-ERR An LFU", 11) == 0);
-    CHECK(strncmp(harness_run(&it, "OBJECT HELP"), "*11 +OBJECT <sub", 16) == 0);
+    CHECK(strncmp(harness_run(&it, "OBJECT HELP"), "*14 +OBJECT <sub", 16) == 0);
     harness_close(&it);
 }
 

@@ -1,6 +1,12 @@
 /* OBJECT: how a value is held, and what the eviction policy knows of its key. */
 #include "tests/check.h"
+
+#include "engine/flusher.h"
+#include "engine/keep.h"
+#include "store/tier.h"
 #include "tests/command/harness.h"
+
+#include <unistd.h>
 
 TEST(encodings_follow_the_value)
 {
@@ -31,10 +37,38 @@ TEST(a_missing_key_has_nothing_to_tell)
     harness_close(&it);
 }
 
+TEST(the_tier_of_a_key_is_told)
+{
+    harness it;
+    char folder[] = "/tmp/ferrite-object-XXXXXX", path[64];
+    FE_ASSERT(mkdtemp(folder) != NULL);
+    harness_open_in(&it, folder);
+    char error[FE_ENGINE_ERROR_MAX];
+    CHECK(fe_engine_claim(it.engine, error));
+    CHECK_SCRIPT(&it, "OBJECT TIER none", "$-1", "SET key value", "+OK", "OBJECT TIER key",
+                 "*14 $4 tier $7 mutable $7 segment :1 $6 offset :0 $5 bytes :16 $9 frequency :0 "
+                 "$4 home $-1 $7 certain :1");
+    while (fe_tier_demote_all(it.engine->store, FE_TIER_DISK)) {
+        while (fe_flusher_round(it.engine)) {}
+    }
+    CHECK_SCRIPT(&it, "OBJECT TIER key",
+                 "*14 $4 tier $4 disk $7 segment :1 $6 offset :0 $5 bytes $-1 $9 frequency $-1 "
+                 "$4 home $-1 $7 certain :0",
+                 "OBJECT TIER none", "$-1");
+    fe_engine_discard(it.engine);
+    harness_close(&it);
+    (void)snprintf(path, sizeof path, "%s/log", folder);
+    CHECK_INT(0, rmdir(path));
+    (void)snprintf(path, sizeof path, "%s/LOCK", folder);
+    CHECK_INT(0, unlink(path));
+    CHECK_INT(0, rmdir(folder));
+}
+
 int main(void)
 {
     RUN(encodings_follow_the_value);
     RUN(frequency_and_idle_time_depend_on_the_policy);
     RUN(a_missing_key_has_nothing_to_tell);
+    RUN(the_tier_of_a_key_is_told);
     return check_done();
 }

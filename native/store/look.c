@@ -1,0 +1,96 @@
+/* See look.h. */
+#include "store/look.h"
+
+#include "store/store.h"
+
+const char *fe_tier_name(fe_tier tier)
+{
+    static const char *const names[FE_TIER_COUNT] = {
+        [FE_TIER_FREE] = "free",     [FE_TIER_MUTABLE] = "mutable",
+        [FE_TIER_SEALED] = "sealed", [FE_TIER_MAPPED] = "readonly",
+        [FE_TIER_DISK] = "disk",     [FE_TIER_CACHE] = "read_cache",
+    };
+    return names[tier];
+}
+
+static fe_place place_of(const fe_log *log, fe_address address)
+{
+    return (fe_place){fe_address_segment(address, log->offset_bits),
+                      fe_address_offset(address, log->offset_bits)};
+}
+
+/* The record is in memory, under this slot; false when it is past its deadline. */
+static bool look_memory(const fe_store *store, uint64_t slot, const fe_record *record,
+                        fe_whereabouts *where)
+{
+    const fe_log *log = &store->log;
+    fe_address address = fe_slot_address(slot);
+    if (fe_store_expired(store, fe_record_deadline(record))) return false;
+    *where = (fe_whereabouts){.tier = (fe_tier)fe_log_segment(log, address)->tier,
+                              .at = place_of(log, address),
+                              .bytes = fe_record_size(record),
+                              .certain = true};
+    if (where->tier == FE_TIER_CACHE) {
+        uint64_t head = fe_cache_head(log, address);
+        where->marks = (unsigned)(head >> FE_CACHE_MARK_SHIFT) & FE_CACHE_MARK_MAX;
+        where->home = place_of(log, head & FE_ADDRESS_MASK);
+    } else if (log->tiered) {
+        where->marks = fe_log_touched(log, address);
+    }
+    return true;
+}
+
+bool fe_look_key(const fe_store *store, uint32_t db, fe_bytes name, uint64_t hash,
+                 fe_whereabouts *where)
+{
+    const fe_index *index = &store->databases[db]->index;
+    fe_record *record;
+    const uint64_t *slot = fe_index_find(index, name, hash, &record);
+    if (slot != NULL && look_memory(store, *slot, record, where)) return true;
+    /* What an unsettled record may have replaced is nobody's, also when that has expired. */
+    if (slot != NULL && *slot & FE_SLOT_UNSETTLED) return false;
+    slot = fe_index_find_cold(index, hash, NULL);
+    if (slot == NULL) return false;
+    *where =
+        (fe_whereabouts){.tier = FE_TIER_DISK, .at = place_of(&store->log, fe_slot_address(*slot))};
+    return true;
+}
+
+void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
+{
+    const fe_log *log = &store->log;
+    *stats = (fe_look_stats){.cache = store->cache.stats,
+                             .fetch_queued = store->fetch.queued,
+                             .fetch_busy = store->fetch.in_flight,
+                             .unsettled = store->fetch.settle_count,
+                             .ghost_entries = store->cache.ghost.capacity};
+    uint32_t reads;
+    fe_fetch_stats_get(store, &stats->fetch, &reads);
+    fe_tier_stats_get(store, &stats->tier);
+    fe_frozen_stats_get(store, &stats->frozen);
+    fe_tier_sum *tiers = stats->tier.tiers;
+    if (!log->tiered)
+        tiers[FE_TIER_MUTABLE] = (fe_tier_sum){.bytes = log->bytes, .live = log->live};
+    tiers[FE_TIER_MUTABLE].segments = log->segment_count;
+    memcpy(stats->hits, store->tier_hits, sizeof(stats->hits));
+    if (!log->tiered) stats->hits[FE_TIER_MUTABLE] = store->stats.hits;
+    stats->switches =
+        stats->tier.sealed + stats->tier.flushed + stats->tier.demoted + stats->tier.removed;
+    for (uint32_t i = 0; i < store->options.databases; i++)
+        stats->short_tags += store->keyspaces[i].index.shorts;
+}
+
+uint64_t fe_look_memory(const fe_store *store)
+{
+    return fe_store_used(store) + store->log.tiers[FE_TIER_MAPPED].bytes;
+}
+
+bool fe_look_trim_cache(fe_store *store, uint64_t bytes)
+{
+    fe_cache *cache = &store->cache;
+    uint64_t budget = cache->budget;
+    cache->budget = 0;
+    bool more = fe_cache_step(store, bytes);
+    cache->budget = budget;
+    return more;
+}
