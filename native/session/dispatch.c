@@ -473,6 +473,7 @@ static void exec_finish(fe_session *session)
 static void exec_continue(fe_session *session, uint64_t *ticks)
 {
     fe_transaction *transaction = &session->client.transaction;
+    bool tiered = fe_store_is_tiered(session->server->engine->store);
     while (session->exec_next < transaction->count) {
         const fe_queued *queued = &transaction->queue[session->exec_next++];
         run it;
@@ -482,6 +483,8 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
             refuse_unread(&it);
         else if (it.call.row->flags & FE_PYTHON)
             ask_python(&it);
+        else if (FE_UNLIKELY(tiered) && !fe_resident_call(session, &it.call))
+            park_for_disk(session); /* it has gone there while another command waited */
         else
             run_handler(&it, ticks);
         if (waits_for_disk(session)) session->exec_next--; /* it runs again */

@@ -144,16 +144,14 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
     return entered;
 }
 
-/* Reads that the store wants done; the lock is held. */
-static uint32_t take_reads(fe_server *server, fe_disk_read **reads)
+uint32_t fe_server_take_reads(fe_server *server, fe_disk_read *reads[FE_READS_MAX])
 {
     fe_engine *engine = server->engine;
     if (FE_LIKELY(engine->disk == NULL)) return 0;
     return fe_fetch_take(engine->store, reads, FE_READS_MAX);
 }
 
-/* Hands them to the disk, without the lock. */
-static void submit_reads(fe_server *server, fe_disk_read **reads, uint32_t count)
+void fe_server_submit_reads(fe_server *server, fe_disk_read **reads, uint32_t count)
 {
     if (FE_LIKELY(count == 0)) return;
     fe_engine *engine = server->engine;
@@ -170,9 +168,9 @@ static void run_full_batch(fe_server *server, fe_batch *batch)
     fe_disk_read *reads[FE_READS_MAX];
     uint64_t entered = fe_engine_enter(server->engine);
     entered = run_batch(server, batch, entered);
-    uint32_t count = take_reads(server, reads);
+    uint32_t count = fe_server_take_reads(server, reads);
     fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
-    submit_reads(server, reads, count);
+    fe_server_submit_reads(server, reads, count);
 }
 
 void fe_server_take_records(fe_server *server)
@@ -186,9 +184,9 @@ void fe_server_take_records(fe_server *server)
         uint64_t entered = fe_engine_enter(engine);
         for (uint32_t i = 0; i < count; i++)
             fe_fetch_done(engine->store, reads[i]);
-        uint32_t more = take_reads(server, reads);
+        uint32_t more = fe_server_take_reads(server, reads);
         fe_engine_leave(engine, FE_STEP_FETCH, entered);
-        submit_reads(server, reads, more);
+        fe_server_submit_reads(server, reads, more);
     }
 }
 
@@ -229,9 +227,9 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
     entered = run_batch(server, batch, entered);
     for (uint32_t i = 0; i < count; i++)
         fe_session_account(sessions[i]);
-    uint32_t read_count = take_reads(server, reads);
+    uint32_t read_count = fe_server_take_reads(server, reads);
     fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
-    submit_reads(server, reads, read_count);
+    fe_server_submit_reads(server, reads, read_count);
     for (uint32_t i = 0; i < count; i++)
         fe_session_keep_rest(sessions[i]);
 }

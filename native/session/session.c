@@ -21,8 +21,7 @@
 /* The lock is held. */
 static void wake_for_records(fe_waiter *waiter)
 {
-    fe_session *session =
-        (fe_session *)(void *)((uint8_t *)waiter - offsetof(fe_session, waiter));
+    fe_session *session = (fe_session *)(void *)((uint8_t *)waiter - offsetof(fe_session, waiter));
     session->client.wake(&session->client);
 }
 
@@ -288,7 +287,10 @@ void fe_session_resume(fe_session *session, fe_batch *batch)
     /* In the middle of EXEC's array they would break it. */
     if (client->pushed.len > 0 && !session->executing) fe_client_take_pushed(client);
     fe_session_account(session);
+    fe_disk_read *reads[FE_READS_MAX];
+    uint32_t read_count = fe_server_take_reads(server, reads);
     fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    fe_server_submit_reads(server, reads, read_count);
     if (!go_on || session->state != FE_SESSION_READY || client->input.len == 0) return;
     session->data = client->input.data;
     session->data_len = client->input.len;

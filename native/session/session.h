@@ -139,6 +139,11 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
  * fe_disk_fd(engine->disk) is readable, from any thread. Takes the lock. */
 void fe_server_take_records(fe_server *server);
 
+/* Reads that the store wants done, under the lock; and handing them to the disk, without it. Whoever
+ * runs commands does both. */
+uint32_t fe_server_take_reads(fe_server *server, fe_disk_read *reads[FE_READS_MAX]);
+void fe_server_submit_reads(fe_server *server, fe_disk_read **reads, uint32_t count);
+
 /* Looks at a session again after wake, when due_ms has passed, or when its output was sent: takes
  * pushed bytes and Python's answer, and runs on when the cause of parking has passed. Takes the
  * lock. */
