@@ -52,6 +52,17 @@ class Server:
     def latencies(self) -> dict[str, dict[int, int]]:
         """Of each command whose durations were counted: how many by bucket (`rates.Histogram`)."""
 
+    def tiers(self) -> dict[str, Any]:
+        """One consistent snapshot of the tiers: a dict by tier's name, counters and gauges."""
+
+    def order_tiers(self, order: str) -> bool:
+        """DEBUG TIER: do a step of an order; whether there is more to do. Call again until not.
+
+        seal, map, disk: send what was written so far down to that tier, at least; the background
+        threads do their part in between. trim: empty the read cache. Raises ValueError for another
+        order, and RuntimeError without a data folder.
+        """
+
     def command_keys(self, args: Sequence[bytes]) -> list[tuple[int, list[str]]] | None:
         """Positions and flag names of the keys of a whole command; None when it is unknown.
 

@@ -184,7 +184,9 @@ def test_chosen_sections() -> None:
     assert "commandstats" not in chosen_sections([])
     assert set(chosen_sections(["all"])) == set(SECTIONS) - {"ferrite"}
     assert chosen_sections(["everything"]) == list(SECTIONS)
-    assert chosen_sections(["hybridlog"]) == ["ferrite"]
+    assert chosen_sections(["hybridlog"]) == ["hybridlog"]
+    assert "hybridlog" not in chosen_sections([])
+    assert "hybridlog" in chosen_sections([], is_tiered=True)
 
 
 def test_info_lines() -> None:

@@ -13,6 +13,7 @@ from ferrite_py import __version__
 from ferrite_py.commands import process
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import Reply, Verbatim, text_of
+from ferrite_py.commands.tiers import Tiers, hybridlog_fields, memory_bytes, memory_fields
 from ferrite_py.config import Config
 from ferrite_py.rates import percentile_ns
 from ferrite_py.services import Services
@@ -47,6 +48,7 @@ class Facts:
 
     services: Services
     statistics: dict[str, Any]
+    tiers: Tiers
     now: float
     """Seconds of the monotonic clock."""
 
@@ -141,7 +143,7 @@ class Memory:
 
     @property
     def dataset(self) -> int:
-        """The log: keys and values, with the garbage that is not reclaimed yet."""
+        """Keys and values in memory, copies too, with the garbage that is not reclaimed yet."""
         return self.used - self.overhead
 
     @property
@@ -168,7 +170,7 @@ def memory_of(facts: Facts) -> Memory:
         peak=max(used, facts.number("memory_peak")),
         resident=process.resident_bytes(),
         startup=facts.services.identity.startup_memory,
-        overhead=used - facts.number("log_bytes"),
+        overhead=used - memory_bytes(facts.tiers),
     )
 
 
@@ -213,6 +215,7 @@ def memory(facts: Facts) -> Fields:
             "lazyfree_pending_objects": "lazyfree_pending",
             "lazyfreed_objects": "lazyfreed",
         }),
+        *memory_fields(facts.tiers),
     ]  # fmt: skip
 
 
@@ -425,6 +428,11 @@ def ferrite(facts: Facts) -> Fields:
     ]
 
 
+def hybridlog(facts: Facts) -> Fields:
+    """The tiers of the store: sizes, hits, what moves between them, the disk."""
+    return hybridlog_fields(facts.tiers)
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Facts], Fields]]] = {
     "server": ("Server", server),
     "clients": ("Clients", clients),
@@ -439,26 +447,26 @@ SECTIONS: dict[str, tuple[str, Callable[[Facts], Fields]]] = {
     "latencystats": ("Latencystats", latencystats),
     "cluster": ("Cluster", cluster),
     "keyspace": ("Keyspace", keyspace),
+    "hybridlog": ("Hybridlog", hybridlog),
     "ferrite": ("Ferrite", ferrite),
 }
 """Each section's title and what makes its fields, in the order of the reply."""
 
-_DEFAULT = tuple(
-    name for name in SECTIONS if name not in ("commandstats", "latencystats", "ferrite")
-)
-_GROUPS = {
-    "default": _DEFAULT,
-    "all": tuple(name for name in SECTIONS if name != "ferrite"),
-    "everything": tuple(SECTIONS),
-    "hybridlog": ("ferrite",),
-}
+_EXTRA = ("commandstats", "latencystats", "hybridlog", "ferrite")
+"""Sections that are shown only when they are asked for; `hybridlog` also when there is a disk."""
 
 
-def chosen_sections(words: Sequence[str]) -> list[str]:
+def chosen_sections(words: Sequence[str], *, is_tiered: bool = False) -> list[str]:
     """The names of the sections that the arguments of INFO ask for, in the order of the reply."""
+    extra = set(_EXTRA) - ({"hybridlog"} if is_tiered else set())
+    groups = {
+        "default": set(SECTIONS) - extra,
+        "all": set(SECTIONS) - {"ferrite"},
+        "everything": set(SECTIONS),
+    }
     wanted: set[str] = set()
     for word in words or ("default",):
-        wanted.update(_GROUPS.get(word.lower(), (word.lower(),)))
+        wanted |= groups.get(word.lower(), {word.lower()})
     return [name for name in SECTIONS if name in wanted]
 
 
@@ -474,7 +482,8 @@ def render(names: Iterable[str], facts: Facts) -> str:
 
 def facts_of(services: Services) -> Facts:
     """Take a snapshot of the server's statistics."""
-    return Facts(services, services.native.statistics(), time.monotonic())
+    native = services.native
+    return Facts(services, native.statistics(), native.tiers(), time.monotonic())
 
 
 @command(
@@ -490,5 +499,6 @@ def facts_of(services: Services) -> Facts:
 )
 async def info(call: Call) -> Reply:
     """Answer the sections that the arguments name."""
-    names = chosen_sections([text_of(word) for word in call.args[1:]])
-    return Verbatim(render(names, facts_of(call.services)))
+    facts = facts_of(call.services)
+    words = [text_of(word) for word in call.args[1:]]
+    return Verbatim(render(chosen_sections(words, is_tiered=facts.tiers["tiered"]), facts))

@@ -6,10 +6,12 @@ from ferrite_py.commands import process
 from ferrite_py.commands.info import Facts, facts_of, memory_of
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import Reply, Verbatim
+from ferrite_py.commands.tiers import IN_MEMORY, Tiers
 
 _TIPS = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
 _SMALL_BYTES = 5 << 20
 _CLIENT_BYTES = 200 << 10
+_READONLY_SLACK = 16 << 20
 _DEADLINE_BYTES = 8
 """What a key with an expiry takes more in the log."""
 
@@ -46,6 +48,8 @@ async def memory_stats(call: Call) -> Reply:
                 "overhead.hashtable.main": index * count // keys,
                 "overhead.hashtable.expires": expires * _DEADLINE_BYTES,
             }
+    if facts.tiers["tiered"]:
+        answer["hybridlog"] = {f"{name}.bytes": facts.tiers[name]["bytes"] for name in IN_MEMORY}
     answer |= {
         "overhead.total": found.overhead,
         "keys.count": keys,
@@ -103,6 +107,7 @@ def _findings(facts: Facts) -> Iterator[str]:
             f"Garbage: the log holds {process.size_text(log_bytes)} for"
             f" {process.size_text(live_bytes)} of live records. Compaction is behind the writes."
         )
+    yield from _tier_findings(facts.tiers)
     clients = facts.number("clients")
     if clients and facts.number("clients_memory") // clients > _CLIENT_BYTES:
         yield (
@@ -110,6 +115,25 @@ def _findings(facts: Facts) -> Iterator[str]:
             f" {process.size_text(facts.number('clients_memory') / clients)} each on average. Look"
             " for readers that do not keep up (CLIENT LIST, omem), and bound them with"
             " client-output-buffer-limit and maxmemory-clients."
+        )
+
+
+def _tier_findings(found: Tiers) -> Iterator[str]:
+    if found["index_over"]:
+        yield (
+            "Index: what is in no tier (index, buffers, the process itself) leaves no memory for"
+            " data, and writes are refused. Raise storage.max_memory, or keep fewer keys."
+        )
+    resident, budget = found["readonly"]["bytes"], found["readonly_budget"]
+    if found["tiered"] and resident > budget + budget // 4 + _READONLY_SLACK:
+        yield (
+            f"Read-only tier: {process.size_text(resident)} are mapped where"
+            f" {process.size_text(budget)} should be. It is not given up as fast as it grows."
+        )
+    if found["flush_behind"]:
+        yield (
+            "Flush: the disk takes less than clients write, and writers wait. See"
+            " INFO hybridlog (sealed_bytes, disk_state)."
         )
 
 

@@ -9,7 +9,6 @@
 #include "command/open.h"
 #include "command/subcommand.h"
 #include "resp/number.h"
-#include "store/tier.h"
 
 #include <math.h>
 
@@ -41,10 +40,16 @@ static void sleep_seconds(fe_call *call)
 static void object(fe_call *call)
 {
     fe_key key;
-    if (!fe_open_peek(call, 2, &key)) {
+    fe_whereabouts where;
+    if (!fe_open_where(call, 2, &where)) {
         fe_call_error(call, "ERR no such key");
         return;
     }
+    if (where.tier == FE_TIER_DISK) { /* DEBUG names no keys, so none is read for it */
+        fe_call_error(call, "ERR the key is on disk; OBJECT TIER tells where");
+        return;
+    }
+    (void)fe_open_peek(call, 2, &key);
     char line[256];
     snprintf(line, sizeof line,
              "Value at:%p refcount:1 encoding:%s serializedlength:%u lru:%u lru_seconds_idle:%lld",
@@ -71,7 +76,7 @@ static bool read_count(fe_call *call, uint32_t i, int64_t *count)
 }
 
 /* Makes a key with the value "value:<number>", cut or filled up with zeros to `size` unless that is
- * 0; one that exists is left alone. False after an error reply. */
+ * 0; one that exists, or that the disk may hold, is left alone. False after an error reply. */
 static bool populate_one(fe_call *call, fe_bytes prefix, uint64_t number, size_t size)
 {
     char name[POPULATE_NAME_SIZE], text[32];
@@ -80,10 +85,11 @@ static bool populate_one(fe_call *call, fe_bytes prefix, uint64_t number, size_t
              (unsigned long long)number);
     size_t len = (size_t)snprintf(text, sizeof text, "value:%llu", (unsigned long long)number);
     fe_bytes key_name = {(const uint8_t *)name, strlen(name)};
+    uint64_t hash = fe_key_hash(fe_store_seed(call->store), key_name);
+    fe_whereabouts where;
+    if (fe_look_key(call->store, call->client->db, key_name, hash, &where)) return true;
     fe_key key;
-    fe_key_find(call->store, call->client->db, key_name,
-                fe_key_hash(fe_store_seed(call->store), key_name), true, &key);
-    if (fe_key_exists(&key)) return true;
+    fe_key_find(call->store, call->client->db, key_name, hash, true, &key);
     if (size == 0) size = len;
     if (size > FE_VALUE_MAX) {
         fe_call_status_error(call, FE_TOO_LARGE);
@@ -134,26 +140,6 @@ static void step(fe_call *call)
         return;
     }
     fe_reply_ok(&call->reply);
-}
-
-/* Sends what has been written down to a tier. The disk does its part later, so the reply says whether
- * something is still on its way. */
-static void tier(fe_call *call)
-{
-    static const struct {
-        const char *name;
-        fe_tier tier;
-    } targets[] = {{"seal", FE_TIER_SEALED}, {"map", FE_TIER_MAPPED}, {"disk", FE_TIER_DISK}};
-    if (call->engine->device == NULL) {
-        fe_call_error(call, "ERR the server has no data folder");
-        return;
-    }
-    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
-        if (!fe_bytes_is_word(call->argv[2], targets[i].name)) continue;
-        fe_reply_integer(&call->reply, fe_tier_demote_all(call->store, targets[i].tier));
-        return;
-    }
-    fe_call_syntax_error(call);
 }
 
 static void string_match(fe_call *call)
@@ -273,8 +259,8 @@ static void help(fe_call *call)
         "    Do the background work of a kind until nothing is due.",
         "STRINGMATCH-LEN <pattern> <text>",
         "    Answer whether the glob pattern matches the text.",
-        "TIER <seal|map|disk>",
-        "    Send what has been written down to a tier; answer 1 while some is on its way, else 0.",
+        "TIER <SEAL|MAP|DISK|TRIM>",
+        "    Send all data down to a tier, or empty the read cache; answers when it is done.",
         NULL,
     };
     fe_call_help(call, "debug", lines);
@@ -299,7 +285,6 @@ static const debug_word words[] = {
     {"sleep", 3, sleep_seconds},
     {"step", 3, step},
     {"stringmatch-len", 4, string_match},
-    {"tier", 3, tier},
 };
 
 static void debug(fe_call *call)

@@ -61,7 +61,11 @@ PyObject *fe_python_error_counts(fe_server *server);
 PyObject *fe_python_databases(fe_server *server);
 PyObject *fe_python_commands(fe_server *server);
 PyObject *fe_python_latencies(fe_server *server);
+PyObject *fe_python_tiers(fe_server *server);
 PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
+
+/* order_tiers(name), see _native.pyi. */
+PyObject *fe_python_order_tiers(fe_server *server, PyObject *name);
 
 /* Reads a row's dict into `row`; the texts it points to are kept alive in row->texts. */
 bool fe_python_read_row(PyObject *dict, owned_row *row);

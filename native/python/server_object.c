@@ -165,6 +165,13 @@ SNAPSHOT(server_error_counts, fe_python_error_counts)
 SNAPSHOT(server_databases, fe_python_databases)
 SNAPSHOT(server_commands, fe_python_commands)
 SNAPSHOT(server_latencies, fe_python_latencies)
+SNAPSHOT(server_tiers, fe_python_tiers)
+
+static PyObject *server_order_tiers(server_object *self, PyObject *name)
+{
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_order_tiers(server, name);
+}
 
 static PyObject *server_command_keys(server_object *self, PyObject *args)
 {
@@ -378,6 +385,7 @@ static PyObject *server_check(server_object *self, PyObject *unused)
 static PyMethodDef server_methods[] = {
     METHOD(set_options, METH_O),         METHOD(register, METH_O),
     METHOD(commands, METH_NOARGS),       METHOD(latencies, METH_NOARGS),
+    METHOD(tiers, METH_NOARGS),          METHOD(order_tiers, METH_O),
     METHOD(command_keys, METH_O),        METHOD(statistics, METH_NOARGS),
     METHOD(heap, METH_NOARGS),           METHOD(error_counts, METH_NOARGS),
     METHOD(databases, METH_NOARGS),      METHOD(reset_statistics, METH_NOARGS),

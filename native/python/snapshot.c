@@ -4,6 +4,8 @@
  */
 #include "python/face.h"
 
+#include "store/look.h"
+
 static bool put(PyObject *dict, const char *name, PyObject *value)
 {
     if (value == NULL) return false;
@@ -48,7 +50,7 @@ static void take_snapshot(fe_server *server, snapshot *shot)
 {
     fe_engine *engine = server->engine;
     *shot = (snapshot){.engine = engine->stats,
-                       .used = fe_store_used(engine->store),
+                       .used = fe_look_memory(engine->store),
                        .clients_memory = server->clients.memory,
                        .slowlog_length = engine->slowlog.count,
                        .clients = server->clients.count,

@@ -1,10 +1,7 @@
 /* DEBUG: replies of each type, the store's steps and its check. */
 #include "tests/check.h"
 
-#include "engine/flusher.h"
 #include "tests/command/harness.h"
-
-#include <unistd.h>
 
 TEST(every_type_of_reply_can_be_asked_for_in_resp2)
 {
@@ -101,30 +98,6 @@ TEST(steps_do_the_background_work_until_none_is_due)
     harness_close(&it);
 }
 
-TEST(what_was_written_is_sent_to_the_tier_that_is_named)
-{
-    harness it;
-    char folder[] = "/tmp/ferrite-debug-XXXXXX", path[64];
-    FE_ASSERT(mkdtemp(folder) != NULL);
-    harness_open_in(&it, folder);
-    CHECK_SCRIPT(&it, "SET key value", "+OK", "DEBUG TIER seal", ":0", "DEBUG TIER map", ":1");
-
-    while (fe_flusher_round(it.engine)) {}
-
-    CHECK_SCRIPT(&it, "DEBUG TIER map", ":0", "GET key", "$5 value", "APPEND key s", ":6",
-                 "GET key", "$6 values", "DEBUG CHECK-STORE", "+OK", "DEBUG TIER nosuch",
-                 "-ERR syntax error");
-    harness_close(&it);
-    (void)snprintf(path, sizeof path, "%s/log", folder);
-    CHECK_INT(0, rmdir(path));
-    (void)snprintf(path, sizeof path, "%s/LOCK", folder);
-    CHECK_INT(0, unlink(path));
-    CHECK_INT(0, rmdir(folder));
-    harness_open(&it);
-    CHECK_SCRIPT(&it, "DEBUG TIER map", "-ERR the server has no data folder");
-    harness_close(&it);
-}
-
 TEST(populate_stops_where_memory_ends)
 {
     harness it;
@@ -164,7 +137,6 @@ int main(void)
     RUN(sleep_asks_the_session_to_wait);
     RUN(object_tells_how_a_key_is_held);
     RUN(steps_do_the_background_work_until_none_is_due);
-    RUN(what_was_written_is_sent_to_the_tier_that_is_named);
     RUN(populate_stops_where_memory_ends);
     RUN(the_rest_does_what_it_says);
     return check_done();

@@ -1,0 +1,214 @@
+"""The tiers of the store, as INFO and MEMORY show them; DEBUG TIER moves data between them."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ferrite_py.commands.registry import Call, command
+from ferrite_py.commands.reply import OK, CommandError, Reply, text_of
+
+Fields = list[tuple[str, object]]
+Tiers = Mapping[str, Any]
+"""What `Server.tiers` returns."""
+
+NAMES = ("mutable", "sealed", "readonly", "disk", "read_cache")
+IN_MEMORY = ("mutable", "sealed", "readonly", "read_cache")
+"""Those whose bytes are memory of the process; `readonly` is mapped from files."""
+
+_STATES = ("ok", "full", "failed")
+_ORDERS = ("seal", "map", "disk", "trim")
+_POLL_SECONDS = 0.003
+DISK_PATIENCE_SECONDS = 3.0
+"""For how long the disk may refuse before DEBUG TIER gives up; it is tried again every second."""
+
+
+def memory_bytes(tiers: Tiers) -> int:
+    """Memory of all tiers together: what holds data."""
+    return sum(int(tiers[name]["bytes"]) for name in IN_MEMORY)
+
+
+def hybridlog_fields(tiers: Tiers) -> Fields:
+    """The fields of INFO's section; of a store without a data folder those of its one tier."""
+    if not tiers["tiered"]:
+        return [("hybridlog_tiered", 0), *_tier(tiers, "mutable")]
+    return [
+        ("hybridlog_tiered", 1),
+        *(field for name in NAMES for field in _tier(tiers, name)),
+        *_budgets(tiers),
+        *_migrations(tiers),
+        *_read_cache(tiers),
+        *_amplification(tiers),
+        *_reclaiming(tiers),
+        *_disk(tiers),
+        ("writers_slowed", tiers["writers_slowed"]),
+        ("writers_refused", tiers["writers_refused"]),
+        ("flush_behind", int(tiers["flush_behind"])),
+        ("index_over_limit", int(tiers["index_over"])),
+        ("epoch", tiers["switches"]),
+        ("index_short_tags", tiers["short_tags"]),
+        ("unsettled_keys", tiers["unsettled"]),
+    ]
+
+
+def _tier(tiers: Tiers, name: str) -> Fields:
+    parts = ("segments", "bytes", "live_bytes", "hits")
+    return [(f"{name}_{part}", tiers[name][part]) for part in parts]
+
+
+def _budgets(tiers: Tiers) -> Fields:
+    return [
+        ("mutable_budget", tiers["mutable_budget"]),
+        ("readonly_budget", tiers["readonly_budget"]),
+        ("read_cache_budget", tiers["read_cache_budget"]),
+        ("disk_budget", tiers["disk_max"]),
+    ]
+
+
+def _migrations(tiers: Tiers) -> Fields:
+    return [
+        ("sealed_total", tiers["seals"]),
+        ("flushed_total", tiers["flushes"]),
+        ("flushed_bytes_total", tiers["flushed_bytes"]),
+        ("demoted_total", tiers["demotions"]),
+        ("carried_total", tiers["cache_carried"]),
+        ("removed_total", tiers["removals"]),
+        ("map_failures", tiers["map_failures"]),
+    ]
+
+
+def _read_cache(tiers: Tiers) -> Fields:
+    return [
+        ("read_cache_puts", tiers["cache_puts"]),
+        ("read_cache_put_bytes", tiers["cache_put_bytes"]),
+        ("read_cache_kept", tiers["cache_kept"]),
+        ("read_cache_drops", tiers["cache_drops"]),
+        ("read_cache_refused", tiers["cache_refused"]),
+        ("read_cache_ghost_hits", tiers["cache_ghost_hits"]),
+        ("read_cache_ghost_capacity", tiers["cache_ghost_entries"]),
+    ]
+
+
+def _amplification(tiers: Tiers) -> Fields:
+    """Ratios; left out while there is nothing to divide by."""
+    fields: Fields = [
+        ("appended_bytes_total", tiers["appended_bytes"]),
+        ("file_count", tiers["files"]),
+        ("file_bytes", tiers["file_bytes"]),
+        ("file_dead_bytes", tiers["file_dead_bytes"]),
+    ]
+    if tiers["appended_bytes"]:
+        ratio = tiers["flushed_bytes"] / tiers["appended_bytes"]
+        fields.append(("write_amplification", f"{ratio:.3f}"))
+    live = tiers["readonly"]["live_bytes"] + tiers["disk"]["live_bytes"]
+    if live:
+        fields.append(("space_amplification", f"{tiers['file_bytes'] / live:.3f}"))
+    return fields
+
+
+def _reclaiming(tiers: Tiers) -> Fields:
+    """Jobs over segments that have a file."""
+    purposes = ("recount", "expire", "refill", "compact", "evict")
+    return [
+        *((f"compaction_{purpose}_segments", tiers[f"jobs_{purpose}"]) for purpose in purposes),
+        ("compaction_read_bytes", tiers["jobs_read_bytes"]),
+        ("compaction_moved_keys", tiers["moved_keys"]),
+        ("compaction_moved_bytes", tiers["moved_bytes"]),
+        ("compaction_expired_keys", tiers["expired_keys"]),
+        ("compaction_expired_bytes", tiers["expired_bytes"]),
+        ("compaction_evicted_keys", tiers["evicted_keys"]),
+        ("compaction_evicted_bytes", tiers["evicted_bytes"]),
+        ("compaction_swept_bytes", tiers["swept_bytes"]),
+        ("compaction_refilled_tags", tiers["refilled_tags"]),
+        ("compaction_damaged_records", tiers["damaged_records"]),
+        ("compaction_damaged_blocks", tiers["damaged_blocks"]),
+        ("compaction_errors", tiers["job_errors"]),
+        ("compaction_last_fault", last_fault(tiers)),
+        ("compaction_last_fault_time", tiers["fault_ms"] // 1000),
+    ]
+
+
+def _disk(tiers: Tiers) -> Fields:
+    return [
+        ("disk_state", disk_state(tiers)),
+        ("disk_engine", tiers["disk_engine"]),
+        ("disk_direct", tiers["direct"]),
+        ("disk_queue_depth", tiers["reads_max"]),
+        ("disk_reads_waiting", tiers["reads_waiting"]),
+        ("disk_reads_in_flight", tiers["reads_in_flight"]),
+        ("disk_reads", tiers["reads"]),
+        ("disk_read_bytes", tiers["read_bytes"]),
+        ("disk_reads_joined", tiers["reads_joined"]),
+        ("disk_reads_continued", tiers["reads_continued"]),
+        ("disk_reads_retried", tiers["reads_retried"]),
+        ("disk_reads_failed", tiers["reads_failed"]),
+        ("disk_records_lost", tiers["records_lost"]),
+        ("disk_settled_same", tiers["settled_same"]),
+        ("disk_settled_other", tiers["settled_other"]),
+        ("disk_errors", tiers["disk_errors"]),
+        ("disk_last_error", last_error(tiers)),
+        ("disk_last_error_time", tiers["error_ms"] // 1000),
+    ]
+
+
+def disk_state(tiers: Tiers) -> str:
+    """What the disk said last: ok, full (max_disk is reached), or failed."""
+    return _STATES[tiers["disk_state"]]
+
+
+def last_error(tiers: Tiers) -> str:
+    """The last error of the disk and the file that it was about; empty for none."""
+    if not tiers["error_code"]:
+        return ""
+    name = f"{tiers['error_segment']:08x}-{tiers['error_generation']:08x}.seg"
+    return f"{name}: {os.strerror(tiers['error_code'])}"
+
+
+def last_fault(tiers: Tiers) -> str:
+    """The last damage, or error, that a job met: file, byte and cause; empty for none."""
+    if not tiers["fault_segment"]:
+        return ""
+    name = f"{tiers['fault_segment']:08x}-{tiers['fault_generation']:08x}.seg"
+    why = f": {os.strerror(tiers['fault_code'])}" if tiers["fault_code"] else ""
+    return f"{name} at {tiers['fault_offset']}: {tiers['fault_cause']}{why}"
+
+
+def memory_fields(tiers: Tiers) -> Fields:
+    """What INFO memory says of the tiers; nothing of a store without a data folder."""
+    if not tiers["tiered"]:
+        return []
+    return [(f"mem_tier_{name}", tiers[name]["bytes"]) for name in IN_MEMORY]
+
+
+@command(
+    "debug|tier",
+    arity=3,
+    group="server",
+    since="7.2.0",
+    complexity="O(N) with N the bytes that move",
+    summary="Sends all data down to a tier, or empties the read cache; answers when it is done.",
+    syntax="<SEAL | MAP | DISK | TRIM>",
+    flags=("admin", "noscript", "protected"),
+)
+async def debug_tier(call: Call) -> Reply:
+    """Give the order again and again, until the background threads have done their part of it.
+
+    While others write, new data come in between, and the end is put off.
+    """
+    order = text_of(call.args[2]).lower()
+    if order not in _ORDERS:
+        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK or TRIM")
+    native = call.services.native
+    if not native.tiers()["tiered"]:
+        raise CommandError("ERR this server has no data folder (storage.data_dir)")
+    healthy = time.monotonic()
+    while native.order_tiers(order):
+        await asyncio.sleep(_POLL_SECONDS)
+        tiers = native.tiers()
+        if disk_state(tiers) == "ok":
+            healthy = time.monotonic()
+        elif time.monotonic() - healthy > DISK_PATIENCE_SECONDS:
+            why = last_error(tiers) if disk_state(tiers) == "failed" else "max_disk is reached"
+            raise CommandError(f"IOERR the disk does not take the data: {why}")
+    return OK
