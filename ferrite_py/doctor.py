@@ -5,12 +5,14 @@ check reads from the machine is in `Host`, so that tests can give it another one
 """
 
 import contextlib
+import ctypes
 import errno
 import importlib
 import os
 import resource
 import socket
 import ssl
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from ferrite_py.file_limit import RESERVED_FILES
 
 Level = Literal["ok", "warn", "fail"]
 _MIB = 1 << 20
+_SYS_IO_URING_SETUP = 425  # the same on all architectures
+_SEGMENT_MIN, _SEGMENT_AUTO = 64 << 10, 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Host:
     files_soft: int
     files_hard: int
     memlock_bytes: int
+    io_uring_errno: int = 0
+    """Why the kernel refuses io_uring; 0 when it does not."""
 
     def read(self, path: str) -> str:
         """The text of a file below the root, without blanks around it; empty if there is none."""
@@ -59,7 +65,16 @@ class Host:
 def this_host() -> Host:
     """The machine that this process runs on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Host(Path("/"), soft, hard, resource.getrlimit(resource.RLIMIT_MEMLOCK)[0])
+    memlock = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    return Host(Path("/"), soft, hard, memlock, _io_uring_errno())
+
+
+def _io_uring_errno() -> int:
+    """Ask for a ring without saying what it is to be like: who may have one is told EFAULT."""
+    library = ctypes.CDLL(None, use_errno=True)
+    library.syscall(ctypes.c_long(_SYS_IO_URING_SETUP), ctypes.c_uint(1), None)
+    code = ctypes.get_errno()
+    return 0 if code == errno.EFAULT else code
 
 
 def examine(config: Config, host: Host) -> list[Finding]:
@@ -77,6 +92,10 @@ def examine(config: Config, host: Host) -> list[Finding]:
         _unix_socket,
         _log_file,
         _tls,
+        _data_dir,
+        _data_space,
+        _data_files,
+        _disk_engine,
     )
     return [finding for check in checks for finding in check(config, host)]
 
@@ -296,3 +315,120 @@ def _tls(config: Config, _host: Host) -> Iterator[Finding]:
         yield Finding("fail", subject, reason, "check the paths and the files below [tls]")
     else:
         yield Finding("ok", "tls", "the certificates can be loaded")
+
+
+# The data folder
+
+
+def _data_folder(config: Config) -> Path | None:
+    """The data folder, or the one that it will be made in; None without one, or without either."""
+    path = Path(config.storage.data_dir)
+    if not config.storage.data_dir:
+        return None
+    return next((folder for folder in (path, path.parent) if folder.is_dir()), None)
+
+
+def _data_dir(config: Config, _host: Host) -> Iterator[Finding]:
+    subject, path = "storage.data_dir", config.storage.data_dir
+    if not path:
+        return
+    folder = _data_folder(config)
+    if folder is None or (Path(path).exists() and not Path(path).is_dir()):
+        remedy = "create the folder above it, or name another"
+        yield Finding("fail", subject, f"{path} cannot be made: no folder is there", remedy)
+        return
+    try:
+        is_direct = _takes_direct(folder)
+    except OSError as error:
+        remedy = "give the server the right to write there"
+        yield Finding("fail", subject, f"{folder}: {error.strerror}", remedy)
+        return
+    yield Finding("ok", subject, f"{path} can be written")
+    if is_direct:
+        yield Finding("ok", "direct reads", f"{folder} can be read past the page cache (O_DIRECT)")
+    else:
+        message = f"{folder} cannot be read past the page cache (O_DIRECT)"
+        remedy = "use ext4 or xfs; else what is read also fills the kernel's cache"
+        yield Finding("warn", "direct reads", message, remedy)
+
+
+def _takes_direct(folder: Path) -> bool:
+    """Whether a file there can be opened for direct reads. Raises OSError when none can be made."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(4096))
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            fd = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY | os.O_DIRECT)
+        except OSError:
+            return False
+        os.close(fd)
+        return True
+
+
+def _data_space(config: Config, _host: Host) -> Iterator[Finding]:
+    folder, wanted = _data_folder(config), config.storage.max_disk
+    if folder is None:
+        return
+    free = _free_bytes(folder)
+    used = sum(file.stat().st_size for file in Path(config.storage.data_dir).glob("log/*.seg"))
+    has = f"{(free + used) // _MIB} MiB are free there"
+    if wanted == 0:
+        remedy = "set storage.max_disk; a full disk makes the server refuse writes"
+        yield Finding("warn", "disk space", f"storage.max_disk is no limit, {has}", remedy)
+    elif wanted > free + used:
+        message = f"storage.max_disk is {wanted // _MIB} MiB, {has}"
+        yield Finding("fail", "disk space", message, "lower storage.max_disk or free space")
+    else:
+        yield Finding("ok", "disk space", f"storage.max_disk is {wanted // _MIB} MiB, {has}")
+
+
+def _free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _segment_bytes(config: Config) -> int:
+    """The size that most segment files have; the log makes larger ones as it grows."""
+    storage = config.storage
+    size = storage.segment_size or _SEGMENT_AUTO
+    mutable = storage.hybridlog_mutable_size or storage.max_memory // 5
+    if storage.max_memory:
+        size = min(size, storage.max_memory // 128)
+    if mutable:
+        size = min(size, mutable // 16)
+    return max(_SEGMENT_MIN, 1 << (size.bit_length() - 1) if size else 0)
+
+
+def _data_files(config: Config, host: Host) -> Iterator[Finding]:
+    folder = _data_folder(config)
+    if folder is None:
+        return
+    room = config.storage.max_disk or _free_bytes(folder)
+    files = room // _segment_bytes(config)
+    needed = files + config.server.max_connections + RESERVED_FILES
+    wanted = f"{files} segment files and server.max_connections need {needed}"
+    limit = host.files_hard
+    if limit < 0 or limit >= needed:
+        yield Finding("ok", "segment files", f"the limit is {_limit(limit)}, {wanted}")
+    else:
+        message = f"the hard limit of open files is {limit}, {wanted}"
+        remedy = f"raise it (LimitNOFILE={needed}), or lower storage.max_disk"
+        yield Finding("warn", "segment files", message, remedy)
+
+
+def _disk_engine(config: Config, host: Host) -> Iterator[Finding]:
+    if not config.storage.data_dir:
+        return
+    subject, wanted, code = "disk engine", config.storage.disk_engine, host.io_uring_errno
+    if wanted == "threads":
+        yield Finding("ok", subject, "threads, as storage.disk_engine says")
+    elif code == 0:
+        yield Finding("ok", subject, "io_uring")
+    else:
+        message = f"io_uring is refused: {os.strerror(code)}"
+        remedy = "`sysctl kernel.io_uring_disabled=0`, or let the container's filter allow it"
+        if wanted == "auto":
+            yield Finding("warn", subject, f"{message}; reads go through threads", remedy)
+        else:
+            yield Finding("fail", subject, message, f'{remedy}; or storage.disk_engine = "auto"')

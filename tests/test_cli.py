@@ -1,5 +1,6 @@
 """The command line, the doctor and the notices to systemd."""
 
+import errno
 import os
 import socket
 import sys
@@ -352,6 +353,79 @@ def test_doctor_looks_at_files(tmp_path: Path) -> None:
     assert levels(doctor.examine(bad, host), "server.unix_socket") == ["fail"]
     assert levels(doctor.examine(bad, host), "logging.file") == ["fail"]
     assert levels(doctor.examine(tls, host), "tls.cert_file") == ["fail"]
+
+
+def test_doctor_looks_at_no_disk_without_a_data_folder(tmp_path: Path) -> None:
+    """What is kept in memory alone needs none."""
+    subjects = {finding.subject for finding in doctor.examine(config_of(), host_of(tmp_path, {}))}
+
+    assert not subjects & {"storage.data_dir", "disk space", "segment files", "disk engine"}
+
+
+def test_doctor_tries_the_data_folder(tmp_path: Path) -> None:
+    """One that exists, one that is still to be made, and two that cannot be; nothing is left."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "file").write_text("")
+    host = host_of(tmp_path, {})
+
+    def level(path: Path) -> list[str]:
+        return levels(doctor.examine(config_of(storage__data_dir=str(path)), host), subject)
+
+    subject = "storage.data_dir"
+    assert level(tmp_path / "data") == level(tmp_path / "new") == ["ok"]
+    assert level(tmp_path / "no" / "such") == level(tmp_path / "file") == ["fail"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "file"]
+    subject = "direct reads"
+    assert len(level(tmp_path / "data")) == 1
+    assert level(tmp_path / "file") == []
+
+
+def test_doctor_compares_disk_space(tmp_path: Path) -> None:
+    """max_disk must fit what is free, with what the folder's own files take."""
+
+    def level(max_disk: int) -> list[str]:
+        config = config_of(storage__data_dir=str(tmp_path), storage__max_disk=max_disk)
+        return levels(doctor.examine(config, host_of(tmp_path, {})), "disk space")
+
+    (tmp_path / "log").mkdir()
+    with (tmp_path / "log" / "00000001-00000001.seg").open("wb") as file:
+        file.truncate(1 << 40)
+    assert level(0) == ["warn"]
+    assert level(1 << 40) == ["ok"]
+    assert level(1 << 60) == ["fail"]
+
+
+@pytest.mark.parametrize(("hard", "level"), [(10_032 + 4096, "ok"), (-1, "ok"), (14_000, "warn")])
+def test_doctor_counts_segment_files(tmp_path: Path, hard: int, level: str) -> None:
+    """Each is open as long as it is there: 256 MiB of 64 KiB are 4096, beside the connections."""
+    config = config_of(
+        storage__data_dir=str(tmp_path),
+        storage__max_disk=256 << 20,
+        storage__hybridlog_mutable_size=1 << 20,
+    )
+
+    found = doctor.examine(config, host_of(tmp_path, {}, files_hard=hard))
+
+    assert levels(found, "segment files") == [level]
+
+
+@pytest.mark.parametrize(
+    ("engine", "code", "level"),
+    [
+        ("auto", 0, "ok"),
+        ("io_uring", 0, "ok"),
+        ("threads", errno.EPERM, "ok"),
+        ("auto", errno.EPERM, "warn"),
+        ("io_uring", errno.ENOSYS, "fail"),
+    ],
+)
+def test_doctor_names_the_disk_engine(tmp_path: Path, engine: str, code: int, level: str) -> None:
+    """A kernel without io_uring is a failure only for who insists on it."""
+    config = config_of(storage__data_dir=str(tmp_path), storage__disk_engine=engine)
+
+    found = doctor.examine(config, host_of(tmp_path, {}, io_uring_errno=code))
+
+    assert levels(found, "disk engine") == [level]
 
 
 @pytest.mark.parametrize(("module", "level"), [(None, "fail"), (ModuleType("_native"), "ok")])
