@@ -123,6 +123,7 @@ def test_few_files_start_threads() -> None:
     allowed = {
         NATIVE / "engine" / "workers.c",
         NATIVE / "engine" / "flusher.c",
+        NATIVE / "engine" / "collector.c",
         NATIVE / "net" / "reactor.c",
         NATIVE / "store" / "disk_threads.c",
     }
