@@ -35,7 +35,7 @@ server, by CONFIG SET or by editing the file and sending SIGHUP; the others need
 _CONSTANTS_HEAD = """\
 ## Parameters of CONFIG GET with one answer
 
-They belong to what this server does not do; CONFIG SET takes only the same value.
+They belong to what this server does not do, or always does; CONFIG SET takes only the same value.
 
 """
 _REFERENCE_COLUMNS = (

@@ -10,8 +10,46 @@ from ferrite_py.config_kinds import BadValueError
 from ferrite_py.config_sources import Setting
 from ferrite_py.errors import ParameterError
 
-CONSTANTS = {"save": "", "appendonly": "no", "dynamic-hz": "no"}
-"""Parameters that tools read, which have one true answer in this server and cannot be changed."""
+CONSTANTS = {
+    "save": "",
+    "appendonly": "no",
+    "auto-aof-rewrite-percentage": "0",
+    "stop-writes-on-bgsave-error": "no",
+    # Of DUMP, whose values are compressed where that helps, and end with a checksum.
+    "rdbcompression": "yes",
+    "rdbchecksum": "yes",
+    "dynamic-hz": "no",
+    "activedefrag": "no",
+    "jemalloc-bg-thread": "no",
+    "notify-keyspace-events": "",
+    # No script and no function runs, so none is ever answered for with BUSY.
+    "busy-reply-threshold": "0",
+    "lua-time-limit": "0",
+    "cluster-enabled": "no",
+    "replicaof": "",
+    "slaveof": "",
+    "masteruser": "",
+    "masterauth": "",
+    "min-replicas-to-write": "0",
+    "min-slaves-to-write": "0",
+    "aclfile": "",
+    "enable-module-command": "no",
+    "tls-replication": "no",
+    "tls-cluster": "no",
+    "tls-ca-cert-dir": "",
+    "daemonize": "no",
+    "pidfile": "",
+    "syslog-enabled": "no",
+    "oom-score-adj": "no",
+    "always-show-logo": "no",
+}
+"""Parameters that tools read or set, which have one true answer in this server.
+
+Each says that this server does not do a thing, or does it always. A parameter whose value would
+mean nothing here, such as `repl-timeout`, is not among them.
+"""
+
+_SHOWN = CONSTANTS.keys() - {"masterauth"}
 
 _PARAMETERS = {setting.redis: setting for setting in CATALOGUE.settings if setting.redis}
 
@@ -36,7 +74,7 @@ def redis_get(config: Config, patterns: Iterable[str]) -> dict[str, str]:
 def redis_is_secret(name: str) -> bool:
     """Whether the value of a parameter must not be shown; so too when the name is misspelt."""
     setting = _PARAMETERS.get(name.lower())
-    return setting.secret if setting is not None else name.lower() not in CONSTANTS
+    return setting.secret if setting is not None else name.lower() not in _SHOWN
 
 
 def _format(config: Config, name: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ferrite_py.config import Config, changed_names, load, with_values
 from ferrite_py.config_docs import render_example
-from ferrite_py.config_redis import CONSTANTS, glob_matches, redis_get, redis_set
+from ferrite_py.config_redis import CONSTANTS, glob_matches, redis_get, redis_is_secret, redis_set
 from ferrite_py.config_rewrite import rewrite, rewritten
 from ferrite_py.config_toml import line_of, set_value
 from ferrite_py.errors import ConfigError, ParameterError
@@ -120,6 +120,23 @@ def test_redis_set_refuses(pairs: list[tuple[str, str]], culprit: str, reason: s
 
     expected = f"CONFIG SET failed (possibly related to argument '{culprit}') - {reason}"
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constants_take_their_one_value(name: str) -> None:
+    """What is always so can be read and set to what it is, and to nothing else."""
+    value = CONSTANTS[name]
+
+    assert redis_get(Config(), [name]) == {name: value}
+    assert redis_set(Config(), [(name, value.upper())]) == Config()
+    with pytest.raises(ParameterError, match=rf"argument '{name}'\) - argument must be '{value}'"):
+        redis_set(Config(), [(name, "7")])
+
+
+def test_a_mistaken_password_of_a_master_is_not_shown() -> None:
+    """There is no master, but what is meant as its password is a secret all the same."""
+    assert redis_is_secret("MasterAuth")
+    assert not redis_is_secret("daemonize")
 
 
 def test_redis_set_refuses_unknown_parameters() -> None:

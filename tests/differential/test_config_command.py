@@ -12,7 +12,8 @@ from tests.support.match import masked, unordered_pairs
 OWN = {
     "bind", "port", "tls-port", "unixsocket", "unixsocketperm", "logfile", "loglevel", "io-threads",
     "enable-debug-command", "shutdown-timeout", "maxclients", "save", "dir", "dbfilename",
-    "client-output-buffer-limit", "dynamic-hz",
+    "client-output-buffer-limit", "dynamic-hz", "auto-aof-rewrite-percentage",
+    "stop-writes-on-bgsave-error", "busy-reply-threshold", "lua-time-limit", "jemalloc-bg-thread",
 }  # fmt: skip
 # ferrite-py's bounds of some numbers are narrower, so the numbers in the error are not compared; an
 # empty size, which Redis takes for 0, it refuses; and it has no level `verbose`.
@@ -99,6 +100,23 @@ def test_get_patterns_and_errors(both: Both) -> None:
         CONFIG REWRITE x
     """)
     both.run_many([("CONFIG", "SET", "x" * 200, "y"), ("CONFIG", "SET", "timeout", "z" * 200)])
+
+
+def test_what_is_always_so(both: Both) -> None:
+    """What scripts switch off that this server does not have is taken and read back as in Redis."""
+    for name, value in (
+        ("notify-keyspace-events", ""),
+        ("activedefrag", "no"),
+        ("stop-writes-on-bgsave-error", "no"),
+        ("rdbcompression", "yes"),
+        ("min-replicas-to-write", "0"),
+        ("lua-time-limit", "0"),
+        ("masterauth", ""),
+    ):
+        old = both.reference.admin.command("CONFIG", "GET", name).node.items[1].data
+        both.run("CONFIG", "SET", name, value)
+        both.run("CONFIG", "GET", name)
+        both.reference.admin.command("CONFIG", "SET", name, old)
 
 
 def test_several_at_once(both: Both) -> None:

@@ -37,6 +37,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "storage.hybridlog_readonly_size": ("64kb", 64 << 10),
     "storage.read_cache_size": ("2mb", 2 << 20),
     "storage.max_disk": ("1gb", 1 << 30),
+    "storage.disk_queue_depth": ("64", 64),
+    "storage.disk_engine": ("threads", "threads"),
     "storage.eviction_policy": ("allkeys-lru", "allkeys-lru"),
     "storage.maxmemory_samples": ("9", 9),
     "storage.lfu_log_factor": ("0", 0),
