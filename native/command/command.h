@@ -123,7 +123,7 @@ typedef struct fe_command {
 typedef enum fe_after {
     FE_AFTER_NEXT, /* go on */
     FE_AFTER_EXEC, /* run the queue of the transaction */
-    FE_AFTER_WAIT, /* WAIT, DEBUG SLEEP: park for call->wait_ms, then answer */
+    FE_AFTER_WAIT, /* WAIT, WAITAOF, DEBUG SLEEP: park for call->wait_ms, then answer */
     FE_AFTER_FETCH /* nothing was answered: run again when what the store misses is in memory */
 } fe_after;
 
@@ -151,6 +151,7 @@ struct fe_call {
     fe_after after;
     int64_t wait_ms; /* 0: for ever */
     int64_t wait_reply;
+    bool wait_is_pair; /* answer an array of twice wait_reply: WAITAOF counts here and elsewhere */
     /* Arguments that MONITOR and SLOWLOG hide: bit i is argument i, bit 63 all from there on. A
      * row with FE_SECRET begins with all but the names, and its handler may know better. */
     uint64_t secret_mask;

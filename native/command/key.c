@@ -1,6 +1,7 @@
-/* Keys of any type: existence, removal, type, random choice, size of a database, and WAIT. */
+/* Keys of any type: existence, removal, type, random choice, size of a database, WAIT and WAITAOF. */
 #include "command/families.h"
 #include "command/open.h"
+#include "resp/number.h"
 
 static void del(fe_call *call)
 {
@@ -73,6 +74,43 @@ static void wait(fe_call *call)
     call->after = FE_AFTER_WAIT;
     call->wait_ms = timeout_ms;
     call->wait_reply = 0;
+}
+
+/* The two numbers of WAITAOF; false after an error. */
+static bool read_waitaof(fe_call *call, int64_t *local, int64_t *replicas)
+{
+    if (!fe_call_int64(call, 1, local)) return false;
+    if (*local < 0 || *local > 1) {
+        fe_call_error(call, "ERR value is out of range, value must between 0 and 1");
+        return false;
+    }
+    if (!fe_number_read_int64(call->argv[2], replicas) || *replicas < 0) {
+        fe_call_error(call, "ERR value is out of range, must be positive");
+        return false;
+    }
+    return true;
+}
+
+/* There is no append-only file either, here or elsewhere: no write is ever in one. */
+static void waitaof(fe_call *call)
+{
+    int64_t local, replicas, timeout_ms;
+    if (!read_waitaof(call, &local, &replicas) || !fe_call_timeout_ms(call, 3, &timeout_ms)) return;
+    if (local != 0) {
+        fe_call_error(call, "ERR WAITAOF cannot be used when numlocal is set but appendonly is"
+                            " disabled.");
+        return;
+    }
+    if (replicas == 0 || call->in_exec) {
+        fe_reply_array(&call->reply, 2);
+        fe_reply_integer(&call->reply, 0);
+        fe_reply_integer(&call->reply, 0);
+        return;
+    }
+    call->after = FE_AFTER_WAIT;
+    call->wait_ms = timeout_ms;
+    call->wait_reply = 0;
+    call->wait_is_pair = true;
 }
 
 static const fe_command_row rows[] = {
@@ -182,6 +220,20 @@ static const fe_command_row rows[] = {
         .complexity = "O(1)",
         .summary = "Waits until replicas have the writes of this connection; answers how many do.",
         .syntax = "numreplicas timeout",
+        .tips = "request_policy:all_shards response_policy:agg_min",
+    },
+    {
+        .name = "waitaof",
+        .run = waitaof,
+        .arity = 4,
+        .flags = 0,
+        .categories = FE_CAT_CONNECTION,
+        .group = "generic",
+        .since = "7.2.0",
+        .complexity = "O(1)",
+        .summary = "Waits until append-only files, here and of replicas, have the writes of this "
+                   "connection; answers how many do.",
+        .syntax = "numlocal numreplicas timeout",
         .tips = "request_policy:all_shards response_policy:agg_min",
     },
 };

@@ -410,6 +410,7 @@ static bool waits_for_disk(const fe_session *session)
 static void park_for_time(fe_session *session, const fe_call *call)
 {
     session->wait_reply = call->wait_reply;
+    session->wait_is_pair = call->wait_is_pair;
     session->wait_status = call->wait_status;
     session->client.blocked = call->wait_status == NULL;
     session->client.unblock = FE_UNBLOCK_NONE;
@@ -675,6 +676,10 @@ static void answer_wait(fe_session *session)
     } else if (session->wait_status != NULL) {
         fe_reply_status(&reply, session->wait_status);
     } else {
+        if (session->wait_is_pair) {
+            fe_reply_array(&reply, 2);
+            fe_reply_integer(&reply, session->wait_reply);
+        }
         fe_reply_integer(&reply, session->wait_reply);
     }
     client->blocked = false;

@@ -61,7 +61,8 @@ typedef struct fe_session {
     int64_t due_ms; /* PARKED for TIME or a timed PAUSE: when to resume, by the monotonic clock; 0 =
                        not by time */
     int64_t wait_reply;
-    const char *wait_status; /* see command/command.h */
+    bool wait_is_pair;
+    const char *wait_status; /* see command/command.h for all three */
     fe_python_request *python;
     fe_waiter waiter;   /* for records on disk; open while the same command waits and runs */
     uint32_t exec_next; /* the queued command that runs next, while `executing` */

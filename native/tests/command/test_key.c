@@ -94,6 +94,27 @@ TEST(wait_answers_at_once_or_asks_to_be_parked)
     harness_close(&it);
 }
 
+TEST(waitaof_answers_two_numbers_or_asks_to_be_parked)
+{
+    harness it;
+    harness_open(&it);
+    CHECK_SCRIPT(&it, "WAITAOF 0 0 100", "*2 :0 :0", "WAITAOF 1 0 0",
+                 "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+                 "WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1",
+                 "WAITAOF -1 0 0", "-ERR value is out of range, value must between 0 and 1",
+                 "WAITAOF x 0 0", "-ERR value is not an integer or out of range", "WAITAOF 0 -1 0",
+                 "-ERR value is out of range, must be positive", "WAITAOF 0 x 0",
+                 "-ERR value is out of range, must be positive", "WAITAOF 1 1 x",
+                 "-ERR timeout is not an integer or out of range", "WAITAOF 0 0 -1",
+                 "-ERR timeout is negative");
+    harness_run(&it, "WAITAOF 0 1 250");
+    CHECK_INT(FE_AFTER_WAIT, it.call.after);
+    CHECK_INT(250, it.call.wait_ms);
+    CHECK(it.call.wait_is_pair);
+    CHECK_INT(0, it.reply.len);
+    harness_close(&it);
+}
+
 TEST(object_tells_how_a_value_is_held)
 {
     harness it;
@@ -213,6 +234,7 @@ int main(void)
     RUN(a_moved_key_leaves_its_database);
     RUN(deadlines_are_set_under_conditions);
     RUN(wait_answers_at_once_or_asks_to_be_parked);
+    RUN(waitaof_answers_two_numbers_or_asks_to_be_parked);
     RUN(object_tells_how_a_value_is_held);
     RUN(scan_visits_every_key_and_keys_lists_them);
     RUN(keys_and_scan_leave_expired_keys_out);

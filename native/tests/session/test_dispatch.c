@@ -272,6 +272,14 @@ TEST(wait_and_debug_sleep_hold_up_their_own_session_alone)
     CHECK_GOT(one, "+OK\r\n");
     rig_wait_due(one);
     CHECK_GOT(one, ":0\r\n+PONG\r\n");
+    CHECK_SAYS(one, "WAITAOF 0 1 2\r\nPING\r\n", "");
+    rig_wait_due(one);
+    CHECK_GOT(one, "*2\r\n:0\r\n:0\r\n+PONG\r\n");
+    CHECK_SAYS(one, "MULTI\r\nWAITAOF 0 1 0\r\nEXEC\r\n",
+               "+OK\r\n+QUEUED\r\n*1\r\n*2\r\n:0\r\n:0\r\n");
+    CHECK_SAYS(one, "WAITAOF 0 1 0\r\n", "");
+    CHECK_SAYS(two, "CLIENT UNBLOCK 1\r\n", ":1\r\n");
+    CHECK_GOT(one, "*2\r\n:0\r\n:0\r\n");
     rig_close(&it);
 }
 
