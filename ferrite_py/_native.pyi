@@ -59,8 +59,9 @@ class Server:
         """DEBUG TIER: do a step of an order; whether there is more to do. Call again until not.
 
         seal, map, disk: send what was written so far down to that tier, at least; the background
-        threads do their part in between. trim: empty the read cache. Raises ValueError for another
-        order, and RuntimeError without a data folder.
+        threads do their part in between. compact: rewrite every file that holds garbage. trim:
+        empty the read cache. Raises ValueError for another order, and RuntimeError without a data
+        folder.
         """
 
     def command_keys(self, args: Sequence[bytes]) -> list[tuple[int, list[str]]] | None:

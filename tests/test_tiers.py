@@ -255,11 +255,36 @@ def test_debug_of_what_is_on_disk(client: RawClient) -> None:
     assert client.command("GET", "key:1").node.text == VALUE
 
 
+def test_garbage_is_compacted_by_order(client: RawClient) -> None:
+    """None is left in files, though it was too little to be compacted by itself; all values are."""
+    send_down(client, "DISK")
+    for number in range(0, KEYS, 10):
+        client.command("SET", f"key:{number}", f"new {number}")
+    for number in range(3, KEYS, 10):
+        client.command("DEL", f"key:{number}")
+    send_down(client, "DISK")
+    before = info(client, "hybridlog")
+    send_down(client, "COMPACT")
+    after = info(client, "hybridlog")
+
+    assert int(before["file_dead_bytes"]) > 50 * len(VALUE)
+    assert after["file_dead_bytes"] == "0"
+    moved = int(after["compaction_moved_keys"]) - int(before["compaction_moved_keys"])
+    assert moved >= KEYS * 7 // 10
+    assert int(after["removed_total"]) > int(before["removed_total"])
+    assert client.command("DBSIZE").node.integer == KEYS - KEYS // 10
+    for number in range(KEYS):
+        wanted = f"new {number}" if number % 10 == 0 else VALUE
+        node = client.command("GET", f"key:{number}").node
+        assert node.null if number % 10 == 3 else node.text == wanted
+    assert client.command("DEBUG", "CHECK-STORE").raw == b"+OK\r\n"
+
+
 def test_wrong_orders(client: RawClient) -> None:
     """A word that is none, and too many."""
     assert client.command("DEBUG", "TIER", "UP").raw.startswith(b"-ERR DEBUG TIER takes SEAL")
     assert client.command("DEBUG", "TIER", "MAP", "x").node.is_error
-    assert b"TIER <SEAL|MAP|DISK" in client.command("DEBUG", "HELP").raw
+    assert b"TIER <SEAL|MAP|DISK|COMPACT|TRIM>" in client.command("DEBUG", "HELP").raw
 
 
 @pytest.mark.parametrize("order", ["SEAL", "TRIM"])

@@ -18,7 +18,7 @@ IN_MEMORY = ("mutable", "sealed", "readonly", "read_cache")
 """Those whose bytes are memory of the process; `readonly` is mapped from files."""
 
 _STATES = ("ok", "full", "failed")
-_ORDERS = ("seal", "map", "disk", "trim")
+_ORDERS = ("seal", "map", "disk", "compact", "trim")
 _POLL_SECONDS = 0.003
 DISK_PATIENCE_SECONDS = 3.0
 """For how long the disk may refuse before DEBUG TIER gives up; it is tried again every second."""
@@ -187,8 +187,8 @@ def memory_fields(tiers: Tiers) -> Fields:
     group="server",
     since="7.2.0",
     complexity="O(N) with N the bytes that move",
-    summary="Sends all data down to a tier, or empties the read cache; answers when it is done.",
-    syntax="<SEAL | MAP | DISK | TRIM>",
+    summary="Sends data down to a tier, compacts, or empties the read cache; answers when it is done.",
+    syntax="<SEAL | MAP | DISK | COMPACT | TRIM>",
     flags=("admin", "noscript", "protected"),
 )
 async def debug_tier(call: Call) -> Reply:
@@ -198,7 +198,7 @@ async def debug_tier(call: Call) -> Reply:
     """
     order = text_of(call.args[2]).lower()
     if order not in _ORDERS:
-        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK or TRIM")
+        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK, COMPACT or TRIM")
     native = call.services.native
     if not native.tiers()["tiered"]:
         raise CommandError("ERR this server has no data folder (storage.data_dir)")

@@ -259,8 +259,10 @@ static void help(fe_call *call)
         "    Do the background work of a kind until nothing is due.",
         "STRINGMATCH-LEN <pattern> <text>",
         "    Answer whether the glob pattern matches the text.",
-        "TIER <SEAL|MAP|DISK|TRIM>",
-        "    Send all data down to a tier, or empty the read cache; answers when it is done.",
+        "TIER <SEAL|MAP|DISK|COMPACT|TRIM>",
+        "    Send all data down to a tier, rewrite files that hold garbage, or empty the read "
+        "cache;",
+        "    answers when it is done.",
         NULL,
     };
     fe_call_help(call, "debug", lines);

@@ -172,12 +172,13 @@ PyObject *fe_python_tiers(fe_server *server)
 
 #define TRIM_BYTES ((uint64_t)64 << 10)
 
-typedef enum order { ORDER_SEAL, ORDER_MAP, ORDER_DISK, ORDER_TRIM, ORDERS } order;
+typedef enum order { ORDER_SEAL, ORDER_MAP, ORDER_DISK, ORDER_COMPACT, ORDER_TRIM, ORDERS } order;
 
 static bool obey(fe_engine *engine, order what)
 {
     static const fe_tier targets[ORDERS] = {
         [ORDER_SEAL] = FE_TIER_SEALED, [ORDER_MAP] = FE_TIER_MAPPED, [ORDER_DISK] = FE_TIER_DISK};
+    if (what == ORDER_COMPACT) return fe_frozen_compact_all(engine->store);
     if (what == ORDER_TRIM) return fe_look_trim_cache(engine->store, TRIM_BYTES);
     bool more = fe_tier_demote_all(engine->store, targets[what]);
     if (more) fe_flusher_wake(engine);
@@ -186,7 +187,7 @@ static bool obey(fe_engine *engine, order what)
 
 static bool order_of(const char *name, order *what)
 {
-    static const char *const names[ORDERS] = {"seal", "map", "disk", "trim"};
+    static const char *const names[ORDERS] = {"seal", "map", "disk", "compact", "trim"};
     for (unsigned i = 0; i < ORDERS; i++) {
         if (strcmp(name, names[i]) != 0) continue;
         *what = (order)i;

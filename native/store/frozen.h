@@ -96,6 +96,7 @@ typedef struct fe_frozen {
     bool busy;            /* a job is under way */
     bool paused;          /* nothing expires, by order */
     bool last_was_look;   /* the last job was found by `look` */
+    bool thorough;        /* by order: any garbage is worth a move, and moves owe nothing */
     uint32_t look;        /* the segment looked at last, for RECOUNT and EXPIRE */
     int64_t look_ms;      /* when that pass may begin again */
     int64_t credit_ms;    /* when credits were last given */
@@ -178,6 +179,10 @@ void fe_frozen_job_close(fe_frozen_job *job);
 
 /* Whether the disk is so full that jobs should not be slowed down. */
 bool fe_frozen_is_urgent(const fe_store *store);
+
+/* Compacts every segment that has garbage in it, until none is left: call it again, with jobs between,
+ * while it returns true. For DEBUG. */
+bool fe_frozen_compact_all(fe_store *store);
 
 /* Whether the policy could still remove keys from disk. */
 bool fe_frozen_can_evict(const fe_store *store);

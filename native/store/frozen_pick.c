@@ -35,7 +35,8 @@
 #define RATE_SLOPE 24u /* ... more, when all is garbage */
 #define CLASS_MAX 56u  /* of 64: an eighth is garbage */
 #define CLASS_MAX_STRICT 62u
-#define BEHIND_SHARE 8u /* of the mutable budget */
+#define CLASS_MAX_THOROUGH (FE_LOG_CLASSES - 2) /* all but what is alive as a whole */
+#define BEHIND_SHARE 8u                         /* of the mutable budget */
 #define BEHIND_SEGMENTS 2u
 #define CRAMMED_SEGMENTS 8u
 #define RESERVE_SHARE 16u /* of disk_max */
@@ -159,6 +160,7 @@ bool fe_frozen_may_move(const fe_store *store)
 {
     const fe_frozen *frozen = &store->frozen;
     if (frozen->disk.behind) return false;
+    if (frozen->thorough) return true;
     return frozen->disk.full || (frozen->move_credit > 0 || fe_frozen_over(store) != 0);
 }
 
@@ -247,12 +249,30 @@ static bool refill_next(fe_store *store, fe_frozen_choice *choice)
 static bool compact_next(fe_store *store, fe_frozen_choice *choice)
 {
     uint64_t dead = garbage(store);
-    if (dead == 0 || dead <= garbage_allowed(store) || !fe_frozen_may_move(store)) return false;
+    bool thorough = store->frozen.thorough;
+    if (dead == 0 || (!thorough && dead <= garbage_allowed(store))) return false;
+    if (!fe_frozen_may_move(store)) return false;
     bool strict = allowed_percent(store) == GARBAGE_PERCENT_STRICT;
-    unsigned class_max = strict ? CLASS_MAX_STRICT : CLASS_MAX;
+    unsigned class_max = thorough ? CLASS_MAX_THOROUGH : strict ? CLASS_MAX_STRICT : CLASS_MAX;
     uint32_t n = fe_log_frozen_victim(&store->log, class_max, store->now_ms);
     *choice = (fe_frozen_choice){FE_FROZEN_COMPACT, n};
     return n != 0;
+}
+
+static bool is_recount_due(const fe_log *log)
+{
+    for (uint32_t n = 1; n <= log->high; n++)
+        if (fe_frozen_has_file(&log->segments[n]) && log->files[n].miscounted) return true;
+    return false;
+}
+
+bool fe_frozen_compact_all(fe_store *store)
+{
+    const fe_log *log = &store->log;
+    bool more = store->frozen.busy || log->dead_head != 0 || is_recount_due(log) ||
+                fe_log_frozen_victim(log, CLASS_MAX_THOROUGH, store->now_ms) != 0;
+    store->frozen.thorough = more;
+    return more;
 }
 
 /* Eviction ------------------------------------------------------------------------------------- */

@@ -50,7 +50,7 @@ TEST(words_are_taken_with_the_right_number_of_arguments_only)
         "DEBUG OBJECT a b",
         "-ERR unknown subcommand or wrong number of arguments for 'OBJECT'. Try DEBUG "
         "HELP.");
-    CHECK(strncmp(harness_run(&it, "DEBUG HELP"), "*28 +DEBUG <subcommand>", 23) == 0);
+    CHECK(strncmp(harness_run(&it, "DEBUG HELP"), "*29 +DEBUG <subcommand>", 23) == 0);
     harness_close(&it);
 }
 

@@ -66,6 +66,24 @@ TEST(compaction_moves_what_lives_and_frees_the_files)
     frozen_free(t);
 }
 
+TEST(by_order_no_garbage_is_left)
+{
+    frozen_fake *t = cold_store(FE_DEADLINE_NONE);
+    for (uint64_t i = 0; i < KEYS; i += 50)
+        CHECK(frozen_del(t, 0, i));
+    CHECK_INT(0, frozen_jobs(t, FE_FROZEN_COMPACT)); /* too little */
+    CHECK(frozen_stats(t).used > frozen_stats(t).live);
+
+    unsigned jobs = 0;
+    while (fe_frozen_compact_all(t->store) && jobs < 10000)
+        jobs += frozen_jobs(t, FE_FROZEN_COMPACT) + 1;
+    CHECK(jobs > 0 && jobs < 10000 && !t->store->frozen.thorough);
+    CHECK_INT((int64_t)frozen_stats(t).live, (int64_t)frozen_stats(t).used);
+    CHECK_INT(KEYS - KEYS / 50, fe_store_db_size(t->store, 0));
+    frozen_check(t);
+    frozen_free(t);
+}
+
 TEST(a_moved_record_keeps_its_deadline_and_its_accounts)
 {
     int64_t deadline = START_MS + 100000000;
@@ -547,6 +565,7 @@ int main(void)
 {
     RUN(a_log_on_disk_that_is_all_alive_is_left_alone);
     RUN(compaction_moves_what_lives_and_frees_the_files);
+    RUN(by_order_no_garbage_is_left);
     RUN(a_moved_record_keeps_its_deadline_and_its_accounts);
     RUN(a_copy_in_the_read_cache_gives_way_to_the_moved_record);
     RUN(a_damaged_record_is_never_moved_and_its_key_answers_an_error);
