@@ -187,7 +187,7 @@ def memory_fields(tiers: Tiers) -> Fields:
     group="server",
     since="7.2.0",
     complexity="O(N) with N the bytes that move",
-    summary="Sends data down to a tier, compacts, or empties the read cache; answers when it is done.",
+    summary="Sends data down to a tier, compacts, or empties the read cache; answers when done.",
     syntax="<SEAL | MAP | DISK | COMPACT | TRIM>",
     flags=("admin", "noscript", "protected"),
 )
