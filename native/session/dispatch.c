@@ -7,8 +7,11 @@
 
 #include "base/assert.h"
 #include "session/resident.h"
+#include "store/tier.h"
 
 #include <stdio.h>
+
+#define FAULT_LINE "IOERR The data could not be read from disk: input/output error"
 
 /* What one command needs while it is admitted and run. */
 typedef struct run {
@@ -435,10 +438,23 @@ static void refuse_unread(run *it)
         reject(it, line);
 }
 
+/* A page of a mapped segment could not be read while the handler ran: what it has answered, from
+ * `before` on, is worth nothing. */
+static void refuse_faulted(run *it, size_t before)
+{
+    if (it->call.after != FE_AFTER_NEXT) return; /* it read nothing, or runs again */
+    it->call.reply.buf->len = before;
+    fe_resident_forget(it->session, &it->call);
+    fe_call_error(&it->call, FAULT_LINE);
+    /* In a transaction, keys that were looked up stay where they are until its end. */
+    if (!it->session->executing) (void)fe_tier_faulted(it->call.store);
+}
+
 /* Runs the handler, and does what belongs to every command that has run. */
 static void run_handler(run *it, uint64_t *ticks)
 {
     fe_session *session = it->session;
+    size_t before = it->call.reply.buf->len;
     it->call.row->run(&it->call);
     while (FE_UNLIKELY(it->call.after == FE_AFTER_FETCH)) {
         if (it->call.walked_on) fe_waiter_close(it->call.store, &session->waiter);
@@ -450,6 +466,7 @@ static void run_handler(run *it, uint64_t *ticks)
         it->call.after = FE_AFTER_NEXT;
         it->call.row->run(&it->call);
     }
+    if (FE_UNLIKELY(fe_tier_fault_seen(it->call.store))) refuse_faulted(it, before);
     count(it, ticks);
     if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
     take_marks(session->server);
@@ -461,6 +478,7 @@ static void exec_finish(fe_session *session)
 {
     session->executing = false;
     fe_waiter_close(session->server->engine->store, &session->waiter);
+    (void)fe_tier_faulted(session->server->engine->store);
     fe_transaction_clear(&session->server->engine->alloc, &session->client.transaction);
     fe_pause *pause = &session->server->engine->pause;
     if (pause->exclusive == session->client.id) {
@@ -482,6 +500,8 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
         it.call.in_exec = true;
         if (FE_UNLIKELY(session->waiter.error != 0))
             refuse_unread(&it);
+        else if (FE_UNLIKELY(fe_tier_fault_seen(it.call.store)))
+            fe_call_error(&it.call, FAULT_LINE); /* its keys may be where the fault was */
         else if (it.call.row->flags & FE_PYTHON)
             ask_python(&it);
         else if (FE_UNLIKELY(tiered) && !fe_resident_call(session, &it.call))
@@ -557,7 +577,11 @@ static bool check_resident(run *it)
         return false;
     }
     bool exec = session->client.transaction.open && strcmp(it->call.row->name, "exec") == 0;
-    if (exec ? fe_resident_queue(session) : fe_resident_call(session, &it->call)) return true;
+    bool all;
+    do
+        all = exec ? fe_resident_queue(session) : fe_resident_call(session, &it->call);
+    while (FE_UNLIKELY(fe_tier_faulted(it->call.store))); /* what was mapped may be on disk now */
+    if (all) return true;
     park_for_disk(session);
     return false;
 }

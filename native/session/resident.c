@@ -3,6 +3,7 @@
 
 #include "base/glob.h"
 #include "resp/number.h"
+#include "store/tier.h"
 
 /* SET without an option that looks at the old value: only a deadline may follow. */
 static bool set_is_blind(const fe_bytes *argv, uint32_t argc)
@@ -15,7 +16,7 @@ static bool set_is_blind(const fe_bytes *argv, uint32_t argc)
 
 static fe_need need_of(const fe_command_row *row, const fe_bytes *argv, uint32_t argc)
 {
-    if (!(row->flags & FE_WRITE)) return FE_NEED_READ;
+    if (!(row->flags & (FE_WRITE | FE_MAY_REPLICATE))) return FE_NEED_READ;
     if (row->flags & FE_OVERWRITES) return FE_NEED_BLIND;
     if (strcmp(row->name, "set") == 0 && set_is_blind(argv, argc)) return FE_NEED_BLIND;
     if (strcmp(row->name, "del") == 0 || strcmp(row->name, "unlink") == 0) return FE_NEED_REMOVE;
@@ -30,11 +31,15 @@ typedef struct look {
     uint32_t db;
     bool writes; /* part of a transaction that may write: nothing in it is less than EXACT */
     bool all;    /* so far, everything was there */
+    bool forget; /* nothing is looked at: what was written goes (fe_resident_forget) */
 } look;
 
 static void look_key(look *at, uint32_t db, fe_bytes name, uint64_t hash)
 {
-    at->all &= fe_fetch_key(at->store, db, name, hash, at->need, at->waiter);
+    if (FE_UNLIKELY(at->forget))
+        fe_tier_forget(at->store, db, name, hash);
+    else
+        at->all &= fe_fetch_key(at->store, db, name, hash, at->need, at->waiter);
 }
 
 /* Keys that no key specification names: COPY and MOVE write to other databases. */
@@ -85,12 +90,17 @@ static bool needs_nothing(const fe_command_row *row)
 bool fe_resident_call(fe_session *session, const fe_call *call)
 {
     if (needs_nothing(call->row)) return true;
-    look at = {.store = call->store,
-               .waiter = &session->waiter,
-               .db = session->client.db,
-               .all = true};
+    look at = {
+        .store = call->store, .waiter = &session->waiter, .db = session->client.db, .all = true};
     look_call(&at, call->row, call->argv, call->argc, call->hashes, call->hash_known_mask);
     return at.all;
+}
+
+void fe_resident_forget(fe_session *session, const fe_call *call)
+{
+    if (!(call->row->flags & (FE_WRITE | FE_MAY_REPLICATE))) return;
+    look at = {.store = call->store, .db = session->client.db, .writes = true, .forget = true};
+    look_call(&at, call->row, call->argv, call->argc, NULL, 0);
 }
 
 /* The database that `db` names now and that is to be called so when queue[before] runs: SWAPDBs in

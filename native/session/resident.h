@@ -19,6 +19,10 @@ FE_MUST_USE bool fe_resident_call(fe_session *session, const fe_call *call);
 /* The same for everything that EXEC is about to run. */
 FE_MUST_USE bool fe_resident_queue(fe_session *session);
 
+/* A page of a mapped segment could not be read while the handler ran: what it has written under the
+ * names of its keys may come from a page of zeros, and goes. */
+void fe_resident_forget(fe_session *session, const fe_call *call);
+
 /* Starts reading what a batch will need from disk; nobody waits yet. */
 void fe_resident_ahead(fe_server *server, const fe_batch *batch);
 

@@ -14,6 +14,7 @@
  * where that was possible (fe_cache_adopt), so that it is never copied under the lock.
  */
 #include "store/cache.h"
+#include "store/image.h"
 #include "store/store.h"
 
 #define PAGE ((size_t)4096)
@@ -463,6 +464,7 @@ void fe_cache_carry(fe_store *store, uint32_t segment, fe_cursor *cursor, uint64
             continue;
         }
         work += fe_record_size(record);
+        if (!fe_image_record_check((const uint8_t *)record, fe_record_size(record))) continue;
         carry_one(store, keyspace, slot, record, mark);
     }
 }

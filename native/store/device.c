@@ -218,7 +218,10 @@ fe_device *fe_device_open(fe_alloc *alloc, const char *path, const fe_device_cal
     device->alloc = alloc;
     device->calls = calls;
     device->folder = device->log_folder = device->lock = -1;
-    const char *failed = open_folder(device, path);
+    device->guard = fe_guard_open(alloc);
+    if (device->guard == NULL) errno = ENOMEM;
+    const char *failed =
+        device->guard == NULL ? "cannot guard its mappings" : open_folder(device, path);
     if (failed != NULL) {
         snprintf(error, 256, "%.150s: %s: %m", path, failed);
         fe_device_close(device);
@@ -230,6 +233,7 @@ fe_device *fe_device_open(fe_alloc *alloc, const char *path, const fe_device_cal
 
 void fe_device_close(fe_device *device)
 {
+    if (device->guard != NULL) fe_guard_close(device->guard);
     if (device->log_folder >= 0) fe_device_close_fd(device, device->log_folder);
     if (device->folder >= 0) fe_device_close_fd(device, device->folder);
     if (device->lock >= 0) fe_device_close_fd(device, device->lock);
@@ -385,11 +389,25 @@ bool fe_device_list_segments(fe_device *device, fe_device_each *each, void *cont
 
 void *fe_device_map(fe_device *device, int fd, size_t size)
 {
-    return device->calls->map(device->calls->context, fd, size);
+    void *ptr = device->calls->map(device->calls->context, fd, size);
+    if (ptr == NULL || fe_guard_add(device->guard, ptr, size)) return ptr;
+    device->calls->unmap(device->calls->context, ptr, size);
+    return NULL;
+}
+
+bool fe_device_lock(fe_device *device, const void *ptr, size_t size)
+{
+    return device->calls->lock(device->calls->context, ptr, size) == 0;
+}
+
+fe_guard *fe_device_guard(const fe_device *device)
+{
+    return device->guard;
 }
 
 void fe_device_unmap(fe_device *device, int fd, void *ptr, size_t size)
 {
+    fe_guard_remove(device->guard, ptr);
     device->calls->unmap(device->calls->context, ptr, size);
     fe_device_uncache(device, fd);
 }

@@ -22,6 +22,7 @@
 
 #include "base/alloc.h"
 #include "base/status.h"
+#include "store/guard.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,6 +51,7 @@ typedef struct fe_device_calls {
     /* PROT_READ, MAP_SHARED, with all pages read in; NULL when it failed. */
     void *(*map)(void *context, int fd, size_t size);
     void (*unmap)(void *context, void *ptr, size_t size);
+    int (*lock)(void *context, const void *ptr, size_t size); /* mlock */
     int (*close)(void *context, int fd);
 } fe_device_calls;
 
@@ -107,9 +109,16 @@ bool fe_device_set_aside(fe_device *device, const char *name, int *error_code) F
 
 /* --- descriptors --------------------------------------------------------------------------------- */
 
-/* Maps the first `size` bytes of a file read-only, all pages read in. The caller accounts for them.
- * NULL when the system refuses. */
+/* Maps the first `size` bytes of a file read-only, all pages read in, and guarded (store/guard.h). The
+ * caller accounts for them. NULL when the system refuses. */
 void *fe_device_map(fe_device *device, int fd, size_t size) FE_MUST_USE;
+
+/* Keeps the pages of a mapping in memory until it ends. False when the system refuses, as it does
+ * beyond RLIMIT_MEMLOCK: the mapping is as good, but its pages may go and come back. */
+bool fe_device_lock(fe_device *device, const void *ptr, size_t size) FE_MUST_USE;
+
+/* Tells of pages that could not be read. */
+fe_guard *fe_device_guard(const fe_device *device);
 
 /* Ends a mapping and drops the file's pages from the page cache. */
 void fe_device_unmap(fe_device *device, int fd, void *ptr, size_t size);

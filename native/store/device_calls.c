@@ -69,6 +69,12 @@ static void call_unmap(void *context, void *ptr, size_t size)
     (void)munmap(ptr, size);
 }
 
+static int call_lock(void *context, const void *ptr, size_t size)
+{
+    (void)context;
+    return mlock(ptr, size);
+}
+
 static int call_close(void *context, int fd)
 {
     (void)context;
@@ -86,5 +92,6 @@ const fe_device_calls fe_device_system = {
     .renameat = call_renameat,
     .map = call_map,
     .unmap = call_unmap,
+    .lock = call_lock,
     .close = call_close,
 };

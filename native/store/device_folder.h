@@ -9,9 +9,10 @@
 struct fe_device {
     fe_alloc *alloc;
     const fe_device_calls *calls;
-    int folder;     /* <path> */
-    int log_folder; /* <path>/log */
-    int lock;       /* <path>/LOCK */
+    fe_guard *guard; /* of its mappings */
+    int folder;      /* <path> */
+    int log_folder;  /* <path>/log */
+    int lock;        /* <path>/LOCK */
     uint32_t block_size;
     _Atomic bool direct; /* becomes false when a file turns out to refuse it */
 };

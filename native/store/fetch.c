@@ -18,6 +18,7 @@
  */
 #include "store/fetch_read.h"
 #include "store/image.h"
+#include "store/tier.h"
 
 #include <errno.h>
 #include <string.h>
@@ -366,11 +367,12 @@ static void want(fe_store *store, const fe_keyspace *keyspace, fe_address addres
 
 /* Whether the key is in memory and not past its deadline. */
 static bool is_there(const fe_store *store, const fe_keyspace *keyspace, fe_bytes name,
-                     uint64_t hash)
+                     uint64_t hash, fe_need need)
 {
     fe_record *record;
     const uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
     if (slot == NULL) return false;
+    if (need == FE_NEED_EXACT) fe_tier_touch(store, fe_slot_address(*slot));
     return !(*slot & FE_SLOT_DEADLINE) || !fe_store_expired(store, fe_record_deadline(record));
 }
 
@@ -381,7 +383,8 @@ bool fe_fetch_key(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, fe
     fe_keyspace *keyspace = store->databases[db];
     const fe_index *index = &keyspace->index;
     bool may_stay = need == FE_NEED_READ || need == FE_NEED_BLIND;
-    if (may_stay && is_there(store, keyspace, name, hash)) return true;
+    bool is_known = may_stay || store->log.tiers[FE_TIER_MAPPED].segments != 0;
+    if (is_known && is_there(store, keyspace, name, hash, need) && may_stay) return true;
     const uint64_t *cold = fe_index_find_cold(index, hash, NULL);
     if (FE_LIKELY(cold == NULL)) return true;
     if (need == FE_NEED_BLIND && fe_settle_grant(store, keyspace, name, hash, cold, waiter))
@@ -486,17 +489,21 @@ static int take_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *re
     return cache(store, keyspace, hash, slot, read) ? 0 : ENOMEM;
 }
 
-static void fault_add(fe_store *store, const fe_fetch_read *read, int error)
+void fe_fetch_note_fault(fe_store *store, uint32_t segment, uint64_t offset, int error)
 {
     fe_fetch *fetch = &store->fetch;
-    fetch->stats.failed++;
     if (fetch->fault_count == FE_FETCH_FAULTS) return;
     uint32_t at = (fetch->fault_first + fetch->fault_count++) % FE_FETCH_FAULTS;
-    fetch->faults[at] =
-        (fe_fetch_fault){.segment = read->segment,
-                         .generation = store->log.segments[read->segment].generation,
-                         .offset = offset_of(store, read),
-                         .error = error};
+    fetch->faults[at] = (fe_fetch_fault){.segment = segment,
+                                         .generation = store->log.segments[segment].generation,
+                                         .offset = offset,
+                                         .error = error};
+}
+
+static void fault_add(fe_store *store, const fe_fetch_read *read, int error)
+{
+    store->fetch.stats.failed++;
+    fe_fetch_note_fault(store, read->segment, offset_of(store, read), error);
 }
 
 bool fe_fetch_fault_take(fe_store *store, fe_fetch_fault *fault)

@@ -193,6 +193,8 @@ typedef struct fe_fetch {
     fe_fetch_stats stats;
 } fe_fetch;
 
+/* Something of a mapped segment could not be read: it is noted with the other faults. */
+void fe_fetch_note_fault(fe_store *store, uint32_t segment, uint64_t offset, int error);
 /* Bytes by which reads are aligned, a power of two up to 4096. */
 void fe_fetch_set_block(fe_store *store, uint32_t bytes);
 /* Nothing is in flight and no waiter is open. */

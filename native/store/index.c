@@ -343,8 +343,12 @@ static void prefetch_refill(const fe_index *index)
 static uint64_t slot_refilled(fe_index *index, uint64_t slot, unsigned level)
 {
     uint64_t rest = slot & ~(TAG_BITS << TAG_SHIFT);
-    if (!fe_log_is_cold(index->space->log, fe_slot_address(slot)))
-        return rest | tag_of(record_hash(index, slot), level);
+    if (!fe_log_is_cold(index->space->log, fe_slot_address(slot))) {
+        uint64_t hash = record_hash(index, slot);
+        /* else its page could not be read: it is about to be cold (store/tier.h) */
+        if (FE_LIKELY(tag_of(hash, level - 1) == (slot & TAG_BITS << TAG_SHIFT)))
+            return rest | tag_of(hash, level);
+    }
     index->shorts++;
     uint64_t known = slot >> (TAG_SHIFT + 8) & SHORT_BITS;
     return rest | FE_SLOT_SHORT | known << TAG_SHIFT;
@@ -359,12 +363,14 @@ static bool split_starved(const fe_index *index, const uint64_t *slots, uint32_t
     return false;
 }
 
-/* Whether a record on disk is among the slots. */
-static bool any_cold(const fe_index *index, const uint64_t *slots, uint32_t count)
+/* Whether a record that has a file is among the slots: reading it may wait for the disk, or fail. */
+static bool any_filed(const fe_index *index, const uint64_t *slots, uint32_t count)
 {
     if (FE_LIKELY(!index->space->log->tiered)) return false;
-    for (uint32_t i = 0; i < count; i++)
-        if (fe_log_is_cold(index->space->log, fe_slot_address(slots[i]))) return true;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t tier = fe_log_segment(index->space->log, fe_slot_address(slots[i]))->tier;
+        if (tier == FE_TIER_MAPPED || tier == FE_TIER_DISK) return true;
+    }
     return false;
 }
 
@@ -414,7 +420,7 @@ static bool split_one(fe_index *index, bool strict)
     if (slots == NULL) return false;
     (void)chain_read(index, from, slots);
     bool loses = tag_base(index->level) != tag_base(index->level + 1);
-    bool defer = strict && loses && any_cold(index, slots, count);
+    bool defer = strict && loses && any_filed(index, slots, count);
     if (FE_UNLIKELY(defer || split_starved(index, slots, count))) {
         index->space->deferred |= defer;
         chain_space_give(index, local, slots);
@@ -468,7 +474,7 @@ static bool merge_one(fe_index *index, bool strict)
     (void)chain_read(index, low, slots);
     (void)chain_read(index, high, slots + count_low);
     bool loses = tag_base(level) != tag_base(level + 1);
-    if (FE_UNLIKELY(strict && loses && any_cold(index, slots, count))) {
+    if (FE_UNLIKELY(strict && loses && any_filed(index, slots, count))) {
         index->space->deferred = true;
         chain_space_give(index, local, slots);
         return false;

@@ -889,7 +889,11 @@ fe_record *fe_log_walk(const fe_log *log, fe_cursor *cursor, fe_address *address
         fe_record *record = (fe_record *)(segment->base + cursor->offset);
         size_t size = fe_record_size(record);
         uint64_t offset = cursor->offset;
-        FE_ASSERT(size > 0 && size <= segment->used - offset);
+        if (FE_UNLIKELY(size == 0 || size > segment->used - offset)) {
+            FE_ASSERT(segment->tier == FE_TIER_MAPPED); /* its page could not be read */
+            cursor->offset = segment->used;
+            return NULL;
+        }
         cursor->offset += size;
         walk_prefetch((const uint8_t *)record, size);
         if (fe_record_type(record) != FE_TYPE_FILLER) {

@@ -291,6 +291,20 @@ static void demote(fe_store *store, uint32_t n)
     tiers->stats.demoted++;
 }
 
+void fe_tiers_demote(fe_store *store, uint32_t n)
+{
+    fe_tiers *tiers = store->tiers;
+    if (tiers->carry.segment == n) tiers->carry = (fe_cursor){0, 0};
+    if (tiers->unmap_count == FE_TIER_UNMAPS) { /* rare: one of them is done here */
+        fe_unmap_job job;
+        (void)fe_tier_unmap_take(store, &job);
+        fe_tier_unmap_run(tiers->device, &job);
+        fe_tier_unmap_done(store, &job);
+    }
+    demote(store, n);
+    fe_tiers_ask_for_work(tiers);
+}
+
 /* Whether more is to do; each call carries about `bytes` of one segment. */
 static bool demote_over(fe_store *store, uint64_t bytes)
 {
@@ -298,7 +312,9 @@ static bool demote_over(fe_store *store, uint64_t bytes)
         uint32_t n = demote_find(store);
         if (n == 0) return false;
         if (store->tiers->unmap_count == FE_TIER_UNMAPS) return true;
-        if (!carry(store, n, bytes)) return true;
+        bool carried = carry(store, n, bytes);
+        if (fe_tier_faulted(store)) return true; /* it may be this one */
+        if (!carried) return true;
         demote(store, n);
     }
     return true;
@@ -309,6 +325,7 @@ static bool demote_over(fe_store *store, uint64_t bytes)
 bool fe_tier_step(fe_store *store, uint64_t bytes)
 {
     if (store->tiers == NULL) return false;
+    (void)fe_tier_faulted(store);
     budgets_update(store);
     if (is_sweep_due(store) && fe_compact_sweep(store, bytes)) return true;
     if (store->log.bytes > store->tiers->mutable_max) seal_over(store);
@@ -345,6 +362,8 @@ bool fe_tiers_open(fe_store *store)
     fe_tiers *tiers = fe_alloc_take_zeroed(store->alloc, FE_ALLOC_ENGINE, sizeof(*tiers));
     if (tiers == NULL) return false;
     tiers->device = store->options.device;
+    tiers->guard = fe_device_guard(tiers->device);
+    tiers->faults = fe_guard_faults(tiers->guard);
     store->tiers = tiers;
     fe_log_set_tiered(&store->log);
     fe_fetch_set_block(store, fe_device_block_size(tiers->device));

@@ -55,8 +55,10 @@ typedef struct fe_tier_stats {
     uint64_t sealed, flushed, flushed_bytes; /* segments; bytes of their files */
     uint64_t demoted;                        /* segments */
     uint64_t map_failures;                   /* files that went to DISK at once */
-    uint64_t removed;                        /* files */
-    uint64_t busy, refused;                  /* answers of fe_tier_admit */
+    uint64_t locked, lock_failures; /* mappings that are kept in memory, and not; since the start */
+    uint64_t page_faults;           /* pages of mapped files that could not be read */
+    uint64_t removed;               /* files */
+    uint64_t busy, refused;         /* answers of fe_tier_admit */
 } fe_tier_stats;
 
 typedef struct fe_unmap_job {
@@ -70,6 +72,8 @@ typedef void fe_tier_hook(void *context);
 
 typedef struct fe_tiers {
     fe_device *device;
+    const fe_guard *guard; /* the device's */
+    uint64_t faults;       /* of it, that were looked after */
     uint64_t mutable_max, readonly_max, cache_max;
     uint64_t resident;   /* of the process; 0: never told */
     uint64_t seal_after; /* bytes appended before another segment is looked for in vain */
@@ -99,6 +103,8 @@ const char *fe_tiers_check(const fe_store *store);
 /* Between tier.c and tier_jobs.c: there is work, or room, and whoever asked to be told is told. */
 void fe_tiers_ask_for_work(const fe_tiers *tiers);
 void fe_tiers_tell_room(fe_store *store);
+/* Only its file is left of a mapped segment, at once. */
+void fe_tiers_demote(fe_store *store, uint32_t n);
 /* How much of its file a segment of `used` bytes maps. */
 static inline uint64_t fe_tiers_mapped_size(uint64_t used)
 {
@@ -136,6 +142,8 @@ typedef struct fe_flush_job {
     fe_image_head head;
     uint64_t size; /* of the file */
     void *mapping; /* of its image; NULL when the system refused */
+    bool lock;     /* its pages are to stay in memory */
+    bool locked;   /* and they do */
     int fd;        /* -1: it was not written, because of */
     int error;     /* errno; or 0: it would be larger than file_max */
 } fe_flush_job;
@@ -162,6 +170,18 @@ typedef struct fe_dead_job {
 bool fe_tier_dead_take(fe_store *store, fe_dead_job *job);
 void fe_tier_dead_run(fe_device *device, fe_dead_job *job);
 void fe_tier_dead_done(fe_store *store, const fe_dead_job *job);
+
+/* Errors of pages of mapped files (store/guard.h). Whether one came that nobody has looked after: what
+ * was read from mapped segments since the lock was taken is worth nothing. Cheap. */
+bool fe_tier_fault_seen(const fe_store *store);
+/* The same, and looks after it: the segments go to DISK, whatever it costs. Addresses and pointers of
+ * records that the caller holds are void then; call it between looking keys up and running, and
+ * after a command. */
+bool fe_tier_faulted(fe_store *store);
+/* A command that may have written what it read from a page of zeros: the key's record in memory goes. */
+void fe_tier_forget(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash);
+/* Reads every page of a record in a mapped segment, so that a fault comes now. */
+void fe_tier_touch(const fe_store *store, fe_address address);
 
 /* Sends everything that was written so far down to `to` (SEALED, MAPPED or DISK), in steps: call it
  * again, with jobs and steps between, while it returns true. For tests, DEBUG and a stop. */

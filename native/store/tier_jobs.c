@@ -33,6 +33,7 @@ bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job)
     uint64_t disk_max = store->options.disk_max, bytes = tiers->file_bytes;
     *job = (fe_flush_job){.alloc = store->alloc,
                           .segment = n,
+                          .lock = store->options.lock_memory,
                           .file_max = disk_max == 0 ? UINT64_MAX
                                                     : (bytes < disk_max ? disk_max - bytes : 0),
                           .image = job->image,
@@ -68,6 +69,13 @@ static bool image_reserve(fe_flush_job *job, size_t size)
     return true;
 }
 
+static void map_image(fe_device *device, fe_flush_job *job)
+{
+    size_t size = fe_tiers_mapped_size(job->source.used);
+    job->mapping = fe_device_map(device, job->fd, size);
+    if (job->lock) job->locked = job->mapping != NULL && fe_device_lock(device, job->mapping, size);
+}
+
 void fe_tier_flush_run(fe_device *device, fe_flush_job *job)
 {
     const fe_image_source *source = &job->source;
@@ -80,8 +88,7 @@ void fe_tier_flush_run(fe_device *device, fe_flush_job *job)
     job->size = fe_image_build(source, &plan, job->image, &job->head);
     job->fd = fe_device_write_segment(device, job->segment, source->generation, job->image,
                                       job->size, &job->error);
-    if (job->fd >= 0)
-        job->mapping = fe_device_map(device, job->fd, fe_tiers_mapped_size(source->used));
+    if (job->fd >= 0) map_image(device, job);
     if (job->image_bytes > IMAGE_KEEP_MAX) fe_flush_job_close(job);
 }
 
@@ -123,6 +130,8 @@ static void flush_succeeded(fe_store *store, const fe_flush_job *job)
     tiers->stats.flushed++;
     tiers->stats.flushed_bytes += job->size;
     tiers->stats.map_failures += job->mapping == NULL;
+    tiers->stats.locked += job->locked;
+    tiers->stats.lock_failures += job->lock && job->mapping != NULL && !job->locked;
 }
 
 void fe_tier_flush_end(fe_store *store, fe_flush_job *job)
