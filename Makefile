@@ -88,6 +88,7 @@ fuzz: build ## fuzz all FUZZ_TARGETS for FUZZ_SECONDS (10), or FUZZ_RUNS executi
 
 bench: build $(VENV)/.extra-test $(VENV)/.extra-bench ## compare with redis-server; BENCH_ARGS selects
 	@.ci/need redis-benchmark 'command -v redis-benchmark redis-server' redis-server redis-tools
+	@.ci/need fio 'command -v fio' fio || echo "without fio disk reads are not compared with it" >&2
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 bench-c: build ## the C benches

@@ -28,12 +28,12 @@ def compiled(name: str) -> Path:
         BenchmarkError: there is no compiler, or it refuses.
     """
     source, program = SOURCES / f"{name}.c", BUILD / name
-    newest = max(source.stat().st_mtime, (SOURCES / "wire.h").stat().st_mtime)
+    newest = max(path.stat().st_mtime for path in (source, *SOURCES.glob("*.h")))
     if program.exists() and program.stat().st_mtime >= newest:
         return program
     compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
     BUILD.mkdir(parents=True, exist_ok=True)
-    command = [compiler, *_FLAGS.split(), "-o", str(program), str(source)]
+    command = [compiler, *_FLAGS.split(), "-o", str(program), str(source), "-lm"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise BenchmarkError(f"cannot compile {name}.c:\n{result.stderr}")
@@ -44,9 +44,10 @@ def compiled(name: str) -> Path:
 class Load:
     """Options of the load generator (see load.c); 0 means "not given".
 
-    Times are milliseconds, sizes bytes, rate requests/s. `rate` makes an open loop, whose
-    latencies count from the intended send time; without it `pipeline` requests per connection are
-    in flight.
+    Times are milliseconds, sizes bytes, rate requests/s, zipf hundredths of the exponent. `rate`
+    makes an open loop, whose latencies count from the intended send time; without it `pipeline`
+    requests per connection are in flight. With `derived` values follow from their key, and replies
+    are compared: "wrong" counts those that differ.
     """
 
     clients: int = 50
@@ -65,6 +66,11 @@ class Load:
     windows: int = 0
     window_ms: int = 0
     seed: int = 0
+    zipf: int = 0
+    ranks: int = 0
+    scatter: bool = False
+    derived: bool = False
+    refill: bool = False
     random: bool = False
     prefill: bool = False
     sleep: bool = False  # between requests, for a core that is shared; run with precedence there

@@ -57,6 +57,8 @@ class Context:
         reference: redis-server, to which everything is compared.
         subject: ferrite-py, or what stands in for it.
         others: further stock servers that are installed.
+        data_dir: where benchmarks that need a disk make their folders; None for the folder of
+            temporary files.
     """
 
     mode: Mode
@@ -65,6 +67,7 @@ class Context:
     others: tuple[Kind, ...]
     cores: proc.Cores
     progress: Progress
+    data_dir: Path | None = None
 
     @property
     def rivals(self) -> tuple[Kind, Kind]:
@@ -158,6 +161,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DOCS,
         help="folder of table, plots and data/ (docs/benchmarks)",
     )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help="folder on a disk for what benchmarks write there and remove again (that of "
+        "temporary files)",
+    )
 
 
 def make_context(arguments: argparse.Namespace, progress: Progress) -> Context:
@@ -176,6 +185,7 @@ def make_context(arguments: argparse.Namespace, progress: Progress) -> Context:
         others=tuple(stock[1:]),
         cores=proc.choose_cores(),
         progress=progress,
+        data_dir=arguments.data_dir,
     )
 
 

@@ -10,35 +10,48 @@
  * key spaces in order, overwrites at random with changing sizes, with or without deadlines; it
  * speaks RESP, and memcached's text protocol for the comparison.
  *
- * Output, on standard output, one JSON object a line: "window" lines while it runs (by time or by
- * share of the operations), one "result" line at the end. All latencies are microseconds, recorded
- * in a histogram of 1/128 relative precision; the maximum is exact.
+ * Which keys: each request has a rank, from 0 on in order, at random (--random), or by Zipf's law
+ * (--zipf HUNDREDTHS of the exponent), below --ranks (all keys). With --scatter ranks are spread over
+ * the keys, so that neither neighbours nor the first written ones are asked together.
  *
- * Invariants: replies of a connection come in order, so the oldest entry of its ring of due times
+ * Which values: random slices of one pool, or with --derived values that follow from their key
+ * (values.h): then each reply to a GET is compared, and what differs is counted as "wrong".
+ * With --refill a GET that misses is followed by the SET of what it missed, as from a cache's client.
+ *
+ * Output, on standard output, one JSON object a line: "window" lines while it runs (by time or by
+ * share of the operations), one "result" line at the end. All latencies are microseconds.
+ *
+ * Invariants: replies of a connection come in order, so the oldest entry of its ring of requests
  * belongs to the next reply; `outstanding` is the sum of all rings. One thread, no locks. */
+#include "histogram.h"
+#include "values.h"
 #include "wire.h"
+#include "zipf.h"
 
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 
-enum { SUB_BITS = 7, SUB_COUNT = 1 << SUB_BITS, HIST_SIZE = (64 - SUB_BITS + 1) * SUB_COUNT };
 enum { READ_CHUNK = 256 * 1024, LINE_MAX_BYTES = 512, CLIENTS_MAX = 4096, REQUEST_OVERHEAD = 160 };
-enum { STALL_SECONDS = 60, OUTSTANDING_MAX = 4 * 1024 * 1024 };
+enum { STALL_SECONDS = 60, KEY_TEXT_BYTES = 160, OUTSTANDING_MAX = 4 * 1024 * 1024 };
+
+typedef enum { KIND_OTHER, KIND_GET, KIND_REFILL } request_kind;
 
 typedef struct {
-    uint64_t count[HIST_SIZE];
-    uint64_t total;
-    uint64_t max_ns;
-} histogram;
+    uint64_t due; /* intended send time */
+    uint32_t key;
+    request_kind kind;
+} request;
 
 typedef struct {
     int fd;
     char *out; /* bytes out[out_sent, out_len) still have to be sent */
     size_t out_len, out_sent, out_cap;
-    uint64_t *due; /* ring of intended send times, a power of two long */
-    size_t due_head, due_len, due_cap;
-    size_t skip;               /* bytes of a value still to pass over */
+    request *ring; /* sent, or to be sent, and not answered; a power of two long */
+    size_t ring_head, ring_len, ring_cap;
+    size_t skip;        /* bytes of a value still to pass over, with its line end */
+    uint64_t value_len; /* of the value that is coming */
+    bool value_wrong;
     char line[LINE_MAX_BYTES]; /* the reply line being collected, cut when longer */
     size_t line_len;
     bool saw_value; /* memcached: a VALUE line came before END */
@@ -49,8 +62,8 @@ typedef enum { PROTOCOL_RESP, PROTOCOL_MEMCACHED } protocol_kind;
 typedef struct {
     uint64_t port, clients, pipeline, rate, count, milliseconds, keys, key_size;
     uint64_t value_min, value_max, ttl_min_ms, ttl_max_ms, expire_from_ms, expire_until_ms;
-    uint64_t reads_percent, windows, window_ms, seed;
-    bool random_order, prefill, sleep_between, ping;
+    uint64_t reads_percent, windows, window_ms, seed, zipf, ranks;
+    bool random_order, prefill, sleep_between, ping, scatter, derived, refill;
     protocol_kind protocol;
 } options;
 
@@ -62,61 +75,14 @@ typedef struct {
     uint32_t *lengths; /* per key: length of its value + 1, 0 when never written */
     uint64_t live_keys, live_bytes;
     uint64_t random_state;
-    uint64_t issued, completed, outstanding, errors, misses;
+    uint64_t issued, completed, outstanding, errors, misses, wrong, refills;
+    zipf popularity;
     char first_error[128];
     histogram all, window;
-    uint64_t start_ns, window_start_ns, window_ops, window_index, progress_ns;
+    uint64_t start_ns, start_cpu_ns, window_start_ns, window_ops, window_index, progress_ns;
     bool random_now, measuring;
     uint64_t count_now;
 } load;
-
-/* ---- histogram
- * ---------------------------------------------------------------------------------------- */
-
-static size_t histogram_slot(uint64_t value)
-{
-    if (value < SUB_COUNT) {
-        return (size_t)value;
-    }
-    unsigned shift = 63U - (unsigned)__builtin_clzll(value) - SUB_BITS;
-    return (size_t)(shift + 1) * SUB_COUNT + (size_t)((value >> shift) - SUB_COUNT);
-}
-
-/* The largest value that falls into the slot, so percentiles are never flattered. */
-static uint64_t histogram_slot_top(size_t slot)
-{
-    if (slot < SUB_COUNT) {
-        return slot;
-    }
-    unsigned shift = (unsigned)(slot / SUB_COUNT) - 1;
-    return ((slot % SUB_COUNT + SUB_COUNT + 1) << shift) - 1;
-}
-
-static void histogram_add(histogram *hist, uint64_t value_ns)
-{
-    hist->count[histogram_slot(value_ns)]++;
-    hist->total++;
-    if (value_ns > hist->max_ns) {
-        hist->max_ns = value_ns;
-    }
-}
-
-static double histogram_percentile_us(const histogram *hist, double share)
-{
-    uint64_t wanted = (uint64_t)((double)hist->total * share);
-    if ((double)wanted < (double)hist->total * share) {
-        wanted++;
-    }
-    uint64_t seen = 0;
-    for (size_t slot = 0; slot < HIST_SIZE && hist->total > 0; slot++) {
-        seen += hist->count[slot];
-        if (seen >= wanted) {
-            uint64_t top = histogram_slot_top(slot);
-            return (double)(top < hist->max_ns ? top : hist->max_ns) / 1e3;
-        }
-    }
-    return (double)hist->max_ns / 1e3;
-}
 
 /* ---- requests
  * ----------------------------------------------------------------------------------------- */
@@ -162,21 +128,28 @@ __attribute__((format(printf, 2, 3))) static void append_text(connection *conn, 
     conn->out_len += (size_t)len;
 }
 
-static void due_push(connection *conn, uint64_t due_ns)
+static void ring_push(load *self, connection *conn, request one)
 {
-    if (conn->due_len == conn->due_cap) {
-        size_t cap = conn->due_cap == 0 ? 128 : conn->due_cap * 2;
-        uint64_t *ring = must_realloc(NULL, cap * sizeof *ring);
-        for (size_t i = 0; i < conn->due_len; i++) {
-            ring[i] = conn->due[(conn->due_head + i) & (conn->due_cap - 1)];
+    if (conn->ring_len == conn->ring_cap) {
+        size_t cap = conn->ring_cap == 0 ? 128 : conn->ring_cap * 2;
+        request *ring = must_realloc(NULL, cap * sizeof *ring);
+        for (size_t i = 0; i < conn->ring_len; i++) {
+            ring[i] = conn->ring[(conn->ring_head + i) & (conn->ring_cap - 1)];
         }
-        free(conn->due);
-        conn->due = ring;
-        conn->due_cap = cap;
-        conn->due_head = 0;
+        free(conn->ring);
+        conn->ring = ring;
+        conn->ring_cap = cap;
+        conn->ring_head = 0;
     }
-    conn->due[(conn->due_head + conn->due_len) & (conn->due_cap - 1)] = due_ns;
-    conn->due_len++;
+    conn->ring[(conn->ring_head + conn->ring_len) & (conn->ring_cap - 1)] = one;
+    conn->ring_len++;
+    self->outstanding++;
+}
+
+static void key_text(const load *self, uint64_t key, char text[KEY_TEXT_BYTES])
+{
+    snprintf(text, KEY_TEXT_BYTES, "key:%0*llu", (int)self->opt.key_size - 4,
+             (unsigned long long)key);
 }
 
 static void remember_write(load *self, uint64_t key, uint64_t length)
@@ -208,13 +181,27 @@ static void append_deadline(load *self, connection *conn)
     append_text(conn, "$%zu\r\n%s\r\n$%d\r\n%s\r\n", strlen(option), option, len, digits);
 }
 
+static void append_value(load *self, connection *conn, uint64_t key, const char *value,
+                         uint64_t length)
+{
+    append(conn, value, length);
+    if (self->opt.derived) {
+        char text[KEY_TEXT_BYTES];
+        key_text(self, key, text);
+        memcpy(conn->out + conn->out_len - length, text,
+               length < self->opt.key_size ? length : self->opt.key_size);
+    }
+}
+
 static void append_set(load *self, connection *conn, uint64_t key)
 {
     const options *opt = &self->opt;
-    uint64_t length = random_between(self, opt->value_min, opt->value_max);
+    uint64_t length = opt->derived ? values_length(key, opt->value_min, opt->value_max)
+                                   : random_between(self, opt->value_min, opt->value_max);
     bool deadline = opt->ttl_max_ms > 0 || opt->expire_until_ms > 0;
     int digits = (int)opt->key_size - 4;
-    const char *value = self->values + random_between(self, 0, opt->value_max);
+    const char *value = self->values + (opt->derived ? values_place(key, opt->value_max)
+                                                     : random_between(self, 0, opt->value_max));
 
     out_reserve(conn, length + opt->key_size + REQUEST_OVERHEAD);
     if (opt->protocol == PROTOCOL_MEMCACHED) {
@@ -227,7 +214,7 @@ static void append_set(load *self, connection *conn, uint64_t key)
         append_text(conn, "*%d\r\n$3\r\nSET\r\n$%llu\r\nkey:%0*llu\r\n$%llu\r\n", deadline ? 5 : 3,
                     (unsigned long long)opt->key_size, digits, (unsigned long long)key,
                     (unsigned long long)length);
-        append(conn, value, length);
+        append_value(self, conn, key, value, length);
         append(conn, "\r\n", 2);
         if (deadline) {
             append_deadline(self, conn);
@@ -249,11 +236,31 @@ static void append_get(load *self, connection *conn, uint64_t key)
     }
 }
 
+static uint64_t rank_next(load *self)
+{
+    const options *opt = &self->opt;
+    uint64_t rank = 0;
+    if (!self->random_now) {
+        return self->issued % opt->ranks;
+    }
+    if (opt->zipf == 0) {
+        return random_between(self, 0, opt->ranks - 1);
+    }
+    while (!zipf_try(&self->popularity, (double)(random_next(self) >> 11) * 0x1p-53, &rank)) {}
+    return rank;
+}
+
+/* A bijection of ranks to keys: the factor is a prime above any number of keys. */
+static uint64_t key_of_rank(const load *self, uint64_t rank)
+{
+    return self->opt.scatter ? (rank * 4294967311ULL + 7) % self->opt.keys : rank;
+}
+
 static void issue(load *self, connection *conn, uint64_t due_ns)
 {
     const options *opt = &self->opt;
-    uint64_t key =
-        self->random_now ? random_between(self, 0, opt->keys - 1) : self->issued % opt->keys;
+    uint64_t key = key_of_rank(self, rank_next(self));
+    request_kind kind = KIND_OTHER;
     if (opt->ping) {
         out_reserve(conn, REQUEST_OVERHEAD);
         append_text(conn,
@@ -261,33 +268,86 @@ static void issue(load *self, connection *conn, uint64_t due_ns)
     } else if (self->measuring && opt->reads_percent > 0 &&
                random_between(self, 0, 99) < opt->reads_percent) {
         append_get(self, conn, key);
+        kind = KIND_GET;
     } else {
         append_set(self, conn, key);
     }
-    due_push(conn, due_ns);
+    ring_push(self, conn, (request){.due = due_ns, .key = (uint32_t)key, .kind = kind});
     self->issued++;
-    self->outstanding++;
 }
 
 /* ---- replies
  * ------------------------------------------------------------------------------------------ */
 
-static void reply_done(load *self, connection *conn, uint64_t now)
+static const request *oldest(const connection *conn)
 {
-    if (conn->due_len == 0) {
+    if (conn->ring_len == 0) {
         die("the server sent a reply that nobody asked for");
     }
-    uint64_t due = conn->due[conn->due_head];
-    conn->due_head = (conn->due_head + 1) & (conn->due_cap - 1);
-    conn->due_len--;
+    return &conn->ring[conn->ring_head];
+}
+
+static void reply_done(load *self, connection *conn, uint64_t now)
+{
+    request one = *oldest(conn);
+    conn->ring_head = (conn->ring_head + 1) & (conn->ring_cap - 1);
+    conn->ring_len--;
     self->outstanding--;
-    self->completed++;
     self->progress_ns = now;
+    if (one.kind == KIND_REFILL) {
+        return;
+    }
+    self->completed++;
     if (self->measuring) {
-        uint64_t latency = now > due ? now - due : 0;
+        uint64_t latency = now > one.due ? now - one.due : 0;
         histogram_add(&self->all, latency);
         histogram_add(&self->window, latency);
         self->window_ops++;
+    }
+}
+
+/* The refill is a request of its own, behind what has been sent already; it is not measured. */
+static void note_miss(load *self, connection *conn, uint64_t now)
+{
+    request one = *oldest(conn);
+    self->misses++;
+    if (self->opt.refill && one.kind == KIND_GET) {
+        append_set(self, conn, one.key);
+        ring_push(self, conn, (request){.due = now, .key = one.key, .kind = KIND_REFILL});
+        self->refills++;
+    }
+}
+
+static void value_begin(load *self, connection *conn)
+{
+    const options *opt = &self->opt;
+    const request *one = oldest(conn);
+    conn->value_len = strtoull(conn->line + 1, NULL, 10);
+    conn->skip = (size_t)conn->value_len + 2;
+    conn->value_wrong = opt->derived && one->kind == KIND_GET &&
+                        conn->value_len != values_length(one->key, opt->value_min, opt->value_max);
+}
+
+/* `size` bytes of the value, or of the line end behind it, came. */
+static void value_bytes(load *self, connection *conn, const char *bytes, size_t size)
+{
+    const request *one = oldest(conn);
+    uint64_t at = conn->value_len + 2 - conn->skip;
+    if (!self->opt.derived || one->kind != KIND_GET || conn->value_wrong || at >= conn->value_len) {
+        return;
+    }
+    uint64_t inside = conn->value_len - at < size ? conn->value_len - at : size;
+    char text[KEY_TEXT_BYTES];
+    key_text(self, one->key, text);
+    conn->value_wrong = !values_match(bytes, at, inside, text, self->opt.key_size,
+                                      self->values + values_place(one->key, self->opt.value_max));
+}
+
+static void value_end(load *self, connection *conn)
+{
+    if (conn->value_wrong && self->wrong++ == 0 && self->errors == 0) {
+        snprintf(self->first_error, sizeof self->first_error, "wrong value of key %lu",
+                 (unsigned long)oldest(conn)->key);
     }
 }
 
@@ -300,15 +360,15 @@ static void note_error(load *self, const connection *conn)
 }
 
 /* True when the line ends a reply; a bulk length sets `skip` instead. */
-static bool resp_line(load *self, connection *conn)
+static bool resp_line(load *self, connection *conn, uint64_t now)
 {
     char kind = conn->line[0];
     if (kind == '-') {
         note_error(self, conn);
     } else if (kind == '_' || (kind == '$' && conn->line[1] == '-')) {
-        self->misses++;
+        note_miss(self, conn, now);
     } else if (kind == '$') {
-        conn->skip = (size_t)strtoull(conn->line + 1, NULL, 10) + 2;
+        value_begin(self, conn);
         return false;
     } else if (kind != '+' && kind != ':') {
         die("cannot read the reply '%s'", conn->line);
@@ -340,7 +400,7 @@ static void line_end(load *self, connection *conn, uint64_t now)
     }
     conn->line[conn->line_len] = '\0';
     bool resp = self->opt.protocol == PROTOCOL_RESP;
-    if (resp ? resp_line(self, conn) : memcached_line(self, conn)) {
+    if (resp ? resp_line(self, conn, now) : memcached_line(self, conn)) {
         reply_done(self, conn, now);
     }
     conn->line_len = 0;
@@ -352,9 +412,13 @@ static void take_bytes(load *self, connection *conn, const char *bytes, size_t l
     while (at < len) {
         if (conn->skip > 0) {
             size_t step = conn->skip < len - at ? conn->skip : len - at;
+            if (self->opt.protocol == PROTOCOL_RESP) {
+                value_bytes(self, conn, bytes + at, step);
+            }
             conn->skip -= step;
             at += step;
             if (conn->skip == 0 && self->opt.protocol == PROTOCOL_RESP) {
+                value_end(self, conn);
                 reply_done(self, conn, now);
             }
             continue;
@@ -411,6 +475,12 @@ static void send_pending(connection *conn)
 /* ---- the loop
  * ----------------------------------------------------------------------------------------- */
 
+/* Processor time of the generator since the phase began: whether it was what limited the load. */
+static double cpu_seconds(const load *self)
+{
+    return (double)(process_cpu_ns() - self->start_cpu_ns) / 1e9;
+}
+
 static void print_figures(const load *self, const histogram *hist, uint64_t ops, double seconds)
 {
     printf("\"ops\":%llu,\"seconds\":%.6f,\"ops_per_second\":%.1f,", (unsigned long long)ops,
@@ -419,9 +489,12 @@ static void print_figures(const load *self, const histogram *hist, uint64_t ops,
            histogram_percentile_us(hist, 0.50), histogram_percentile_us(hist, 0.99),
            histogram_percentile_us(hist, 0.999), histogram_percentile_us(hist, 0.9999),
            (double)hist->max_ns / 1e3);
-    printf("\"errors\":%llu,\"misses\":%llu,\"live_keys\":%llu,\"live_bytes\":%llu}\n",
+    printf("\"errors\":%llu,\"misses\":%llu,\"wrong\":%llu,\"refills\":%llu,",
            (unsigned long long)self->errors, (unsigned long long)self->misses,
-           (unsigned long long)self->live_keys, (unsigned long long)self->live_bytes);
+           (unsigned long long)self->wrong, (unsigned long long)self->refills);
+    printf("\"live_keys\":%llu,\"live_bytes\":%llu,\"cpu_seconds\":%.6f}\n",
+           (unsigned long long)self->live_keys, (unsigned long long)self->live_bytes,
+           cpu_seconds(self));
     fflush(stdout);
 }
 
@@ -520,7 +593,7 @@ static void loop(load *self)
             connection *conn = &self->connections[events[i].data.u32];
             receive(self, conn);
             send_pending(conn);
-            if (!open_loop && conn->due_len == 0) {
+            if (!open_loop && conn->ring_len == 0) {
                 issue_closed(self, conn);
             }
         }
@@ -539,6 +612,7 @@ static void run_phase(load *self, bool measuring, uint64_t count, bool random_or
     self->count_now = count;
     self->issued = self->completed = self->window_ops = 0;
     self->start_ns = self->window_start_ns = self->progress_ns = clock_ns();
+    self->start_cpu_ns = process_cpu_ns();
     if (!measuring || self->opt.rate == 0) {
         for (uint64_t i = 0; i < self->opt.clients; i++) {
             issue_closed(self, &self->connections[i]);
@@ -602,16 +676,18 @@ static const struct {
     {"windows", offsetof(options, windows)},
     {"window-ms", offsetof(options, window_ms)},
     {"seed", offsetof(options, seed)},
+    {"zipf", offsetof(options, zipf)},
+    {"ranks", offsetof(options, ranks)},
 };
 
 static const struct {
     const char *name;
     size_t offset;
 } flag_options[] = {
-    {"random", offsetof(options, random_order)},
-    {"prefill", offsetof(options, prefill)},
-    {"sleep", offsetof(options, sleep_between)},
-    {"ping", offsetof(options, ping)},
+    {"random", offsetof(options, random_order)}, {"prefill", offsetof(options, prefill)},
+    {"sleep", offsetof(options, sleep_between)}, {"ping", offsetof(options, ping)},
+    {"scatter", offsetof(options, scatter)},     {"derived", offsetof(options, derived)},
+    {"refill", offsetof(options, refill)},
 };
 
 static bool set_option(options *opt, const char *name, const char *value)
@@ -649,6 +725,7 @@ static options read_options(int argc, char **argv)
             i++;
         }
     }
+    opt.ranks = opt.ranks == 0 ? opt.keys : opt.ranks;
     return opt;
 }
 
@@ -669,6 +746,15 @@ static void check_options(const options *opt)
     if (opt->ttl_min_ms > opt->ttl_max_ms || opt->expire_from_ms > opt->expire_until_ms) {
         die("the range of deadlines is upside down");
     }
+    if (opt->ranks > opt->keys || opt->zipf == 100) {
+        die("--ranks is at most --keys, --zipf anything but 100");
+    }
+    if (opt->protocol == PROTOCOL_MEMCACHED && (opt->derived || opt->refill)) {
+        die("--derived and --refill need RESP");
+    }
+    if (opt->derived && opt->value_max == 0) {
+        die("--derived needs values");
+    }
     if (opt->count == 0 && opt->milliseconds == 0 && !opt->prefill) {
         die("--count or --milliseconds is needed");
     }
@@ -679,10 +765,12 @@ int main(int argc, char **argv)
     static load self;
     self.opt = read_options(argc, argv);
     check_options(&self.opt);
-    self.random_state = self.opt.seed;
+    self.random_state = self.opt.derived ? 1 : self.opt.seed; /* one pool for all processes */
     raise_file_limit();
     prctl(PR_SET_TIMERSLACK, 1UL); /* sleep until the due time, not 50 us past it */
     make_values(&self);
+    self.random_state = self.opt.derived ? self.opt.seed : self.random_state;
+    self.popularity = zipf_make(self.opt.ranks, (double)self.opt.zipf / 100.0);
     open_connections(&self);
 
     if (self.opt.prefill) {

@@ -30,12 +30,22 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A table of a benchmark that has several: that of the summary rows with `part` == name."""
+
+    name: str
+    text: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """How one benchmark appears on the page."""
+    """How one benchmark appears on the page: with one table, or with one for each part."""
 
     title: str
     text: str
     columns: tuple[Column, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 _SERVER = Column("server", "server")
@@ -44,6 +54,125 @@ _P50 = Column("p50_us", "p50 µs", ",.0f")
 _P99 = Column("p99_us", "p99 µs", ",.0f")
 _P999 = Column("p999_us", "p99.9 µs", ",.0f")
 _MAX = Column("max_us", "maximum µs", ",.0f")
+
+TIERS = (
+    Part(
+        "restart",
+        "Load in order, clean stop, start, and every key read back in no order of theirs.",
+        (
+            Column("keys", "keys", ",d"),
+            Column("load_s", "load s", ".1f"),
+            Column("load_per_second", "SET/s", ",.0f"),
+            Column("load_max_us", "longest µs", ",.0f"),
+            Column("stop_s", "stop s", ".2f"),
+            Column("start_s", "start s", ".2f"),
+            Column("keys_after", "keys after", ",d"),
+            Column("read_per_second", "GET/s", ",.0f"),
+            Column("read_cpu_us", "CPU µs per GET", ".1f"),
+            Column("missing", "missing", ",d"),
+            Column("wrong", "wrong", ",d"),
+        ),
+    ),
+    Part(
+        "memory",
+        "Resident memory by phase, sampled every 50 ms, at its highest; files are mapped pages, "
+        "programs and libraries included.",
+        (
+            Column("phase", "phase"),
+            Column("resident_mib", "resident MiB", ".1f"),
+            Column("anonymous_mib", "of it anonymous", ".1f"),
+            Column("file_mib", "files", ".1f"),
+            Column("ratio", "× limit", ".2f"),
+        ),
+    ),
+    Part(
+        "depth",
+        "Zipf(0.99) reads, one request in flight on each connection, and enough connections to "
+        "keep a disk queue of the given bound full. fio reads 4 KiB from the same files, past the "
+        "page cache, at the same depth, just before.",
+        (
+            Column("depth", "disk queue", "d"),
+            Column("connections", "connections", "d"),
+            _RATE,
+            Column("hit_ratio", "from memory", ".1%"),
+            Column("misses_per_second", "disk reads/s", ",.0f"),
+            Column("fio_per_second", "fio, reads/s", ",.0f"),
+            Column("x_fio", "× fio", ".2f"),
+            Column("queue", "waiting and in flight", ".1f"),
+            Column("core_share", "server's core", ".0%"),
+            Column("others_share", "others on it", ".0%"),
+            Column("limit", "limit"),
+            Column("cpu_us_per_op", "CPU µs per GET", ".1f"),
+            _P50,
+            _P99,
+        ),
+    ),
+    Part(
+        "hot",
+        "A client with connections of its own that reads 1,000 hot keys at 2,000 requests/s.",
+        (
+            Column("state", "state"),
+            Column("other_per_second", "other requests/s", ",.0f"),
+            Column("disk_reads_per_second", "disk reads/s", ",.0f"),
+            Column("core_share", "server's core", ".0%"),
+            _P50,
+            _P99,
+            Column("x_alone", "× alone", ".2f"),
+            _P999,
+            _MAX,
+        ),
+    ),
+    Part(
+        "cost",
+        "Server CPU per GET of 1 KiB by where the key is; from disk each key is read once.",
+        (
+            Column("tier", "tier"),
+            Column("pipeline", "pipeline", "d"),
+            Column("cpu_us_per_op", "CPU µs per GET", ".2f"),
+            Column("low", "lowest", ".2f"),
+            Column("high", "highest", ".2f"),
+            Column("x_mutable", "× mutable", ".2f"),
+            _RATE,
+            _P99,
+        ),
+    ),
+    Part(
+        "requests",
+        "The same Zipf(0.99) requests, 50 connections. redis-server has the same limit of memory "
+        "and evicts (allkeys-lru); what it misses is written to it again, and 1 ms is charged for "
+        "it, computed, one after the other. The tiered server has every key; the last column "
+        "charges its disk reads, which are in its seconds already, as if they were misses.",
+        (
+            _SERVER,
+            Column("requests", "requests", ",d"),
+            Column("hit_ratio", "answered", ".1%"),
+            Column("memory_ratio", "from memory", ".1%"),
+            Column("disk_reads", "disk reads", ",.0f"),
+            Column("misses", "misses", ",.0f"),
+            Column("seconds", "s", ",.1f"),
+            Column("charged_s", "s, misses charged", ",.1f"),
+            Column("all_charged_s", "s, disk reads charged too", ",.1f"),
+        ),
+    ),
+    Part(
+        "updates",
+        "Random updates at a fixed rate; latency counts from the intended send time.",
+        (
+            Column("seconds", "s", ",.0f"),
+            Column("ops_per_second", "SET/s", ",.0f"),
+            Column("write_amplification", "write amplification", ".2f"),
+            Column("space_amplification", "space amplification, worst", ".2f"),
+            Column("space_amplification_last", "last", ".2f"),
+            Column("cpu_us_per_op", "CPU µs per SET", ".1f"),
+            Column("engine_step_max_us", "longest step µs", ",.0f"),
+            Column("engine_step_max_cpu_us", "of processor time", ",.0f"),
+            _P50,
+            _P99,
+            _P999,
+            _MAX,
+        ),
+    ),
+)
 
 SECTIONS: dict[str, Section] = {
     "throughput": Section(
@@ -180,6 +309,12 @@ SECTIONS: dict[str, Section] = {
             Column("walk_segments_max", "longest walk, segments", ".0f"),
         ),
     ),
+    "tiers": Section(
+        "Data larger than memory",
+        "A server with a data folder and a limit of memory, over data ten and more times as large, "
+        "in values of 1 KiB that follow from their key and are compared when they are read.",
+        parts=TIERS,
+    ),
 }
 
 
@@ -261,14 +396,29 @@ def _throughput_tables(document: Document) -> str:
     )
 
 
+def _rows_table(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
+    lines = [[column.text(row) for column in columns] for row in rows]
+    return table([column.heading for column in columns], lines)
+
+
+def _part_tables(parts: Sequence[Part], rows: Sequence[dict[str, Any]]) -> str:
+    found = []
+    for part in parts:
+        chosen = [row for row in rows if row["part"] == part.name]
+        if chosen:
+            found.append(f"{part.text}\n\n{_rows_table(part.columns, chosen)}")
+    return "\n\n".join(found)
+
+
 def _section(document: Document, images: Sequence[str]) -> str:
     name = document["benchmark"]
     section = SECTIONS[name]
     if name == "throughput":
         figures = _throughput_tables(document)
+    elif section.parts:
+        figures = _part_tables(section.parts, document["summary"])
     else:
-        lines = [[column.text(row) for column in section.columns] for row in document["summary"]]
-        figures = table([column.heading for column in section.columns], lines)
+        figures = _rows_table(section.columns, document["summary"])
     parameters = ", ".join(f"{key} {value}" for key, value in document["parameters"].items())
     parts = [f"## {section.title}", section.text]
     parts += [f"![{section.title}]({image})" for image in images]

@@ -421,6 +421,54 @@ def readcache(document: Document) -> Figure:
     return figure
 
 
+def _resident(axes: Axes, document: Document) -> None:
+    rows = [row for row in document["samples"] if row["part"] == "resident"]
+    phases = list(dict.fromkeys(row["phase"] for row in rows))
+    for number, phase in enumerate(phases):
+        chosen = [row for row in rows if row["phase"] == phase]
+        times = [row["second"] for row in chosen]
+        sizes = [row["rss"] / 1024**2 for row in chosen]
+        axes.plot(times, sizes, ".", color=mpl.colormaps["tab10"](number % 10), label=phase)
+    limit = document["parameters"]["memory MiB"]
+    axes.axhline(limit, color="black", linewidth=1)
+    axes.axhline(1.1 * limit, color="black", linewidth=1, linestyle="--")
+    axes.set_ylim(0, None)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("resident memory, MiB")
+    axes.set_title("memory: the limit, and 1.1 × of it (dashed)")
+    axes.legend(fontsize=7, ncols=2, loc="lower right")
+
+
+def _misses(axes: Axes, document: Document) -> None:
+    rows = [row for row in document["summary"] if row["part"] == "depth"]
+    for name, label, colour in (
+        ("fio_per_second", "fio, 4 KiB", _COLOURS["redis-server"]),
+        ("misses_per_second", "misses served", _COLOURS["ferrite-py"]),
+    ):
+        chosen = [row for row in rows if row.get(name) is not None]
+        depths, rates = [row["depth"] for row in chosen], [row[name] / 1e3 for row in chosen]
+        axes.plot(depths, rates, marker="o", markersize=3, color=colour, label=label)
+    for row in rows:
+        place = (row["depth"], row["misses_per_second"] / 1e3)
+        text = f"core {row['core_share']:.0%}"
+        axes.annotate(text, place, (0, -10), textcoords="offset points", fontsize=7, ha="center")
+    axes.set_xscale("log", base=2)
+    axes.set_ylim(0, None)
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain_numbers))
+    axes.set_xlabel("depth of the disk queue")
+    axes.set_ylabel("thousand reads per second")
+    axes.set_title("reads from disk under Zipf(0.99)")
+    axes.legend(loc="upper left")
+
+
+def tiers(document: Document) -> Figure:
+    """Resident memory during the whole run; misses served beside fio."""
+    figure, (left, right) = _figure(2, "Data larger than memory", width=11.0, height=3.8)
+    _resident(left, document)
+    _misses(right, document)
+    return figure
+
+
 PLOTS: dict[str, Sequence[tuple[str, Callable[[Document], Figure]]]] = {
     "throughput": (("throughput-cpu", throughput_cpu), ("throughput-size", throughput_size)),
     "profile": (("profile", profile),),
@@ -431,6 +479,7 @@ PLOTS: dict[str, Sequence[tuple[str, Callable[[Document], Figure]]]] = {
     "expiry": (("expiry", expiry),),
     "hostile": (("hostile", hostile),),
     "readcache": (("readcache", readcache),),
+    "tiers": (("tiers", tiers),),
 }
 
 

@@ -82,6 +82,25 @@ def cpu_ns(pid: int) -> int:
     return time.clock_gettime_ns((~pid << 3) | _CLOCK_OF_PROCESS)
 
 
+def parse_core_busy_s(text: str, core: int) -> float:
+    """Return for how many seconds a core was not idle since boot, from the text of /proc/stat.
+
+    Raises:
+        KeyError: there is no such core.
+    """
+    for line in text.splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _iowait, irq, softirq = (int(tick) for tick in ticks[:7])
+            return (user + nice + system + irq + softirq) * _NS_PER_TICK / 1e9
+    raise KeyError(core)
+
+
+def core_busy_s(core: int) -> float:
+    """Return for how many seconds the core was not idle since boot, whoever used it."""
+    return parse_core_busy_s(Path("/proc/stat").read_text(encoding="utf-8"), core)
+
+
 def parse_sched_runtime_ns(text: str) -> int | None:
     """Return se.sum_exec_runtime of a /proc/<pid>/task/<tid>/sched file in nanoseconds."""
     for line in text.splitlines():

@@ -27,6 +27,7 @@ from benchmarks import (
     spin,
     startup,
     throughput,
+    tiers,
 )
 from benchmarks.harness import Benchmark, PlainProgress
 from benchmarks.servers import BenchmarkError, SkippedError
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "expiry": expiry.run,
     "hostile": hostile.run,
     "readcache": readcache.run,
+    "tiers": tiers.run,
 }
 
 

@@ -58,11 +58,17 @@ class Settings:
         clients_max: connections that it has to allow, None for its default.
         debug: whether DEBUG must answer.
         memory_mb: memory that memcached may use, MiB (the others are not limited).
+        arguments: further arguments, in the server's own syntax.
+        start_deadline_s: how long its first answer may take.
+        stop_deadline_s: how long it may take to end, before it is killed.
     """
 
     clients_max: int | None = None
     debug: bool = False
     memory_mb: int = 1024
+    arguments: tuple[str, ...] = ()
+    start_deadline_s: float = START_DEADLINE_S
+    stop_deadline_s: float = STOP_DEADLINE_S
 
 
 def _settings_arguments(kind: Kind, settings: Settings) -> list[str]:
@@ -77,7 +83,7 @@ def _settings_arguments(kind: Kind, settings: Settings) -> list[str]:
     elif kind.dialect == "memcached":
         arguments += ["-m", str(settings.memory_mb)]
         arguments += ["-c", str(clients)] if clients else []
-    return arguments
+    return [*arguments, *settings.arguments]
 
 
 def free_port() -> int:
@@ -97,6 +103,11 @@ class Server:
     port: int
     start_up_ms: float
     client: redis.Redis | None = field(repr=False)
+    log: Path
+
+    def log_tail(self) -> str:
+        """Return the last lines that it logged."""
+        return _tail(self.log)
 
     @property
     def pid(self) -> int:
@@ -184,17 +195,22 @@ def _answers(port: int, dialect: Dialect) -> bool:
     return False
 
 
-def _wait_for_answer(process: subprocess.Popen[bytes], kind: Kind, port: int, log: Path) -> float:
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+
+
+def _wait_for_answer(
+    process: subprocess.Popen[bytes], kind: Kind, port: int, log: Path, deadline_s: float
+) -> float:
     """Return the milliseconds until the server first answers."""
     begin = time.monotonic()
-    while time.monotonic() - begin < START_DEADLINE_S:
+    while time.monotonic() - begin < deadline_s:
         if _answers(port, kind.dialect):
             return (time.monotonic() - begin) * 1e3
         if process.poll() is not None:
             break
         time.sleep(0.0005)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-    raise BenchmarkError(f"{kind.name} does not answer on its port:\n{tail}")
+    raise BenchmarkError(f"{kind.name} does not answer on its port:\n{_tail(log)}")
 
 
 @contextlib.contextmanager
@@ -202,23 +218,24 @@ def running(kind: Kind, core: int, settings: Settings | None = None) -> Iterator
     """Start the server pinned to `core` in an empty folder; stop it at the end.
 
     Raises:
-        BenchmarkError: it does not answer within START_DEADLINE_S.
+        BenchmarkError: it does not answer within settings.start_deadline_s.
     """
+    settings = settings or Settings()
     port = free_port()
     arguments = [word.replace("{port}", str(port)) for word in kind.command]
-    arguments += _settings_arguments(kind, settings or Settings())
+    arguments += _settings_arguments(kind, settings)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ferrite-bench-")))
         log = folder / "server.log"
         with log.open("wb") as output, proc.pinned(core):
             process = subprocess.Popen(arguments, cwd=folder, stdout=output, stderr=output)
-        stack.callback(proc.stop, process, STOP_DEADLINE_S)
-        start_up_ms = _wait_for_answer(process, kind, port, log)
+        stack.callback(proc.stop, process, settings.stop_deadline_s)
+        start_up_ms = _wait_for_answer(process, kind, port, log, settings.start_deadline_s)
         client = None
         if kind.dialect != "memcached":
             client = redis.Redis(port=port, socket_timeout=120.0, decode_responses=True)
             stack.callback(client.close)
-        yield Server(kind, process, port, start_up_ms, client)
+        yield Server(kind, process, port, start_up_ms, client, log)
 
 
 def _first_line(*command: str) -> str:
