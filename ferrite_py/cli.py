@@ -163,7 +163,10 @@ def _can_import(name: str) -> bool:
 
 
 def _config_check(sources: Sources) -> int:
-    sources.load()
+    """Check the texts and the TLS files; what else of the machine counts is the doctor's."""
+    for finding in doctor.tls(sources.load().config):
+        if finding.level == "fail":
+            raise StartupError(f"{finding.subject}: {finding.message}; {finding.remedy}")
     print(f"{sources.path or 'no file, environment and flags'}: ok")
     return 0
 

@@ -36,6 +36,7 @@ __all__ = [
     "TlsConfig",
     "apply_runtime",
     "changed_names",
+    "conflict",
     "load",
     "with_values",
 ]
@@ -121,15 +122,15 @@ def combine(assignments: list[Assignment], errors: list[ConfigError]) -> Loaded:
         origins[name] = assignment.origin
     ManyConfigError.raise_any(errors)
     config = with_values(Config(), values)
-    conflict = _conflict(config)
-    if conflict is not None:
-        name, message = conflict
+    contradiction = conflict(config)
+    if contradiction is not None:
+        name, message = contradiction
         place = f"{origins[name]}: " if name in origins else ""
         raise ConfigError(f"{place}{name}: {message}")
     return Loaded(config, origins)
 
 
-def _conflict(config: Config) -> tuple[str, str] | None:
+def conflict(config: Config) -> tuple[str, str] | None:
     """A setting that contradicts another, and what is wrong; None if all agree."""
     server, tls = config.server, config.tls
     is_tcp = bool(server.bind) and (server.port or tls.port)

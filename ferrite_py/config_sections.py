@@ -384,15 +384,17 @@ class TlsConfig:
         Text(),
         "The server's certificate and those that vouch for it, as PEM.",
         redis="tls-cert-file",
+        runtime=True,
     )
     key_file: str = setting(
-        "", Text(), "The certificate's private key, as PEM.", redis="tls-key-file"
+        "", Text(), "The certificate's private key, as PEM.", redis="tls-key-file", runtime=True
     )
     ca_file: str = setting(
         "",
         Text(),
         "Certificates of those whose word for a client is taken, as PEM.",
         redis="tls-ca-cert-file",
+        runtime=True,
     )
     client_auth: str = setting(
         "yes",

@@ -11,14 +11,15 @@ import importlib
 import os
 import resource
 import socket
-import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ferrite_py.certificates import make_context
 from ferrite_py.config import Config
+from ferrite_py.errors import StartupError
 from ferrite_py.file_limit import RESERVED_FILES
 
 Level = Literal["ok", "warn", "fail"]
@@ -300,21 +301,21 @@ def _log_file(config: Config, _host: Host) -> Iterator[Finding]:
         yield Finding("fail", "logging.file", f"{path} cannot be written", remedy)
 
 
-def _tls(config: Config, _host: Host) -> Iterator[Finding]:
+def tls(config: Config) -> Iterator[Finding]:
+    """Whether the server could start with the files below [tls]."""
     if not config.tls.port:
         return
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    subject = "tls.cert_file"
     try:
-        context.load_cert_chain(config.tls.cert_file, config.tls.key_file)
-        subject = "tls.ca_file"
-        if config.tls.ca_file:
-            context.load_verify_locations(config.tls.ca_file)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        yield Finding("fail", subject, reason, "check the paths and the files below [tls]")
+        make_context(config.tls)
+    except StartupError as error:
+        subject, _, message = str(error).partition(": ")
+        yield Finding("fail", subject, message, "check the paths and the files below [tls]")
     else:
         yield Finding("ok", "tls", "the certificates can be loaded")
+
+
+def _tls(config: Config, _host: Host) -> Iterator[Finding]:
+    yield from tls(config)
 
 
 # The data folder

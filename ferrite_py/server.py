@@ -17,6 +17,7 @@ import uvloop
 
 from ferrite_py import __version__, logs
 from ferrite_py._native import Server
+from ferrite_py.certificates import Certificates
 from ferrite_py.commands.families import TABLE
 from ferrite_py.commands.runner import Runner
 from ferrite_py.config import Config, Sources
@@ -27,7 +28,6 @@ from ferrite_py.listen.carrier import Carrier, Transport
 from ferrite_py.listen.reactors import Reactors
 from ferrite_py.listen.sockets import Bound, bind_all
 from ferrite_py.listen.streams import StreamCarrier, Streams
-from ferrite_py.listen.tls import make_context
 from ferrite_py.notify import Notifier, notifier_of
 from ferrite_py.rates import SAMPLE_SECONDS, Durations, Rates
 from ferrite_py.services import Identity, Services, Settings, engine_options, fit_connections
@@ -151,7 +151,9 @@ class Front:
         self._services = services
         self._bound = bound
         self._loop = asyncio.get_running_loop()
-        self._tls = make_context(config.tls) if config.tls.port else None
+        self._tls = Certificates(config.tls) if config.tls.port else None
+        if self._tls is not None:
+            services.settings.renew_tls_with(self._tls.prepare)
         self._runner = Runner(services, TABLE)
         self._streams = Streams(services.native)
         self._reactors: Reactors | None = None

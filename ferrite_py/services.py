@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,12 +19,14 @@ from ferrite_py.config import (
     Config,
     OutputLimit,
     Sources,
+    TlsConfig,
     apply_runtime,
     changed_names,
+    conflict,
     with_values,
 )
 from ferrite_py.config_rewrite import rewrite
-from ferrite_py.errors import ParameterError
+from ferrite_py.errors import ConfigError, ParameterError, StartupError
 from ferrite_py.file_limit import raise_file_limit
 from ferrite_py.keep import Keep
 from ferrite_py.rates import Durations, Rates
@@ -88,15 +90,28 @@ class Settings:
         self._changed: frozenset[str] = frozenset()
         self._sources = sources
         self._engine = engine
+        self._prepare_tls: Callable[[TlsConfig], Callable[[], None]] | None = None
         self.path = path
+
+    def renew_tls_with(self, prepare: Callable[[TlsConfig], Callable[[], None]]) -> None:
+        """Name what reads the TLS files and returns what puts them in force.
+
+        It may raise StartupError, naming the file.
+        """
+        self._prepare_tls = prepare
 
     @property
     def config(self) -> Config:
         """The values that count now."""
         return self._config
 
-    def change(self, config: Config) -> None:
-        """Put another configuration in force. Raises ParameterError when it cannot be."""
+    def change(self, config: Config, *, renew_tls: bool = False) -> None:
+        """Put another configuration in force, with TLS files read anew if wanted.
+
+        Raises ConfigError for TLS files that cannot be used and ParameterError for whatever else
+        cannot be; then nothing has changed.
+        """
+        put_tls = self._prepared_tls(config, renew_tls)
         wanted = config.server.max_connections
         possible = raise_file_limit(wanted)
         if wanted > self._config.server.max_connections and possible < wanted:
@@ -112,17 +127,34 @@ class Settings:
         self._changed |= changed_names(self._config, config)
         self._config = config
         logs.set_level(config.logging.level)
+        put_tls()
+
+    def _prepared_tls(self, config: Config, is_wanted: bool) -> Callable[[], None]:
+        """Read the TLS files if they are wanted or named otherwise than before."""
+        if self._prepare_tls is None or (config.tls == self._config.tls and not is_wanted):
+            return lambda: None
+        contradiction = conflict(config)
+        if contradiction is not None:
+            raise ConfigError(": ".join(contradiction))
+        try:
+            return self._prepare_tls(config.tls)
+        except StartupError as error:
+            raise ConfigError(str(error)) from error
 
     def reload(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Read the sources again and put in force what a running server can take.
+        """Read the sources and the TLS files again; put in force what a running server can take.
 
         Returns the names of the settings that changed, and of those that need a restart. Raises
         ConfigError, and then nothing has changed.
         """
         loaded, _ = fit_connections(self._sources.load().config)
         running, need_restart = apply_runtime(self._config, loaded)
+        if conflict(running) is not None:
+            # The files belong to settings of TLS that need a restart: they come with those.
+            need_restart |= changed_names(self._config, replace(self._config, tls=loaded.tls))
+            running = replace(running, tls=self._config.tls)
         changed = changed_names(self._config, running)
-        self.change(running)
+        self.change(running, renew_tls=True)
         return changed, need_restart
 
     def rewrite(self, path: Path) -> None:

@@ -137,6 +137,18 @@ def test_every_error_has_a_line(folder: Path, capsys: pytest.CaptureFixture[str]
     assert output.out == ""
 
 
+def test_config_check_looks_at_tls_files(capsys: pytest.CaptureFixture[str]) -> None:
+    """A certificate that is missing is named, as by the doctor; without TLS nobody looks."""
+    settings = ["tls.cert_file=none.pem", "tls.key_file=none.pem", "tls.client_auth=no"]
+    flags = [word for setting in settings for word in ("--set", setting)]
+
+    assert cli.main(["config", "check", *flags]) == 0
+    assert cli.main(["config", "check", *flags, "--set", "tls.port=7"]) == 1
+
+    expected = "ferrite-py: tls.cert_file: cannot read none.pem: No such file or directory; "
+    assert capsys.readouterr().err.startswith(expected)
+
+
 def test_startup_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ferrite_py import file_limit
-from ferrite_py.config import Config, MemoryBound, Sources, with_values
-from ferrite_py.errors import ConfigError, ParameterError
+from ferrite_py.config import Config, MemoryBound, Sources, TlsConfig, with_values
+from ferrite_py.errors import ConfigError, ParameterError, StartupError
 from ferrite_py.services import Settings, engine_options, fit_connections
 
 
@@ -94,6 +95,58 @@ def test_reload(engine: FakeEngine, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         settings.reload()
     assert settings.config.server.timeout == 9
+
+
+TLS = {"tls.port": 7, "tls.cert_file": "c", "tls.key_file": "k", "tls.client_auth": "no"}
+
+
+class FakeCertificates:
+    """Reads the files with one of these names, and remembers what was put in force."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.in_force: list[str] = []
+
+    def prepare(self, config: TlsConfig) -> Callable[[], None]:
+        """Read the certificate."""
+        if config.cert_file not in self.names:
+            raise StartupError(f"tls.cert_file: cannot read {config.cert_file}")
+        return lambda: self.in_force.append(config.cert_file)
+
+
+def test_tls_files_are_renewed_or_nothing_changes(engine: FakeEngine) -> None:
+    """They are read when their names change or it is asked for, and count when all else does."""
+    settings = Settings(with_values(Config(), TLS), None, Sources(None, {}, {}), engine)
+    certificates = FakeCertificates("c", "d")
+    settings.renew_tls_with(certificates.prepare)
+
+    settings.change(with_values(settings.config, {"server.timeout": 9}))
+    settings.change(with_values(settings.config, {"tls.cert_file": "d"}))
+    settings.change(settings.config, renew_tls=True)
+    for name, message in (("e", "tls.cert_file: cannot read e"), ("", "needs tls.cert_file")):
+        with pytest.raises(ConfigError, match=message):
+            settings.change(with_values(settings.config, {"tls.cert_file": name}))
+    engine.refuses = True
+    with pytest.raises(ParameterError):
+        settings.change(with_values(settings.config, {"tls.cert_file": "c"}))
+
+    assert certificates.in_force == ["d", "d"]
+    assert settings.config.tls.cert_file == "d"
+
+
+def test_a_reload_that_ends_tls_waits_for_the_restart(engine: FakeEngine, tmp_path: Path) -> None:
+    """A file without [tls] does not take the certificates from the port that is still open."""
+    file = tmp_path / "f.toml"
+    file.write_text("server.timeout = 9\n", encoding="utf-8")
+    settings = Settings(with_values(Config(), TLS), file, Sources(file, {}, {}), engine)
+    certificates = FakeCertificates("c")
+    settings.renew_tls_with(certificates.prepare)
+
+    changed, need_restart = settings.reload()
+
+    assert changed == {"server.timeout"}
+    assert need_restart == TLS.keys()
+    assert (settings.config.tls.cert_file, certificates.in_force) == ("c", ["c"])
 
 
 def test_rewrite_writes_only_what_changed(engine: FakeEngine, tmp_path: Path) -> None:

@@ -57,9 +57,13 @@ async def config_set(call: Call) -> Reply:
     settings = call.services.settings
     pairs = list(zip(words[::2], words[1::2], strict=True))
     try:
-        settings.change(redis_set(settings.config, pairs))
+        # A renewed file often has the name of the old one: naming it again reads it again.
+        names_tls = any(name.lower().startswith("tls-") for name in words[::2])
+        settings.change(redis_set(settings.config, pairs), renew_tls=names_tls)
     except ParameterError as error:
         raise CommandError(f"ERR {error}") from error
+    except ConfigError as error:
+        raise CommandError(f"ERR CONFIG SET failed - {error}") from error
     return OK
 
 

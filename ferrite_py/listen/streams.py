@@ -13,6 +13,7 @@ import time
 from typing import cast
 
 from ferrite_py._native import Server, Stream
+from ferrite_py.certificates import Certificates
 from ferrite_py.listen.carrier import Accepted
 
 log = logging.getLogger(__name__)
@@ -328,10 +329,11 @@ class Streams:
 class StreamCarrier:
     """Hands the connections of a listener to the streams, all with TLS or all without."""
 
-    def __init__(self, streams: Streams, context: ssl.SSLContext | None) -> None:
+    def __init__(self, streams: Streams, certificates: Certificates | None) -> None:
         self._streams = streams
-        self._context = context
+        self._certificates = certificates
 
     def carry(self, accepted: Accepted) -> None:
         """Take over a connection."""
-        self._streams.carry(accepted, self._context)
+        context = self._certificates.context if self._certificates is not None else None
+        self._streams.carry(accepted, context)

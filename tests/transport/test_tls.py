@@ -62,6 +62,76 @@ def test_client_certificates(
     assert server.process.poll() is None
 
 
+@pytest.fixture
+def renewed(tmp_path: Path) -> Certificates:
+    """Another certificate, which those who trust the first do not trust."""
+    folder = tmp_path / "renewed"
+    folder.mkdir()
+    return make_certificates(folder)
+
+
+@pytest.mark.parametrize("server", ["optional"], indirect=True)
+def test_config_set_renews_certificates(
+    server: Process, port: int, certificates: Certificates, renewed: Certificates, tmp_path: Path
+) -> None:
+    """New connections see the new files, those that there are stay; bad files change nothing."""
+    missing = tmp_path / "none.pem"
+    with server.client() as admin, TlsClient(port, certificates, None) as early:
+        early.command("PING")
+        assert not _is_served(port, renewed, None)
+
+        for pair in (("tls-cert-file", str(missing)), ("tls-ca-cert-file", str(missing))):
+            answer = admin.command("CONFIG", "SET", "timeout", "7", *pair).raw
+            assert b"-ERR CONFIG SET failed - tls." in answer
+            assert f"cannot read {missing}: No such file".encode() in answer
+        answer = admin.command("CONFIG", "SET", "tls-cert-file", str(renewed.cert)).raw
+        assert b"-ERR CONFIG SET failed - tls.cert_file, tls.key_file: " in answer
+        assert _is_served(port, certificates, certificates)
+        assert b"$1\r\n0\r\n" in admin.command("CONFIG", "GET", "timeout").raw
+
+        words = [
+            *("tls-cert-file", str(renewed.cert), "tls-key-file", str(renewed.key)),
+            *("tls-ca-cert-file", str(renewed.cert)),
+        ]
+        assert admin.command("CONFIG", "SET", *words).raw == b"+OK\r\n"
+
+        assert _is_served(port, renewed, renewed)
+        assert not _is_served(port, certificates, None)
+        assert early.command("PING").raw == b"+PONG\r\n"
+
+
+def test_sighup_reads_certificates_again(
+    tmp_path: Path, port: int, certificates: Certificates, renewed: Certificates
+) -> None:
+    """Files that were replaced count after SIGHUP; a broken one leaves the old ones in force."""
+    file = tmp_path / "ferrite.toml"
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(certificates.cert.read_bytes())
+    key.write_bytes(certificates.key.read_bytes())
+    file.write_text(
+        f"[tls]\nport = {port}\ncert_file = '{cert}'\nkey_file = '{key}'\nclient_auth = 'no'\n",
+        encoding="utf-8",
+    )
+    server = Process(tmp_path, config=file)
+
+    def reload() -> None:
+        server.signal(signal.SIGHUP)
+        server.wait_for_notice("RELOADING=1")
+        server.wait_for_notice("READY=1")
+
+    try:
+        cert.write_bytes(renewed.cert.read_bytes())
+        reload()
+        assert f"not reloaded: tls.cert_file, tls.key_file: {cert} and {key}: " in server.log()
+        assert _is_served(port, certificates, None)
+        key.write_bytes(renewed.key.read_bytes())
+        reload()
+        assert _is_served(port, renewed, None)
+        assert not _is_served(port, certificates, None)
+    finally:
+        server.stop()
+
+
 @pytest.mark.parametrize("server", ["no"], indirect=True)
 def test_a_client_without_tls(server: Process, port: int, certificates: Certificates) -> None:
     """Plain text on the TLS port closes that connection and disturbs no other."""

@@ -1,9 +1,13 @@
-"""The TLS context of the server, made from `[tls]`."""
+"""The TLS context of the server, made from `[tls]`; its files can be renewed while it runs."""
 
+import logging
 import ssl
+from collections.abc import Callable
 
 from ferrite_py.config import TlsConfig
 from ferrite_py.errors import StartupError
+
+log = logging.getLogger(__name__)
 
 _VERIFY = {"no": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "yes": ssl.CERT_REQUIRED}
 
@@ -16,7 +20,8 @@ def make_context(config: TlsConfig) -> ssl.SSLContext:
     for key in ("cert_file", "key_file", "ca_file"):
         _check_readable(key, getattr(config, key))
     try:
-        context.load_cert_chain(config.cert_file, config.key_file)
+        # An empty password, or OpenSSL would ask for that of an encrypted key on the terminal.
+        context.load_cert_chain(config.cert_file, config.key_file, password="")
     except OSError as error:
         files = f"{config.cert_file} and {config.key_file}"
         raise StartupError(f"tls.cert_file, tls.key_file: {files}: {_reason(error)}") from error
@@ -27,6 +32,29 @@ def make_context(config: TlsConfig) -> ssl.SSLContext:
             raise StartupError(f"tls.ca_file: {config.ca_file}: {_reason(error)}") from error
     context.verify_mode = _VERIFY[config.client_auth]
     return context
+
+
+class Certificates:
+    """The context of new connections; those that there are keep the one they began with."""
+
+    def __init__(self, config: TlsConfig) -> None:
+        """Load the certificates. Raises StartupError."""
+        self._context = make_context(config)
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a connection that comes now is to use."""
+        return self._context
+
+    def prepare(self, config: TlsConfig) -> Callable[[], None]:
+        """Read the files anew; what is returned puts them in force. Raises StartupError."""
+        context = make_context(config)
+
+        def put() -> None:
+            self._context = context
+            log.info("new TLS connections are shown %s", config.cert_file)
+
+        return put
 
 
 def _check_readable(key: str, path: str) -> None:
