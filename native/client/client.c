@@ -249,8 +249,8 @@ void fe_client_kill(fe_client *client)
 
 size_t fe_client_owned_bytes(const fe_client *client)
 {
-    return client->transaction.bytes + client->transaction.watch_bytes + client->walked.cap + client->name.len +
-           client->lib_name.len + client->lib_version.len;
+    return client->transaction.bytes + client->transaction.watch_bytes + client->walked.cap +
+           client->name.len + client->lib_name.len + client->lib_version.len;
 }
 
 void fe_client_account(fe_clients *clients, fe_client *client)

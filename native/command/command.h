@@ -39,8 +39,8 @@ enum {
     FE_CONTAINER = 1 << 25, /* has only subcommands */
     FE_UNQUEUED = 1 << 27, /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
     FE_OVERWRITES = 1 << 28, /* replaces its keys, whatever they hold: need not be read from disk */
-    FE_COLD = 1 << 29,       /* tells where keys are, so they stay there: nothing is read from disk */
-    FE_SECRET = 1 << 26,   /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
+    FE_COLD = 1 << 29,   /* tells where keys are, so they stay there: nothing is read from disk */
+    FE_SECRET = 1 << 26, /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
 };
 
 /* ACL categories, beyond those that the flags imply (read, write, fast/slow, admin, dangerous,

@@ -70,8 +70,8 @@ static void keys_by_steps(fe_call *call)
         fe_reply aside = {.buf = &client->walked, .resp = call->reply.resp};
         scan_walk walk = {.store = call->store, .reply = &aside};
         set_pattern(&walk, call->argv[1]);
-        uint64_t next = fe_store_scan(call->store, client->db, client->walk_cursor, KEYS_STEP_TIERED,
-                                      visit, &walk);
+        uint64_t next = fe_store_scan(call->store, client->db, client->walk_cursor,
+                                      KEYS_STEP_TIERED, visit, &walk);
         if (fe_store_is_missing(call->store)) {
             client->walked.len = before;
             call->after = FE_AFTER_FETCH;

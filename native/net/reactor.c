@@ -607,8 +607,7 @@ fe_reactor *fe_reactor_start(fe_server *server, uint32_t number)
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (reactor->area == NULL || reactor->epoll_fd < 0 || reactor->event_fd < 0 ||
         epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, reactor->event_fd, &event) != 0 ||
-        !watch_disk(reactor) ||
-        pthread_create(&reactor->thread, NULL, run, reactor) != 0) {
+        !watch_disk(reactor) || pthread_create(&reactor->thread, NULL, run, reactor) != 0) {
         free_reactor(reactor);
         return NULL;
     }

@@ -130,8 +130,7 @@ static bool read_disk(PyObject *dict, fe_engine_options *options)
     static const struct {
         const char *name;
         fe_disk_kind kind;
-    } kinds[] = {
-        {"auto", FE_DISK_AUTO}, {"io_uring", FE_DISK_URING}, {"threads", FE_DISK_THREADS}};
+    } kinds[] = {{"auto", FE_DISK_AUTO}, {"io_uring", FE_DISK_URING}, {"threads", FE_DISK_THREADS}};
     char name[16];
     if (!read_u32(dict, "disk_depth", 1, &options->disk_depth) ||
         !read_text(dict, "disk_engine", name, sizeof name))
@@ -152,8 +151,7 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
     if (!read_store(dict, &options->store) || !read_output_limits(dict, options) ||
         !read_text(dict, "requirepass", options->requirepass, sizeof options->requirepass) ||
         !read_text(dict, "data_dir", options->data_dir, sizeof options->data_dir) ||
-        !read_disk(dict, options) ||
-        !read_u64(dict, "bulk_len_max", &options->bulk_len_max) ||
+        !read_disk(dict, options) || !read_u64(dict, "bulk_len_max", &options->bulk_len_max) ||
         !read_u64(dict, "query_buffer_max", &options->query_buffer_max) ||
         !read_u64(dict, "clients_memory_max", &options->clients_memory_max) ||
         !read_u32(dict, "timeout_seconds", 0, &options->timeout_seconds) ||
