@@ -36,6 +36,8 @@ class Memory(socketserver.ThreadingTCPServer):
 class Client(socketserver.StreamRequestHandler):
     """One connection to it."""
 
+    disable_nagle_algorithm = True
+
     def handle(self) -> None:
         """Answer until the client ends."""
         assert isinstance(self.server, Memory)
