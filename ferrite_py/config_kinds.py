@@ -103,10 +103,14 @@ def _redis_range(low: int, high: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Integer(Kind[int]):
-    """A whole number from `low` to `high`, both included."""
+    """A whole number from `low` to `high`, both included.
+
+    With `redis_clamps`, CONFIG SET takes what is outside of them for the nearest, as Redis does.
+    """
 
     low: int
     high: int
+    redis_clamps: bool = False
 
     @property
     def label(self) -> str:
@@ -121,6 +125,11 @@ class Integer(Kind[int]):
         if not self.low <= value <= self.high:
             raise BadValueError(expected, _redis_range(self.low, self.high))
         return value
+
+    def redis_parse(self, text: str, base: int) -> int:
+        if not self.redis_clamps:
+            return self.parse(text, base)
+        return min(max(Integer(0, INT32_MAX).parse(text, base), self.low), self.high)
 
     def redis_format(self, value: int) -> str:
         return str(value)

@@ -188,7 +188,7 @@ class ServerConfig:
     )
     hz: int = setting(
         10,
-        Integer(1, 500),
+        Integer(1, 500, redis_clamps=True),
         "How often per second the server looks after idle clients and its statistics.",
         redis="hz",
         runtime=True,
