@@ -24,7 +24,7 @@ REDIS_VERSION = "7.2.0"
 STEP_KINDS = ("index", "expire", "compact", "tier", "frozen", "fetch", "batch")
 _KIB = 1024
 # True of a server without scripts, functions, replicas, defragmentation and tracking, until it has
-# them; monitoring reads them by name.
+# them, and whose expiry ends by records, not by time; monitoring reads them by name.
 _NO_SCRIPTS = (
     "used_memory_vm_eval", "used_memory_lua", "used_memory_scripts_eval", "used_memory_scripts",
     "used_memory_vm_functions", "used_memory_functions", "used_memory_vm_total",
@@ -36,6 +36,7 @@ _NEVER = (
     "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
     "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
     "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies",
+    "expired_time_cap_reached_count",
 )  # fmt: skip
 _NEVER_DENIED = ("acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel")
 
@@ -90,6 +91,7 @@ def server(facts: Facts) -> Fields:
         ("uptime_in_days", uptime // 86400),
         ("hz", config.server.hz),
         ("configured_hz", config.server.hz),
+        ("lru_clock", facts.number("now_ms") // 1000 & 0xFFFFFF),
         ("executable", process.executable()),
         ("config_file", path.resolve() if path is not None else ""),
         ("io_threads_active", int(threads > 1)),
@@ -295,6 +297,7 @@ def stats(facts: Facts) -> Fields:
         ("rejected_connections", facts.number("connections_rejected")),
         *((name, 0) for name in absent),
         *((field, facts.number(name)) for field, name in counted.items()),
+        ("expire_cycle_cpu_milliseconds", facts.number("step_expire_us_total") // 1000),
         *((name, 0) for name in _NEVER),
         ("total_error_replies", facts.number("error_replies")),
         *_present(facts, {

@@ -15,13 +15,13 @@ SECTIONS = {
     "errorstats": "Errorstats", "latencystats": "Latencystats", "cluster": "Cluster",
     "keyspace": "Keyspace", "modules": "Modules",
 }  # fmt: skip
-# Fields that tools read; every one of them is a field of Redis. Its LRU clock and its table of
-# blocked clients with a timeout are left out: they tell of its inside only.
+# Fields that tools read; every one of them is a field of Redis. Its table of blocked clients with a
+# timeout is left out: it tells of its inside only.
 FIELDS = {
     "server": "redis_version redis_mode os arch_bits process_id run_id tcp_port server_time_usec "
     "uptime_in_seconds uptime_in_days hz configured_hz executable config_file "
     "multiplexing_api redis_git_sha1 redis_git_dirty redis_build_id process_supervised "
-    "io_threads_active",
+    "io_threads_active lru_clock",
     "clients": "connected_clients cluster_connections maxclients client_recent_max_input_buffer "
     "client_recent_max_output_buffer blocked_clients tracking_clients",
     "memory": "used_memory used_memory_human used_memory_rss used_memory_rss_human "
@@ -41,7 +41,8 @@ FIELDS = {
     "stats": "total_connections_received total_commands_processed instantaneous_ops_per_sec "
     "total_net_input_bytes total_net_output_bytes instantaneous_input_kbps "
     "instantaneous_output_kbps rejected_connections sync_full sync_partial_ok sync_partial_err "
-    "expired_keys evicted_keys evicted_clients keyspace_hits keyspace_misses pubsub_channels "
+    "expired_keys expired_time_cap_reached_count expire_cycle_cpu_milliseconds "
+    "evicted_keys evicted_clients keyspace_hits keyspace_misses pubsub_channels "
     "pubsub_patterns latest_fork_usec unexpected_error_replies total_error_replies "
     "total_reads_processed total_writes_processed total_net_repl_input_bytes "
     "total_net_repl_output_bytes instantaneous_input_repl_kbps instantaneous_output_repl_kbps "
@@ -347,6 +348,26 @@ def test_latency_is_not_tracked(both: Both) -> None:
             found = info(client, "latencystats")["Latencystats"]
             assert "latency_percentiles_usec_get" in found
             assert "latency_percentiles_usec_set" not in found
+
+
+def test_lru_clock(both2: Both) -> None:
+    """The clock of idle times is the date in seconds, of which 24 bits are told."""
+    clocks = [
+        int(info(client, "server")["Server"]["lru_clock"]) for client in both2.client().clients
+    ]
+    now = int(both2.client().subject.command("TIME").node.items[0].text) & 0xFFFFFF
+
+    assert all((now - clock) % (1 << 24) <= 60 for clock in clocks)
+
+
+def test_time_spent_on_expiry(both2: Both) -> None:
+    """What the expire steps took is told in whole milliseconds."""
+    found = info(both2.client().subject, "everything")
+    told_ms = int(found["Stats"]["expire_cycle_cpu_milliseconds"])
+
+    if both2.subject.is_ferrite:
+        assert told_ms == int(found["Ferrite"]["step_expire_us_total"]) // 1000
+    assert told_ms >= 0
 
 
 def test_memory_follows_the_data(both2: Both) -> None:

@@ -171,7 +171,8 @@ def test_memory_reports(both: Both) -> None:
     wanted = (
         "peak.allocated", "total.allocated", "startup.allocated", "clients.normal",
         "overhead.total", "keys.count", "keys.bytes-per-key", "dataset.bytes", "dataset.percentage",
-        "peak.percentage", "fragmentation", "db.0",
+        "peak.percentage", "fragmentation", "db.0", "allocator.allocated", "allocator.active",
+        "allocator-fragmentation.ratio", "allocator-fragmentation.bytes",
     )  # fmt: skip
     for name in (field.encode() for field in wanted):
         assert name in ours.pairs(), name
