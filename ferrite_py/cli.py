@@ -167,6 +167,8 @@ def _config_check(sources: Sources) -> int:
     for finding in doctor.tls(sources.load().config):
         if finding.level == "fail":
             raise StartupError(f"{finding.subject}: {finding.message}; {finding.remedy}")
+    for warning in sources.warnings():
+        print(f"ferrite-py: warning: {warning}", file=sys.stderr)
     print(f"{sources.path or 'no file, environment and flags'}: ok")
     return 0
 

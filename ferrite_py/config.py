@@ -15,6 +15,7 @@ from ferrite_py.config_sources import (
     Assignment,
     Catalogue,
     Setting,
+    foreign_variables,
     parse_assignment,
     read_environment,
     read_file,
@@ -96,6 +97,11 @@ class Sources:
         assignments += read_environment(self.environ, CATALOGUE, errors)
         assignments += read_flags(self.flags, CATALOGUE, errors)
         return combine(assignments, errors)
+
+    def warnings(self) -> list[str]:
+        """What is odd about the layers, though nothing in them is wrong: a line for each."""
+        names = foreign_variables(self.environ, CATALOGUE)
+        return [f"{name}: no setting has this name; it is passed over" for name in names]
 
 
 def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Config:

@@ -25,7 +25,9 @@ Written by `make generate` from `ferrite_py/config_sections.py`; change the fiel
 Precedence: the defaults, then the file (`--config`, or `ferrite.toml` in the current folder if it
 is there), then the environment, then flags. Every key can be set with `--set section.key=value`; a
 few have a flag of their own as well. An unknown key or a bad value is an error, which names the
-place, the key and what is expected.
+place, the key and what is expected. A variable that begins with `FERRITE_` is an error when it has
+one of the sections and no key of it, or is nearly the name of a setting; any other that is no
+setting is passed over with a warning, since Kubernetes sets such names for its services.
 
 Sizes are numbers of bytes, or text such as `"64mb"` (`kb`, `mb`, `gb` count in 1024s, `k`, `m`, `g`
 in 1000s, as in Redis). Durations are numbers in the unit that the table names, or text such as

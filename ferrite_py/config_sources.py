@@ -20,6 +20,7 @@ from ferrite_py.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "FERRITE_"
 _COMMAND_LINE = "command line"
+_FILE, _ENVIRONMENT, _FLAGS = range(3)
 _SHOWN_CHARS_MAX = 100
 
 
@@ -59,6 +60,8 @@ class Assignment:
     setting: Setting
     value: object
     origin: str
+    order: tuple[int, int]
+    """See `ConfigError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +141,31 @@ def assignments_of(
         raise ConfigError(f"{name}{_syntax_error(text, str(error))}") from error
     found: list[Assignment] = []
     for section, table in document.items():
-        origin = f"{name}:{line_of(text, (section,))}"
+        origin, order = _place(text, name, section)
         if not isinstance(table, dict):
             is_section = section in catalogue.sections
             message = f"[{section}] must be a table" if is_section else catalogue.stray_key(section)
-            errors.append(ConfigError(f"{origin}: {message}"))
+            errors.append(ConfigError(f"{origin}: {message}", order))
             continue
         if section not in catalogue.sections:
-            errors.append(ConfigError(f"{origin}: {catalogue.unknown_key(section, '')}"))
+            message = catalogue.unknown_key(section, "")
+            errors.append(ConfigError(f"{origin}: {message}", order))
             continue
         for key, value in table.items():
-            origin = f"{name}:{line_of(text, (section, key))}"
+            origin, order = _place(text, name, section, key)
             setting = catalogue.find(f"{section}.{key}")
             if setting is None:
-                errors.append(ConfigError(f"{origin}: {catalogue.unknown_key(section, key)}"))
+                message = catalogue.unknown_key(section, key)
+                errors.append(ConfigError(f"{origin}: {message}", order))
             else:
-                found.append(Assignment(setting, value, origin))
+                found.append(Assignment(setting, value, origin, order))
     return found
+
+
+def _place(text: str, name: str, *path: str) -> tuple[str, tuple[int, int]]:
+    """Where a key stands in the file, as text and for the order of errors."""
+    line = line_of(text, path)
+    return f"{name}:{line}", (_FILE, line)
 
 
 def _syntax_error(text: str, message: str) -> str:
@@ -172,20 +183,33 @@ def read_environment(
 ) -> list[Assignment]:
     """Read the `FERRITE_<SECTION>_<KEY>` variables; unknown ones go to `errors`.
 
-    A variable whose section is unknown is only refused if it is nearly one of ours. Others belong
-    to somebody else: Kubernetes sets FERRITE_PORT next to a service of the name `ferrite`.
+    A variable whose section is unknown is only refused if it is nearly one of ours. Others may
+    belong to somebody else, and are warned of (`foreign_variables`): Kubernetes sets FERRITE_PORT
+    next to a service of the name `ferrite`.
     """
     names = {setting.environment: setting for setting in catalogue.settings}
     found: list[Assignment] = []
     for variable in sorted(environ):
         setting = names.get(variable)
         if setting is not None:
-            found.append(Assignment(setting, environ[variable], variable))
+            found.append(Assignment(setting, environ[variable], variable, (_ENVIRONMENT, 0)))
         elif variable.startswith(ENVIRONMENT_PREFIX):
             message = _misspelt(variable, names, catalogue)
             if message is not None:
-                errors.append(ConfigError(f"{variable}: {message}"))
+                errors.append(ConfigError(f"{variable}: {message}", (_ENVIRONMENT, 0)))
     return found
+
+
+def foreign_variables(environ: Mapping[str, str], catalogue: Catalogue) -> list[str]:
+    """The variables with our prefix that are no setting and that nobody refuses."""
+    names = {setting.environment: setting for setting in catalogue.settings}
+    return [
+        variable
+        for variable in sorted(environ)
+        if variable.startswith(ENVIRONMENT_PREFIX)
+        and variable not in names
+        and _misspelt(variable, names, catalogue) is None
+    ]
 
 
 def _misspelt(variable: str, names: Mapping[str, Setting], catalogue: Catalogue) -> str | None:
@@ -209,9 +233,9 @@ def read_flags(
         if setting is None:
             section, dot, key = name.partition(".")
             message = catalogue.unknown_key(section, key) if dot else catalogue.stray_key(name)
-            errors.append(ConfigError(f"{_COMMAND_LINE}: {message}"))
+            errors.append(ConfigError(f"{_COMMAND_LINE}: {message}", (_FLAGS, 0)))
         else:
-            found.append(Assignment(setting, value, _COMMAND_LINE))
+            found.append(Assignment(setting, value, _COMMAND_LINE, (_FLAGS, 0)))
     return found
 
 
@@ -223,7 +247,7 @@ def parse_assignment(assignment: Assignment, base: object) -> object:
     except BadValueError as error:
         shown = "(not shown)" if setting.secret else _shown(assignment.value)
         message = f"{setting.name} = {shown}: expected {error.expected}"
-        raise ConfigError(f"{assignment.origin}: {message}") from error
+        raise ConfigError(f"{assignment.origin}: {message}", assignment.order) from error
 
 
 def _shown(value: object) -> str:

@@ -12,7 +12,14 @@ class FerriteError(Exception):
 
 
 class ConfigError(FerriteError):
-    """The configuration cannot be used. The text names the place, the key and what is expected."""
+    """The configuration cannot be used. The text names the place, the key and what is expected.
+
+    `order` is the place as numbers, the layer and in a file the line, by which errors are listed.
+    """
+
+    def __init__(self, text: str, order: tuple[int, int] = (0, 0)) -> None:
+        super().__init__(text)
+        self.order = order
 
 
 class ManyConfigError(ConfigError):
@@ -24,11 +31,11 @@ class ManyConfigError(ConfigError):
 
     @staticmethod
     def raise_any(errors: Sequence[ConfigError]) -> None:
-        """Raise what there is: nothing, the one error, or all of them as one."""
+        """Raise what there is: nothing, the one error, or all of them as one, in their order."""
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            raise ManyConfigError(errors)
+            raise ManyConfigError(sorted(errors, key=lambda error: error.order))
 
 
 class ParameterError(ConfigError):

@@ -53,6 +53,8 @@ def run(config: Config, config_path: Path | None, sources: Sources) -> int:
         sources: where SIGHUP reads it again.
     """
     logs.set_up(config.logging)
+    for warning in sources.warnings():
+        log.warning("%s", warning)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config, config_path, sources))
 

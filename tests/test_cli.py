@@ -137,6 +137,18 @@ def test_every_error_has_a_line(folder: Path, capsys: pytest.CaptureFixture[str]
     assert output.out == ""
 
 
+def test_config_check_warns_of_strange_variables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable with our prefix that is no setting is named, and is no error."""
+    monkeypatch.setenv("FERRITE_SERVICE_HOST", "10.0.0.1")
+
+    assert cli.main(["config", "check"]) == 0
+
+    expected = "FERRITE_SERVICE_HOST: no setting has this name; it is passed over"
+    assert capsys.readouterr().err == f"ferrite-py: warning: {expected}\n"
+
+
 def test_config_check_looks_at_tls_files(capsys: pytest.CaptureFixture[str]) -> None:
     """A certificate that is missing is named, as by the doctor; without TLS nobody looks."""
     settings = ["tls.cert_file=none.pem", "tls.key_file=none.pem", "tls.client_auth=no"]

@@ -279,7 +279,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
-    """Every wrong line of a file, and what is wrong beside it: a line for each, in order."""
+    """Every wrong line of a file, and what is wrong beside it: by layer, by line."""
     path = tmp_path / "ferrite.toml"
     text = """stray = 1
 [server]
@@ -302,17 +302,17 @@ databases = 0
     assert places == [
         "ferrite.toml:1",
         "ferrite.toml:3",
-        "ferrite.toml:6",
-        "command line",
         "ferrite.toml:4",
+        "ferrite.toml:6",
         "ferrite.toml:9",
         "FERRITE_SERVER_HZ",
+        "command line",
     ]
     assert str(caught.value).splitlines() == [str(error) for error in caught.value.errors]
 
 
 def test_errors_of_the_environment() -> None:
-    """A variable that is misspelt is refused; one that belongs to somebody else is not."""
+    """A variable that is misspelt is refused; of one that may be somebody else's is warned."""
     with pytest.raises(ConfigError) as caught:
         load(None, {"FERRITE_SERVER_PROT": "1"}, {})
     expected = 'FERRITE_SERVER_PROT: unknown key "prot" in [server]; did you mean "port"?'
@@ -322,7 +322,10 @@ def test_errors_of_the_environment() -> None:
     expected = 'FERRITE_SEVER_PORT: unknown setting; did you mean "FERRITE_SERVER_PORT"?'
     assert str(caught.value) == expected
 
-    assert load(None, {"FERRITE_PORT": "tcp://10.0.0.1:6379"}, {}) == Config()
+    environ = {"FERRITE_PORT": "tcp://10.0.0.1:6379", "FERRITE_SERVER_HZ": "10", "PATH": "/bin"}
+    sources = Sources(None, environ, {})
+    assert sources.load().config == Config()
+    assert sources.warnings() == ["FERRITE_PORT: no setting has this name; it is passed over"]
 
 
 def test_a_long_value_is_cut_in_a_message() -> None:
