@@ -40,7 +40,10 @@ struct fe_flusher {
 static bool step(fe_engine *engine)
 {
     uint64_t entered = fe_engine_enter(engine);
-    bool more = fe_tier_step(engine->store, STEP_BYTES);
+    /* While an EXEC waits in its middle, its keys stay in memory: its client may go, and then the rest
+     * runs without a wait. Only an order (DEBUG TIER) goes on. */
+    bool held = engine->pause.exclusive != 0 && !fe_tier_is_ordered(engine->store);
+    bool more = !held && fe_tier_step(engine->store, STEP_BYTES);
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     return more;
 }

@@ -336,6 +336,11 @@ bool fe_tier_step(fe_store *store, uint64_t bytes)
     return more || (store->tiers->behind && store->log.tiers[FE_TIER_SEALED].segments == 0);
 }
 
+bool fe_tier_is_ordered(const fe_store *store)
+{
+    return store->tiers != NULL && store->tiers->drain != 0;
+}
+
 bool fe_tier_demote_all(fe_store *store, fe_tier to)
 {
     FE_ASSERT(to == FE_TIER_SEALED || to == FE_TIER_MAPPED || to == FE_TIER_DISK);

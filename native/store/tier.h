@@ -187,6 +187,9 @@ void fe_tier_touch(const fe_store *store, fe_address address);
  * again, with jobs and steps between, while it returns true. For tests, DEBUG and a stop. */
 bool fe_tier_demote_all(fe_store *store, fe_tier to);
 
+/* Whether fe_tier_demote_all was ever asked to empty memory. */
+bool fe_tier_is_ordered(const fe_store *store);
+
 /* All zero for a memory-only store. */
 void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats);
 

@@ -31,14 +31,20 @@ static void remove_folder(const char *path)
     (void)rmdir(path);
 }
 
-static void cold_open(cold_rig *it)
+static void cold_open_with(cold_rig *it, uint64_t readonly_size)
 {
     strcpy(it->path, "/tmp/ferrite-resident-XXXXXX");
     FE_ASSERT(mkdtemp(it->path) != NULL);
     fe_engine_options options = rig_options();
-    options.store.mutable_size = options.store.readonly_size = options.store.cache_size = 1u << 20;
+    options.store.mutable_size = options.store.cache_size = 1u << 20;
+    options.store.readonly_size = readonly_size;
     (void)snprintf(options.data_dir, sizeof options.data_dir, "%s", it->path);
     rig_open_with(&it->r, &options);
+}
+
+static void cold_open(cold_rig *it)
+{
+    cold_open_with(it, 1u << 20);
 }
 
 static void cold_close(cold_rig *it)
@@ -255,6 +261,36 @@ TEST(a_session_may_end_while_it_waits_for_the_disk)
     cold_close(&it);
 }
 
+TEST(an_exec_whose_client_goes_in_its_middle_still_has_its_keys)
+{
+    cold_rig it;
+    cold_open_with(&it, 64u << 10);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    CHECK_SAYS(one, "SET a 1\r\n", "+OK\r\n");
+    char request[1200];
+    for (int i = 0; i < 1200; i++) { /* a is among the first that should leave memory */
+        (void)snprintf(request, sizeof request, "SET key:%d %01000d\r\n", i, i);
+        CHECK_SAYS(one, request, "+OK\r\n");
+    }
+    rig_say(one, "MULTI\r\nPYECHO\r\nINCR a\r\nEXEC\r\n");
+    for (int i = 0; i < 200; i++)
+        (void)fe_flusher_round(it.r.server->engine);
+
+    rig_hang_up(one);
+    while (rig_answer(&it.r, "+late\r\n", false)) {}
+    for (int i = 0; i < 200; i++)
+        (void)fe_flusher_round(it.r.server->engine);
+    rig_say(two, "OBJECT TIER a\r\nGET a\r\n");
+    settle(&it.r);
+
+    const char *got = rig_take(two);
+    CHECK(strstr(got, "$1\r\n2\r\n") != NULL);
+    fe_tier_stats stats;
+    fe_tier_stats_get(it.r.server->engine->store, &stats);
+    CHECK(stats.demoted > 0);
+    cold_close(&it);
+}
+
 TEST(keys_goes_through_a_cold_database_step_by_step)
 {
     cold_rig it;
@@ -287,6 +323,7 @@ int main(void)
     RUN(exec_has_all_keys_before_it_runs);
     RUN(a_watched_cold_key_that_changes_refuses_exec);
     RUN(a_session_may_end_while_it_waits_for_the_disk);
+    RUN(an_exec_whose_client_goes_in_its_middle_still_has_its_keys);
     RUN(keys_goes_through_a_cold_database_step_by_step);
     return check_done();
 }
