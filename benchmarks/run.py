@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, with a progress bar.
 
-Data, tables and plots go to docs/benchmarks/. --quick takes under 3 minutes, the default about 15,
+Data, tables and plots go to docs/benchmarks/. --quick takes about 6 minutes, the default about 25,
 --full as long as the sizes of the targets need.
 """
 
