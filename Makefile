@@ -29,7 +29,7 @@ C_FILES = $(shell find native benchmarks -name '*.c' -o -name '*.h')
 # One build at a time in this folder: ninja does not lock, and two terminals are common.
 LOCKED = mkdir -p build && exec 9>build/.lock && flock 9 &&
 
-.PHONY: help build run test test-c test-python check check-format check-lint check-types check-c \
+.PHONY: help build run test test-c test-python test-tiers test-tiers-some check check-format check-lint check-types check-c \
 	check-generated check-stubs asan tsan fuzz bench bench-c tidy format generate clean locked-build
 
 help: ## list these commands
@@ -41,7 +41,18 @@ build: ## make .venv and the extension module; quick when nothing changed
 run: build ## serve with ferrite.toml.example (or CONFIG=file)
 	$(BIN)/ferrite-py --config $(CONFIG)
 
-test: build test-c test-python ## all tests: C, then Python
+test: build test-c test-python test-tiers-some ## all tests: C, then Python
+
+# Commands on keys that are mapped, or only on disk: those that touch most of the engine here, all with test-tiers.
+TIER_TESTS_SOME := test_random_programs test_keys test_transactions test_strings_ranges test_strings_numbers test_hyperloglog
+
+test-tiers-some: build $(VENV)/.extra-test
+	@for tier in map disk; do \
+		$(BIN)/python -m pytest --quiet --tier $$tier $(TIER_TESTS_SOME:%=tests/differential/%.py) $(PYTEST_ARGS) || exit 1; done
+
+test-tiers: build $(VENV)/.extra-test ## the differential tests with all data mapped, and with all data on disk
+	@.ci/need redis-server 'command -v redis-server' redis-server
+	@for tier in map disk; do $(BIN)/python -m pytest --quiet --tier $$tier tests/differential $(PYTEST_ARGS) || exit 1; done
 
 test-c: build ## the C tests; builds build/test/libferrite.a, which the house tests inspect
 	@$(LOCKED) $(CMAKE) $(CMAKE_ARGS) -B build/test -DCMAKE_BUILD_TYPE=Debug -DFERRITE_TESTS=ON >build/test.log \

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.both import Both
-from tests.support.servers import Server, reference_server, subject_server, subject_transports
+from tests.support.servers import (
+    TIER_VARIABLE,
+    TIERS,
+    Server,
+    reference_server,
+    subject_server,
+    subject_transports,
+)
 
 _QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile(
@@ -23,6 +31,27 @@ settings.register_profile(
     "long", deadline=None, max_examples=3000, print_blob=True, suppress_health_check=_QUIET
 )
 settings.load_profile("ci")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--tier map` and `--tier disk` do what the environment variable does."""
+    parser.addoption("--tier", choices=TIERS, help="keep the data of the server under test there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the servers of the tier, and pytest of our marks."""
+    if tier := config.getoption("--tier"):
+        os.environ[TIER_VARIABLE] = tier
+    config.addinivalue_line("markers", "memory_only(reason): left out when data are kept in a tier")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what says nothing, or something else, when data are kept in a tier."""
+    if not os.environ.get(TIER_VARIABLE):
+        return
+    for item in items:
+        for mark in item.iter_markers("memory_only"):
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +96,6 @@ def _both(reference: Server, subject: Server, protocol: int) -> Iterator[Both]:
         yield found
     finally:
         found.close()
+    if subject.tier and subject.is_alive():
+        reply = subject.admin.command("DEBUG", "CHECK-STORE")
+        assert reply.raw == b"+OK\r\n", f"{subject.name}: {reply}"

@@ -190,6 +190,7 @@ def test_maxmemory_refuses_writes(both2: Both) -> None:
     both2.run("SET", "k", "v")
 
 
+@pytest.mark.memory_only("what is over max_memory goes to disk")
 def test_allkeys_eviction_makes_room(both2: Both) -> None:
     """With an eviction policy writes go on succeeding and keys go."""
     used = {}

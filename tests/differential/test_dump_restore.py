@@ -107,6 +107,7 @@ def test_restore_deadlines_and_replace(both: Both) -> None:
     ])  # fmt: skip
 
 
+@pytest.mark.memory_only("idle times and frequencies are not kept on disk")
 def test_restore_idletime_and_freq(both: Both) -> None:
     """IDLETIME and FREQ are read whatever the policy; their ranges are checked."""
     both.run_many([

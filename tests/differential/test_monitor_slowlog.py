@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.both import Both, Pair
 from tests.support.match import masked
 from tests.support.resp import Node
@@ -122,6 +124,7 @@ def slowlog(both: Both, *arguments: str) -> list[list[object]]:
     return ours
 
 
+@pytest.mark.memory_only("DEBUG TIER counts as a command")
 def test_slowlog_entries(both: Both) -> None:
     """Arguments are cut at 128 bytes and 32 arguments; the newest entry is first."""
     both.client("reader")
@@ -145,6 +148,7 @@ def test_slowlog_entries(both: Both) -> None:
     assert found[-1][0] == [b"SLOWLOG", b"RESET"]
 
 
+@pytest.mark.memory_only("DEBUG TIER counts as a command")
 def test_slowlog_of_transactions(both: Both) -> None:
     """Commands inside EXEC are logged, EXEC itself is not."""
     both.client("reader")
@@ -159,6 +163,7 @@ def test_slowlog_of_transactions(both: Both) -> None:
         slowlog(both)
 
 
+@pytest.mark.memory_only("DEBUG TIER counts as a command")
 def test_slowlog_secrets(both2: Both) -> None:
     """Passwords do not reach the log."""
     both2.client("reader")
@@ -176,6 +181,7 @@ def test_slowlog_secrets(both2: Both) -> None:
     assert "hidden" not in str(found)
 
 
+@pytest.mark.memory_only("DEBUG TIER counts as a command")
 def test_slowlog_length(both: Both) -> None:
     """LEN, GET with counts, the limit of entries, RESET."""
     with both.settings(slowlog_log_slower_than="0", slowlog_max_len="5"):

@@ -194,6 +194,7 @@ def test_maxclients(both2: Both) -> None:
     both2.client("again").run("PING")
 
 
+@pytest.mark.memory_only("the connection of DEBUG TIER is closed too")
 def test_idle_timeout(both2: Both) -> None:
     """A client that is silent for the timeout is closed."""
     pair = both2.client("idle")

@@ -73,6 +73,7 @@ def test_value_of_64_mebibytes(both2: Both) -> None:
     both2.run("DEL", "k")
 
 
+@pytest.mark.memory_only("writes half a gigabyte for each command")
 def test_the_last_bit_of_the_largest_value(both2: Both) -> None:
     """SETBIT at 2^32 - 1 makes a value of 512 MiB, the largest there is."""
     both2.script("""

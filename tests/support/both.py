@@ -1,4 +1,8 @@
-"""Two servers, one conversation: every command goes to both and the replies are compared."""
+"""Two servers, one conversation: every command goes to both and the replies are compared.
+
+A subject that keeps its data in a tier (tests.support.servers) sends them there before each command
+or piece of a pipeline.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from tests.support.servers import Server
 
 _HISTORY_LINES = 12
 _MISMATCHES_SHOWN = 12
+_PIECES = 20  # of a pipeline, where data are sent to a tier before each
+_SPLIT_MAX = 400  # commands; longer pipelines stay whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class Pair:
         """Run one command on both servers, compare, and return the subject's reply."""
         __tracebackhide__ = True
         self._both.remember(f"{self.name}: {shown(arguments)}")
+        self._both.subject.demote()
         for client in self.clients:
             client.send(encode(*arguments))
         return self.compare(shown(arguments), match or usual(arguments), in72)
@@ -74,6 +81,7 @@ class Pair:
         """Run a command in which `{}` stands for something that differs, such as a client's id."""
         __tracebackhide__ = True
         self._both.remember(f"{self.name}: {shown(template)} with {values}")
+        self._both.subject.demote()
         for client, value in zip(self.clients, values, strict=True):
             client.send(encode(*(value if word == "{}" else word for word in template)))
         return self.compare(shown(template), match or usual(template))
@@ -94,8 +102,19 @@ class Pair:
         """Run the commands as one pipeline; all differences are reported together."""
         __tracebackhide__ = True
         listed = [tuple(command) for command in commands]
+        size = len(listed)
+        if self._both.subject.tier:
+            size = -(-size // _PIECES) if size <= _SPLIT_MAX else size
+        nodes = []
+        for begin in range(0, len(listed), max(size, 1)):
+            nodes += self._run_piece(listed[begin : begin + size], match)
+        return nodes
+
+    def _run_piece(self, listed: list[tuple[Argument, ...]], match: Match | None) -> list[Node]:
+        __tracebackhide__ = True
         data = b"".join(encode(*command) for command in listed)
         self._both.remember(f"{self.name}: a pipeline of {len(listed)} commands")
+        self._both.subject.demote()
         for client in self.clients:
             client.send(data)
         return self._compare_many(listed, match)
@@ -113,6 +132,7 @@ class Pair:
     def send(self, data: bytes) -> None:
         """Send raw bytes to both servers; read the replies with `compare` or `compare_end`."""
         self._both.remember(f"{self.name}: raw {data[:200]!r}")
+        self._both.subject.demote()
         for client in self.clients:
             client.send(data)
 

@@ -4,6 +4,9 @@ The server under test is ferrite-py from the same Python environment. The enviro
 FERRITE_TEST_SUBJECT replaces it: `host:port` is a server that already runs, anything else is a
 command line to which `--port` and `--bind` are added (`redis-server --save ''` checks the suite
 itself).
+
+FERRITE_TEST_TIER (or pytest --tier) is `map` or `disk`: the server under test gets a data folder, and
+before each command all of its data are sent down to that tier, where the command meets its keys.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from tests.support.client import NoReplyError, RawClient
 from tests.support.resp import encode, parse
 
 SUBJECT_VARIABLE = "FERRITE_TEST_SUBJECT"
+TIER_VARIABLE = "FERRITE_TEST_TIER"
+TIERS = ("map", "disk")
 TRANSPORTS = ("reactors", "streams")
 _READY_TRIES = 500
 _READY_PAUSE_S = 0.02
@@ -49,6 +54,7 @@ class Server:
         self.address = ("127.0.0.1", port)
         self.version = ""
         self.is_ferrite = False
+        self.tier = ""
         self._command = command
         self._folder = Path(tempfile.mkdtemp(prefix="ferrite-test-"))
         self._log = self._folder / "server.log"
@@ -92,6 +98,29 @@ class Server:
             self._command += ["--set", f"server.unix_socket={path}"]
         else:
             self._command += ["--unixsocket", path]
+
+    def keep_data_in(self, tier: str) -> None:
+        """Have a data folder with small segments, and data in one tier of it; before the start."""
+        assert self._command is not None
+        assert tier in TIERS, f"{TIER_VARIABLE}: no tier is called {tier!r}"
+        self.tier = tier
+        for setting in (
+            f"storage.data_dir={self._folder / 'data'}",
+            "storage.segment_size=64kb",
+            "storage.hybridlog_mutable_size=64mb",
+            f"storage.hybridlog_readonly_size={'64mb' if tier == 'map' else '64kb'}",
+            "storage.read_cache_size=1mb",
+        ):
+            self._command += ["--set", setting]
+
+    def demote(self) -> None:
+        """Send all data down to the tier that was asked for, and empty the read cache."""
+        if not self.tier:
+            return
+        orders = ("MAP",) if self.tier == "map" else ("DISK", "TRIM")
+        self.admin.send(b"".join(encode("DEBUG", "TIER", order) for order in orders))
+        replies = [self.admin.read() for _ in orders]
+        assert all(reply.raw == b"+OK\r\n" for reply in replies), f"DEBUG TIER: {replies}"
 
     def start(self) -> None:
         """Start the process and wait until it answers."""
@@ -208,7 +237,11 @@ def subject_server(transport: str) -> Server:
     command = [sys.executable, "-m", "ferrite_py", "--bind", "127.0.0.1", "--port", str(port)]
     command += ["--set", f"server.transport={transport}"]
     command += ["--set", "server.enable_debug_command=yes"]
-    return Server(f"ferrite-py ({transport})", command, port)
+    tier = os.environ.get(TIER_VARIABLE, "").strip()
+    server = Server(f"ferrite-py ({transport}{', ' if tier else ''}{tier})", command, port)
+    if tier:
+        server.keep_data_in(tier)
+    return server
 
 
 def subject_transports() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pytest
 from tests.support import match, payload, resp, script
 from tests.support.both import Both, MismatchError
 from tests.support.client import Reply
-from tests.support.servers import Server
+from tests.support.servers import TIER_VARIABLE, Server, subject_server
 
 
 def reply(data: bytes) -> Reply:
@@ -147,3 +147,31 @@ def test_a_difference_in_a_script_fails(fakes: Both) -> None:
     fakes.client().send(b"PING\r\n")
     with pytest.raises(MismatchError):
         fakes.client().compare("PING")
+
+
+@pytest.mark.parametrize(("tier", "name"), [("map", "readonly"), ("disk", "disk")])
+def test_data_are_in_the_tier_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tier: str, name: str
+) -> None:
+    """What was written, and what a read has brought back into memory."""
+    monkeypatch.setenv(TIER_VARIABLE, tier)
+    server = subject_server("reactors")
+    server.start()
+    try:
+        client = server.client()
+        for command in (("SET", "k", "v"), ("GET", "k")):
+            client.command(*command)
+            server.demote()
+            where = client.command("OBJECT", "TIER", "k").node.pairs()
+            assert where[b"tier"].text == name
+        client.close()
+    finally:
+        server.stop()
+
+
+def test_another_tier_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word that is not known must not run the suite in memory."""
+    monkeypatch.setenv(TIER_VARIABLE, "cellar")
+
+    with pytest.raises(AssertionError, match="cellar"):
+        subject_server("reactors")
