@@ -55,6 +55,13 @@ class Server:
     def tiers(self) -> dict[str, Any]:
         """One consistent snapshot of the tiers: a dict by tier's name, counters and gauges."""
 
+    def take_faults(self) -> list[tuple[int, int, int, int]]:
+        """What could not be read from segment files and was not told yet.
+
+        Each is the file's segment and generation, the byte in it, and errno: EBADMSG where a
+        checksum is wrong. Some are lost when many come at once.
+        """
+
     def order_tiers(self, order: str) -> bool:
         """DEBUG TIER: do a step of an order; whether there is more to do. Call again until not.
 

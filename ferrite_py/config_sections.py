@@ -284,6 +284,13 @@ class StorageConfig:
         "With data_dir: disk space for data, in bytes; 0 is no limit.",
         runtime=True,
     )
+    lock_memory: bool = setting(
+        True,
+        Boolean(),
+        "With data_dir: keep mapped files in memory (mlock) as far as RLIMIT_MEMLOCK allows; what"
+        " it does not allow is mapped all the same.",
+        runtime=True,
+    )
     disk_queue_depth: int = setting(
         256,
         Integer(1, 4096),

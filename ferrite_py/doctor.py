@@ -25,6 +25,7 @@ from ferrite_py.file_limit import RESERVED_FILES
 Level = Literal["ok", "warn", "fail"]
 _MIB = 1 << 20
 _SYS_IO_URING_SETUP = 425  # the same on all architectures
+_READONLY_PARTS, _POOL_PARTS = 10, 108  # native/store/tier.c
 _SEGMENT_MIN, _SEGMENT_AUTO = 64 << 10, 4 << 20
 
 
@@ -213,9 +214,21 @@ def _huge_pages(_config: Config, host: Host) -> Iterator[Finding]:
         yield Finding("ok", "huge pages", f"transparent huge pages: {mode}")
 
 
-def _memlock(_config: Config, host: Host) -> Iterator[Finding]:
+def _memlock(config: Config, host: Host) -> Iterator[Finding]:
     limit = "none" if host.memlock_bytes < 0 else f"{host.memlock_bytes // 1024} KiB"
-    yield Finding("ok", "locked memory", f"the limit is {limit}; the server locks none")
+    storage = config.storage
+    auto = storage.max_memory * _READONLY_PARTS // _POOL_PARTS
+    wanted = storage.hybridlog_readonly_size or auto
+    if not storage.data_dir or not storage.lock_memory or not wanted:
+        yield Finding("ok", "locked memory", f"the limit is {limit}; the server locks none")
+        return
+    message = f"the limit is {limit}; files take up to {wanted // 1024} KiB of memory"
+    if 0 <= host.memlock_bytes < wanted:
+        message += ", and what is not locked may have to be read again"
+        remedy = f"raise it (ulimit -l, LimitMEMLOCK={wanted}), or set storage.lock_memory = false"
+        yield Finding("warn", "locked memory", message, remedy)
+    else:
+        yield Finding("ok", "locked memory", message)
 
 
 def _backlog(config: Config, host: Host) -> Iterator[Finding]:

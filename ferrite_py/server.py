@@ -21,6 +21,7 @@ from ferrite_py.certificates import Certificates
 from ferrite_py.commands.families import TABLE
 from ferrite_py.commands.runner import Runner
 from ferrite_py.config import Config, Sources
+from ferrite_py.disk_watch import DiskWatch
 from ferrite_py.errors import ConfigError, StartupError
 from ferrite_py.keep import Keep, tell_found
 from ferrite_py.listen.accept import Gate, Listener
@@ -161,6 +162,7 @@ class Front:
         self._reactors: Reactors | None = None
         self._listeners: list[Listener] = []
         self._sampling: asyncio.TimerHandle | None = None
+        self._disk_watch = DiskWatch(services.native)
 
     def open(self) -> None:
         """Start the threads and begin to accept. Raises StartupError."""
@@ -216,6 +218,7 @@ class Front:
 
     def _sample(self) -> None:
         self._services.rates.sample(self._loop.time(), self._services.native.statistics())
+        self._disk_watch.look(self._loop.time())
         self._sampling = self._loop.call_later(SAMPLE_SECONDS, self._sample)
 
 

@@ -51,6 +51,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         "readonly_size": storage.hybridlog_readonly_size,
         "cache_size": storage.read_cache_size,
         "disk_max": storage.max_disk,
+        "lock_memory": storage.lock_memory,
         "disk_depth": storage.disk_queue_depth,
         "disk_engine": storage.disk_engine.encode(),
         "bulk_len_max": server.proto_max_bulk_len,

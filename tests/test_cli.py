@@ -452,6 +452,32 @@ def test_doctor_names_the_disk_engine(tmp_path: Path, engine: str, code: int, le
     assert levels(found, "disk engine") == [level]
 
 
+@pytest.mark.parametrize(
+    ("limit", "size", "lock", "level"),
+    [
+        (-1, 64 << 20, True, "ok"),
+        (64 << 20, 64 << 20, True, "ok"),
+        (8 << 20, 64 << 20, True, "warn"),
+        (8 << 20, 64 << 20, False, "ok"),
+        (8 << 20, 0, True, "warn"),
+    ],
+)
+def test_doctor_compares_mapped_files_with_the_limit_of_locked_memory(
+    tmp_path: Path, limit: int, size: int, lock: bool, level: str
+) -> None:
+    """What is not locked is read from disk again when the kernel takes its pages."""
+    config = config_of(
+        storage__data_dir=str(tmp_path),
+        storage__max_memory=1 << 30,
+        storage__hybridlog_readonly_size=size,
+        storage__lock_memory=lock,
+    )
+
+    found = doctor.examine(config, host_of(tmp_path, {}, memlock_bytes=limit))
+
+    assert levels(found, "locked memory") == [level]
+
+
 @pytest.mark.parametrize(("module", "level"), [(None, "fail"), (ModuleType("_native"), "ok")])
 def test_doctor_needs_the_native_extension(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType | None, level: str

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ferrite_py import disk_watch
 from ferrite_py._native import Server as Native
 from ferrite_py._native import Stream
 from ferrite_py.commands import tiers
@@ -371,8 +372,8 @@ def test_the_last_error_names_file_and_cause() -> None:
     """As an operator looks for it."""
     found = {"error_code": 5, "error_segment": 26, "error_generation": 2}
 
-    assert tiers.last_error(found) == "0000001a-00000002.seg: Input/output error"
-    assert tiers.last_error({"error_code": 0}) == ""
+    assert disk_watch.last_error(found) == "0000001a-00000002.seg: Input/output error"
+    assert disk_watch.last_error({"error_code": 0}) == ""
 
 
 def test_the_last_fault_names_the_byte() -> None:

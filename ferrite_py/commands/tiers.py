@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import resource
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import OK, CommandError, Reply, text_of
+from ferrite_py.disk_watch import disk_state, last_error
 
 Fields = list[tuple[str, object]]
 Tiers = Mapping[str, Any]
@@ -17,7 +19,6 @@ NAMES = ("mutable", "sealed", "readonly", "disk", "read_cache")
 IN_MEMORY = ("mutable", "sealed", "readonly", "read_cache")
 """Those whose bytes are memory of the process; `readonly` is mapped from files."""
 
-_STATES = ("ok", "full", "failed")
 _ORDERS = ("seal", "map", "disk", "compact", "trim")
 _POLL_SECONDS = 0.003
 DISK_PATIENCE_SECONDS = 3.0
@@ -75,6 +76,10 @@ def _migrations(tiers: Tiers) -> Fields:
         ("carried_total", tiers["cache_carried"]),
         ("removed_total", tiers["removals"]),
         ("map_failures", tiers["map_failures"]),
+        ("locked_total", tiers["locks"]),
+        ("lock_failures", tiers["lock_failures"]),
+        ("mapped_page_errors", tiers["page_faults"]),
+        ("major_faults", resource.getrusage(resource.RUSAGE_SELF).ru_majflt),
     ]
 
 
@@ -150,19 +155,6 @@ def _disk(tiers: Tiers) -> Fields:
         ("disk_last_error", last_error(tiers)),
         ("disk_last_error_time", tiers["error_ms"] // 1000),
     ]
-
-
-def disk_state(tiers: Tiers) -> str:
-    """What the disk said last: ok, full (max_disk is reached), or failed."""
-    return _STATES[tiers["disk_state"]]
-
-
-def last_error(tiers: Tiers) -> str:
-    """The last error of the disk and the file that it was about; empty for none."""
-    if not tiers["error_code"]:
-        return ""
-    name = f"{tiers['error_segment']:08x}-{tiers['error_generation']:08x}.seg"
-    return f"{name}: {os.strerror(tiers['error_code'])}"
 
 
 def last_fault(tiers: Tiers) -> str:

@@ -64,6 +64,9 @@ PyObject *fe_python_latencies(fe_server *server);
 PyObject *fe_python_tiers(fe_server *server);
 PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
 
+/* take_faults(), see _native.pyi. */
+PyObject *fe_python_take_faults(fe_server *server);
+
 /* order_tiers(name), see _native.pyi. */
 PyObject *fe_python_order_tiers(fe_server *server, PyObject *name);
 

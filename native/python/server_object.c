@@ -173,6 +173,13 @@ static PyObject *server_order_tiers(server_object *self, PyObject *name)
     return server == NULL ? NULL : fe_python_order_tiers(server, name);
 }
 
+static PyObject *server_take_faults(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_take_faults(server);
+}
+
 static PyObject *server_command_keys(server_object *self, PyObject *args)
 {
     fe_server *server = fe_python_open_server(self);
@@ -383,20 +390,35 @@ static PyObject *server_check(server_object *self, PyObject *unused)
     }
 
 static PyMethodDef server_methods[] = {
-    METHOD(set_options, METH_O),         METHOD(register, METH_O),
-    METHOD(commands, METH_NOARGS),       METHOD(latencies, METH_NOARGS),
-    METHOD(tiers, METH_NOARGS),          METHOD(order_tiers, METH_O),
-    METHOD(command_keys, METH_O),        METHOD(statistics, METH_NOARGS),
-    METHOD(heap, METH_NOARGS),           METHOD(error_counts, METH_NOARGS),
-    METHOD(databases, METH_NOARGS),      METHOD(reset_statistics, METH_NOARGS),
-    METHOD(start_workers, METH_NOARGS),  METHOD(stop_workers, METH_NOARGS),
-    METHOD(found, METH_NOARGS),          METHOD(save, METH_O),
-    METHOD(discard, METH_NOARGS),        METHOD(notify_fd, METH_NOARGS),
-    METHOD(disk_fd, METH_NOARGS),        METHOD(take_records, METH_NOARGS),
-    METHOD(take_requests, METH_NOARGS),  METHOD(take_woken, METH_NOARGS),
-    METHOD(count_rejected, METH_NOARGS), METHOD(connection_count, METH_NOARGS),
-    METHOD(set_expire_paused, METH_O),   METHOD(check, METH_NOARGS),
-    METHOD(close, METH_NOARGS),          {NULL, NULL, 0, NULL},
+    METHOD(set_options, METH_O),
+    METHOD(register, METH_O),
+    METHOD(commands, METH_NOARGS),
+    METHOD(latencies, METH_NOARGS),
+    METHOD(tiers, METH_NOARGS),
+    METHOD(order_tiers, METH_O),
+    METHOD(take_faults, METH_NOARGS),
+    METHOD(command_keys, METH_O),
+    METHOD(statistics, METH_NOARGS),
+    METHOD(heap, METH_NOARGS),
+    METHOD(error_counts, METH_NOARGS),
+    METHOD(databases, METH_NOARGS),
+    METHOD(reset_statistics, METH_NOARGS),
+    METHOD(start_workers, METH_NOARGS),
+    METHOD(stop_workers, METH_NOARGS),
+    METHOD(found, METH_NOARGS),
+    METHOD(save, METH_O),
+    METHOD(discard, METH_NOARGS),
+    METHOD(notify_fd, METH_NOARGS),
+    METHOD(disk_fd, METH_NOARGS),
+    METHOD(take_records, METH_NOARGS),
+    METHOD(take_requests, METH_NOARGS),
+    METHOD(take_woken, METH_NOARGS),
+    METHOD(count_rejected, METH_NOARGS),
+    METHOD(connection_count, METH_NOARGS),
+    METHOD(set_expire_paused, METH_O),
+    METHOD(check, METH_NOARGS),
+    METHOD(close, METH_NOARGS),
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot server_slots[] = {

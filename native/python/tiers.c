@@ -60,6 +60,9 @@ static bool put_ways_down(PyObject *dict, const fe_look_stats *look)
         {"demotions", tier->demoted},
         {"removals", tier->removed},
         {"map_failures", tier->map_failures},
+        {"locks", tier->locked},
+        {"lock_failures", tier->lock_failures},
+        {"page_faults", tier->page_faults},
         {"writers_slowed", tier->busy},
         {"writers_refused", tier->refused},
         {"flush_behind", tier->behind},
@@ -165,6 +168,23 @@ PyObject *fe_python_tiers(fe_server *server)
         put_ways_up(dict, &look) && put_reclaiming(dict, &look))
         return dict;
     Py_DECREF(dict);
+    return NULL;
+}
+
+PyObject *fe_python_take_faults(fe_server *server)
+{
+    PyObject *list = PyList_New(0);
+    fe_fetch_fault fault;
+    bool taken = true, ok = list != NULL;
+    while (ok) {
+        FE_LOCKED(server->engine, taken = fe_fetch_fault_take(server->engine->store, &fault));
+        if (!taken) return list;
+        PyObject *one = Py_BuildValue("(IIKi)", fault.segment, fault.generation,
+                                      (unsigned long long)fault.offset, fault.error);
+        ok = one != NULL && PyList_Append(list, one) == 0;
+        Py_XDECREF(one);
+    }
+    Py_XDECREF(list);
     return NULL;
 }
 

@@ -527,7 +527,7 @@ static void run_unseen(fe_session *session, const fe_queued *queued, uint64_t *t
     if (it.call.row->flags & FE_PYTHON) {
         fe_python_request *request = fe_server_ask_python(session->server, session, &it.call);
         if (request != NULL) request->session = NULL;
-    } else {
+    } else if (FE_LIKELY(!fe_tier_fault_seen(it.call.store))) { /* else its keys may be lost */
         run_handler(&it, ticks);
     }
     session->client.output.len = 0;

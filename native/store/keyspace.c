@@ -485,7 +485,6 @@ bool fe_store_step_index(fe_store *store, uint32_t buckets)
     bool more = false;
     for (uint32_t i = 0; i < store->options.databases; i++)
         more |= fe_index_step(&store->keyspaces[i].index, buckets);
-    (void)fe_tier_faulted(store);
     return more;
 }
 

@@ -7,7 +7,8 @@
  *   and the command is looked up again: its keys are read from the file, against their checksums.
  * - If the handler met one nevertheless, the session throws the reply away.
  * - Steps that look at mapped records (growth of an index, carrying) believe nothing they read from a
- *   segment that is damaged, and end with fe_tier_faulted.
+ *   segment that is damaged. The fault stays seen until the next command or step of the tiers looks
+ *   after it; never while an EXEC waits in its middle, which answers errors from then on.
  *
  * Threads: the engine's lock is held.
  */

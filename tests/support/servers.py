@@ -5,8 +5,8 @@ FERRITE_TEST_SUBJECT replaces it: `host:port` is a server that already runs, any
 command line to which `--port` and `--bind` are added (`redis-server --save ''` checks the suite
 itself).
 
-FERRITE_TEST_TIER (or pytest --tier) is `map` or `disk`: the server under test gets a data folder, and
-before each command all of its data are sent down to that tier, where the command meets its keys.
+FERRITE_TEST_TIER (or pytest --tier) is `map` or `disk`: the server under test gets a data folder,
+and before each command all of its data are sent down to that tier.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "storage.hybridlog_readonly_size": ("64kb", 64 << 10),
     "storage.read_cache_size": ("2mb", 2 << 20),
     "storage.max_disk": ("1gb", 1 << 30),
+    "storage.lock_memory": ("no", False),
     "storage.disk_queue_depth": ("64", 64),
     "storage.disk_engine": ("threads", "threads"),
     "storage.eviction_policy": ("allkeys-lru", "allkeys-lru"),

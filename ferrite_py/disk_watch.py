@@ -1,0 +1,88 @@
+"""The operator's log of the data folder: what it refuses, what it takes again, what is lost."""
+
+import errno
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+
+_STATES = ("ok", "full", "failed")
+
+Fault = tuple[int, int, int, int]
+"""Segment, generation, byte, errno."""
+
+
+def disk_state(tiers: Mapping[str, Any]) -> str:
+    """What the disk said last: ok, full (max_disk is reached), or failed."""
+    return _STATES[tiers["disk_state"]]
+
+
+def last_error(tiers: Mapping[str, Any]) -> str:
+    """The last error of the disk and the file that it was about; empty for none."""
+    if not tiers["error_code"]:
+        return ""
+    name = f"{tiers['error_segment']:08x}-{tiers['error_generation']:08x}.seg"
+    return f"{name}: {os.strerror(tiers['error_code'])}"
+
+
+class Disk(Protocol):
+    """The part of the native server that tells of its disk."""
+
+    def tiers(self) -> dict[str, Any]:
+        """One snapshot of the tiers."""
+
+    def take_faults(self) -> list[Fault]:
+        """What could not be read and was not told yet."""
+
+
+class DiskWatch:
+    """Writes a line when the state of the disk changes, and one for each record that is lost."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._state = "ok"
+        self._unlocked = False
+        self._next = 0.0
+
+    def look(self, now: float) -> None:
+        """Look, if it is time to; `now` is in seconds of a monotonic clock."""
+        if now < self._next:
+            return
+        self._next = now + LOOK_SECONDS
+        tiers = self._disk.tiers()
+        if not tiers["tiered"]:
+            self._next = float("inf")
+            return
+        self._tell_state(tiers)
+        self._tell_faults(self._disk.take_faults())
+        if tiers["lock_failures"] and not self._unlocked:
+            self._unlocked = True
+            log.warning(
+                "mapped files cannot all be locked in memory: the limit of locked memory"
+                " (RLIMIT_MEMLOCK) is below storage.hybridlog_readonly_size"
+            )
+
+    def _tell_state(self, tiers: Mapping[str, Any]) -> None:
+        state = disk_state(tiers)
+        if state == self._state:
+            return
+        self._state = state
+        if state == "ok":
+            log.info("the disk takes data again")
+        elif state == "full":
+            log.error("storage.max_disk is reached: writes are refused when memory is full")
+        else:
+            log.error(
+                "the disk does not take data: %s; writes are refused when memory is full",
+                last_error(tiers),
+            )
+
+    @staticmethod
+    def _tell_faults(faults: Sequence[Fault]) -> None:
+        for segment, generation, offset, code in faults:
+            why = "a wrong checksum" if code == errno.EBADMSG else os.strerror(code)
+            name = f"{segment:08x}-{generation:08x}.seg"
+            log.error("a record cannot be read: %s, byte %d: %s", name, offset, why)

@@ -1,0 +1,265 @@
+"""A disk that refuses, a file cut short: what clients and operators are told, and healing.
+
+The faults are the kernel's: a limit of file sizes (EFBIG), a truncated file (SIGBUS, short reads).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ferrite_py.disk_watch import LOOK_SECONDS, DiskWatch
+from tests.support.client import RawClient
+from tests.support.process import Process
+
+VALUE = "x" * 1000
+MUTABLE_KIB = 512
+BEYOND = 4 * MUTABLE_KIB
+"""So many keys never fit into the mutable memory."""
+DEADLINE_S = 20.0
+REFUSED = "writes are refused when memory is full"
+LOCKED = (
+    "mapped files cannot all be locked in memory: the limit of locked memory (RLIMIT_MEMLOCK)"
+    " is below storage.hybridlog_readonly_size"
+)
+
+
+def info(client: RawClient) -> dict[str, str]:
+    """The fields of INFO hybridlog."""
+    lines = client.command("INFO", "hybridlog").node.text.splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def until(done: Callable[[], bool], what: str) -> None:
+    """Wait for something that threads of the server do in their own time."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not done():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def settings(folder: Path, *more: str) -> list[str]:
+    """Of a server with little memory over a data folder."""
+    return [
+        f"storage.data_dir={folder / 'data'}",
+        f"storage.hybridlog_mutable_size={MUTABLE_KIB}kb",
+        "storage.segment_size=64kb",
+        "server.enable_debug_command=yes",
+        *more,
+    ]
+
+
+@pytest.fixture(params=["reactors", "streams"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Process]:
+    """A server over each transport, its data below tmp_path."""
+    process = Process(tmp_path, *settings(tmp_path, f"server.transport={request.param}"))
+    try:
+        yield process
+        process.stop()
+    finally:
+        process.kill()
+
+
+@pytest.fixture
+def client(server: Process) -> Iterator[RawClient]:
+    """A connection to it."""
+    with server.client() as one:
+        yield one
+
+
+def set_key(client: RawClient, number: int) -> bytes:
+    """SET, and what it answered."""
+    return client.command("SET", f"key:{number}", VALUE + str(number)).raw
+
+
+def write_until_refused(client: RawClient) -> tuple[int, bytes]:
+    """How many keys were taken before a write was refused, and what was answered then."""
+    for number in range(BEYOND):
+        reply = set_key(client, number)
+        if reply != b"+OK\r\n":
+            return number, reply
+    raise AssertionError("no write was refused")
+
+
+def check_values(client: RawClient, count: int) -> None:
+    """Every key that was acknowledged has its value."""
+    replies = client.pipeline([("GET", f"key:{number}") for number in range(count)])
+    assert [reply.node.text for reply in replies] == [VALUE + str(n) for n in range(count)]
+
+
+def limit_file_size(process: Process, size: int) -> None:
+    """The kernel refuses writes behind this many bytes of a file of the process."""
+    _, hard = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+def test_a_disk_that_refuses(server: Process, client: RawClient) -> None:
+    """Writes answer MISCONF once memory is full, reads go on, it is told, and it heals."""
+    limit_file_size(server, 4096)
+
+    count, refusal = write_until_refused(client)
+
+    assert refusal.startswith(b"-MISCONF"), refusal
+    assert b"File too large" in refusal
+    assert count * len(VALUE) > MUTABLE_KIB * 1024
+    check_values(client, count)
+    assert client.command("DEL", "none").raw.startswith(b"-MISCONF")
+    assert client.command("PING").raw == b"+PONG\r\n"
+    fields = info(client)
+    assert fields["disk_state"] == "failed"
+    assert fields["disk_last_error"].endswith(".seg: File too large")
+    assert int(fields["disk_errors"]) >= 1
+    assert int(fields["writers_refused"]) >= 1
+    until(lambda: "the disk does not take data" in server.log(), "the log says so")
+
+    limit_file_size(server, resource.RLIM_INFINITY)
+    until(lambda: set_key(client, count) == b"+OK\r\n", "it heals")
+
+    assert info(client)["disk_state"] == "ok"
+    check_values(client, count + 1)
+    until(lambda: "the disk takes data again" in server.log(), "the log says so")
+    assert client.command("DEBUG", "CHECK-STORE").raw == b"+OK\r\n"
+
+
+def test_max_disk(tmp_path: Path) -> None:
+    """The files may take no more: writes are refused as out of memory; deleting makes room."""
+    process = Process(tmp_path, *settings(tmp_path, "storage.max_disk=512kb"))
+    try:
+        with process.client() as client:
+            count, refusal = write_until_refused(client)
+
+            assert refusal.startswith(b"-OOM"), refusal
+            check_values(client, count)
+            fields = info(client)
+            assert fields["disk_state"] == "full"
+            assert int(fields["file_bytes"]) <= 512 * 1024
+            until(lambda: "storage.max_disk is reached" in process.log(), "the log says so")
+
+            assert client.command("FLUSHALL").raw == b"+OK\r\n"
+            until(lambda: set_key(client, 0) == b"+OK\r\n", "there is room again")
+            check_values(client, 1)
+            assert client.command("DEBUG", "CHECK-STORE").raw == b"+OK\r\n"
+        process.stop()
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("tier", ["MAP", "DISK"])
+def test_files_that_are_cut_short(
+    server: Process, client: RawClient, tmp_path: Path, tier: str
+) -> None:
+    """A key whose page is gone answers IOERR; the server and all other keys live on."""
+    for number in range(100):
+        assert set_key(client, number) == b"+OK\r\n"
+    assert client.command("DEBUG", "TIER", tier).raw == b"+OK\r\n"
+    assert client.command("SET", "later", "1").raw == b"+OK\r\n"
+    for file in (tmp_path / "data" / "log").glob("*.seg"):
+        os.truncate(file, 4096)
+
+    replies = client.pipeline([("GET", f"key:{number}") for number in range(100)])
+
+    lost = [number for number, reply in enumerate(replies) if reply.raw.startswith(b"-IOERR")]
+    assert 80 < len(lost) < 100
+    for number, reply in enumerate(replies):
+        assert number in lost or reply.node.text == VALUE + str(number)
+    assert client.command("GET", "later").raw == b"$1\r\n1\r\n"
+    fields = info(client)
+    assert int(fields["disk_reads_failed"]) >= len(lost)
+    if tier == "MAP":
+        assert int(fields["mapped_page_errors"]) >= 1
+    until(lambda: "a record cannot be read" in server.log(), "the log says so")
+    assert set_key(client, lost[0]) == b"+OK\r\n"
+    assert client.command("DEL", f"key:{lost[1]}", f"key:{lost[2]}").raw.startswith(b":")
+    assert client.command("GET", f"key:{lost[0]}").node.text == VALUE + str(lost[0])
+    assert client.command("GET", f"key:{lost[1]}").node.null
+    assert client.command("FLUSHALL").raw == b"+OK\r\n"
+
+
+def test_mapped_files_are_locked_where_the_limit_allows(tmp_path: Path) -> None:
+    """What is over the limit of locked memory is mapped all the same, and counted."""
+    process = Process(tmp_path, *settings(tmp_path))
+    try:
+        with process.client() as client:
+            for number in range(100):
+                assert set_key(client, number) == b"+OK\r\n"
+            assert client.command("DEBUG", "TIER", "MAP").raw == b"+OK\r\n"
+            fields = info(client)
+            assert int(fields["readonly_segments"]) > 0
+            assert int(fields["locked_total"]) + int(fields["lock_failures"]) == int(
+                fields["flushed_total"]
+            )
+            locked = Path(f"/proc/{process.process.pid}/status").read_text(encoding="ascii")
+            kib = int(locked.split("VmLck:")[1].split()[0])
+            assert (kib > 0) == (int(fields["locked_total"]) > 0)
+            assert int(fields["major_faults"]) >= 0
+            check_values(client, 100)
+        process.stop()
+    finally:
+        process.kill()
+
+
+class FakeDisk:
+    """What a disk tells."""
+
+    def __init__(self) -> None:
+        self.state = 0
+        self.lock_failures = 0
+        self.tiered = True
+        self.faults: list[tuple[int, int, int, int]] = []
+
+    def tiers(self) -> dict[str, Any]:
+        """As the native server."""
+        return {
+            "tiered": self.tiered,
+            "disk_state": self.state,
+            "error_code": errno.ENOSPC,
+            "error_segment": 7,
+            "error_generation": 1,
+            "lock_failures": self.lock_failures,
+        }
+
+    def take_faults(self) -> list[tuple[int, int, int, int]]:
+        """As the native server."""
+        taken, self.faults = self.faults, []
+        return taken
+
+
+def test_the_log_tells_each_change_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Not each second again; and each record that is lost, by file and byte."""
+    caplog.set_level(logging.INFO)
+    disk = FakeDisk()
+    watch = DiskWatch(disk)
+
+    for second, (state, lock_failures) in enumerate([(0, 0), (2, 0), (2, 3), (1, 4), (0, 4)]):
+        disk.state, disk.lock_failures = state, lock_failures
+        disk.faults = [(10, 2, 4096, errno.EBADMSG), (10, 2, 8192, errno.EIO)][: second == 4 and 2]
+        watch.look(second * LOOK_SECONDS)
+        watch.look((second + 0.5) * LOOK_SECONDS)
+
+    assert caplog.messages == [
+        "the disk does not take data: 00000007-00000001.seg: No space left on device; " + REFUSED,
+        LOCKED,
+        "storage.max_disk is reached: " + REFUSED,
+        "the disk takes data again",
+        "a record cannot be read: 0000000a-00000002.seg, byte 4096: a wrong checksum",
+        "a record cannot be read: 0000000a-00000002.seg, byte 8192: Input/output error",
+    ]
+
+
+def test_a_store_in_memory_is_not_looked_at_again() -> None:
+    """There is nothing to watch."""
+    disk = FakeDisk()
+    disk.tiered = False
+    watch = DiskWatch(disk)
+
+    watch.look(0)
+    disk.tiers = None  # type: ignore[assignment]
+    watch.look(1e9)
