@@ -634,6 +634,16 @@ void fe_index_refill(fe_index *index, uint64_t hash, uint64_t *slot)
     index->shorts--;
 }
 
+/* The record's first two lines. */
+static void prefetch_lines(const fe_index *index, uint64_t slot)
+{
+    fe_address address = fe_slot_address(slot);
+    if (fe_log_is_cold(index->space->log, address)) return;
+    const uint8_t *record = (const uint8_t *)fe_log_at(index->space->log, address);
+    fe_prefetch(record);
+    fe_prefetch(record + 64);
+}
+
 bool fe_index_prefetch_record(const fe_index *index, uint64_t hash)
 {
     if (index->count == 0) return false;
@@ -643,10 +653,7 @@ bool fe_index_prefetch_record(const fe_index *index, uint64_t hash)
     if (bits != 0) {
         uint64_t slot = at.words[__builtin_ctz(bits)];
         if (slot == 0) return false;
-        const uint8_t *record =
-            (const uint8_t *)fe_log_at(index->space->log, fe_slot_address(slot));
-        fe_prefetch(record);
-        fe_prefetch(record + 64);
+        prefetch_lines(index, slot);
         return false;
     }
     at = group_next(index, at);
@@ -665,10 +672,7 @@ void fe_index_prefetch_behind(const fe_index *index, uint64_t hash)
         if (bits == 0) continue;
         uint64_t slot = at.words[__builtin_ctz(bits)];
         if (slot == 0) return;
-        const uint8_t *record =
-            (const uint8_t *)fe_log_at(index->space->log, fe_slot_address(slot));
-        fe_prefetch(record);
-        fe_prefetch(record + 64);
+        prefetch_lines(index, slot);
         return;
     }
 }

@@ -214,6 +214,8 @@ TEST(a_handler_that_was_there_before_gets_what_is_not_guarded)
 
 int main(void)
 {
+    struct sigaction none = {.sa_handler = SIG_DFL};
+    (void)sigaction(SIGBUS, &none, NULL); /* a sanitizer may have its own */
     RUN(a_handler_that_was_there_before_gets_what_is_not_guarded); /* before there is any guard */
     RUN(a_page_that_is_gone_reads_as_zeros_and_its_range_is_damaged);
     RUN(each_guard_counts_its_own_faults);
