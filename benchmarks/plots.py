@@ -80,8 +80,14 @@ def throughput_cpu(document: Document) -> Figure:
     """Server CPU per operation of each command and pipeline, relative to redis-server."""
     keys = document["summary"][0]["keys"]
     rows = [r for r in document["summary"] if r["value_bytes"] == 64 and r["keys"] == keys]
-    servers = [s for s in _servers(rows) if s not in ("redis-server", "memcached")]
     commands = [c for c in _COMMANDS if any(row["command"] == c for row in rows)]
+    # Servers that know only some of the commands, and the reference, have no bars.
+    servers = [
+        name
+        for name in _servers(rows)
+        if name != "redis-server"
+        and {row["command"] for row in rows if row["server"] == name} >= set(commands)
+    ]
     title = "Server CPU per operation relative to redis-server (64-byte values; lower is better)"
     figure, panels = _figure(3, title, width=11.0, height=3.8)
     width = 0.8 / len(servers)
