@@ -5,17 +5,13 @@
  * and that its steps take a quarter of one core at most; less when the disk is nearly full.
  *
  * Locks: the engine's lock is held for each step, and to begin and to end a job; never while a file is
- * read. `mutex` is held for the stop signal only, inside of nothing.
+ * read.
  */
-#define _GNU_SOURCE /* SCHED_BATCH */
 #include "engine/collector.h"
 
 #include "base/assert.h"
+#include "engine/background.h"
 #include "store/frozen.h"
-
-#include <errno.h>
-#include <sched.h>
-#include <time.h>
 
 #define REST_NS ((uint64_t)100000000) /* when nothing is due */
 #define WAIT_NS ((uint64_t)10000000)  /* when a job has to wait, or the disk is nearly full */
@@ -25,10 +21,7 @@
 #define PAUSE_MIN_NS ((uint64_t)1000000) /* shorter ones are saved up */
 
 struct fe_collector {
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake;
-    bool stop;
+    fe_background thread;
     fe_frozen_job job; /* the thread's own, as is what follows */
     uint64_t owed_ns;  /* sleep */
 };
@@ -77,30 +70,13 @@ bool fe_collector_round(fe_engine *engine)
 
 /* The thread ----------------------------------------------------------------------------------- */
 
-/* Sleeps, or until stopped; returns whether to stop. */
-static bool rest(fe_collector *collector, uint64_t ns)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t at = (uint64_t)until.tv_sec * 1000000000u + (uint64_t)until.tv_nsec + ns;
-    until.tv_sec = (time_t)(at / 1000000000u);
-    until.tv_nsec = (long)(at % 1000000000u);
-    pthread_mutex_lock(&collector->mutex);
-    int status = 0;
-    while (!collector->stop && status != ETIMEDOUT)
-        status = pthread_cond_timedwait(&collector->wake, &collector->mutex, &until);
-    bool stop = collector->stop;
-    pthread_mutex_unlock(&collector->mutex);
-    return stop;
-}
-
 /* Sleeps what is owed, once that is worth it; returns whether to stop. */
 static bool pay(fe_collector *collector, bool urgent)
 {
     uint64_t ns = urgent ? collector->owed_ns / URGENT_SHARE : collector->owed_ns;
     if (ns < PAUSE_MIN_NS) return false;
     collector->owed_ns = 0;
-    return rest(collector, ns);
+    return fe_background_rest(&collector->thread, ns);
 }
 
 /* Reads or steps once; returns whether to stop. */
@@ -119,7 +95,7 @@ static bool job_go_on(fe_engine *engine, fe_frozen_next *next)
     uint64_t began = fe_clock_monotonic_ns();
     *next = step(engine, job, &urgent);
     collector->owed_ns += (fe_clock_monotonic_ns() - began) * PAUSE_STEPS;
-    if (*next == FE_FROZEN_WAIT) return rest(collector, WAIT_NS);
+    if (*next == FE_FROZEN_WAIT) return fe_background_rest(&collector->thread, WAIT_NS);
     return pay(collector, urgent);
 }
 
@@ -127,12 +103,11 @@ static void *run(void *argument)
 {
     fe_engine *engine = argument;
     fe_collector *collector = engine->collector;
-    struct sched_param batch = {0};
-    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
+    fe_background_give_way();
     bool stop = false, urgent;
     while (!stop) {
         if (!begin(engine, &collector->job, &urgent)) {
-            stop = rest(collector, urgent ? WAIT_NS : REST_NS);
+            stop = fe_background_rest(&collector->thread, urgent ? WAIT_NS : REST_NS);
             continue;
         }
         fe_frozen_next next = FE_FROZEN_READ;
@@ -148,8 +123,7 @@ static void collector_free(fe_engine *engine)
 {
     fe_collector *collector = engine->collector;
     engine->collector = NULL;
-    pthread_cond_destroy(&collector->wake);
-    pthread_mutex_destroy(&collector->mutex);
+    fe_background_destroy(&collector->thread);
     fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, collector);
 }
 
@@ -160,14 +134,9 @@ bool fe_collector_start(fe_engine *engine)
     fe_collector *collector =
         fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_ENGINE, sizeof *collector);
     if (collector == NULL) return false;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&collector->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&collector->mutex, NULL);
+    fe_background_init(&collector->thread);
     engine->collector = collector;
-    if (pthread_create(&collector->thread, NULL, run, engine) == 0) return true;
+    if (fe_background_start(&collector->thread, run, engine)) return true;
     collector_free(engine);
     return false;
 }
@@ -176,10 +145,6 @@ void fe_collector_stop(fe_engine *engine)
 {
     fe_collector *collector = engine->collector;
     if (collector == NULL) return;
-    pthread_mutex_lock(&collector->mutex);
-    collector->stop = true;
-    pthread_cond_signal(&collector->wake);
-    pthread_mutex_unlock(&collector->mutex);
-    pthread_join(collector->thread, NULL);
+    fe_background_stop(&collector->thread);
     collector_free(engine);
 }

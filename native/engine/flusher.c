@@ -6,18 +6,14 @@
  * processor, for it is bounded by what is written, but it yields to threads that serve.
  *
  * Locks: the engine's lock is held for steps, and to begin and to end jobs; never while a file is
- * written, mapped or removed. `mutex` is held for signals only, inside the engine's lock.
+ * written, mapped or removed.
  */
-#define _GNU_SOURCE /* SCHED_BATCH */
 #include "engine/flusher.h"
 
 #include "base/assert.h"
 #include "base/resident.h"
+#include "engine/background.h"
 #include "store/tier.h"
-
-#include <errno.h>
-#include <sched.h>
-#include <time.h>
 
 #define STEP_BYTES ((uint64_t)64 << 10)
 #define JOBS_MAX 16u       /* of each kind, in one round of chores */
@@ -25,14 +21,9 @@
 #define RESIDENT_MS 100    /* between two looks at the process's memory */
 
 struct fe_flusher {
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake;
-    bool stop;
-    bool woken;
-    _Atomic bool ringing; /* somebody has woken the thread, and it has not looked yet */
-    fe_flush_job job;     /* the thread's own */
-    int64_t resident_ms;  /* when the store was last told; the thread's own */
+    fe_background thread;
+    fe_flush_job job;    /* the thread's own */
+    int64_t resident_ms; /* when the store was last told; the thread's own */
 };
 
 /* Chores --------------------------------------------------------------------------------------- */
@@ -124,35 +115,6 @@ bool fe_flusher_round(fe_engine *engine)
 
 /* The thread ----------------------------------------------------------------------------------- */
 
-/* Sleeps until woken or stopped, or a while; returns whether to stop. */
-static bool rest(fe_flusher *flusher)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += REST_NS;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&flusher->mutex);
-    int status = 0;
-    while (!flusher->stop && !flusher->woken && status != ETIMEDOUT)
-        status = pthread_cond_timedwait(&flusher->wake, &flusher->mutex, &until);
-    flusher->woken = false;
-    atomic_store(&flusher->ringing, false);
-    bool stop = flusher->stop;
-    pthread_mutex_unlock(&flusher->mutex);
-    return stop;
-}
-
-static bool is_stopped(fe_flusher *flusher)
-{
-    pthread_mutex_lock(&flusher->mutex);
-    bool stop = flusher->stop;
-    pthread_mutex_unlock(&flusher->mutex);
-    return stop;
-}
-
 static void tell_resident_at_times(fe_engine *engine, fe_flusher *flusher)
 {
     int64_t now_ms = fe_clock_monotonic_ms();
@@ -165,16 +127,15 @@ static void *run(void *argument)
 {
     fe_engine *engine = argument;
     fe_flusher *flusher = engine->flusher;
-    struct sched_param batch = {0};
-    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
+    fe_background_give_way();
     do {
         bool more = true;
-        while (more && !is_stopped(flusher)) {
+        while (more && !fe_background_is_stopped(&flusher->thread)) {
             tell_resident_at_times(engine, flusher);
             more = flush_one(engine, &flusher->job);
             more |= fe_flusher_chores(engine);
         }
-    } while (!rest(flusher));
+    } while (!fe_background_rest(&flusher->thread, REST_NS));
     fe_flush_job_close(&flusher->job);
     return NULL;
 }
@@ -191,8 +152,7 @@ static void flusher_free(fe_engine *engine)
     fe_tier_on_work(engine->store, NULL, NULL);
     engine->flusher = NULL;
     fe_lock_leave(&engine->lock);
-    pthread_cond_destroy(&flusher->wake);
-    pthread_mutex_destroy(&flusher->mutex);
+    fe_background_destroy(&flusher->thread);
     fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, flusher);
 }
 
@@ -202,19 +162,14 @@ bool fe_flusher_start(fe_engine *engine)
     FE_ASSERT(engine->flusher == NULL);
     fe_flusher *flusher = fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_ENGINE, sizeof *flusher);
     if (flusher == NULL) return false;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&flusher->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&flusher->mutex, NULL);
+    fe_background_init(&flusher->thread);
     flusher->job.fd = -1;
     flusher->resident_ms = INT64_MIN / 2;
     fe_lock_enter(&engine->lock);
     engine->flusher = flusher;
     fe_tier_on_work(engine->store, wake, engine);
     fe_lock_leave(&engine->lock);
-    if (pthread_create(&flusher->thread, NULL, run, engine) == 0) return true;
+    if (fe_background_start(&flusher->thread, run, engine)) return true;
     flusher_free(engine);
     return false;
 }
@@ -222,21 +177,13 @@ bool fe_flusher_start(fe_engine *engine)
 void fe_flusher_wake(fe_engine *engine)
 {
     fe_flusher *flusher = engine->flusher;
-    if (flusher == NULL || atomic_exchange(&flusher->ringing, true)) return;
-    pthread_mutex_lock(&flusher->mutex);
-    flusher->woken = true;
-    pthread_cond_signal(&flusher->wake);
-    pthread_mutex_unlock(&flusher->mutex);
+    if (flusher != NULL) fe_background_wake(&flusher->thread);
 }
 
 void fe_flusher_stop(fe_engine *engine)
 {
     fe_flusher *flusher = engine->flusher;
     if (flusher == NULL) return;
-    pthread_mutex_lock(&flusher->mutex);
-    flusher->stop = true;
-    pthread_cond_signal(&flusher->wake);
-    pthread_mutex_unlock(&flusher->mutex);
-    pthread_join(flusher->thread, NULL);
+    fe_background_stop(&flusher->thread);
     flusher_free(engine);
 }

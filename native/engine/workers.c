@@ -9,16 +9,12 @@
  * Locks: a step holds the engine's lock and makes no system call; trash is unmapped and spare
  * segments are mapped without it.
  */
-#define _GNU_SOURCE /* SCHED_BATCH */
 #include "engine/workers.h"
 
 #include "base/assert.h"
+#include "engine/background.h"
 #include "engine/collector.h"
 #include "engine/flusher.h"
-
-#include <errno.h>
-#include <sched.h>
-#include <time.h>
 
 #define STEP_INDEX_BUCKETS 256u
 #define STEP_EXPIRE_RECORDS 4096u
@@ -30,14 +26,9 @@
 #define TRIM_PAUSE_NS 1000000000u
 
 struct fe_workers {
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake;
-    bool stop;
-    bool woken;
-    _Atomic bool ringing; /* somebody has woken the thread, and it has not looked yet */
-    uint64_t unmapped;    /* bytes since the heap was last trimmed; the thread's own */
-    uint64_t trimmed_ns;  /* when that was */
+    fe_background thread;
+    uint64_t unmapped;   /* bytes since the heap was last trimmed; the thread's own */
+    uint64_t trimmed_ns; /* when that was */
 };
 
 static bool step_index(fe_engine *engine)
@@ -137,32 +128,11 @@ bool fe_workers_round(fe_engine *engine)
     return more;
 }
 
-/* Sleeps for `ns`, or until woken or stopped; returns whether to stop. */
-static bool rest(fe_workers *workers, uint64_t ns)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t at = (uint64_t)until.tv_sec * 1000000000u + (uint64_t)until.tv_nsec + ns;
-    until.tv_sec = (time_t)(at / 1000000000u);
-    until.tv_nsec = (long)(at % 1000000000u);
-    pthread_mutex_lock(&workers->mutex);
-    int status = 0;
-    while (!workers->stop && !workers->woken && status != ETIMEDOUT)
-        status = pthread_cond_timedwait(&workers->wake, &workers->mutex, &until);
-    workers->woken = false;
-    atomic_store(&workers->ringing, false);
-    bool stop = workers->stop;
-    pthread_mutex_unlock(&workers->mutex);
-    return stop;
-}
-
 static void *run(void *argument)
 {
     fe_engine *engine = argument;
     fe_workers *workers = engine->workers;
-    /* Waking up must not push a thread off its core that serves, perhaps with the lock. */
-    struct sched_param batch = {0};
-    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &batch);
+    fe_background_give_way();
     for (;;) {
         uint64_t began = fe_clock_monotonic_ns();
         bool more = fe_workers_round(engine);
@@ -172,7 +142,7 @@ static void *run(void *argument)
         uint64_t effort = engine->options.expire_effort;
         fe_lock_leave(&engine->lock);
         uint64_t busy = took * (effort >= 10 ? 2 : effort > 5 ? 3 : 4);
-        if (rest(workers, more && busy < idle ? busy : idle)) return NULL;
+        if (fe_background_rest(&workers->thread, more && busy < idle ? busy : idle)) return NULL;
     }
 }
 
@@ -180,8 +150,7 @@ static void workers_free(fe_engine *engine)
 {
     fe_workers *workers = engine->workers;
     engine->workers = NULL;
-    pthread_cond_destroy(&workers->wake);
-    pthread_mutex_destroy(&workers->mutex);
+    fe_background_destroy(&workers->thread);
     fe_alloc_give(&engine->alloc, FE_ALLOC_ENGINE, workers);
 }
 
@@ -190,19 +159,14 @@ bool fe_workers_start(fe_engine *engine)
     FE_ASSERT(engine->workers == NULL);
     fe_workers *workers = fe_alloc_take_zeroed(&engine->alloc, FE_ALLOC_ENGINE, sizeof *workers);
     if (workers == NULL) return false;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&workers->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&workers->mutex, NULL);
+    fe_background_init(&workers->thread);
     engine->workers = workers;
     if (!fe_flusher_start(engine)) {
         workers_free(engine);
         return false;
     }
     if (fe_collector_start(engine)) {
-        if (pthread_create(&workers->thread, NULL, run, engine) == 0) return true;
+        if (fe_background_start(&workers->thread, run, engine)) return true;
         fe_collector_stop(engine);
     }
     fe_flusher_stop(engine);
@@ -213,22 +177,14 @@ bool fe_workers_start(fe_engine *engine)
 void fe_workers_wake(fe_engine *engine)
 {
     fe_workers *workers = engine->workers;
-    if (workers == NULL || atomic_exchange(&workers->ringing, true)) return;
-    pthread_mutex_lock(&workers->mutex);
-    workers->woken = true;
-    pthread_cond_signal(&workers->wake);
-    pthread_mutex_unlock(&workers->mutex);
+    if (workers != NULL) fe_background_wake(&workers->thread);
 }
 
 void fe_workers_stop(fe_engine *engine)
 {
     fe_workers *workers = engine->workers;
     if (workers == NULL) return;
-    pthread_mutex_lock(&workers->mutex);
-    workers->stop = true;
-    pthread_cond_signal(&workers->wake);
-    pthread_mutex_unlock(&workers->mutex);
-    pthread_join(workers->thread, NULL);
+    fe_background_stop(&workers->thread);
     fe_collector_stop(engine);
     fe_flusher_stop(engine);
     workers_free(engine);
