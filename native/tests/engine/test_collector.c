@@ -6,8 +6,8 @@
 #include "engine/workers.h"
 #include "store/store.h"
 #include "store/tier.h"
+#include "tests/folder.h"
 
-#include <dirent.h>
 #include <unistd.h>
 
 #define LEN 1000u
@@ -39,20 +39,6 @@ static void open_rig(rig *it, fe_policy policy, uint64_t disk_max)
     (void)snprintf(options.data_dir, sizeof options.data_dir, "%s", it->path);
     it->engine = fe_engine_open(&options, error);
     FE_ASSERT(it->engine != NULL);
-}
-
-static void remove_folder(const char *path)
-{
-    DIR *folder = opendir(path);
-    if (folder == NULL) return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char name[1024];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        (void)snprintf(name, sizeof name, "%.700s/%.255s", path, entry->d_name);
-        if (unlink(name) != 0) remove_folder(name);
-    }
-    (void)closedir(folder);
-    (void)rmdir(path);
 }
 
 static void close_rig(rig *it)

@@ -5,6 +5,7 @@
 #include "engine/flusher.h"
 #include "engine/workers.h"
 #include "store/tier.h"
+#include "tests/folder.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -43,20 +44,6 @@ static void open_rig(rig *it)
     it->engine = fe_engine_open(&options, it->error);
     if (it->engine == NULL) fprintf(stderr, "%s\n", it->error);
     FE_ASSERT(it->engine != NULL);
-}
-
-static void remove_folder(const char *path)
-{
-    DIR *folder = opendir(path);
-    if (folder == NULL) return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char name[1024];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        (void)snprintf(name, sizeof name, "%.700s/%.255s", path, entry->d_name);
-        if (unlink(name) != 0) remove_folder(name);
-    }
-    (void)closedir(folder);
-    (void)rmdir(path);
 }
 
 static bool exists(const rig *it, const char *name)

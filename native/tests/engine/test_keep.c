@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/check.h"
+#include "tests/folder.h"
 
 #define LEN 10000u
 #define KEYS 200u /* few, so that no tag of one is that of another on disk */
@@ -163,20 +164,6 @@ TEST(without_a_data_folder_there_is_nothing_to_keep)
     CHECK(!fe_engine_wants_save(engine));
     fe_engine_discard(engine);
     fe_engine_free(engine);
-}
-
-static void remove_folder(const char *folder_path)
-{
-    DIR *folder = opendir(folder_path);
-    if (folder == NULL) return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char name[1024];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        (void)snprintf(name, sizeof name, "%.700s/%.255s", folder_path, entry->d_name);
-        if (unlink(name) != 0) remove_folder(name);
-    }
-    (void)closedir(folder);
-    (void)rmdir(folder_path);
 }
 
 int main(void)

@@ -2,6 +2,10 @@
 #include "tests/session/rig.h"
 
 #include "base/assert.h"
+#include "engine/flusher.h"
+#include "store/tier.h"
+
+#include <poll.h>
 
 static const fe_command_row python_rows[] = {
     {.name = "pyecho",
@@ -226,4 +230,35 @@ const char *rig_take(peer *one)
     fe_buf_append_byte(&one->got, 0);
     one->got.len = 0;
     return (const char *)one->got.data;
+}
+
+static bool any_waits(const rig *it)
+{
+    for (uint32_t i = 0; i < it->count; i++) {
+        const fe_session *session = it->peers[i].session;
+        if (session != NULL && session->state == FE_SESSION_PARKED && session->park == FE_PARK_DISK)
+            return true;
+    }
+    return fe_disk_in_flight(it->server->engine->disk) > 0;
+}
+
+void rig_settle(rig *it)
+{
+    while (any_waits(it)) {
+        struct pollfd wait = {.fd = fe_disk_fd(it->server->engine->disk), .events = POLLIN};
+        FE_ASSERT(poll(&wait, 1, 10000) == 1);
+        fe_server_take_records(it->server);
+        rig_pump(it);
+    }
+}
+
+void rig_demote(rig *it, fe_tier to)
+{
+    fe_engine *engine = it->server->engine;
+    for (bool more = true; more;) {
+        uint64_t entered = fe_engine_enter(engine);
+        more = fe_tier_demote_all(engine->store, to);
+        fe_engine_leave(engine, FE_STEP_TIER, entered);
+        (void)fe_flusher_round(engine);
+    }
 }

@@ -63,6 +63,12 @@ void rig_wait_due(peer *one);
 /* Ends the waits of a session as a transport does when the server stops. */
 void rig_wait_no_more(peer *one);
 
+/* Takes what is read until nobody waits for the disk. */
+void rig_settle(rig *it);
+
+/* Sends everything that was written so far down to `to` (FE_TIER_MAPPED or FE_TIER_DISK). */
+void rig_demote(rig *it, fe_tier to);
+
 /* Answers the oldest request of Python; false when there is none. */
 bool rig_answer(rig *it, const char *reply, bool failed);
 

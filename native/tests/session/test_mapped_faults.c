@@ -6,11 +6,11 @@
 #include "session/session.h"
 #include "store/store.h"
 #include "store/tier.h"
+#include "tests/folder.h"
 #include "tests/session/rig.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #define BIG 40000u
@@ -25,20 +25,6 @@ typedef struct mapped_rig {
 static fe_store *store_of(mapped_rig *it)
 {
     return it->r.server->engine->store;
-}
-
-static void remove_folder(const char *path)
-{
-    DIR *folder = opendir(path);
-    if (folder == NULL) return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char name[1024];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        (void)snprintf(name, sizeof name, "%.700s/%.255s", path, entry->d_name);
-        if (unlink(name) != 0) remove_folder(name);
-    }
-    (void)closedir(folder);
-    (void)rmdir(path);
 }
 
 /* A command whose handler cuts all files short and reads its key then: what a page that goes away
@@ -129,40 +115,14 @@ static void mapped_close(mapped_rig *it)
 /* All that was written is mapped afterwards. */
 static void map_all(mapped_rig *it)
 {
-    fe_engine *engine = it->r.server->engine;
-    for (bool more = true; more;) {
-        uint64_t entered = fe_engine_enter(engine);
-        more = fe_tier_demote_all(engine->store, FE_TIER_MAPPED);
-        fe_engine_leave(engine, FE_STEP_TIER, entered);
-        (void)fe_flusher_round(engine);
-    }
+    rig_demote(&it->r, FE_TIER_MAPPED);
     CHECK(store_of(it)->log.tiers[FE_TIER_MAPPED].segments > 0);
-}
-
-static bool any_waits(const rig *r)
-{
-    for (uint32_t i = 0; i < r->count; i++) {
-        const fe_session *session = r->peers[i].session;
-        if (session != NULL && session->state == FE_SESSION_PARKED && session->park == FE_PARK_DISK)
-            return true;
-    }
-    return fe_disk_in_flight(r->server->engine->disk) > 0;
-}
-
-static void settle(rig *r)
-{
-    while (any_waits(r)) {
-        struct pollfd wait = {.fd = fe_disk_fd(r->server->engine->disk), .events = POLLIN};
-        FE_ASSERT(poll(&wait, 1, 10000) == 1);
-        fe_server_take_records(r->server);
-        rig_pump(r);
-    }
 }
 
 static const char *ask(mapped_rig *it, const char *request)
 {
     rig_say(it->one, request);
-    settle(&it->r);
+    rig_settle(&it->r);
     return rig_take(it->one);
 }
 

@@ -5,31 +5,15 @@
 #include "engine/flusher.h"
 #include "session/session.h"
 #include "store/tier.h"
+#include "tests/folder.h"
 #include "tests/session/rig.h"
 
-#include <dirent.h>
-#include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct cold_rig {
     rig r;
     char path[64];
 } cold_rig;
-
-static void remove_folder(const char *path)
-{
-    DIR *folder = opendir(path);
-    if (folder == NULL) return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char name[1024];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        (void)snprintf(name, sizeof name, "%.700s/%.255s", path, entry->d_name);
-        if (unlink(name) != 0) remove_folder(name);
-    }
-    (void)closedir(folder);
-    (void)rmdir(path);
-}
 
 static void cold_open_with(cold_rig *it, uint64_t readonly_size)
 {
@@ -57,34 +41,7 @@ static void cold_close(cold_rig *it)
 /* Everything that was written is only on disk afterwards. */
 static void freeze(cold_rig *it)
 {
-    fe_engine *engine = it->r.server->engine;
-    for (bool more = true; more;) {
-        uint64_t entered = fe_engine_enter(engine);
-        more = fe_tier_demote_all(engine->store, FE_TIER_DISK);
-        fe_engine_leave(engine, FE_STEP_TIER, entered);
-        (void)fe_flusher_round(engine);
-    }
-}
-
-static bool any_waits(const rig *r)
-{
-    for (uint32_t i = 0; i < r->count; i++) {
-        const fe_session *session = r->peers[i].session;
-        if (session != NULL && session->state == FE_SESSION_PARKED && session->park == FE_PARK_DISK)
-            return true;
-    }
-    return fe_disk_in_flight(r->server->engine->disk) > 0;
-}
-
-/* Takes what is read until nobody waits for the disk. */
-static void settle(rig *r)
-{
-    while (any_waits(r)) {
-        struct pollfd wait = {.fd = fe_disk_fd(r->server->engine->disk), .events = POLLIN};
-        FE_ASSERT(poll(&wait, 1, 10000) == 1);
-        fe_server_take_records(r->server);
-        rig_pump(r);
-    }
+    rig_demote(&it->r, FE_TIER_DISK);
 }
 
 static uint64_t reads_of(const rig *r)
@@ -99,7 +56,7 @@ static uint64_t reads_of(const rig *r)
     do {                                                                                           \
         freeze(it);                                                                                \
         rig_say((one), (request));                                                                 \
-        settle(&(it)->r);                                                                          \
+        rig_settle(&(it)->r);                                                                      \
         CHECK_GOT((one), (expected));                                                              \
     } while (0)
 
@@ -114,7 +71,7 @@ TEST(a_cold_key_is_read_and_the_command_answers)
     rig_say(one, "GET a\r\n");
     CHECK_INT(FE_PARK_DISK, one->session->park);
     CHECK_GOT(one, "");
-    settle(&it.r);
+    rig_settle(&it.r);
 
     CHECK_GOT(one, "$2\r\n1x\r\n");
     uint64_t reads = reads_of(&it.r);
@@ -133,7 +90,7 @@ TEST(a_pipeline_reads_many_keys_at_once_and_answers_in_order)
 
     rig_say(one, "GET a\r\nGET b\r\nPING\r\nGET c\r\nGET none\r\nGET d\r\n");
     CHECK_INT(4, reads_of(&it.r) + fe_disk_in_flight(it.r.server->engine->disk));
-    settle(&it.r);
+    rig_settle(&it.r);
 
     CHECK_GOT(one, "$2\r\n1x\r\n$2\r\n2x\r\n+PONG\r\n$2\r\n3x\r\n$-1\r\n$2\r\n4x\r\n");
     cold_close(&it);
@@ -149,7 +106,7 @@ TEST(two_sessions_that_want_one_record_share_a_read)
 
     rig_say(one, "GET a\r\n");
     rig_say(two, "STRLEN a\r\n");
-    settle(&it.r);
+    rig_settle(&it.r);
 
     CHECK_GOT(one, "$2\r\n1x\r\n");
     CHECK_GOT(two, ":2\r\n");
@@ -167,7 +124,7 @@ TEST(a_plain_set_does_not_wait_and_dbsize_waits_until_it_is_settled)
 
     CHECK_SAYS(one, "SET a new\r\nGET a\r\n", "+OK\r\n$3\r\nnew\r\n");
     rig_say(one, "DBSIZE\r\n");
-    settle(&it.r);
+    rig_settle(&it.r);
 
     CHECK_GOT(one, ":2\r\n");
     CHECK_COLD(&it, one, "GET a\r\n", "$3\r\nnew\r\n");
@@ -220,7 +177,7 @@ TEST(exec_has_all_keys_before_it_runs)
     freeze(&it);
 
     rig_say(one, "WATCH b\r\n");
-    settle(&it.r);
+    rig_settle(&it.r);
     CHECK_GOT(one, "+OK\r\n");
     CHECK_COLD(
         &it, one,
@@ -255,7 +212,7 @@ TEST(a_session_may_end_while_it_waits_for_the_disk)
     rig_say(one, "MULTI\r\nGET a\r\nGET b\r\nEXEC\r\n");
     rig_say(two, "GET a\r\n");
     rig_hang_up(one);
-    settle(&it.r);
+    rig_settle(&it.r);
 
     CHECK_GOT(two, "$2\r\n1x\r\n");
     cold_close(&it);
@@ -281,7 +238,7 @@ TEST(an_exec_whose_client_goes_in_its_middle_still_has_its_keys)
     for (int i = 0; i < 200; i++)
         (void)fe_flusher_round(it.r.server->engine);
     rig_say(two, "OBJECT TIER a\r\nGET a\r\n");
-    settle(&it.r);
+    rig_settle(&it.r);
 
     const char *got = rig_take(two);
     CHECK(strstr(got, "$1\r\n2\r\n") != NULL);
@@ -304,7 +261,7 @@ TEST(keys_goes_through_a_cold_database_step_by_step)
     freeze(&it);
 
     rig_say(one, "KEYS key:49?9\r\nKEYS *\r\nPING\r\n");
-    settle(&it.r);
+    rig_settle(&it.r);
 
     const char *got = rig_take(one);
     CHECK(strncmp(got, "*10\r\n", 5) == 0);

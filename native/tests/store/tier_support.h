@@ -4,9 +4,9 @@
 
 #include "store/store.h"
 #include "store/tier.h"
+#include "tests/folder.h"
 #include "tests/store/support.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,20 +112,6 @@ static inline uint64_t files_in_folder(tiered *t)
     int code = 0;
     CHECK(fe_device_list_segments(t->device, count_file, &count, &code));
     return count;
-}
-
-static inline void remove_folder(const char *path)
-{
-    DIR *folder = opendir(path);
-    if (folder == NULL) return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char name[1024];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        (void)snprintf(name, sizeof name, "%.700s/%.255s", path, entry->d_name);
-        if (unlink(name) != 0) remove_folder(name);
-    }
-    (void)closedir(folder);
-    (void)rmdir(path);
 }
 
 /* No file is left, and no byte. */
