@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ferrite_py._native import Server, Stream
+from ferrite_py.commands.facts import facts_of
 from ferrite_py.commands.families import TABLE
-from ferrite_py.commands.info import SECTIONS, chosen_sections, facts_of, render
+from ferrite_py.commands.info import SECTIONS, chosen_sections, render
 from ferrite_py.commands.memory import diagnose
 from ferrite_py.commands.registry import Call, Table, command
 from ferrite_py.commands.reply import CommandError, Reply

@@ -6,17 +6,16 @@ import resource
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from ferrite_py import __version__
 from ferrite_py.commands import process
+from ferrite_py.commands.facts import Facts, Fields, facts_of, present
+from ferrite_py.commands.info_memory import memory
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import Reply, Verbatim, text_of
-from ferrite_py.commands.tiers import Tiers, hybridlog_fields, memory_bytes, memory_fields
+from ferrite_py.commands.tiers import hybridlog_fields
 from ferrite_py.config import Config
 from ferrite_py.rates import percentile_ns
-from ferrite_py.services import Services
 
 REDIS_VERSION = "7.2.0"
 """The level of Redis that this server speaks."""
@@ -25,11 +24,6 @@ STEP_KINDS = ("index", "expire", "compact", "tier", "frozen", "fetch", "batch")
 _KIB = 1024
 # True of a server without scripts, functions, replicas, defragmentation and tracking, until it has
 # them, and whose expiry ends by records, not by time; monitoring reads them by name.
-_NO_SCRIPTS = (
-    "used_memory_vm_eval", "used_memory_lua", "used_memory_scripts_eval", "used_memory_scripts",
-    "used_memory_vm_functions", "used_memory_functions", "used_memory_vm_total",
-    "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
-)  # fmt: skip
 _NEVER = (
     "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks",
     "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits",
@@ -39,29 +33,6 @@ _NEVER = (
     "expired_time_cap_reached_count",
 )  # fmt: skip
 _NEVER_DENIED = ("acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel")
-
-Fields = list[tuple[str, object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the sections are made from, taken once for a whole reply."""
-
-    services: Services
-    statistics: dict[str, Any]
-    tiers: Tiers
-    now: float
-    """Seconds of the monotonic clock."""
-
-    @property
-    def config(self) -> Config:
-        """The configuration in force."""
-        return self.services.settings.config
-
-    def number(self, name: str) -> int:
-        """One of the native server's statistics."""
-        value: int = self.statistics[name]
-        return value
 
 
 def server(facts: Facts) -> Fields:
@@ -115,124 +86,16 @@ def clients(facts: Facts) -> Fields:
         ("connected_clients", facts.number("clients")),
         ("cluster_connections", 0),
         ("maxclients", facts.config.server.max_connections),
-        *_present(facts, {
+        *present(facts, {
             "client_recent_max_input_buffer": "client_max_input",
             "client_recent_max_output_buffer": "client_max_output",
             "blocked_clients": "blocked_clients",
         }),
         ("tracking_clients", 0),
-        *_present(facts, {"clients_in_timeout_table": "timed_clients"}),
+        *present(facts, {"clients_in_timeout_table": "timed_clients"}),
         ("total_blocking_keys", 0),
         ("total_blocking_keys_on_nokey", 0),
     ]  # fmt: skip
-
-
-def _present(facts: Facts, names: dict[str, str]) -> Fields:
-    """The fields of which the native server has the statistic."""
-    found = facts.statistics
-    return [(field, found[name]) for field, name in names.items() if name in found]
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """How the memory is used, in bytes; all derived from one snapshot."""
-
-    used: int
-    peak: int
-    resident: int
-    startup: int
-    overhead: int
-
-    @property
-    def dataset(self) -> int:
-        """Keys and values in memory, copies too, with the garbage that is not reclaimed yet."""
-        return self.used - self.overhead
-
-    @property
-    def dataset_percent(self) -> float:
-        """Of what was taken since the start, the share that is data."""
-        return min(100.0, 100.0 * self.dataset / max(1, self.used - self.startup))
-
-    @property
-    def peak_percent(self) -> float:
-        """What is used now, of the most that ever was."""
-        return 100.0 * self.used / max(1, self.peak)
-
-    @property
-    def fragmentation(self) -> float:
-        """Resident memory for each byte that is used."""
-        return self.resident / max(1, self.used)
-
-
-def memory_of(facts: Facts) -> Memory:
-    """Take the memory's figures from a snapshot."""
-    used = facts.number("used_memory")
-    return Memory(
-        used=used,
-        peak=max(used, facts.number("memory_peak")),
-        resident=process.resident_bytes(),
-        startup=facts.services.identity.startup_memory,
-        overhead=used - memory_bytes(facts.tiers),
-    )
-
-
-def memory(facts: Facts) -> Fields:
-    """Memory of the engine and of the process."""
-    found, limit = memory_of(facts), facts.config.storage.max_memory
-    system = process.system_memory_bytes()
-    return [
-        ("used_memory", found.used),
-        ("used_memory_human", process.size_text(found.used)),
-        ("used_memory_rss", found.resident),
-        ("used_memory_rss_human", process.size_text(found.resident)),
-        ("used_memory_peak", found.peak),
-        ("used_memory_peak_human", process.size_text(found.peak)),
-        ("used_memory_peak_perc", f"{found.peak_percent:.2f}%"),
-        ("used_memory_overhead", found.overhead),
-        ("used_memory_startup", found.startup),
-        ("used_memory_dataset", found.dataset),
-        ("used_memory_dataset_perc", f"{found.dataset_percent:.2f}%"),
-        ("total_system_memory", system),
-        ("total_system_memory_human", process.size_text(system)),
-        *((name, 0) for name in _NO_SCRIPTS),
-        ("used_memory_lua_human", process.size_text(0)),
-        ("used_memory_vm_total_human", process.size_text(0)),
-        ("used_memory_scripts_human", process.size_text(0)),
-        ("maxmemory", limit),
-        ("maxmemory_human", process.size_text(limit)),
-        ("maxmemory_policy", facts.config.storage.eviction_policy),
-        *_allocator(facts),
-        ("mem_fragmentation_ratio", f"{found.fragmentation:.2f}"),
-        ("mem_fragmentation_bytes", found.resident - found.used),
-        ("mem_not_counted_for_evict", 0),
-        ("mem_replication_backlog", 0),
-        ("mem_total_replication_buffers", 0),
-        ("mem_clients_slaves", 0),
-        ("mem_clients_normal", facts.number("clients_memory")),
-        ("mem_cluster_links", 0),
-        ("mem_aof_buffer", 0),
-        ("mem_allocator", "libc"),
-        ("active_defrag_running", 0),
-        *_present(facts, {
-            "lazyfree_pending_objects": "lazyfree_pending",
-            "lazyfreed_objects": "lazyfreed",
-        }),
-        *memory_fields(facts.tiers),
-    ]  # fmt: skip
-
-
-def _allocator(facts: Facts) -> Fields:
-    """The C library's heap, Python's part included, and the mappings of log and index."""
-    heap = facts.services.native.heap()
-    if heap is None:
-        return []
-    allocated, active = heap
-    return [
-        ("allocator_allocated", allocated),
-        ("allocator_active", active),
-        ("allocator_frag_ratio", f"{active / max(1, allocated):.2f}"),
-        ("allocator_frag_bytes", active - allocated),
-    ]
 
 
 def _found(facts: Facts) -> Fields:
@@ -300,7 +163,7 @@ def stats(facts: Facts) -> Fields:
         ("expire_cycle_cpu_milliseconds", facts.number("step_expire_us_total") // 1000),
         *((name, 0) for name in _NEVER),
         ("total_error_replies", facts.number("error_replies")),
-        *_present(facts, {
+        *present(facts, {
             "total_reads_processed": "reads",
             "total_writes_processed": "writes",
         }),
@@ -481,12 +344,6 @@ def render(names: Iterable[str], facts: Facts) -> str:
         lines = [f"# {title}", *(f"{field}:{value}" for field, value in make(facts))]
         texts.append("".join(f"{line}\r\n" for line in lines))
     return "\r\n".join(texts)
-
-
-def facts_of(services: Services) -> Facts:
-    """Take a snapshot of the server's statistics."""
-    native = services.native
-    return Facts(services, native.statistics(), native.tiers(), time.monotonic())
 
 
 @command(

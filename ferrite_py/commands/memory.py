@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from ferrite_py.commands import process
-from ferrite_py.commands.info import Facts, facts_of, memory_of
+from ferrite_py.commands.facts import Facts, facts_of
+from ferrite_py.commands.info_memory import memory_of
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import Reply, Verbatim
 from ferrite_py.commands.tiers import IN_MEMORY, Tiers
