@@ -1,4 +1,5 @@
-/* The log: segments, tails, accounts. Layout and terms are in the header.
+/* The log: segments, tails, accounts. Layout and terms are in the header; what only a tiered log has is in
+ * log_tiers.c, the checks are in log_check.c.
  *
  * Invariants
  * 1. bytes = sum of segment bytes, live = sum of segment live, over segments in use.
@@ -17,7 +18,7 @@
  *
  * Threads: the engine's lock is held.
  */
-#include "store/log.h"
+#include "store/log_parts.h"
 #include "store/prefetch.h"
 
 #define PAGE ((size_t)4096)
@@ -36,12 +37,6 @@ static size_t clamp_size(uint64_t bytes, size_t low, size_t high)
     if (bytes <= low) return low;
     if (bytes >= high) return high;
     return power_below(bytes);
-}
-
-/* The largest ordinary segment that addresses of this log can span. */
-static size_t span(const fe_log *log)
-{
-    return (size_t)8 << log->offset_bits;
 }
 
 void fe_log_init(fe_log *log, fe_alloc *alloc, fe_trash_list *trash, size_t segment_size)
@@ -73,7 +68,7 @@ void fe_log_close(fe_log *log)
 
 void fe_log_set_segment_max(fe_log *log, size_t bytes)
 {
-    log->segment_max = clamp_size(bytes, FE_SEGMENT_MIN, span(log));
+    log->segment_max = clamp_size(bytes, FE_SEGMENT_MIN, fe_log_span(log));
     fe_log_spare_trim(log, false);
 }
 
@@ -132,7 +127,7 @@ static void *spare_take(fe_log *log, size_t size)
 
 /* Class lists ---------------------------------------------------------------------------------- */
 
-static void class_unlink(fe_log *log, uint32_t n)
+void fe_log_class_unlink(fe_log *log, uint32_t n)
 {
     fe_segment *segment = &log->segments[n];
     if (segment->prev != 0)
@@ -143,16 +138,10 @@ static void class_unlink(fe_log *log, uint32_t n)
     segment->next = segment->prev = 0;
 }
 
-/* What is not dead of it, in 64ths; the end that no record fitted into is lost to compaction too. */
-static unsigned class_of(const fe_segment *segment)
-{
-    return (unsigned)((segment->bytes - segment->used + segment->live) >> segment->class_shift);
-}
-
 static void class_link(fe_log *log, uint32_t n)
 {
     fe_segment *segment = &log->segments[n];
-    segment->class_now = (uint8_t)class_of(segment);
+    segment->class_now = (uint8_t)fe_log_class_of(segment);
     uint32_t *head = &log->class_head[segment->class_now];
     segment->prev = 0;
     segment->next = *head;
@@ -165,8 +154,8 @@ static void live_change(fe_log *log, uint32_t n, int64_t delta)
     fe_segment *segment = &log->segments[n];
     segment->live += (uint64_t)delta;
     log->live += (uint64_t)delta;
-    if (segment->role == FE_ROLE_FULL && class_of(segment) != segment->class_now) {
-        class_unlink(log, n);
+    if (segment->role == FE_ROLE_FULL && fe_log_class_of(segment) != segment->class_now) {
+        fe_log_class_unlink(log, n);
         class_link(log, n);
     }
 }
@@ -207,7 +196,7 @@ static bool files_grow(fe_log *log, uint32_t capacity)
     return true;
 }
 
-static bool tables_grow(fe_log *log)
+bool fe_log_tables_grow(fe_log *log)
 {
     uint32_t capacity = log->capacity == 0 ? 16 : log->capacity * 2;
     if ((uint64_t)capacity > FE_ADDRESS_MASK >> log->offset_bits) return false;
@@ -226,335 +215,21 @@ static bool tables_grow(fe_log *log)
 }
 
 /* A free segment number, or 0. */
-static uint32_t number_take(fe_log *log)
+uint32_t fe_log_number_take(fe_log *log)
 {
     uint32_t n = log->free_head;
     if (n != 0) {
         log->free_head = log->segments[n].next;
         return n;
     }
-    if (log->high + 1 >= log->capacity && !tables_grow(log)) return 0;
+    if (log->high + 1 >= log->capacity && !fe_log_tables_grow(log)) return 0;
     return ++log->high;
 }
 
-static void number_give(fe_log *log, uint32_t n)
+void fe_log_number_give(fe_log *log, uint32_t n)
 {
     log->segments[n].next = log->free_head;
     log->free_head = n;
-}
-
-/* Tiers ---------------------------------------------------------------------------------------- */
-
-void fe_log_set_tiered(fe_log *log)
-{
-    FE_ASSERT(log->capacity == 0);
-    log->tiered = true;
-}
-
-static void tier_link(fe_log *log, uint32_t n)
-{
-    const fe_segment *segment = &log->segments[n];
-    fe_tier_sum *sum = &log->tiers[segment->tier];
-    log->files[n].older = sum->newest;
-    log->files[n].newer = 0;
-    if (sum->newest != 0)
-        log->files[sum->newest].newer = n;
-    else
-        sum->oldest = n;
-    sum->newest = n;
-    sum->segments++;
-    if (segment->tier == FE_TIER_MUTABLE) return;
-    sum->bytes += segment->bytes;
-    sum->live += segment->live;
-}
-
-static void tier_unlink(fe_log *log, uint32_t n)
-{
-    const fe_segment *segment = &log->segments[n];
-    fe_tier_sum *sum = &log->tiers[segment->tier];
-    uint32_t older = log->files[n].older, newer = log->files[n].newer;
-    *(older != 0 ? &log->files[older].newer : &sum->oldest) = newer;
-    *(newer != 0 ? &log->files[newer].older : &sum->newest) = older;
-    log->files[n].older = log->files[n].newer = 0;
-    sum->segments--;
-    if (segment->tier == FE_TIER_MUTABLE) return;
-    sum->bytes -= segment->bytes;
-    sum->live -= segment->live;
-}
-
-/* Bytes of marks: 2 bits for each 64 bytes; a record of its own has one. */
-static size_t marks_size(const fe_segment *segment)
-{
-    return segment->role == FE_ROLE_OWN ? 8 : segment->bytes / 256;
-}
-
-static void file_start(fe_log *log, uint32_t n)
-{
-    fe_segment_file *file = &log->files[n];
-    *file = (fe_segment_file){.fd = -1};
-    /* without them its records count as never read */
-    file->marks = fe_alloc_take_zeroed(log->alloc, FE_ALLOC_ENGINE, marks_size(&log->segments[n]));
-    tier_link(log, n);
-}
-
-static void file_end(fe_log *log, uint32_t n)
-{
-    fe_segment_file *file = &log->files[n];
-    FE_ASSERT(file->pins == 0 && file->fd == -1);
-    tier_unlink(log, n);
-    fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, file->marks);
-    file->marks = NULL;
-}
-
-static uint64_t mark_at(const fe_log *log, fe_address address, uint32_t *n)
-{
-    *n = fe_address_segment(address, log->offset_bits);
-    if (log->segments[*n].role == FE_ROLE_OWN) return 0;
-    return fe_address_offset(address, log->offset_bits) / 64;
-}
-
-void fe_log_touch(fe_log *log, fe_address address)
-{
-    uint32_t n;
-    uint64_t i = mark_at(log, address, &n);
-    uint8_t *marks = log->files[n].marks;
-    if (marks == NULL) return;
-    unsigned shift = (unsigned)(i & 3u) * 2;
-    unsigned byte = marks[i / 4];
-    if ((byte >> shift & 3u) != 3u) marks[i / 4] = (uint8_t)(byte + (1u << shift));
-}
-
-unsigned fe_log_touched(const fe_log *log, fe_address address)
-{
-    uint32_t n;
-    uint64_t i = mark_at(log, address, &n);
-    const uint8_t *marks = log->files[n].marks;
-    return marks == NULL ? 0 : (unsigned)marks[i / 4] >> ((i & 3u) * 2) & 3u;
-}
-
-/* Frozen segments by what is alive in them ----------------------------------------------------- */
-
-static bool in_frozen_list(const fe_segment *segment)
-{
-    bool has_file = segment->tier == FE_TIER_MAPPED || segment->tier == FE_TIER_DISK;
-    return has_file && segment->role == FE_ROLE_FULL;
-}
-
-static unsigned frozen_class_of(const fe_segment *segment)
-{
-    return (unsigned)(segment->live * (FE_LOG_CLASSES - 1) / segment->used);
-}
-
-static void frozen_list_put(fe_log *log, uint32_t n)
-{
-    fe_segment *segment = &log->segments[n];
-    segment->class_now = (uint8_t)frozen_class_of(segment);
-    uint32_t *head = &log->frozen.head[segment->class_now];
-    segment->prev = 0;
-    segment->next = *head;
-    if (*head != 0) log->segments[*head].prev = n;
-    *head = n;
-}
-
-static void frozen_list_take(fe_log *log, uint32_t n)
-{
-    fe_segment *segment = &log->segments[n];
-    uint32_t prev = segment->prev, next = segment->next;
-    *(prev != 0 ? &log->segments[prev].next : &log->frozen.head[segment->class_now]) = next;
-    if (next != 0) log->segments[next].prev = prev;
-    segment->next = segment->prev = 0;
-}
-
-static void frozen_link(fe_log *log, uint32_t n)
-{
-    const fe_segment *segment = &log->segments[n];
-    if (!in_frozen_list(segment)) return;
-    log->frozen.used += segment->used;
-    log->frozen.live += segment->live;
-    frozen_list_put(log, n);
-}
-
-static void frozen_unlink(fe_log *log, uint32_t n)
-{
-    const fe_segment *segment = &log->segments[n];
-    if (!in_frozen_list(segment)) return;
-    log->frozen.used -= segment->used;
-    log->frozen.live -= segment->live;
-    frozen_list_take(log, n);
-}
-
-uint32_t fe_log_frozen_victim(const fe_log *log, unsigned class_max, int64_t now)
-{
-    for (unsigned i = 0; i < FE_LOG_CLASSES && i <= class_max; i++)
-        for (uint32_t n = log->frozen.head[i]; n != 0; n = log->segments[n].next) {
-            const fe_segment_file *file = &log->files[n];
-            if (!file->busy && !file->doomed && file->rest_ms <= now) return n;
-        }
-    return 0;
-}
-
-void fe_log_forget_reads(fe_log *log, uint32_t n)
-{
-    uint8_t *marks = log->files[n].marks;
-    if (marks != NULL) memset(marks, 0, marks_size(&log->segments[n]));
-}
-
-void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)
-{
-    fe_segment *segment = &log->segments[n];
-    FE_ASSERT(segment->role != FE_ROLE_TAIL && segment->tier != FE_TIER_FREE);
-    if (segment->tier == FE_TIER_MUTABLE) {
-        if (segment->role == FE_ROLE_FULL) class_unlink(log, n);
-        for (unsigned i = 0; i < FE_WALKERS; i++)
-            if (log->cursor[i].segment == n) log->cursor[i] = (fe_cursor){0, 0};
-        log->bytes -= segment->bytes;
-        log->live -= segment->live;
-        log->waste -= segment->bytes - segment->used;
-        log->segment_count--;
-    }
-    frozen_unlink(log, n);
-    tier_unlink(log, n);
-    segment->tier = (uint8_t)tier;
-    tier_link(log, n);
-    frozen_link(log, n);
-}
-
-/* Nothing in a frozen segment is alive. */
-static void doom(fe_log *log, uint32_t n)
-{
-    fe_segment *segment = &log->segments[n];
-    fe_segment_file *file = &log->files[n];
-    file->doomed = true;
-    if (file->pins != 0) return;
-    frozen_unlink(log, n);
-    tier_unlink(log, n);
-    segment->tier = FE_TIER_FREE;
-    segment->next = log->dead_head;
-    log->dead_head = n;
-}
-
-void fe_log_unpin(fe_log *log, uint32_t n)
-{
-    fe_segment_file *file = &log->files[n];
-    FE_ASSERT(file->pins > 0);
-    if (--file->pins == 0 && file->doomed) doom(log, n);
-}
-
-uint32_t fe_log_dead_take(fe_log *log)
-{
-    uint32_t n = log->dead_head;
-    if (n != 0) log->dead_head = log->segments[n].next;
-    return n;
-}
-
-void fe_log_dead_give(fe_log *log, uint32_t n)
-{
-    fe_segment *segment = &log->segments[n];
-    fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->files[n].marks);
-    log->files[n] = (fe_segment_file){.fd = -1};
-    segment->base = NULL;
-    segment->live = segment->used = segment->bytes = 0;
-    number_give(log, n);
-}
-
-uint32_t fe_log_take(fe_log *log, void *base, size_t bytes, fe_tier tier)
-{
-    FE_ASSERT(log->tiered && tier != FE_TIER_FREE && tier != FE_TIER_MUTABLE);
-    uint32_t n = number_take(log);
-    if (n == 0) return 0;
-    fe_segment *segment = &log->segments[n];
-    uint32_t generation = segment->generation;
-    memset(segment, 0, sizeof(*segment));
-    memset(&log->deadlines[n], 0, sizeof(log->deadlines[n]));
-    segment->base = base;
-    segment->bytes = bytes;
-    segment->sequence = ++log->sequence;
-    segment->generation = generation + 1;
-    segment->tier = (uint8_t)tier;
-    segment->role = FE_ROLE_FULL;
-    file_start(log, n);
-    return n;
-}
-
-/* Loading -------------------------------------------------------------------------------------- */
-
-bool fe_log_load_begin(fe_log *log, unsigned offset_bits, uint32_t high, uint64_t sequence)
-{
-    FE_ASSERT(log->tiered && log->high == 0);
-    log->offset_bits = offset_bits;
-    if (log->segment_max > span(log)) log->segment_max = span(log);
-    while (log->capacity <= high)
-        if (!tables_grow(log)) return false;
-    log->high = high;
-    log->sequence = sequence;
-    for (uint32_t n = high; n > 0; n--)
-        log->segments[n].tier = FE_TIER_FREE;
-    return true;
-}
-
-void fe_log_load(fe_log *log, uint32_t n, const fe_segment *segment, const fe_segment_file *file)
-{
-    FE_ASSERT(n >= 1 && n <= log->high);
-    FE_ASSERT(segment->tier == FE_TIER_FREE || segment->tier == FE_TIER_DISK);
-    log->segments[n] = *segment;
-    log->files[n] = *file;
-}
-
-void fe_log_load_end(fe_log *log, const uint32_t *order, uint32_t count)
-{
-    for (uint32_t n = log->high; n > 0; n--)
-        if (log->segments[n].tier == FE_TIER_FREE) number_give(log, n);
-    for (uint32_t i = 0; i < count; i++) {
-        tier_link(log, order[i]);
-        frozen_link(log, order[i]);
-    }
-}
-
-void fe_log_forget_files(fe_log *log)
-{
-    for (uint32_t n = 1; n <= log->high; n++) {
-        fe_segment *segment = &log->segments[n];
-        if (segment->tier != FE_TIER_MAPPED && segment->tier != FE_TIER_DISK) continue;
-        segment->base = NULL;
-        frozen_unlink(log, n);
-        file_end(log, n);
-        segment->live = segment->used = segment->bytes = 0;
-        segment->tier = FE_TIER_FREE;
-        number_give(log, n);
-    }
-}
-
-static void kill_frozen(fe_log *log, uint32_t n, size_t size)
-{
-    fe_segment *segment = &log->segments[n];
-    segment->live -= size;
-    log->tiers[segment->tier].live -= size;
-    if (in_frozen_list(segment)) {
-        log->frozen.live -= size;
-        if (frozen_class_of(segment) != segment->class_now) {
-            frozen_list_take(log, n);
-            frozen_list_put(log, n);
-        }
-    }
-    if (segment->live == 0 && !log->files[n].doomed) doom(log, n);
-}
-
-void fe_log_walk_begin(fe_log *log, uint32_t n)
-{
-    log->frozen.walk_segment = n;
-    log->frozen.walk_offset = log->frozen.walk_died = 0;
-}
-
-uint64_t fe_log_walk_end(fe_log *log, uint64_t counted)
-{
-    uint32_t n = log->frozen.walk_segment;
-    const fe_segment *segment = &log->segments[n];
-    uint64_t died = log->frozen.walk_died;
-    FE_ASSERT(n != 0 && counted >= died && segment->live >= counted - died);
-    uint64_t surplus = segment->live - (counted - died);
-    log->frozen.walk_segment = 0;
-    if (surplus != 0) kill_frozen(log, n, surplus);
-    return surplus;
 }
 
 /* Takes a segment into use over `ptr`. */
@@ -573,18 +248,18 @@ static void segment_start(fe_log *log, uint32_t n, void *ptr, size_t bytes, fe_r
     if (role == FE_ROLE_TAIL) segment->class_shift = (uint8_t)(__builtin_ctzll(bytes) - 6);
     log->bytes += bytes;
     log->segment_count++;
-    if (log->tiered) file_start(log, n);
+    if (log->tiered) fe_log_file_start(log, n);
 }
 
 static void segment_free(fe_log *log, uint32_t n)
 {
     fe_segment *segment = &log->segments[n];
-    if (segment->role == FE_ROLE_FULL) class_unlink(log, n);
+    if (segment->role == FE_ROLE_FULL) fe_log_class_unlink(log, n);
     for (unsigned i = 0; i < FE_WALKERS; i++)
         if (log->cursor[i].segment == n) log->cursor[i] = (fe_cursor){0, 0};
     void *ptr = segment->base;
     size_t bytes = segment->bytes;
-    if (log->tiered) file_end(log, n);
+    if (log->tiered) fe_log_file_end(log, n);
     log->bytes -= bytes;
     log->live -= segment->live;
     log->segment_count--;
@@ -596,7 +271,7 @@ static void segment_free(fe_log *log, uint32_t n)
         fe_trash_put(log->trash, FE_ALLOC_LOG, ptr, bytes);
     else
         fe_log_spare_put(log, ptr, bytes);
-    number_give(log, n);
+    fe_log_number_give(log, n);
     if (log->spare_count != 0) fe_log_spare_trim(log, false);
 }
 
@@ -648,7 +323,7 @@ static void tail_empty(fe_log *log, uint32_t n)
 void fe_log_drop(fe_log *log, uint32_t n)
 {
     if (log->segments[n].tier != FE_TIER_MUTABLE)
-        kill_frozen(log, n, log->segments[n].live);
+        fe_log_kill_frozen(log, n, log->segments[n].live);
     else if (log->segments[n].role == FE_ROLE_TAIL)
         tail_empty(log, n);
     else
@@ -718,12 +393,12 @@ static uint32_t tail_open(fe_log *log, fe_tail tail, size_t size)
     size_t bytes = fe_log_next_size(log);
     while (bytes < size * 4 && bytes < log->segment_max)
         bytes *= 2;
-    uint32_t n = number_take(log);
+    uint32_t n = fe_log_number_take(log);
     if (n == 0) return 0;
     void *ptr = spare_take(log, bytes);
     if (ptr == NULL) ptr = fe_pages_map(log->alloc, FE_ALLOC_LOG, bytes, PAGE);
     if (ptr == NULL) {
-        number_give(log, n);
+        fe_log_number_give(log, n);
         return 0;
     }
     segment_start(log, n, ptr, bytes, FE_ROLE_TAIL);
@@ -736,11 +411,11 @@ static uint32_t tail_open(fe_log *log, fe_tail tail, size_t size)
 static fe_address append_own(fe_log *log, size_t size, uint32_t keyspace)
 {
     size_t bytes = (size + PAGE - 1) & ~(PAGE - 1);
-    uint32_t n = number_take(log);
+    uint32_t n = fe_log_number_take(log);
     if (n == 0) return FE_ADDRESS_NONE;
     void *ptr = fe_pages_map(log->alloc, FE_ALLOC_LOG, bytes, PAGE);
     if (ptr == NULL) {
-        number_give(log, n);
+        fe_log_number_give(log, n);
         return FE_ADDRESS_NONE;
     }
     segment_start(log, n, ptr, bytes, FE_ROLE_OWN);
@@ -783,7 +458,7 @@ void fe_log_kill(fe_log *log, fe_address address, size_t size)
     if (FE_UNLIKELY(segment->tier != FE_TIER_MUTABLE)) {
         if (n == log->frozen.walk_segment && offset < log->frozen.walk_offset)
             log->frozen.walk_died += size;
-        kill_frozen(log, n, size);
+        fe_log_kill_frozen(log, n, size);
         return;
     }
     if (segment->role == FE_ROLE_OWN || (segment->live == size && segment->role == FE_ROLE_FULL)) {
@@ -915,115 +590,4 @@ uint64_t fe_log_garbage(const fe_log *log)
 {
     return log->bytes - log->live - log->waste - fe_log_tail_room(log, FE_TAIL_NEW) -
            fe_log_tail_room(log, FE_TAIL_MOVED);
-}
-
-/* Checking ------------------------------------------------------------------------------------- */
-
-static bool cursors_hit(const fe_log *log, uint32_t n, uint64_t offset, uint64_t end)
-{
-    for (unsigned i = 0; i < FE_WALKERS; i++)
-        if (log->cursor[i].segment == n && log->cursor[i].offset > offset &&
-            log->cursor[i].offset < end)
-            return true;
-    return false;
-}
-
-static const char *segment_check(const fe_log *log, uint32_t n)
-{
-    const fe_segment *segment = &log->segments[n];
-    uint64_t offset = 0, records = 0;
-    while (offset < segment->used) {
-        const fe_record *record = (const fe_record *)(segment->base + offset);
-        size_t size = fe_record_size(record);
-        if (size == 0 || size > segment->used - offset) return "log: a walk leaves the segment";
-        if (cursors_hit(log, n, offset, offset + size)) return "log: a walker inside a record";
-        if (fe_record_type(record) != FE_TYPE_FILLER) {
-            records += size;
-            uint32_t id = fe_record_keyspace(record);
-            if (segment->keyspace != id && segment->keyspace != FE_SEGMENT_MIXED)
-                return "log: a record of an unexpected keyspace";
-        }
-        offset += size;
-    }
-    if (records != segment->live) return "log: wrong live bytes of a segment";
-    if (segment->role != FE_ROLE_TAIL && segment->live == 0) return "log: a dead segment";
-    if (segment->role == FE_ROLE_TAIL && log->tail[0] != n && log->tail[1] != n)
-        return "log: a tail that is none";
-    return NULL;
-}
-
-/* Segments with files: each in the list of its class, and the sums. */
-static const char *frozen_check(const fe_log *log)
-{
-    uint64_t used = 0, live = 0, count = 0, listed = 0;
-    for (uint32_t n = 1; n <= log->high; n++) {
-        const fe_segment *segment = &log->segments[n];
-        if (!in_frozen_list(segment)) continue;
-        used += segment->used;
-        live += segment->live;
-        count++;
-    }
-    for (unsigned i = 0; i < FE_LOG_CLASSES; i++)
-        for (uint32_t n = log->frozen.head[i]; n != 0; n = log->segments[n].next) {
-            if (!in_frozen_list(&log->segments[n])) return "log: a stranger in a list of classes";
-            listed += frozen_class_of(&log->segments[n]) == i;
-        }
-    if (listed != count) return "log: a frozen segment in a wrong class";
-    if (used != log->frozen.used || live != log->frozen.live) return "log: wrong sums of files";
-    return NULL;
-}
-
-/* Frozen segments: their sums, and lists that hold each once. */
-static const char *tiers_check(const fe_log *log)
-{
-    fe_tier_sum sums[FE_TIER_COUNT] = {0};
-    for (uint32_t n = 1; n <= log->high; n++) {
-        const fe_segment *segment = &log->segments[n];
-        if (segment->tier == FE_TIER_FREE) continue;
-        sums[segment->tier].segments++;
-        if (segment->tier == FE_TIER_MUTABLE) continue;
-        if (segment->live > segment->used) return "log: more alive than appended";
-        sums[segment->tier].bytes += segment->bytes;
-        sums[segment->tier].live += segment->live;
-    }
-    for (unsigned tier = FE_TIER_MUTABLE; tier < FE_TIER_COUNT; tier++) {
-        const fe_tier_sum *sum = &log->tiers[tier];
-        if (sum->segments != sums[tier].segments || sum->bytes != sums[tier].bytes ||
-            sum->live != sums[tier].live)
-            return "log: wrong sums of a tier";
-        uint64_t listed = 0;
-        for (uint32_t n = sum->oldest; n != 0 && listed <= sum->segments; n = log->files[n].newer)
-            listed += log->segments[n].tier == tier;
-        if (listed != sum->segments) return "log: a wrong list of a tier";
-    }
-    return frozen_check(log);
-}
-
-static uint64_t class_count(const fe_log *log)
-{
-    uint64_t count = 0;
-    for (unsigned i = 0; i < FE_LOG_CLASSES; i++)
-        for (uint32_t n = log->class_head[i]; n != 0; n = log->segments[n].next)
-            count += log->segments[n].role == FE_ROLE_FULL && class_of(&log->segments[n]) == i;
-    return count;
-}
-
-const char *fe_log_check(const fe_log *log)
-{
-    uint64_t bytes = 0, live = 0, waste = 0, count = 0, full = 0;
-    for (uint32_t n = 1; n <= log->high; n++) {
-        const fe_segment *segment = &log->segments[n];
-        if (segment->tier != FE_TIER_MUTABLE) continue;
-        const char *wrong = segment_check(log, n);
-        if (wrong != NULL) return wrong;
-        bytes += segment->bytes;
-        live += segment->live;
-        count++;
-        full += segment->role == FE_ROLE_FULL;
-        if (segment->role != FE_ROLE_TAIL) waste += segment->bytes - segment->used;
-    }
-    if (bytes != log->bytes || live != log->live) return "log: wrong sums";
-    if (count != log->segment_count || waste != log->waste) return "log: wrong counts";
-    if (full != class_count(log)) return "log: a segment in a wrong class";
-    return log->tiered ? tiers_check(log) : NULL;
 }
