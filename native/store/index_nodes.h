@@ -1,6 +1,6 @@
 /* The pool of overflow nodes of one index: 32 bytes each, in chunks of pages. Lowest chunks are
  * used first, and empty ones go to the trash, so that the pool shrinks with the index. Private to
- * store/index.c.
+ * the files of the index.
  */
 #ifndef FE_STORE_INDEX_NODES_H
 #define FE_STORE_INDEX_NODES_H
