@@ -13,7 +13,7 @@ _STEPS = 1 << _STEP_BITS
 _POWER_MAX = 36
 
 Histogram = Mapping[int, int]
-"""How many durations were counted by bucket, as the native server's `engine/histogram.h` does it:
+"""How many durations were counted by bucket, as the native server's `base/histogram.h` does it:
 
 each power of two of nanoseconds from 2**5 to 2**36 has 32 buckets of equal width.
 """

@@ -158,6 +158,35 @@ def test_hits_by_tier(client: RawClient) -> None:
     assert found["keyspace_misses"] == "1"
 
 
+def test_records_by_tier_and_how_long_the_disk_took(client: RawClient) -> None:
+    """Each key counts once where its record is, copies beside it; reads of the disk are timed."""
+
+    def records() -> dict[str, int]:
+        found = info(client, "hybridlog")
+        return {name: int(found[f"{name}_records"]) for name in tiers.NAMES}
+
+    nowhere = dict.fromkeys(tiers.NAMES, 0)
+    assert records() == {**nowhere, "mutable": KEYS}
+    assert "disk_read_usec_p50" not in info(client, "hybridlog")
+    send_down(client, "MAP")
+    assert records() == {**nowhere, "readonly": KEYS}
+    send_down(client, "DISK")
+    for number in range(10):
+        client.command("GET", f"key:{number}")
+    assert records() == {**nowhere, "disk": KEYS, "read_cache": 10}
+    client.command("DEL", "key:0", "key:20")
+    client.command("SET", "key:1", "new")
+    left = {**nowhere, "mutable": 1, "disk": KEYS - 3, "read_cache": 8}
+    assert records() == left
+
+    found = info(client, "hybridlog")
+    names = ("disk_read_usec_p50", "disk_read_usec_p99", "disk_read_usec_max")
+    times = [float(found[name]) for name in names]
+    assert 0 < times[0] <= times[1] <= times[2]
+    client.command("CONFIG", "RESETSTAT")
+    assert "disk_read_usec_max" not in info(client, "hybridlog")
+
+
 def test_the_read_cache_is_emptied(client: RawClient) -> None:
     """Its copies are gone, its memory too; what they are copies of can be read."""
     send_down(client, "DISK")

@@ -10,6 +10,7 @@ from typing import Any
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import OK, CommandError, Reply, text_of
 from ferrite_py.disk_watch import disk_state, last_error
+from ferrite_py.rates import percentile_ns
 
 Fields = list[tuple[str, object]]
 Tiers = Mapping[str, Any]
@@ -54,7 +55,7 @@ def hybridlog_fields(tiers: Tiers) -> Fields:
 
 
 def _tier(tiers: Tiers, name: str) -> Fields:
-    parts = ("segments", "bytes", "live_bytes", "hits")
+    parts = ("segments", "bytes", "live_bytes", "records", "hits")
     return [(f"{name}_{part}", tiers[name][part]) for part in parts]
 
 
@@ -144,6 +145,7 @@ def _disk(tiers: Tiers) -> Fields:
         ("disk_reads_in_flight", tiers["reads_in_flight"]),
         ("disk_reads", tiers["reads"]),
         ("disk_read_bytes", tiers["read_bytes"]),
+        *_read_latency(tiers),
         ("disk_reads_joined", tiers["reads_joined"]),
         ("disk_reads_continued", tiers["reads_continued"]),
         ("disk_reads_retried", tiers["reads_retried"]),
@@ -155,6 +157,19 @@ def _disk(tiers: Tiers) -> Fields:
         ("disk_last_error", last_error(tiers)),
         ("disk_last_error_time", tiers["error_ms"] // 1000),
     ]
+
+
+def _read_latency(tiers: Tiers) -> Fields:
+    """How long the disk took for a read, in microseconds; left out before the first one."""
+    counts = tiers["read_latency"]
+    if not counts:
+        return []
+    longest = tiers["read_latency_max_ns"]
+    fields: Fields = []
+    for percent in (50, 99):
+        took = min(percentile_ns(counts, percent), longest)
+        fields.append((f"disk_read_usec_p{percent}", f"{took / 1000:.3f}"))
+    return [*fields, ("disk_read_usec_max", f"{longest / 1000:.3f}")]
 
 
 def last_fault(tiers: Tiers) -> str:

@@ -7,9 +7,9 @@
 #ifndef FE_COMMAND_COMMAND_H
 #define FE_COMMAND_COMMAND_H
 
+#include "base/histogram.h"
 #include "client/client.h"
 #include "engine/engine.h"
-#include "engine/histogram.h"
 #include "resp/reply.h"
 
 /* Flags of a command; the names are those of COMMAND INFO. */

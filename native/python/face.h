@@ -62,6 +62,8 @@ PyObject *fe_python_databases(fe_server *server);
 PyObject *fe_python_commands(fe_server *server);
 PyObject *fe_python_latencies(fe_server *server);
 PyObject *fe_python_tiers(fe_server *server);
+/* A dict, count by bucket. */
+PyObject *fe_python_bucket_counts(const fe_histogram *histogram);
 PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
 
 /* take_faults(), see _native.pyi. */

@@ -363,7 +363,7 @@ PyObject *fe_python_commands(fe_server *server)
     return list;
 }
 
-static PyObject *bucket_counts(const fe_histogram *histogram)
+PyObject *fe_python_bucket_counts(const fe_histogram *histogram)
 {
     PyObject *dict = PyDict_New();
     for (unsigned i = 0; dict != NULL && i < FE_HISTOGRAM_BUCKETS; i++) {
@@ -387,7 +387,7 @@ static bool put_latencies(PyObject *dict, fe_server *server, const fe_command *c
         counted = command->stats.latency != NULL;
         if (counted) *copy = *command->stats.latency;
     });
-    if (counted && !put(dict, command->row->name, bucket_counts(copy))) return false;
+    if (counted && !put(dict, command->row->name, fe_python_bucket_counts(copy))) return false;
     for (uint32_t i = 0; i < command->child_count; i++)
         if (!put_latencies(dict, server, command->children[i], copy)) return false;
     return true;

@@ -28,10 +28,8 @@ static bool put_tiers(PyObject *dict, const fe_look_stats *look)
         const fe_tier_sum *sum = &look->tier.tiers[i];
         PyObject *one = PyDict_New();
         const number numbers[] = {
-            {"segments", sum->segments},
-            {"bytes", sum->bytes},
-            {"live_bytes", sum->live},
-            {"hits", look->hits[i]},
+            {"segments", sum->segments}, {"bytes", sum->bytes},   {"live_bytes", sum->live},
+            {"records", sum->records},   {"hits", look->hits[i]},
         };
         bool ok = one != NULL && PUT_ALL(one, numbers) &&
                   PyDict_SetItemString(dict, fe_tier_name((fe_tier)i), one) == 0;
@@ -157,6 +155,20 @@ static bool put_engine(PyObject *dict, const fe_engine *engine)
     return ok && PUT_ALL(dict, numbers);
 }
 
+static bool put_latency(PyObject *dict, fe_engine *engine)
+{
+    fe_histogram *copy = PyMem_Malloc(sizeof *copy);
+    if (copy == NULL) return PyErr_NoMemory() != NULL;
+    uint64_t max_ns;
+    FE_LOCKED(engine, fe_fetch_latency_get(engine->store, copy, &max_ns));
+    PyObject *counts = fe_python_bucket_counts(copy);
+    PyMem_Free(copy);
+    bool ok = counts != NULL && PyDict_SetItemString(dict, "read_latency", counts) == 0;
+    Py_XDECREF(counts);
+    const number numbers[] = {{"read_latency_max_ns", max_ns}};
+    return ok && PUT_ALL(dict, numbers);
+}
+
 PyObject *fe_python_tiers(fe_server *server)
 {
     fe_engine *engine = server->engine;
@@ -165,7 +177,7 @@ PyObject *fe_python_tiers(fe_server *server)
     PyObject *dict = PyDict_New();
     if (dict == NULL) return NULL;
     if (put_engine(dict, engine) && put_tiers(dict, &look) && put_ways_down(dict, &look) &&
-        put_ways_up(dict, &look) && put_reclaiming(dict, &look))
+        put_ways_up(dict, &look) && put_reclaiming(dict, &look) && put_latency(dict, engine))
         return dict;
     Py_DECREF(dict);
     return NULL;

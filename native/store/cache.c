@@ -141,7 +141,9 @@ static void live_add(fe_log *log, uint32_t n, uint64_t bytes, uint32_t keyspace)
     fe_segment *segment = &log->segments[n];
     segment->used += bytes;
     segment->live += bytes;
+    segment->records++;
     log->tiers[FE_TIER_CACHE].live += bytes;
+    log->tiers[FE_TIER_CACHE].records++;
     if (segment->keyspace != keyspace)
         segment->keyspace = (uint16_t)(segment->keyspace == 0 ? keyspace : FE_SEGMENT_MIXED);
 }
@@ -528,7 +530,7 @@ static const char *segment_check(const fe_store *store, uint32_t n)
 {
     const fe_log *log = &store->log;
     const fe_segment *segment = &log->segments[n];
-    uint64_t live = 0, offset = copies_begin(log, n);
+    uint64_t live = 0, records = 0, offset = copies_begin(log, n);
     while (offset < segment->used) {
         fe_address copy = fe_address_make(n, offset + FE_CACHE_HOME_BYTES, log->offset_bits);
         const fe_record *record = fe_log_at(log, copy);
@@ -536,11 +538,13 @@ static const char *segment_check(const fe_store *store, uint32_t n)
         if (size > segment->used - offset) return "cache: a walk leaves the segment";
         if (!(fe_cache_head(log, copy) & FE_CACHE_DEAD)) {
             live += size;
+            records++;
             const char *wrong = copy_check(store, copy, record);
             if (wrong != NULL) return wrong;
         }
         offset += size;
     }
+    if (records != segment->records) return "cache: wrong number of records of a segment";
     return live == segment->live ? NULL : "cache: wrong live bytes of a segment";
 }
 

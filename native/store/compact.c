@@ -355,6 +355,24 @@ void fe_compact_drop_all(fe_store *store)
     }
 }
 
+/* Whether all that is counted as alive has a slot: nothing of a keyspace that died is left. */
+static bool is_counted_exactly(const fe_log *log)
+{
+    if (!log->tiered) return true;
+    for (uint32_t n = 1; n <= log->high; n++)
+        if (log->segments[n].tier != FE_TIER_FREE && log->files[n].miscounted) return false;
+    return true;
+}
+
+/* Records that slots, or copies of the read cache, name. */
+static uint64_t homes(const fe_log *log)
+{
+    uint64_t records = log->records;
+    for (unsigned tier = FE_TIER_SEALED; tier <= FE_TIER_DISK; tier++)
+        records += log->tiers[tier].records;
+    return records;
+}
+
 const char *fe_compact_check(const fe_store *store, uint64_t live)
 {
     const fe_log *log = &store->log;
@@ -376,5 +394,7 @@ const char *fe_compact_check(const fe_store *store, uint64_t live)
     }
     if (dead != store->compact.dead_ids || swept != store->compact.swept_ids)
         return "keyspace: wrong number of dead ids";
+    if (dead == 0 && swept == 0 && is_counted_exactly(log) && homes(log) != live)
+        return "log: records of the tiers and slots differ in number";
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include "store/disk_engine.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -103,8 +104,10 @@ uint32_t fe_disk_submit(fe_disk *disk, fe_disk_read *const *reads, uint32_t coun
 {
     uint32_t taken = take_places(disk, count);
     if (taken == 0) return 0;
+    uint64_t now = fe_clock_monotonic_ns();
     for (uint32_t i = 0; i < taken; i++) {
         fe_disk_read *read = reads[i];
+        read->since_ns = now;
         FE_ASSERT(read->length >= 1 && read->length <= INT32_MAX);
         read->done = 0;
         read->attempts = 0;
@@ -116,7 +119,11 @@ uint32_t fe_disk_submit(fe_disk *disk, fe_disk_read *const *reads, uint32_t coun
 uint32_t fe_disk_reap(fe_disk *disk, fe_disk_read **done, uint32_t max)
 {
     uint32_t count = disk->engine->reap(disk->state, done, max);
-    if (count > 0) atomic_fetch_sub_explicit(&disk->in_flight, count, memory_order_release);
+    if (count == 0) return 0;
+    atomic_fetch_sub_explicit(&disk->in_flight, count, memory_order_release);
+    uint64_t now = fe_clock_monotonic_ns();
+    for (uint32_t i = 0; i < count; i++)
+        done[i]->took_ns = now - done[i]->since_ns;
     return count;
 }
 

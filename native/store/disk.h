@@ -45,6 +45,8 @@ typedef struct fe_disk_read {
                        cannot be read. Or -errno when there is not one byte. */
     uint32_t done;  /* of the disk while in flight */
     uint32_t attempts;
+    uint64_t since_ns; /* monotonic: when it was submitted ... */
+    uint64_t took_ns;  /* ... and how long until it was reaped: what a client waited for the disk */
     struct fe_disk_read *next; /* of the disk while in flight; else free for the owner */
 } fe_disk_read;
 

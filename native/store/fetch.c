@@ -594,6 +594,8 @@ void fe_fetch_done(fe_store *store, fe_disk_read *disk)
     fe_fetch_read *read = (fe_fetch_read *)disk;
     fetch->in_flight--;
     fetch->stats.reads++;
+    fe_histogram_add(&fetch->latency, disk->took_ns);
+    if (disk->took_ns > fetch->latency_max_ns) fetch->latency_max_ns = disk->took_ns;
     if (disk->result > 0) fetch->stats.bytes += (uint64_t)disk->result;
     fe_fetch_check(disk);
     if (read->verdict == FE_VERDICT_MORE) {
@@ -623,6 +625,18 @@ void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *
 {
     *stats = store->fetch.stats;
     *in_flight = store->fetch.queued + store->fetch.in_flight;
+}
+
+void fe_fetch_latency_get(const fe_store *store, fe_histogram *latency, uint64_t *max_ns)
+{
+    *latency = store->fetch.latency;
+    *max_ns = store->fetch.latency_max_ns;
+}
+
+void fe_fetch_latency_reset(fe_store *store)
+{
+    memset(&store->fetch.latency, 0, sizeof(store->fetch.latency));
+    store->fetch.latency_max_ns = 0;
 }
 
 static void buffers_free(fe_store *store)

@@ -55,6 +55,7 @@
 #ifndef FE_STORE_FETCH_H
 #define FE_STORE_FETCH_H
 
+#include "base/histogram.h"
 #include "store/cache.h"
 #include "store/disk.h"
 #include "store/keyspace.h"
@@ -140,6 +141,9 @@ typedef struct fe_fetch_stats {
     uint64_t settled_same, settled_other; /* blind writes over an older record of the key, or not */
 } fe_fetch_stats;
 void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *in_flight);
+/* How long the disk took for each read, since the start or fe_store_stats_reset. */
+void fe_fetch_latency_get(const fe_store *store, fe_histogram *latency, uint64_t *max_ns);
+void fe_fetch_latency_reset(fe_store *store);
 
 /* The store's part. ---------------------------------------------------------------------------- */
 
@@ -191,6 +195,8 @@ typedef struct fe_fetch {
     fe_fetch_fault faults[FE_FETCH_FAULTS];
     uint32_t fault_first, fault_count;
     fe_fetch_stats stats;
+    fe_histogram latency; /* of reads, submission to reaping */
+    uint64_t latency_max_ns;
 } fe_fetch;
 
 /* Something of a mapped segment could not be read: it is noted with the other faults. */

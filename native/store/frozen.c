@@ -86,7 +86,8 @@ static void walk_finish(fe_store *store, fe_frozen_job *job)
     fe_deadlines *deadlines = &store->log.deadlines[job->segment];
     memset(deadlines, 0, sizeof(*deadlines));
     fe_deadlines_assign(deadlines, &job->measure, store->now_ms);
-    store->frozen.stats.swept_bytes += fe_log_walk_end(&store->log, job->counted);
+    store->frozen.stats.swept_bytes +=
+        fe_log_walk_end(&store->log, job->counted, job->counted_records);
 }
 
 static bool is_whole(const fe_frozen_job *job)
@@ -304,6 +305,7 @@ static verdict decide(fe_store *store, fe_frozen_job *job, const found *f)
 static void count_alive(fe_store *store, fe_frozen_job *job, const found *f)
 {
     job->counted += f->size;
+    job->counted_records++;
     if (f->entry->deadline != FE_DEADLINE_NONE)
         fe_deadlines_measure_add(&job->measure, store->now_ms, f->entry->deadline, f->size);
 }

@@ -145,7 +145,8 @@ typedef struct fe_frozen_job {
     uint32_t count, next, moves; /* of them; the next to decide or move; found to move */
     uint32_t window;             /* items whose records are in the buffer end here */
     uint64_t records_offset;     /* of the buffer in the file */
-    uint64_t counted;            /* bytes found alive */
+    uint64_t counted;            /* bytes found alive ... */
+    uint32_t counted_records;    /* ... in so many records */
     uint64_t read_bytes;
     uint32_t damaged_blocks;
     uint32_t left; /* alive, and to be met again */

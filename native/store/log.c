@@ -262,10 +262,11 @@ static void segment_free(fe_log *log, uint32_t n)
     if (log->tiered) fe_log_file_end(log, n);
     log->bytes -= bytes;
     log->live -= segment->live;
+    log->records -= segment->records;
     log->segment_count--;
     if (segment->role != FE_ROLE_TAIL) log->waste -= bytes - segment->used;
     segment->base = NULL;
-    segment->live = segment->used = segment->bytes = 0;
+    segment->live = segment->used = segment->bytes = segment->records = 0;
     segment->tier = FE_TIER_FREE;
     if (segment->role == FE_ROLE_OWN)
         fe_trash_put(log->trash, FE_ALLOC_LOG, ptr, bytes);
@@ -289,7 +290,8 @@ static void tail_rewind(fe_log *log, uint32_t n)
 {
     fe_segment *segment = &log->segments[n];
     log->live -= segment->live;
-    segment->live = segment->used = 0;
+    log->records -= segment->records;
+    segment->live = segment->used = segment->records = 0;
     segment->keyspace = 0;
     memset(&log->deadlines[n], 0, sizeof(log->deadlines[n]));
     cursors_clip(log, n);
@@ -323,7 +325,7 @@ static void tail_empty(fe_log *log, uint32_t n)
 void fe_log_drop(fe_log *log, uint32_t n)
 {
     if (log->segments[n].tier != FE_TIER_MUTABLE)
-        fe_log_kill_frozen(log, n, log->segments[n].live);
+        fe_log_kill_frozen(log, n, log->segments[n].live, log->segments[n].records);
     else if (log->segments[n].role == FE_ROLE_TAIL)
         tail_empty(log, n);
     else
@@ -423,6 +425,8 @@ static fe_address append_own(fe_log *log, size_t size, uint32_t keyspace)
     log->waste += bytes - size;
     log->segments[n].keyspace = (uint16_t)keyspace;
     live_change(log, n, (int64_t)size);
+    log->segments[n].records = 1;
+    log->records++;
     log->appended += size;
     return fe_address_make(n, 0, log->offset_bits);
 }
@@ -441,6 +445,8 @@ fe_address fe_log_append(fe_log *log, fe_tail tail, size_t size, uint32_t keyspa
     segment->used += size;
     segment->live += size;
     log->live += size;
+    segment->records++;
+    log->records++;
     if (segment->keyspace != keyspace)
         segment->keyspace = (uint16_t)(segment->keyspace == 0 ? keyspace : FE_SEGMENT_MIXED);
     if (tail == FE_TAIL_NEW) log->appended += size;
@@ -457,8 +463,8 @@ void fe_log_kill(fe_log *log, fe_address address, size_t size)
     FE_ASSERT(segment->tier != FE_TIER_FREE && segment->live >= size);
     if (FE_UNLIKELY(segment->tier != FE_TIER_MUTABLE)) {
         if (n == log->frozen.walk_segment && offset < log->frozen.walk_offset)
-            log->frozen.walk_died += size;
-        fe_log_kill_frozen(log, n, size);
+            log->frozen.walk_died += size, log->frozen.walk_died_records++;
+        fe_log_kill_frozen(log, n, size, 1);
         return;
     }
     if (segment->role == FE_ROLE_OWN || (segment->live == size && segment->role == FE_ROLE_FULL)) {
@@ -475,6 +481,8 @@ void fe_log_kill(fe_log *log, fe_address address, size_t size)
     } else {
         filler_write(segment->base + offset, size);
     }
+    segment->records--;
+    log->records--;
     live_change(log, n, -(int64_t)size);
 }
 

@@ -61,6 +61,7 @@ typedef struct fe_segment {
     uint8_t role;
     uint8_t class_shift; /* a 64th of an ordinary segment is this power of two */
     uint8_t class_now;   /* the list that it is in, when FULL */
+    uint32_t records;    /* how many the live bytes are */
 } fe_segment;
 
 _Static_assert(sizeof(fe_segment) == 64, "one cache line");
@@ -83,6 +84,7 @@ typedef struct fe_segment_file {
 typedef struct fe_tier_sum {
     uint64_t segments;
     uint64_t bytes, live;    /* of segments and of what is alive in them; MUTABLE: see fe_log */
+    uint64_t records;        /* alive; MUTABLE: see fe_log */
     uint32_t oldest, newest; /* the list in order of arrival */
 } fe_tier_sum;
 
@@ -95,6 +97,7 @@ typedef struct fe_log_frozen {
     uint32_t head[FE_LOG_CLASSES];   /* their lists, by 64ths of `used` that are alive */
     uint32_t walk_segment;           /* whose live bytes are being counted anew; 0: none */
     uint64_t walk_offset, walk_died; /* counted up to here; bytes that died behind it */
+    uint32_t walk_died_records;
 } fe_log_frozen;
 
 /* A place in a walk, kept right by the log while records change behind and before it. */
@@ -129,6 +132,7 @@ typedef struct fe_log {
     uint32_t class_head[FE_LOG_CLASSES];
     uint64_t bytes;         /* mapped in mutable segments */
     uint64_t live;          /* in live records of them */
+    uint64_t records;       /* live ones */
     uint64_t waste;         /* bytes - used of what is no tail: no compaction brings them back */
     uint64_t segment_count; /* mutable ones */
     uint64_t sequence;
@@ -207,8 +211,8 @@ void fe_log_dead_give(fe_log *log, uint32_t segment);
 uint32_t fe_log_frozen_victim(const fe_log *log, unsigned class_max, int64_t now);
 /* Begins to count what is alive in a frozen segment; the caller moves frozen.walk_offset on. */
 void fe_log_walk_begin(fe_log *log, uint32_t segment);
-/* `counted` bytes were found alive: the rest dies. Returns how much that was. */
-uint64_t fe_log_walk_end(fe_log *log, uint64_t counted);
+/* `counted` bytes in `records` were found alive: the rest dies. Returns how many bytes that was. */
+uint64_t fe_log_walk_end(fe_log *log, uint64_t counted, uint32_t records);
 /* As if nothing in the segment had been read. */
 void fe_log_forget_reads(fe_log *log, uint32_t segment);
 

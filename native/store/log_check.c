@@ -16,7 +16,7 @@ static bool cursors_hit(const fe_log *log, uint32_t n, uint64_t offset, uint64_t
 static const char *segment_check(const fe_log *log, uint32_t n)
 {
     const fe_segment *segment = &log->segments[n];
-    uint64_t offset = 0, records = 0;
+    uint64_t offset = 0, records = 0, count = 0;
     while (offset < segment->used) {
         const fe_record *record = (const fe_record *)(segment->base + offset);
         size_t size = fe_record_size(record);
@@ -24,6 +24,7 @@ static const char *segment_check(const fe_log *log, uint32_t n)
         if (cursors_hit(log, n, offset, offset + size)) return "log: a walker inside a record";
         if (fe_record_type(record) != FE_TYPE_FILLER) {
             records += size;
+            count++;
             uint32_t id = fe_record_keyspace(record);
             if (segment->keyspace != id && segment->keyspace != FE_SEGMENT_MIXED)
                 return "log: a record of an unexpected keyspace";
@@ -31,6 +32,7 @@ static const char *segment_check(const fe_log *log, uint32_t n)
         offset += size;
     }
     if (records != segment->live) return "log: wrong live bytes of a segment";
+    if (count != segment->records) return "log: wrong number of records of a segment";
     if (segment->role != FE_ROLE_TAIL && segment->live == 0) return "log: a dead segment";
     if (segment->role == FE_ROLE_TAIL && log->tail[0] != n && log->tail[1] != n)
         return "log: a tail that is none";
@@ -71,11 +73,12 @@ static const char *tiers_check(const fe_log *log)
         if (segment->live > segment->used) return "log: more alive than appended";
         sums[segment->tier].bytes += segment->bytes;
         sums[segment->tier].live += segment->live;
+        sums[segment->tier].records += segment->records;
     }
     for (unsigned tier = FE_TIER_MUTABLE; tier < FE_TIER_COUNT; tier++) {
         const fe_tier_sum *sum = &log->tiers[tier];
         if (sum->segments != sums[tier].segments || sum->bytes != sums[tier].bytes ||
-            sum->live != sums[tier].live)
+            sum->live != sums[tier].live || sum->records != sums[tier].records)
             return "log: wrong sums of a tier";
         uint64_t listed = 0;
         for (uint32_t n = sum->oldest; n != 0 && listed <= sum->segments; n = log->files[n].newer)
@@ -97,7 +100,7 @@ static uint64_t class_count(const fe_log *log)
 
 const char *fe_log_check(const fe_log *log)
 {
-    uint64_t bytes = 0, live = 0, waste = 0, count = 0, full = 0;
+    uint64_t bytes = 0, live = 0, records = 0, waste = 0, count = 0, full = 0;
     for (uint32_t n = 1; n <= log->high; n++) {
         const fe_segment *segment = &log->segments[n];
         if (segment->tier != FE_TIER_MUTABLE) continue;
@@ -105,11 +108,13 @@ const char *fe_log_check(const fe_log *log)
         if (wrong != NULL) return wrong;
         bytes += segment->bytes;
         live += segment->live;
+        records += segment->records;
         count++;
         full += segment->role == FE_ROLE_FULL;
         if (segment->role != FE_ROLE_TAIL) waste += segment->bytes - segment->used;
     }
-    if (bytes != log->bytes || live != log->live) return "log: wrong sums";
+    if (bytes != log->bytes || live != log->live || records != log->records)
+        return "log: wrong sums";
     if (count != log->segment_count || waste != log->waste) return "log: wrong counts";
     if (full != class_count(log)) return "log: a segment in a wrong class";
     return log->tiered ? tiers_check(log) : NULL;

@@ -40,6 +40,6 @@ void fe_log_class_unlink(fe_log *log, uint32_t n);
 void fe_log_file_start(fe_log *log, uint32_t n);
 void fe_log_file_end(fe_log *log, uint32_t n);
 /* `size` bytes of a frozen segment die. */
-void fe_log_kill_frozen(fe_log *log, uint32_t n, size_t size);
+void fe_log_kill_frozen(fe_log *log, uint32_t n, size_t size, uint32_t records);
 
 #endif

@@ -28,6 +28,7 @@ static void tier_link(fe_log *log, uint32_t n)
     if (segment->tier == FE_TIER_MUTABLE) return;
     sum->bytes += segment->bytes;
     sum->live += segment->live;
+    sum->records += segment->records;
 }
 
 static void tier_unlink(fe_log *log, uint32_t n)
@@ -42,6 +43,7 @@ static void tier_unlink(fe_log *log, uint32_t n)
     if (segment->tier == FE_TIER_MUTABLE) return;
     sum->bytes -= segment->bytes;
     sum->live -= segment->live;
+    sum->records -= segment->records;
 }
 
 /* Bytes of marks: 2 bits for each 64 bytes; a record of its own has one. */
@@ -160,6 +162,7 @@ void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)
             if (log->cursor[i].segment == n) log->cursor[i] = (fe_cursor){0, 0};
         log->bytes -= segment->bytes;
         log->live -= segment->live;
+        log->records -= segment->records;
         log->waste -= segment->bytes - segment->used;
         log->segment_count--;
     }
@@ -204,7 +207,7 @@ void fe_log_dead_give(fe_log *log, uint32_t n)
     fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->files[n].marks);
     log->files[n] = (fe_segment_file){.fd = -1};
     segment->base = NULL;
-    segment->live = segment->used = segment->bytes = 0;
+    segment->live = segment->used = segment->bytes = segment->records = 0;
     fe_log_number_give(log, n);
 }
 
@@ -269,17 +272,19 @@ void fe_log_forget_files(fe_log *log)
         segment->base = NULL;
         frozen_unlink(log, n);
         fe_log_file_end(log, n);
-        segment->live = segment->used = segment->bytes = 0;
+        segment->live = segment->used = segment->bytes = segment->records = 0;
         segment->tier = FE_TIER_FREE;
         fe_log_number_give(log, n);
     }
 }
 
-void fe_log_kill_frozen(fe_log *log, uint32_t n, size_t size)
+void fe_log_kill_frozen(fe_log *log, uint32_t n, size_t size, uint32_t records)
 {
     fe_segment *segment = &log->segments[n];
     segment->live -= size;
+    segment->records -= records;
     log->tiers[segment->tier].live -= size;
+    log->tiers[segment->tier].records -= records;
     if (fe_log_in_frozen_list(segment)) {
         log->frozen.live -= size;
         if (fe_log_frozen_class_of(segment) != segment->class_now) {
@@ -293,17 +298,20 @@ void fe_log_kill_frozen(fe_log *log, uint32_t n, size_t size)
 void fe_log_walk_begin(fe_log *log, uint32_t n)
 {
     log->frozen.walk_segment = n;
-    log->frozen.walk_offset = log->frozen.walk_died = 0;
+    log->frozen.walk_offset = log->frozen.walk_died = log->frozen.walk_died_records = 0;
 }
 
-uint64_t fe_log_walk_end(fe_log *log, uint64_t counted)
+uint64_t fe_log_walk_end(fe_log *log, uint64_t counted, uint32_t records)
 {
     uint32_t n = log->frozen.walk_segment;
     const fe_segment *segment = &log->segments[n];
     uint64_t died = log->frozen.walk_died;
     FE_ASSERT(n != 0 && counted >= died && segment->live >= counted - died);
     uint64_t surplus = segment->live - (counted - died);
+    FE_ASSERT(records >= log->frozen.walk_died_records);
+    uint32_t alive = records - log->frozen.walk_died_records;
+    FE_ASSERT(segment->records >= alive);
     log->frozen.walk_segment = 0;
-    if (surplus != 0) fe_log_kill_frozen(log, n, surplus);
+    if (surplus != 0) fe_log_kill_frozen(log, n, surplus, segment->records - alive);
     return surplus;
 }

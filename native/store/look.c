@@ -71,6 +71,7 @@ void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
     fe_tier_sum *tiers = stats->tier.tiers;
     if (!log->tiered)
         tiers[FE_TIER_MUTABLE] = (fe_tier_sum){.bytes = log->bytes, .live = log->live};
+    tiers[FE_TIER_MUTABLE].records = log->records;
     tiers[FE_TIER_MUTABLE].segments = log->segment_count;
     memcpy(stats->hits, store->tier_hits, sizeof(stats->hits));
     if (!log->tiered) stats->hits[FE_TIER_MUTABLE] = store->stats.hits;

@@ -192,6 +192,7 @@ static bool load_log(loader *l)
     for (uint32_t n = 1; done && n <= l->head.high; n++) {
         const fe_save_segment *row = &l->rows[n];
         fe_segment segment = segment_of(row);
+        segment.records = l->slots[n];
         fe_segment_file file = {.fd = -1,
                                 .miscounted = row->miscounted != 0,
                                 .size = row->file_size,

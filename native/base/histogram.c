@@ -1,5 +1,5 @@
 /* See histogram.h. */
-#include "engine/histogram.h"
+#include "base/histogram.h"
 
 #include "base/assert.h"
 

@@ -1,8 +1,8 @@
-/* Durations of one command, counted log-linearly: each power of two of nanoseconds from 2^5 to 2^36
+/* Durations, counted log-linearly: each power of two of nanoseconds from 2^5 to 2^36
  * (69 s) has 32 buckets of equal width, so a bucket is at most 1/32 of its value wide. What is
- * shorter counts in the first bucket, what is longer in the last. The engine's lock guards it. */
-#ifndef FE_ENGINE_HISTOGRAM_H
-#define FE_ENGINE_HISTOGRAM_H
+ * shorter counts in the first bucket, what is longer in the last. */
+#ifndef FE_BASE_HISTOGRAM_H
+#define FE_BASE_HISTOGRAM_H
 
 #include <stdint.h>
 

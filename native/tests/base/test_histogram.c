@@ -1,5 +1,5 @@
 /* The histogram of durations. */
-#include "engine/histogram.h"
+#include "base/histogram.h"
 
 #include "tests/check.h"
 
