@@ -14,6 +14,7 @@ from pathlib import Path
 from ferrite_py import __version__, doctor
 from ferrite_py.config import CATALOGUE, Sources
 from ferrite_py.config_docs import render_example, render_show
+from ferrite_py.config_telemetry import FLAGS
 from ferrite_py.errors import FerriteError, StartupError
 
 DEFAULT_FILE = Path("ferrite.toml")
@@ -106,6 +107,16 @@ def _add_setting_flags(parser: argparse.ArgumentParser, prefix: str) -> None:
                 metavar="VALUE",
                 help=f"{setting.name}: {setting.meaning}".replace("%", "%%"),
             )
+    for flag in FLAGS:
+        group.add_argument(
+            flag.name,
+            dest=f"{prefix}settings",
+            action=_SeveralSettings,
+            const=flag,
+            nargs=None if flag.takes_value else 0,
+            metavar="VALUE" if flag.takes_value else None,
+            help=flag.meaning,
+        )
     group.add_argument(
         "--set",
         dest=f"{prefix}settings",
@@ -114,6 +125,21 @@ def _add_setting_flags(parser: argparse.ArgumentParser, prefix: str) -> None:
         metavar="SECTION.KEY=VALUE",
         help="any setting, by its name in the file; may be repeated",
     )
+
+
+class _SeveralSettings(argparse.Action):
+    """Adds what a `Flag` sets to the settings that are given so far."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's signature
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        given = list(getattr(namespace, self.dest, None) or ())
+        given += self.const.pairs(values if isinstance(values, str) else "")
+        setattr(namespace, self.dest, given)
 
 
 def _pair(name: str, value: str) -> tuple[str, str]:

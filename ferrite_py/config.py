@@ -1,7 +1,8 @@
 """The configuration as a whole, and loading it.
 
-Precedence: the defaults, then the file, then `FERRITE_<SECTION>_<KEY>`, then the flags. Values are
-checked here, once; what reads a `Config` can rely on them.
+Precedence: the defaults, then the file, then OpenTelemetry's variables and over them
+`FERRITE_<SECTION>_<KEY>`, then the flags. Values are checked here, once; what reads a `Config` can
+rely on them.
 """
 
 from collections.abc import Mapping
@@ -15,11 +16,18 @@ from ferrite_py.config_sources import (
     Assignment,
     Catalogue,
     Setting,
+    expand_tables,
     foreign_variables,
     parse_assignment,
     read_environment,
     read_file,
     read_flags,
+)
+from ferrite_py.config_telemetry import (
+    MetricsConfig,
+    TelemetryConfig,
+    missing_endpoint,
+    telemetry_conflict,
 )
 from ferrite_py.errors import ConfigError, ManyConfigError
 
@@ -29,11 +37,13 @@ __all__ = [
     "Loaded",
     "LoggingConfig",
     "MemoryBound",
+    "MetricsConfig",
     "OutputLimit",
     "OutputLimits",
     "ServerConfig",
     "Sources",
     "StorageConfig",
+    "TelemetryConfig",
     "TlsConfig",
     "apply_runtime",
     "changed_names",
@@ -51,6 +61,8 @@ class Config:
     storage: StorageConfig = StorageConfig()  # noqa: RUF009 - it is frozen
     logging: LoggingConfig = LoggingConfig()  # noqa: RUF009 - it is frozen
     tls: TlsConfig = TlsConfig()  # noqa: RUF009 - it is frozen
+    metrics: MetricsConfig = MetricsConfig()  # noqa: RUF009 - it is frozen
+    telemetry: TelemetryConfig = TelemetryConfig()  # noqa: RUF009 - it is frozen
 
     def value(self, name: str) -> Any:
         """The value of a setting by its dotted name."""
@@ -68,7 +80,7 @@ def _settings() -> tuple[Setting, ...]:
     )
 
 
-CATALOGUE = Catalogue(_settings())
+CATALOGUE = Catalogue(_settings(), {"otel": "telemetry"})
 """All settings, in the order of the fields."""
 
 
@@ -93,10 +105,15 @@ class Sources:
         errors: list[ConfigError] = []
         assignments: list[Assignment] = []
         if self.path is not None:
-            assignments += read_file(self.path, CATALOGUE, errors)
+            from_file = read_file(self.path, CATALOGUE, errors)
+            assignments += expand_tables(from_file, self.environ, errors)
         assignments += read_environment(self.environ, CATALOGUE, errors)
         assignments += read_flags(self.flags, CATALOGUE, errors)
-        return combine(assignments, errors)
+        loaded = combine(assignments, errors)
+        missing = missing_endpoint(loaded.config.telemetry, self.environ)
+        if missing is not None:
+            raise _contradiction(loaded.origins, "telemetry.enabled", missing)
+        return loaded
 
     def warnings(self) -> list[str]:
         """What is odd about the layers, though nothing in them is wrong: a line for each."""
@@ -130,10 +147,13 @@ def combine(assignments: list[Assignment], errors: list[ConfigError]) -> Loaded:
     config = with_values(Config(), values)
     contradiction = conflict(config)
     if contradiction is not None:
-        name, message = contradiction
-        place = f"{origins[name]}: " if name in origins else ""
-        raise ConfigError(f"{place}{name}: {message}")
+        raise _contradiction(origins, *contradiction)
     return Loaded(config, origins)
+
+
+def _contradiction(origins: Mapping[str, str], name: str, message: str) -> ConfigError:
+    place = f"{origins[name]}: " if name in origins else ""
+    return ConfigError(f"{place}{name}: {message}")
 
 
 def conflict(config: Config) -> tuple[str, str] | None:
@@ -144,7 +164,7 @@ def conflict(config: Config) -> tuple[str, str] | None:
         message = "nothing to listen on; set server.port, tls.port or server.unix_socket"
         return "server.bind" if not server.bind else "server.port", message
     if tls.port == 0:
-        return None
+        return telemetry_conflict(config.telemetry)
     if tls.port == server.port:
         return "tls.port", f"{tls.port} is server.port as well; choose another"
     if not tls.cert_file or not tls.key_file:
@@ -153,7 +173,7 @@ def conflict(config: Config) -> tuple[str, str] | None:
     if tls.client_auth != "no" and not tls.ca_file:
         message = f'"{tls.client_auth}" needs tls.ca_file, or set it to "no"'
         return "tls.client_auth", message
-    return None
+    return telemetry_conflict(config.telemetry)
 
 
 def with_values(config: Config, values: Mapping[str, object]) -> Config:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ferrite_py.config import CATALOGUE, Config, Loaded
 from ferrite_py.config_redis import CONSTANTS
 from ferrite_py.config_sources import Setting
+from ferrite_py.config_telemetry import FLAGS, Flag
 
 _WIDTH = 98
 _EXAMPLE_HEAD = """\
@@ -20,14 +21,16 @@ _EXAMPLE_HEAD = """\
 _REFERENCE_HEAD = """\
 # Configuration
 
-Written by `make generate` from `ferrite_py/config_sections.py`; change the fields there.
+Written by `make generate` from `ferrite_py/config_sections.py` and `config_telemetry.py`; change
+the fields there.
 
 Precedence: the defaults, then the file (`--config`, or `ferrite.toml` in the current folder if it
-is there), then the environment, then flags. Every key can be set with `--set section.key=value`; a
-few have a flag of their own as well. An unknown key or a bad value is an error, which names the
-place, the key and what is expected. A variable that begins with `FERRITE_` is an error when it has
-one of the sections and no key of it, or is nearly the name of a setting; any other that is no
-setting is passed over with a warning, since Kubernetes sets such names for its services.
+is there), then the environment (OpenTelemetry's variables, and over them ours), then flags. Every
+key can be set with `--set section.key=value`; a few have a flag of their own as well. An unknown
+key or a bad value is an error, which names the place, the key and what is expected. A variable that
+begins with `FERRITE_` is an error when it has one of the sections and no key of it, or is nearly
+the name of a setting; any other that is no setting is passed over with a warning, since Kubernetes
+sets such names for its services.
 
 Sizes are numbers of bytes, or text such as `"64mb"` (`kb`, `mb`, `gb` count in 1024s, `k`, `m`, `g`
 in 1000s, as in Redis). Durations are numbers in the unit that the table names, or text such as
@@ -38,6 +41,12 @@ _CONSTANTS_HEAD = """\
 ## Parameters of CONFIG GET with one answer
 
 They belong to what this server does not do, or always does; CONFIG SET takes only the same value.
+
+"""
+_FLAGS_HEAD = """\
+## Flags that set more than one thing, or take no value
+
+Those given later on the command line go over earlier ones.
 
 """
 _REFERENCE_COLUMNS = (
@@ -94,6 +103,10 @@ def render_reference() -> str:
         summary = (getattr(Config(), section).__doc__ or "").strip()
         rows = [_reference_row(one) for one in CATALOGUE.settings if one.section == section]
         parts += [f"## [{section}]\n\n{summary}\n\n{_table(_REFERENCE_COLUMNS, rows)}"]
+    rows = [
+        (_code(f"{one.name} VALUE" if one.takes_value else one.name), *_flag(one)) for one in FLAGS
+    ]
+    parts.append(_FLAGS_HEAD + _table(("flag", "sets", "meaning"), rows))
     rows = [(_code(name), _code(value or '""')) for name, value in CONSTANTS.items()]
     parts.append(_CONSTANTS_HEAD + _table(("parameter", "value"), rows))
     return "\n".join(parts)
@@ -104,12 +117,17 @@ def _reference_row(setting: Setting) -> tuple[str, ...]:
         _code(setting.key),
         setting.kind.label,
         _code(setting.kind.toml_format(setting.default)),
-        _code(setting.environment),
+        " or ".join(_code(name) for name in (setting.environment, setting.otel) if name),
         _code(setting.flag),
         _code(setting.redis),
         "yes" if setting.runtime else "",
         setting.meaning,
     )
+
+
+def _flag(flag: Flag) -> tuple[str, str]:
+    pairs = (f"{name} = {'VALUE' if text == '{}' else text}" for name, text in flag.settings)
+    return ", ".join(_code(pair) for pair in pairs), flag.meaning
 
 
 def _code(text: str) -> str:

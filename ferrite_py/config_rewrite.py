@@ -6,8 +6,10 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+import tomli
+
 from ferrite_py.config import CATALOGUE, Config, combine
-from ferrite_py.config_sources import assignments_of
+from ferrite_py.config_sources import Setting, assignments_of
 from ferrite_py.config_toml import set_value
 from ferrite_py.errors import ConfigError
 
@@ -40,11 +42,20 @@ def rewritten(text: str, name: str, config: Config, changed: Collection[str]) ->
     ]
     for setting in settings:
         value = setting.kind.toml_format(config.value(setting.name))
-        text = set_value(text, setting.section, setting.key, value)
+        text = set_value(text, _section_in(text, setting), setting.key, value)
     now_in_file = _config_of(text, name)
     for setting in settings:
         assert now_in_file.value(setting.name) == config.value(setting.name), setting.name
     return text
+
+
+def _section_in(text: str, setting: Setting) -> str:
+    """The name of the setting's section in the file: its other one, if only that is there."""
+    document = tomli.loads(text)
+    others = [other for other, name in CATALOGUE.aliases.items() if name == setting.section]
+    given = [other for other in others if setting.key in document.get(other, {})]
+    given += [other for other in others if other in document and setting.section not in document]
+    return given[0] if given else setting.section
 
 
 def _config_of(text: str, name: str) -> Config:

@@ -4,6 +4,7 @@ The example file, the reference in `docs/`, the environment name, the flag and t
 all follow from the fields; `python -m tools.generate` writes the files.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -56,6 +57,8 @@ def setting(
     runtime: bool = False,
     secret: bool = False,
     flag: str = "",
+    otel: str = "",
+    otel_read: Callable[[str], str | None] = str,
 ) -> T:
     """Declare a field together with all that is to be known of it; see `Setting`."""
     made = partial(
@@ -67,6 +70,8 @@ def setting(
         runtime=runtime,
         secret=secret,
         flag=flag,
+        otel=otel,
+        otel_read=otel_read,
     )
     declared: T = field(default=default, metadata={"setting": made})
     return declared

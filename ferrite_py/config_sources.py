@@ -7,14 +7,15 @@ there are: `config.py` declares those and passes them in.
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import tomli
 
 from ferrite_py.config_kinds import BadValueError, Kind
+from ferrite_py.config_tables import UnsetVariableError, expand, flat
 from ferrite_py.config_toml import line_of
 from ferrite_py.errors import ConfigError
 
@@ -41,6 +42,10 @@ class Setting:
     """Whether its value is kept out of messages and of `config show`."""
     flag: str = ""
     """A flag of its own, such as `--port`; every setting can be set with `--set`."""
+    otel: str = ""
+    """OpenTelemetry's variable that sets it as well; empty for none."""
+    otel_read: Callable[[str], str | None] = str
+    """What that variable's text is as ours; None when it says nothing of this setting."""
 
     @property
     def name(self) -> str:
@@ -62,6 +67,8 @@ class Assignment:
     origin: str
     order: tuple[int, int]
     """See `ConfigError`."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where the items of a table stand, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,8 @@ class Catalogue:
     """The known settings, for looking them up and for naming the nearest one."""
 
     settings: tuple[Setting, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names of sections."""
 
     @property
     def sections(self) -> list[str]:
@@ -76,7 +85,9 @@ class Catalogue:
         return list(dict.fromkeys(setting.section for setting in self.settings))
 
     def find(self, name: str) -> Setting | None:
-        """The setting of a dotted name."""
+        """The setting of a dotted name, whose section may have its other name."""
+        section, dot, key = name.partition(".")
+        name = f"{self.aliases.get(section, section)}{dot}{key}"
         return next((setting for setting in self.settings if setting.name == name), None)
 
     def unknown_key(self, section: str, key: str) -> str:
@@ -143,11 +154,12 @@ def assignments_of(
     for section, table in document.items():
         origin, order = _place(text, name, section)
         if not isinstance(table, dict):
-            is_section = section in catalogue.sections
+            is_section = catalogue.aliases.get(section, section) in catalogue.sections
             message = f"[{section}] must be a table" if is_section else catalogue.stray_key(section)
             errors.append(ConfigError(f"{origin}: {message}", order))
             continue
-        if section not in catalogue.sections:
+        known = catalogue.aliases.get(section, section)
+        if known not in catalogue.sections:
             message = catalogue.unknown_key(section, "")
             errors.append(ConfigError(f"{origin}: {message}", order))
             continue
@@ -155,11 +167,22 @@ def assignments_of(
             origin, order = _place(text, name, section, key)
             setting = catalogue.find(f"{section}.{key}")
             if setting is None:
-                message = catalogue.unknown_key(section, key)
+                message = catalogue.unknown_key(known, key)
+                errors.append(ConfigError(f"{origin}: {message}", order))
+            elif any(one.setting is setting for one in found):
+                message = f'"{key}" is given twice; [{section}] is another name of [{known}]'
                 errors.append(ConfigError(f"{origin}: {message}", order))
             else:
-                found.append(Assignment(setting, value, origin, order))
+                places = _places(text, name, section, key, value)
+                found.append(Assignment(setting, value, origin, order, places))
     return found
+
+
+def _places(text: str, name: str, section: str, key: str, value: object) -> dict[str, str]:
+    """Where each item of a table stands."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {item: _place(text, name, section, key, item)[0] for item in value}
 
 
 def _place(text: str, name: str, *path: str) -> tuple[str, tuple[int, int]]:
@@ -188,7 +211,7 @@ def read_environment(
     next to a service of the name `ferrite`.
     """
     names = {setting.environment: setting for setting in catalogue.settings}
-    found: list[Assignment] = []
+    found = _read_otel(environ, catalogue)
     for variable in sorted(environ):
         setting = names.get(variable)
         if setting is not None:
@@ -198,6 +221,45 @@ def read_environment(
             if message is not None:
                 errors.append(ConfigError(f"{variable}: {message}", (_ENVIRONMENT, 0)))
     return found
+
+
+def _read_otel(environ: Mapping[str, str], catalogue: Catalogue) -> list[Assignment]:
+    """Read OpenTelemetry's own variables; ours go over them. An empty one counts as unset."""
+    found: list[Assignment] = []
+    for setting in catalogue.settings:
+        text = environ.get(setting.otel, "") if setting.otel else ""
+        value = setting.otel_read(text) if text else None
+        if value is not None:
+            found.append(Assignment(setting, value, setting.otel, (_ENVIRONMENT, 0)))
+    return found
+
+
+def expand_tables(
+    assignments: Sequence[Assignment], environ: Mapping[str, str], errors: list[ConfigError]
+) -> list[Assignment]:
+    """Replace `${NAME}` in the tables of a file; variables that are not set go to `errors`."""
+    return [
+        _expanded(one, one.value, environ, errors) if isinstance(one.value, Mapping) else one
+        for one in assignments
+    ]
+
+
+def _expanded(
+    assignment: Assignment,
+    table: Mapping[str, object],
+    environ: Mapping[str, str],
+    errors: list[ConfigError],
+) -> Assignment:
+    values = dict(flat(table))
+    for name, value in values.items():
+        try:
+            values[name] = expand(value, environ) if isinstance(value, str) else value
+        except UnsetVariableError as error:
+            first = name if name in assignment.places else name.partition(".")[0]
+            place = assignment.places.get(first, assignment.origin)
+            message = f"{assignment.setting.name}: {name} needs the variable {error.variable}"
+            errors.append(ConfigError(f"{place}: {message}, which is not set", assignment.order))
+    return replace(assignment, value=values)
 
 
 def foreign_variables(environ: Mapping[str, str], catalogue: Catalogue) -> list[str]:

@@ -28,13 +28,17 @@ from tools import generate
 TLS_NEEDS = {"tls.cert_file": "c", "tls.key_file": "k", "tls.ca_file": "ca"}
 
 
-SECTIONS = "there are [server], [storage], [logging], [tls]"
+SECTIONS = "there are [server], [storage], [logging], [tls], [metrics], [telemetry]"
 PERMISSIONS = 'permission bits as octal text, such as "700"'
 
 
 def companions(name: str) -> dict[str, str]:
     """The flags without which a setting cannot be set."""
-    return TLS_NEEDS if name == "tls.port" else {}
+    needs = {
+        "tls.port": TLS_NEEDS,
+        "telemetry.enabled": {"telemetry.endpoint": "http://localhost:4317"},
+    }
+    return needs.get(name, {})
 
 
 def load_text(tmp_path: Path, text: str) -> Config:

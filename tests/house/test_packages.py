@@ -8,7 +8,13 @@ from pathlib import Path
 from tests.house.sources import ROOT, imported_names, python_modules
 
 # Distribution names that differ from the module that they bring.
-MODULE_OF = {"opentelemetry-sdk": "opentelemetry", "prometheus-client": "prometheus_client"}
+MODULE_OF = {
+    "opentelemetry-sdk": "opentelemetry",
+    "opentelemetry-proto": "opentelemetry",
+    "prometheus-client": "prometheus_client",
+    "grpcio": "grpc",
+    "protobuf": "google",
+}
 OWN = {"ferrite_py", "tests", "benchmarks", "tools"}
 
 

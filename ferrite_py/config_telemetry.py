@@ -1,0 +1,318 @@
+"""The settings of telemetry: what is recorded, kept, and sent where; and the page of metrics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ferrite_py.config_kinds import UINT32_MAX, Boolean, Choice, Duration, Integer, Text, Words
+from ferrite_py.config_sections import setting
+from ferrite_py.config_tables import Fraction, Pairs, Seconds, Table
+
+OTLP_PROTOCOLS = {"grpc": "grpc", "http": "http/protobuf"}
+"""Our names of the protocols, and OpenTelemetry's."""
+
+SEMCONV_OPT_IN = {"database": "stable", "database/dup": "dup"}
+"""What OTEL_SEMCONV_STABILITY_OPT_IN may say of databases, and what it means here."""
+
+
+def _protocol(text: str) -> str:
+    names = {otel: ours for ours, otel in OTLP_PROTOCOLS.items()}
+    return names.get(text.strip().lower(), text)
+
+
+def _unless_disabled(text: str) -> str | None:
+    return "false" if text.strip().lower() == "true" else None
+
+
+def _unless_none(text: str) -> str | None:
+    return "false" if text.strip().lower() == "none" else None
+
+
+def _milliseconds(text: str) -> str:
+    return f"{text.strip()}ms"
+
+
+def _semconv(text: str) -> str | None:
+    words = [word.strip() for word in text.split(",")]
+    found = [meaning for word, meaning in SEMCONV_OPT_IN.items() if word in words]
+    return found[-1] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """The page that Prometheus reads, on a port of its own."""
+
+    enabled: bool = setting(
+        False, Boolean(), "Whether /metrics, /health and /ready are served over HTTP."
+    )
+    bind: str = setting("127.0.0.1", Text(), "Address of that port.")
+    port: int = setting(9090, Integer(0, 65535), "The port; 0 takes any that is free.")
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryConfig:
+    """OpenTelemetry: traces, metrics and logs over OTLP. Another name of the section is `[otel]`.
+
+    Where a variable of OpenTelemetry is named, it goes over the file as our own does.
+    """
+
+    enabled: bool = setting(
+        False,
+        Boolean(),
+        "The master switch of all that is exported over OTLP.",
+        otel="OTEL_SDK_DISABLED",
+        otel_read=_unless_disabled,
+    )
+    endpoint: str = setting(
+        "",
+        Text(),
+        "URL of the collector, such as http://localhost:4317 for grpc or http://localhost:4318"
+        " for http; tracing needs it.",
+        otel="OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
+    protocol: str = setting(
+        "grpc",
+        Choice(tuple(OTLP_PROTOCOLS)),
+        "How the collector is spoken to; http is protobuf over HTTP.",
+        otel="OTEL_EXPORTER_OTLP_PROTOCOL",
+        otel_read=_protocol,
+    )
+    service_name: str = setting(
+        "ferrite", Text(), "The resource's service.name.", otel="OTEL_SERVICE_NAME"
+    )
+    service_version: str = setting(
+        "", Text(), "The resource's service.version; empty for the version of this server."
+    )
+    service_namespace: str = setting(
+        "", Text(), "The resource's service.namespace; empty for none."
+    )
+    sample_rate: float = setting(
+        1.0,
+        Fraction(),
+        "Share of the traces that begin here which is sampled: 1.0 is all, 0.0 is none. A caller's"
+        " own decision goes before it. OTEL_TRACES_SAMPLER chooses another sampler.",
+        redis="telemetry-sample-rate",
+        runtime=True,
+    )
+    traces_enabled: bool = setting(
+        True,
+        Boolean(),
+        "Whether traces are recorded and exported.",
+        otel="OTEL_TRACES_EXPORTER",
+        otel_read=_unless_none,
+    )
+    metrics_enabled: bool = setting(
+        True,
+        Boolean(),
+        "Whether metrics are exported over OTLP.",
+        otel="OTEL_METRICS_EXPORTER",
+        otel_read=_unless_none,
+    )
+    logs_enabled: bool = setting(
+        True,
+        Boolean(),
+        "Whether the server's log is exported over OTLP.",
+        otel="OTEL_LOGS_EXPORTER",
+        otel_read=_unless_none,
+    )
+    metrics_export_interval: float = setting(
+        60.0,
+        Seconds(),
+        "Time between two exports of metrics, in seconds.",
+        otel="OTEL_METRIC_EXPORT_INTERVAL",
+        otel_read=_milliseconds,
+    )
+    batch_size: int = setting(
+        512,
+        Integer(1, 65536),
+        "Commands of which the spans are sent at once, at most.",
+        otel="OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    )
+    batch_timeout_ms: int = setting(
+        5000,
+        Duration("ms", low=1, high=3_600_000),
+        "Time after which a batch that is not full is sent, in milliseconds.",
+        otel="OTEL_BSP_SCHEDULE_DELAY",
+    )
+    resource_attributes: Pairs = setting(  # noqa: RUF009 - it is frozen
+        (),
+        Table(),
+        "Attributes of the resource, for all signals; ${NAME} stands for a variable. A table"
+        " [telemetry.resource_attributes] does as well.",
+        otel="OTEL_RESOURCE_ATTRIBUTES",
+    )
+    headers: Pairs = setting(  # noqa: RUF009 - it is frozen
+        (),
+        Table(lower=True),
+        "Headers of each request to the collector, such as Authorization; ${NAME} stands for a"
+        " variable. A table [telemetry.headers] does as well.",
+        secret=True,
+        otel="OTEL_EXPORTER_OTLP_HEADERS",
+    )
+    compression: str = setting(
+        "none",
+        Choice(("none", "gzip")),
+        "How requests to the collector are compressed.",
+        otel="OTEL_EXPORTER_OTLP_COMPRESSION",
+    )
+    semconv: str = setting(
+        "dup",
+        Choice(("stable", "ferrite", "dup")),
+        "Names of spans and attributes: those of OpenTelemetry's stable conventions, those of"
+        " Ferrite, or both.",
+        otel="OTEL_SEMCONV_STABILITY_OPT_IN",
+        otel_read=_semconv,
+    )
+    detail: str = setting(
+        "phases",
+        Choice(("command", "phases", "full")),
+        "Spans of a command: only its own, with the tiers and phases that took long, or with all"
+        " of its phases.",
+        redis="telemetry-detail",
+        runtime=True,
+    )
+    phase_threshold: int = setting(
+        100,
+        Duration("us"),
+        "With detail = phases: phases that take at least so long are spans, in microseconds.",
+        redis="telemetry-phase-threshold",
+        runtime=True,
+    )
+    record_keys: str = setting(
+        "pattern",
+        Choice(("off", "pattern", "hashed", "full")),
+        "What spans say of keys: nothing, user:* for user:123, a hash, or the key.",
+        redis="telemetry-record-keys",
+        runtime=True,
+    )
+    baggage_keys: tuple[str, ...] = setting(
+        (),
+        Words(),
+        "Members of the caller's baggage that become attributes of spans.",
+        redis="telemetry-baggage-keys",
+        runtime=True,
+    )
+    retain_errors: bool = setting(
+        True,
+        Boolean(),
+        "Keep the trace of every command that failed, though it was not sampled.",
+        redis="telemetry-retain-errors",
+        runtime=True,
+    )
+    retain_slower_than: int = setting(
+        10_000,
+        Duration("us", low=-1),
+        "Keep the trace of every command that took longer, though it was not sampled, in"
+        " microseconds; -1 for none.",
+        redis="telemetry-retain-slower-than",
+        runtime=True,
+    )
+    retain_disk_reads: bool = setting(
+        True,
+        Boolean(),
+        "Keep the trace of every command that read from disk, though it was not sampled.",
+        redis="telemetry-retain-disk-reads",
+        runtime=True,
+    )
+    retain_unsampled: bool = setting(
+        False,
+        Boolean(),
+        "Keep such traces also where the caller decided not to sample; those spans are marked.",
+        redis="telemetry-retain-unsampled",
+        runtime=True,
+    )
+    retain_rate_max: int = setting(
+        1000,
+        Integer(0, UINT32_MAX),
+        "Traces that are kept though not sampled, per second, at most; 0 is no limit.",
+        redis="telemetry-retain-rate-max",
+        runtime=True,
+    )
+    event_bus_queue_size: int = setting(
+        65_536,
+        Integer(64, 1 << 22),
+        "Commands that wait for export, for each thread that serves; more are dropped and counted.",
+        flag="--event-bus-queue-size",
+        otel="OTEL_BSP_MAX_QUEUE_SIZE",
+    )
+    shutdown_flush_timeout: int = setting(
+        3000,
+        Duration("ms", high=3_600_000),
+        "How long a stop waits for what is still to be exported, in milliseconds.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag that sets several settings, or one without a value; `{}` stands for its value."""
+
+    name: str
+    settings: tuple[tuple[str, str], ...]
+    meaning: str
+    takes_value: bool = False
+
+    def pairs(self, value: str) -> list[tuple[str, str]]:
+        """The settings that it gives."""
+        return [(name, value if text == "{}" else text) for name, text in self.settings]
+
+
+FLAGS = (
+    Flag(
+        "--disable-observability",
+        (("telemetry.enabled", "false"), ("metrics.enabled", "false")),
+        "no traces, metrics or logs are recorded or exported",
+    ),
+    Flag(
+        "--disable-metrics",
+        (("telemetry.metrics_enabled", "false"), ("metrics.enabled", "false")),
+        "no metrics, neither over OTLP nor over HTTP",
+    ),
+    Flag("--disable-logging", (("telemetry.logs_enabled", "false"),), "no logs over OTLP"),
+    Flag(
+        "--enable-tracing",
+        (("telemetry.enabled", "true"), ("telemetry.traces_enabled", "true")),
+        "traces over OTLP; needs an endpoint",
+    ),
+    Flag(
+        "--otlp-endpoint",
+        (("telemetry.enabled", "true"), ("telemetry.endpoint", "{}")),
+        "export traces, metrics and logs to this URL, such as http://localhost:4317",
+        takes_value=True,
+    ),
+    Flag(
+        "--prometheus-port",
+        (("metrics.enabled", "true"), ("metrics.port", "{}")),
+        "serve /metrics on this port",
+        takes_value=True,
+    ),
+)
+"""Flags that are not another name of one setting. Those given later go over earlier ones."""
+
+
+def telemetry_conflict(config: TelemetryConfig) -> tuple[str, str] | None:
+    """A setting of telemetry that contradicts another, and what is wrong; None if all agree."""
+    endpoint = config.endpoint
+    if not endpoint:
+        return None
+    has_scheme = endpoint.startswith(("http://", "https://"))
+    if config.protocol == "http" and not has_scheme:
+        return "telemetry.endpoint", f'"{endpoint}" must begin with http:// or https://'
+    if "://" in endpoint and not has_scheme:
+        message = f'"{endpoint}" must begin with http:// or https://, or be host:port for TLS'
+        return "telemetry.endpoint", message
+    return None
+
+
+def missing_endpoint(config: TelemetryConfig, environ: Mapping[str, str]) -> str | None:
+    """What is wrong when traces are to be exported and nothing says where to; None if all is well.
+
+    There is no local fallback for traces, so that a server without an endpoint must not start.
+    """
+    if not (config.enabled and config.traces_enabled) or config.endpoint:
+        return None
+    exporters = environ.get("OTEL_TRACES_EXPORTER", "otlp")
+    if "otlp" not in exporters or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        return None
+    return (
+        "tracing is enabled, and nothing says where traces go; set telemetry.endpoint"
+        " (--otlp-endpoint URL, OTEL_EXPORTER_OTLP_ENDPOINT), or telemetry.traces_enabled = false"
+    )
