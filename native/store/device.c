@@ -1,8 +1,9 @@
 /* The data folder, its lock, and the files of segments. Small files: device_files.c.
  *
  * Invariants
- * 1. A segment's file that a caller has a descriptor of was complete and synced when it got it.
- * 2. The folder is synced after the file's data, so a name never survives that has less behind it.
+ * 1. A segment's file that a caller has a descriptor of was complete when it got it, and the disk had
+ *    reported no error.
+ * 2. The folder is synced after the data of small files, so a name never survives that has less behind it.
  * 3. A descriptor whose sync has failed is never synced again: the kernel reports an error of
  *    writing back once and may forget the data.
  */
@@ -61,6 +62,16 @@ bool fe_device_sync_data(const fe_device *device, int fd)
     int failed;
     do {
         failed = device->calls->datasync(device->calls->context, fd);
+    } while (failed != 0 && errno == EINTR);
+    return failed == 0;
+}
+
+/* Waits until the disk has the file's data. False with errno. */
+static bool write_back(const fe_device *device, int fd)
+{
+    int failed;
+    do {
+        failed = device->calls->write_back(device->calls->context, fd);
     } while (failed != 0 && errno == EINTR);
     return failed == 0;
 }
@@ -314,13 +325,13 @@ static int open_for_reading(fe_device *device, const char *name)
 }
 
 /* Writes the file and closes it. False with errno. */
-static bool write_synced(fe_device *device, const char *name, const uint8_t *image, size_t size)
+static bool write_new(fe_device *device, const char *name, const uint8_t *image, size_t size)
 {
     int fd = fe_device_openat(device, device->log_folder, name, O_WRONLY | O_CREAT | O_TRUNC);
     if (fd < 0) return false;
-    bool good = fe_device_write_all(device, fd, image, size, 0) && fe_device_sync_data(device, fd);
+    bool good = fe_device_write_all(device, fd, image, size, 0) && write_back(device, fd);
     int cause = errno;
-    fe_device_close_fd(device, fd); /* after the sync there is nothing left that it could report */
+    fe_device_close_fd(device, fd); /* there is nothing left that it could report */
     errno = cause;
     return good;
 }
@@ -332,14 +343,22 @@ int fe_device_write_segment(fe_device *device, uint32_t number, uint32_t generat
     char name[SEGMENT_NAME];
     name_segment(name, number, generation);
     int fd = -1;
-    if (write_synced(device, name, image, size)) {
-        fd = open_for_reading(device, name);
-        if (fd >= 0 && fe_device_sync_folder(device, device->log_folder)) return fd;
-    }
+    if (write_new(device, name, image, size)) fd = open_for_reading(device, name);
+    if (fd >= 0) return fd;
     *error_code = errno;
-    if (fd >= 0) fe_device_close_fd(device, fd);
     (void)fe_device_unlinkat(device, device->log_folder, name);
     return -1;
+}
+
+bool fe_device_sync_all(fe_device *device, int *error_code)
+{
+    int failed;
+    do {
+        failed = device->calls->sync_all(device->calls->context, device->log_folder);
+    } while (failed != 0 && errno == EINTR);
+    if (failed == 0) return true;
+    *error_code = errno;
+    return false;
 }
 
 int fe_device_open_segment(fe_device *device, uint32_t number, uint32_t generation, uint64_t *size,

@@ -4,11 +4,16 @@
  *     <path>/log/<number:08x>-<generation:08x>.seg       one file per segment on disk
  *     <path>/<name>          small files (manifest, index); <name>.new while one is being written
  *
- * What a function has reported as written survives a loss of power: data are synced, then the folder
- * that names them. After an error nothing half-done is left under a final name, as far as the disk
- * lets us clean up; nothing that could not be synced is ever called written. A failed sync is not
- * repeated (the kernel may have dropped the data): the file is removed, and the caller, who still has
- * the bytes, writes it anew.
+ * A small file that a function has reported as written survives a loss of power: data are synced, then
+ * the folder that names them. A segment that was written has been taken by the disk, which may still
+ * hold it in its own memory, and its name may be in the kernel's only: it survives a loss of power once
+ * fe_device_sync_all has said so. Nothing needs it to before a clean stop, and a sync for each segment
+ * would cost milliseconds.
+ *
+ * After an error nothing half-done is left under a final name, as far as the disk lets us clean up;
+ * nothing that the disk did not take is ever called written. A failed sync is not repeated (the kernel
+ * may have dropped the data): the file is removed, and the caller, who still has the bytes, writes it
+ * anew.
  *
  * Errors: errno in *error_code, which success leaves untouched. EINTR is retried and short reads and
  * writes are continued everywhere; neither is ever reported.
@@ -43,8 +48,10 @@ typedef struct fe_device_calls {
     int (*mkdirat)(void *context, int folder, const char *name, unsigned mode);
     ssize_t (*pwrite)(void *context, int fd, const void *data, size_t size, off_t offset);
     ssize_t (*pread)(void *context, int fd, void *data, size_t size, off_t offset);
-    int (*datasync)(void *context, int fd);    /* fdatasync of a file */
+    int (*write_back)(void *context, int fd); /* returns when the disk has taken what was written */
+    int (*datasync)(void *context, int fd);   /* fdatasync of a file */
     int (*sync_folder)(void *context, int fd); /* fsync of a folder */
+    int (*sync_all)(void *context, int fd);    /* syncfs */
     int (*unlinkat)(void *context, int folder, const char *name);
     int (*renameat)(void *context, int folder, const char *from,
                     const char *to); /* in one folder */
@@ -81,11 +88,15 @@ bool fe_device_free_bytes(fe_device *device, uint64_t *bytes, int *error_code) F
 
 /* --- segments ------------------------------------------------------------------------------------ */
 
-/* Writes the file of a segment, `size` bytes (a multiple of 4096), and syncs it. Returns a
- * descriptor for reading (see fe_device_is_direct), which the caller gives to fe_device_close_fd;
- * or -1, and no file is left. A file of the same name is replaced. */
+/* Writes the file of a segment, `size` bytes (a multiple of 4096), and waits until the disk has taken
+ * it. Returns a descriptor for reading (see fe_device_is_direct), which the caller gives to
+ * fe_device_close_fd; or -1, and no file is left. A file of the same name is replaced. */
 int fe_device_write_segment(fe_device *device, uint32_t number, uint32_t generation,
                             const uint8_t *image, size_t size, int *error_code) FE_MUST_USE;
+
+/* Makes all segments that were written, and their names, survive a loss of power: with all else that waits
+ * to be written to their file system, in one go. */
+bool fe_device_sync_all(fe_device *device, int *error_code) FE_MUST_USE;
 
 /* Opens the file of a segment for reading and stores its size. -1 on failure. */
 int fe_device_open_segment(fe_device *device, uint32_t number, uint32_t generation, uint64_t *size,

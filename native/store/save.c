@@ -1,6 +1,6 @@
 /* The clean stop: see save.h, and save_format.h for the files.
  *
- * Order of what reaches the disk: segments (each synced), the index (synced), the manifest (synced).
+ * Order of what reaches the disk: segments and their names, the index (synced), the manifest (synced).
  * A loss of power before the last leaves a folder without a manifest.
  *
  * Memory: one section of the index, and the job that flushes.
@@ -298,7 +298,11 @@ bool fe_save_run(fe_store *store, const char *server, fe_save_report *report,
     *report = (fe_save_report){.saved_ms = fe_clock_wall_ms()};
     int64_t begun_ms = fe_clock_monotonic_ms();
     settle(store);
-    if (!flush_all(store, error) || !write_files(store, server, report, error)) return false;
+    if (!flush_all(store, error)) return false;
+    int code = 0;
+    if (!fe_device_sync_all(store->tiers->device, &code))
+        return fail(error, "log: cannot be synced: %s", strerror(code));
+    if (!write_files(store, server, report, error)) return false;
     report->took_ms = fe_clock_monotonic_ms() - begun_ms;
     return true;
 }

@@ -28,8 +28,10 @@ enum {
     FAULT_MKDIR,
     FAULT_WRITE,
     FAULT_READ,
+    FAULT_WRITE_BACK,
     FAULT_SYNC,
     FAULT_SYNC_FOLDER,
+    FAULT_SYNC_ALL,
     FAULT_UNLINK
 };
 enum { FAULT_RENAME = FAULT_UNLINK + 1, FAULT_MAP, FAULT_CALLS };
@@ -96,6 +98,11 @@ static inline ssize_t faults_pread(void *context, int fd, void *data, size_t siz
     return fe_device_system.pread(NULL, fd, data, size, at);
 }
 
+static inline int faults_write_back(void *context, int fd)
+{
+    return faults_trip(context, FAULT_WRITE_BACK) ? -1 : fe_device_system.write_back(NULL, fd);
+}
+
 static inline int faults_datasync(void *context, int fd)
 {
     return faults_trip(context, FAULT_SYNC) ? -1 : fe_device_system.datasync(NULL, fd);
@@ -104,6 +111,11 @@ static inline int faults_datasync(void *context, int fd)
 static inline int faults_sync_folder(void *context, int fd)
 {
     return faults_trip(context, FAULT_SYNC_FOLDER) ? -1 : fe_device_system.sync_folder(NULL, fd);
+}
+
+static inline int faults_sync_all(void *context, int fd)
+{
+    return faults_trip(context, FAULT_SYNC_ALL) ? -1 : fe_device_system.sync_all(NULL, fd);
 }
 
 static inline int faults_unlinkat(void *context, int folder, const char *name)
@@ -138,8 +150,10 @@ static inline void faults_init(faults *f)
         .mkdirat = faults_mkdirat,
         .pwrite = faults_pwrite,
         .pread = faults_pread,
+        .write_back = faults_write_back,
         .datasync = faults_datasync,
         .sync_folder = faults_sync_folder,
+        .sync_all = faults_sync_all,
         .unlinkat = faults_unlinkat,
         .renameat = faults_renameat,
         .map = faults_map,

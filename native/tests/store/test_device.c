@@ -242,21 +242,42 @@ TEST(a_segment_that_cannot_be_written_leaves_nothing_at_each_call)
             CHECK_INT(errors[i], error);
             CHECK(!there(&f, "log/00000007-abcdef01.seg"));
         }
-        CHECK_INT(6, rounds); /* open, write, sync, open, sync of the folder; and none */
+        CHECK_INT(5, rounds); /* open, write, write back, open; and none */
     }
     fixture_close(&f);
 }
 
-TEST(a_failed_sync_is_not_repeated)
+TEST(a_failed_write_back_is_not_repeated)
 {
     fixture f;
     fixture_open(&f);
-    f.faults.only = FAULT_SYNC;
+    f.faults.only = FAULT_WRITE_BACK;
     CHECK(faults_next(&f.faults, 0, EIO));
     int error = 0;
     CHECK_INT(-1, write_segment(&f, &error));
-    CHECK_INT(1, f.faults.count[FAULT_SYNC]);
+    CHECK_INT(1, f.faults.count[FAULT_WRITE_BACK]);
     CHECK(!there(&f, "log/00000007-abcdef01.seg"));
+    fixture_close(&f);
+}
+
+/* Many segments are written for one sync, and its failure is told. */
+TEST(segments_are_synced_all_together)
+{
+    fixture f;
+    fixture_open(&f);
+    int error = 0;
+    int syncs = f.faults.count[FAULT_SYNC] + f.faults.count[FAULT_SYNC_FOLDER];
+    int fd = write_segment(&f, &error);
+    CHECK(fd >= 0);
+    CHECK_INT(syncs, f.faults.count[FAULT_SYNC] + f.faults.count[FAULT_SYNC_FOLDER]);
+    CHECK(fe_device_sync_all(f.device, &error));
+    CHECK_INT(1, f.faults.count[FAULT_SYNC_ALL]);
+    f.faults.only = FAULT_SYNC_ALL;
+    CHECK(faults_next(&f.faults, 0, EIO));
+    CHECK(!fe_device_sync_all(f.device, &error));
+    CHECK_INT(EIO, error);
+    check_segment(&f, fd);
+    fe_device_close_fd(f.device, fd);
     fixture_close(&f);
 }
 
@@ -518,7 +539,8 @@ int main(void)
     RUN(a_segment_is_written_read_mapped_listed_and_removed);
     RUN(only_names_of_segments_are_listed);
     RUN(a_segment_that_cannot_be_written_leaves_nothing_at_each_call);
-    RUN(a_failed_sync_is_not_repeated);
+    RUN(a_failed_write_back_is_not_repeated);
+    RUN(segments_are_synced_all_together);
     RUN(short_and_interrupted_calls_are_continued);
     RUN(a_write_that_makes_no_progress_is_an_error);
     RUN(reading_and_mapping_report_errors);

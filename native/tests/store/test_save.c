@@ -426,6 +426,23 @@ TEST(a_disk_that_refuses_fails_the_save_and_not_silently)
     tiered_close(&t);
 }
 
+TEST(segments_that_cannot_be_synced_are_no_save)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    fill(&t, 0, 1000, 500);
+    t.faults.all_error = EIO;
+    CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
+    CHECK(strstr(error, "log: ") != NULL && strstr(error, strerror(EIO)) != NULL);
+    t.faults.all_error = 0;
+    leave(&t);
+    CHECK(!in_folder(&t, "manifest") && !in_folder(&t, "index-1"));
+    CHECK(begin(&t, tiered_options()));
+    CHECK_INT(FE_SAVE_UNCLEAN, last.found);
+    claim(&t);
+    tiered_close(&t);
+}
+
 TEST(an_index_that_cannot_be_synced_is_no_save)
 {
     tiered t;
@@ -785,6 +802,7 @@ int main(void)
     RUN(other_options_at_the_next_start);
     RUN(databases_without_keys_may_go);
     RUN(a_disk_that_refuses_fails_the_save_and_not_silently);
+    RUN(segments_that_cannot_be_synced_are_no_save);
     RUN(an_index_that_cannot_be_synced_is_no_save);
     RUN(a_bound_on_files_does_not_cost_what_is_in_memory);
     RUN(the_manifest_is_there_again_only_after_a_save_and_claims_fail_loudly);

@@ -222,12 +222,12 @@ static void write_until_refused(tiered *t, fe_status status)
     CHECK_INT(status, now);
 }
 
-static void disk_fails(int write_error, int sync_error, int code)
+static void disk_fails(int write_error, int take_error, int code)
 {
     tiered t;
     tiered_open(&t, tiered_options());
     t.faults.write_error = write_error;
-    t.faults.sync_error = sync_error;
+    t.faults.take_error = take_error;
 
     write_until_refused(&t, FE_IO);
 
@@ -243,7 +243,7 @@ static void disk_fails(int write_error, int sync_error, int code)
     fe_flush_job job = {.fd = -1};
     CHECK(!fe_tier_flush_begin(t.f.store, &job)); /* not yet */
 
-    t.faults.write_error = t.faults.sync_error = 0;
+    t.faults.write_error = t.faults.take_error = 0;
     fe_store_set_now(t.f.store, START_MS + 1000);
     CHECK(flush_sealed(&t));
 

@@ -187,7 +187,7 @@ static void op_faults(model *m)
 {
     static const int errors[] = {0, 0, 0, 0, 0, 0, 0, 0, EIO, ENOSPC};
     m->t.faults.write_error = errors[below(m, 10)];
-    m->t.faults.sync_error = errors[below(m, 10)];
+    m->t.faults.take_error = errors[below(m, 10)];
     m->t.faults.map_refused = below(m, 5) == 0;
     m->t.faults.writes_short = below(m, 2) == 0;
 }

@@ -14,7 +14,9 @@
 /* Which calls fail, and how. */
 typedef struct faults {
     int write_error;   /* errno of every write; 0: none */
+    int take_error;    /* of the disk's taking what was written */
     int sync_error;    /* of every sync of a file */
+    int all_error;     /* of every sync of the whole */
     int unlink_error;  /* of every removal */
     bool writes_short; /* every write takes a part of what it is given */
     bool map_refused;
@@ -33,11 +35,27 @@ static ssize_t faulty_pwrite(void *context, int fd, const void *data, size_t siz
     return fe_device_system.pwrite(NULL, fd, data, size, offset);
 }
 
+static int faulty_write_back(void *context, int fd)
+{
+    faults *f = context;
+    if (f->take_error == 0) return fe_device_system.write_back(NULL, fd);
+    errno = f->take_error;
+    return -1;
+}
+
 static int faulty_datasync(void *context, int fd)
 {
     faults *f = context;
     if (f->sync_error == 0) return fe_device_system.datasync(NULL, fd);
     errno = f->sync_error;
+    return -1;
+}
+
+static int faulty_sync_all(void *context, int fd)
+{
+    faults *f = context;
+    if (f->all_error == 0) return fe_device_system.sync_all(NULL, fd);
+    errno = f->all_error;
     return -1;
 }
 
@@ -85,7 +103,9 @@ static inline void tiered_open(tiered *t, fe_store_options options)
     t->calls = fe_device_system;
     t->calls.context = &t->faults;
     t->calls.pwrite = faulty_pwrite;
+    t->calls.write_back = faulty_write_back;
     t->calls.datasync = faulty_datasync;
+    t->calls.sync_all = faulty_sync_all;
     t->calls.unlinkat = faulty_unlinkat;
     t->calls.map = faulty_map;
     t->device = fe_device_open(&t->f.alloc, t->path, &t->calls, error);
