@@ -20,8 +20,9 @@ DEADLINE_S = 15.0
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without settings of ferrite-py, and with `extra`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FERRITE_")}
+    """This process's environment without settings of the server, and with `extra`."""
+    ours = ("FERRITE_", "OTEL_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, **extra}
 
 

@@ -1,0 +1,1 @@
+"""Telemetry against a real OTLP receiver."""
