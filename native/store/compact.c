@@ -355,10 +355,12 @@ void fe_compact_drop_all(fe_store *store)
     }
 }
 
-/* Whether all that is counted as alive has a slot: nothing of a keyspace that died is left. */
+/* Whether all that is counted as alive has a slot: nothing of a keyspace that died is left, and no
+ * walk is counting it. */
 static bool is_counted_exactly(const fe_log *log)
 {
     if (!log->tiered) return true;
+    if (log->frozen.walk_segment != 0) return false;
     for (uint32_t n = 1; n <= log->high; n++)
         if (log->segments[n].tier != FE_TIER_FREE && log->files[n].miscounted) return false;
     return true;
