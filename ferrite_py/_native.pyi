@@ -3,9 +3,24 @@
 from collections.abc import Sequence
 from typing import Any, Final, final
 
-__all__ = ["PythonRequest", "Reactor", "Server", "Stream", "inspect_segment", "version"]
+__all__ = [
+    "PythonRequest",
+    "Reactor",
+    "Server",
+    "Stream",
+    "inspect_segment",
+    "metric_rows",
+    "version",
+]
 
 version: Final[str]
+
+def metric_rows() -> list[tuple[str, str, str, str, str, str, bool]]:
+    """List all metrics: the table of `native/event/events.def`.
+
+    Each is id, name, instrument ("counter", "total", "gauge", "histogram"), unit, labels separated
+    by commas, help, and whether Python fills it in.
+    """
 
 def inspect_segment(fd: int, size: int, with_records: bool, /) -> dict[str, Any]:
     """Check an open segment file of `size` bytes: trailer, footer, and with_records every record.
@@ -54,6 +69,15 @@ class Server:
 
     def tiers(self) -> dict[str, Any]:
         """One consistent snapshot of the tiers: a dict by tier's name, counters and gauges."""
+
+    def metrics(self) -> tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]:
+        """The values of all metrics, of one moment: INFO's counters, and histograms.
+
+        Unix milliseconds of the start, of the last `reset_statistics` (or the start) and of now; for
+        each row of `metric_rows` a list of label values and value: a number, or of a histogram the
+        sum in 2**-30 seconds, how many were shorter than 2**-27 s, the index of the first bucket as
+        OTLP counts it at scale 3, and the counts of the buckets from it on.
+        """
 
     def take_faults(self) -> list[tuple[int, int, int, int]]:
         """What could not be read from segment files and was not told yet.

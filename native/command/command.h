@@ -10,6 +10,7 @@
 #include "base/histogram.h"
 #include "client/client.h"
 #include "engine/engine.h"
+#include "event/exponential.h"
 #include "resp/reply.h"
 
 /* Flags of a command; the names are those of COMMAND INFO. */
@@ -104,10 +105,11 @@ typedef struct fe_command_row {
 /* Statistics of one command, guarded by the engine's lock. */
 typedef struct fe_command_stats {
     uint64_t calls;
-    uint64_t ticks;        /* time spent */
-    uint64_t rejected;     /* refused before it ran: arity, permission, OOM */
-    uint64_t failed;       /* answered an error while running */
-    fe_histogram *latency; /* NULL until a call was counted in it */
+    uint64_t ticks;           /* time spent */
+    uint64_t rejected;        /* refused before it ran: arity, permission, OOM */
+    uint64_t failed;          /* answered an error while running */
+    fe_histogram *latency;    /* NULL until a call was counted in it */
+    fe_exponential *duration; /* the same, while options.metrics */
 } fe_command_stats;
 
 /* A registered command: the row plus what the registry derives. */
@@ -206,6 +208,7 @@ FE_MUST_USE bool fe_commands_add(fe_commands *commands, const fe_command_row *ro
 
 /* Makes the histogram of a command that has none. Without memory there is none still. */
 void fe_commands_add_histogram(fe_commands *commands, fe_command *command);
+void fe_commands_add_duration(fe_commands *commands, fe_command *command);
 
 /* Sets the statistics of all commands back to zero: CONFIG RESETSTAT. */
 void fe_commands_reset_stats(fe_commands *commands);

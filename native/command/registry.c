@@ -227,9 +227,17 @@ void fe_commands_add_histogram(fe_commands *commands, fe_command *command)
         fe_alloc_take_zeroed(commands->alloc, FE_ALLOC_ENGINE, sizeof *command->stats.latency);
 }
 
+void fe_commands_add_duration(fe_commands *commands, fe_command *command)
+{
+    FE_ASSERT(command->stats.duration == NULL);
+    command->stats.duration =
+        fe_alloc_take_zeroed(commands->alloc, FE_ALLOC_ENGINE, sizeof *command->stats.duration);
+}
+
 static void reset_stats(fe_commands *commands, fe_command *command)
 {
     fe_alloc_give(commands->alloc, FE_ALLOC_ENGINE, command->stats.latency);
+    fe_alloc_give(commands->alloc, FE_ALLOC_ENGINE, command->stats.duration);
     command->stats = (fe_command_stats){0};
     for (uint32_t i = 0; i < command->child_count; i++)
         reset_stats(commands, command->children[i]);

@@ -58,7 +58,9 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
     fe_random_init(&engine->random, seed);
     engine->ticks_per_us = fe_clock_ticks_per_us();
     engine->ns_per_tick_q20 = (uint64_t)(1000.0 / engine->ticks_per_us * 0x1p20);
+    engine->units_per_tick_q20 = (uint64_t)(0x1p30 / 1e6 / engine->ticks_per_us * 0x1p20);
     engine->started_ms = engine->now_ms = fe_clock_wall_ms();
+    engine->counted_since_ms = engine->started_ms;
     apply_options(engine, options);
     if (open_device(engine, error))
         engine->store = fe_store_new(&engine->alloc, &engine->options.store);
@@ -189,6 +191,7 @@ void fe_engine_count_error(fe_engine *engine, const char *line, size_t len)
 void fe_engine_reset_stats(fe_engine *engine)
 {
     engine->stats = (fe_engine_stats){.memory_peak = fe_store_used(engine->store)};
+    engine->counted_since_ms = engine->now_ms;
     memset(engine->errors, 0, sizeof engine->errors);
     fe_store_stats_reset(engine->store);
 }

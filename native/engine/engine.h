@@ -38,6 +38,7 @@ typedef struct fe_engine_options {
     uint32_t hz;
     uint32_t hll_sparse_bytes_max; /* hll-sparse-max-bytes */
     bool latency_tracking;         /* count durations by command in histograms */
+    bool metrics;                  /* count what only metrics tell: durations and stages */
     bool flush_async;      /* lazyfree-lazy-user-flush: FLUSHALL without argument is ASYNC */
     bool debug_enabled;    /* DEBUG is allowed */
     char requirepass[513]; /* "" = none; at most 512 bytes */
@@ -111,10 +112,12 @@ typedef struct fe_engine {
     fe_pause pause;
     fe_random random;
     int64_t started_ms;
-    int64_t now_ms;       /* wall clock of this batch */
-    uint64_t step_cpu_ns; /* the thread's processor time at entry; 0 when not taken */
+    int64_t counted_since_ms; /* the start, or fe_engine_reset_stats */
+    int64_t now_ms;           /* wall clock of this batch */
+    uint64_t step_cpu_ns;     /* the thread's processor time at entry; 0 when not taken */
     double ticks_per_us;
     uint64_t ns_per_tick_q20;       /* nanoseconds per tick, times 2^20 */
+    uint64_t units_per_tick_q20;    /* the same of event/exponential.h's unit */
     uint64_t slowlog_ticks;         /* options.slowlog_threshold_us; UINT64_MAX = off */
     bool expire_paused;             /* DEBUG SET-ACTIVE-EXPIRE 0 */
     bool purge_wanted;              /* MEMORY PURGE: the workers give free memory back */
@@ -147,6 +150,12 @@ void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options);
 static inline uint64_t fe_engine_ticks_ns(const fe_engine *engine, uint64_t ticks)
 {
     return (ticks * engine->ns_per_tick_q20) >> 20;
+}
+
+/* A duration in the unit of event/exponential.h; exact to a few parts in a million. */
+static inline uint64_t fe_engine_ticks_units(const fe_engine *engine, uint64_t ticks)
+{
+    return (ticks * engine->units_per_tick_q20) >> 20;
 }
 
 /* Takes the lock, reads the clock once for the batch. Returns the ticks at entry, to be given to

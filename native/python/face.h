@@ -64,6 +64,7 @@ PyObject *fe_python_latencies(fe_server *server);
 PyObject *fe_python_tiers(fe_server *server);
 /* A dict, count by bucket. */
 PyObject *fe_python_bucket_counts(const fe_histogram *histogram);
+PyObject *fe_python_metrics(fe_server *server);
 PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
 
 /* take_faults(), see _native.pyi. */
@@ -74,6 +75,9 @@ PyObject *fe_python_order_tiers(fe_server *server, PyObject *name);
 
 /* Reads a row's dict into `row`; the texts it points to are kept alive in row->texts. */
 bool fe_python_read_row(PyObject *dict, owned_row *row);
+
+/* metric_rows(), see _native.pyi. */
+PyObject *fe_python_metric_rows(PyObject *module, PyObject *unused);
 
 /* inspect_segment(fd, size, with_records), see _native.pyi. */
 PyObject *fe_python_inspect_segment(PyObject *module, PyObject *args);

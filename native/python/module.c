@@ -33,8 +33,8 @@ static int module_exec(PyObject *module)
     if (state->server_type == NULL || state->request_type == NULL || state->reactor_type == NULL ||
         state->stream_type == NULL)
         return -1;
-    PyObject *names = Py_BuildValue("[ssssss]", "PythonRequest", "Reactor", "Server", "Stream",
-                                    "inspect_segment", "version");
+    PyObject *names = Py_BuildValue("[sssssss]", "PythonRequest", "Reactor", "Server", "Stream",
+                                    "inspect_segment", "metric_rows", "version");
     if (names == NULL) return -1;
     int status = PyModule_AddObjectRef(module, "__all__", names);
     Py_DECREF(names);
@@ -65,6 +65,7 @@ static int module_clear(PyObject *module)
 static PyMethodDef module_methods[] = {
     {"inspect_segment", fe_python_inspect_segment, METH_VARARGS,
      "Check one segment file. See _native.pyi."},
+    {"metric_rows", fe_python_metric_rows, METH_NOARGS, "List all metrics. See _native.pyi."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -163,6 +163,7 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
         !read_u32(dict, "hz", 1, &options->hz) ||
         !read_u32(dict, "hll_sparse_bytes_max", 0, &options->hll_sparse_bytes_max) ||
         !read_bool(dict, "latency_tracking", &options->latency_tracking) ||
+        !read_bool(dict, "metrics", &options->metrics) ||
         !read_bool(dict, "flush_async", &options->flush_async) ||
         !read_bool(dict, "debug_enabled", &options->debug_enabled))
         return false;

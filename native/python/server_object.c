@@ -166,6 +166,7 @@ SNAPSHOT(server_databases, fe_python_databases)
 SNAPSHOT(server_commands, fe_python_commands)
 SNAPSHOT(server_latencies, fe_python_latencies)
 SNAPSHOT(server_tiers, fe_python_tiers)
+SNAPSHOT(server_metrics, fe_python_metrics)
 
 static PyObject *server_order_tiers(server_object *self, PyObject *name)
 {
@@ -390,35 +391,21 @@ static PyObject *server_check(server_object *self, PyObject *unused)
     }
 
 static PyMethodDef server_methods[] = {
-    METHOD(set_options, METH_O),
-    METHOD(register, METH_O),
-    METHOD(commands, METH_NOARGS),
-    METHOD(latencies, METH_NOARGS),
-    METHOD(tiers, METH_NOARGS),
-    METHOD(order_tiers, METH_O),
-    METHOD(take_faults, METH_NOARGS),
-    METHOD(command_keys, METH_O),
-    METHOD(statistics, METH_NOARGS),
-    METHOD(heap, METH_NOARGS),
-    METHOD(error_counts, METH_NOARGS),
-    METHOD(databases, METH_NOARGS),
-    METHOD(reset_statistics, METH_NOARGS),
-    METHOD(start_workers, METH_NOARGS),
-    METHOD(stop_workers, METH_NOARGS),
-    METHOD(found, METH_NOARGS),
-    METHOD(save, METH_O),
-    METHOD(discard, METH_NOARGS),
-    METHOD(notify_fd, METH_NOARGS),
-    METHOD(disk_fd, METH_NOARGS),
-    METHOD(take_records, METH_NOARGS),
-    METHOD(take_requests, METH_NOARGS),
-    METHOD(take_woken, METH_NOARGS),
-    METHOD(count_rejected, METH_NOARGS),
-    METHOD(connection_count, METH_NOARGS),
-    METHOD(set_expire_paused, METH_O),
-    METHOD(check, METH_NOARGS),
-    METHOD(close, METH_NOARGS),
-    {NULL, NULL, 0, NULL},
+    METHOD(set_options, METH_O),         METHOD(register, METH_O),
+    METHOD(commands, METH_NOARGS),       METHOD(latencies, METH_NOARGS),
+    METHOD(tiers, METH_NOARGS),          METHOD(metrics, METH_NOARGS),
+    METHOD(order_tiers, METH_O),         METHOD(take_faults, METH_NOARGS),
+    METHOD(command_keys, METH_O),        METHOD(statistics, METH_NOARGS),
+    METHOD(heap, METH_NOARGS),           METHOD(error_counts, METH_NOARGS),
+    METHOD(databases, METH_NOARGS),      METHOD(reset_statistics, METH_NOARGS),
+    METHOD(start_workers, METH_NOARGS),  METHOD(stop_workers, METH_NOARGS),
+    METHOD(found, METH_NOARGS),          METHOD(save, METH_O),
+    METHOD(discard, METH_NOARGS),        METHOD(notify_fd, METH_NOARGS),
+    METHOD(disk_fd, METH_NOARGS),        METHOD(take_records, METH_NOARGS),
+    METHOD(take_requests, METH_NOARGS),  METHOD(take_woken, METH_NOARGS),
+    METHOD(count_rejected, METH_NOARGS), METHOD(connection_count, METH_NOARGS),
+    METHOD(set_expire_paused, METH_O),   METHOD(check, METH_NOARGS),
+    METHOD(close, METH_NOARGS),          {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot server_slots[] = {

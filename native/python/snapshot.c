@@ -1,10 +1,5 @@
-/* Snapshots of the engine's numbers and of the command table, as Python objects.
- *
- * Numbers are copied under the lock into plain structs first, and become Python objects after it has been left.
- */
-#include "python/face.h"
-
-#include "store/look.h"
+/* Snapshots of the engine's numbers and of the command table, as Python objects. */
+#include "python/shot.h"
 
 static bool put(PyObject *dict, const char *name, PyObject *value)
 {
@@ -19,58 +14,7 @@ static bool put_u64(PyObject *dict, const char *name, uint64_t value)
     return put(dict, name, PyLong_FromUnsignedLongLong(value));
 }
 
-/* Everything that statistics() tells, as it was at one moment. */
-typedef struct snapshot {
-    fe_engine_stats engine;
-    fe_store_stats store;
-    uint64_t used, by_class[FE_ALLOC_CLASS_COUNT], clients_memory;
-    uint64_t slowlog_length;
-    uint64_t client_max_input, client_max_output;
-    uint32_t blocked_clients, timed_clients;
-    uint32_t clients, monitors, python_waiting, watches;
-    int64_t started_ms, now_ms;
-    double ticks_per_us;
-} snapshot;
-
-/* What only a look at every connection tells. */
-static void look_at_clients(const fe_clients *clients, snapshot *shot)
-{
-    for (const fe_client *client = clients->first; client != NULL; client = client->next) {
-        if (client->input_cap > shot->client_max_input) shot->client_max_input = client->input_cap;
-        uint64_t output = client->output_cap + client->pushed.cap;
-        if (output > shot->client_max_output) shot->client_max_output = output;
-        shot->blocked_clients += client->blocked;
-        const fe_session *session = (const fe_session *)client;
-        bool parked = session->park == FE_PARK_TIME || session->park == FE_PARK_PAUSE;
-        shot->timed_clients += parked && session->due_ms != 0 && session->due_ms != INT64_MAX;
-    }
-}
-
-static void take_snapshot(fe_server *server, snapshot *shot)
-{
-    fe_engine *engine = server->engine;
-    *shot = (snapshot){.engine = engine->stats,
-                       .used = fe_look_memory(engine->store),
-                       .clients_memory = server->clients.memory,
-                       .slowlog_length = engine->slowlog.count,
-                       .clients = server->clients.count,
-                       .monitors = server->clients.monitors,
-                       .python_waiting = server->python_waiting,
-                       .watches = server->clients.watches.count,
-                       .started_ms = engine->started_ms,
-                       .now_ms = engine->now_ms,
-                       .ticks_per_us = engine->ticks_per_us};
-    fe_store_stats_get(engine->store, &shot->store);
-    look_at_clients(&server->clients, shot);
-    for (int i = 0; i < FE_ALLOC_CLASS_COUNT; i++)
-        shot->by_class[i] = fe_alloc_used(&engine->alloc, (fe_alloc_class)i);
-    if (shot->used > shot->engine.memory_peak) {
-        shot->engine.memory_peak = shot->used;
-        engine->stats.memory_peak = shot->used;
-    }
-}
-
-static bool put_engine(PyObject *dict, const snapshot *shot)
+static bool put_engine(PyObject *dict, const fe_shot *shot)
 {
     const fe_engine_stats *engine = &shot->engine;
     return put_u64(dict, "commands", engine->commands) &&
@@ -128,25 +72,21 @@ static bool put_store(PyObject *dict, const fe_store_stats *store)
            put_u64(dict, "expired_unreclaimed_bytes", store->expired_unreclaimed_bytes);
 }
 
-static bool put_steps(PyObject *dict, const snapshot *shot)
+static bool put_steps(PyObject *dict, const fe_shot *shot)
 {
-    static const char *const names[FE_STEP_KIND_COUNT] = {
-        [FE_STEP_INDEX] = "index", [FE_STEP_EXPIRE] = "expire", [FE_STEP_COMPACT] = "compact",
-        [FE_STEP_TIER] = "tier",   [FE_STEP_FROZEN] = "frozen", [FE_STEP_FETCH] = "fetch",
-        [FE_STEP_BATCH] = "batch",
-    };
     for (int i = 0; i < FE_STEP_KIND_COUNT; i++) {
         const fe_step_stats *step = &shot->engine.steps[i];
         char name[64];
-        PyOS_snprintf(name, sizeof name, "step_%s_count", names[i]);
+        PyOS_snprintf(name, sizeof name, "step_%s_count", fe_python_step_name((fe_step_kind)i));
         if (!put_u64(dict, name, step->count)) return false;
-        PyOS_snprintf(name, sizeof name, "step_%s_us_total", names[i]);
+        PyOS_snprintf(name, sizeof name, "step_%s_us_total", fe_python_step_name((fe_step_kind)i));
         if (!put_u64(dict, name, (uint64_t)((double)step->ticks_total / shot->ticks_per_us)))
             return false;
-        PyOS_snprintf(name, sizeof name, "step_%s_us_max", names[i]);
+        PyOS_snprintf(name, sizeof name, "step_%s_us_max", fe_python_step_name((fe_step_kind)i));
         if (!put_u64(dict, name, (uint64_t)((double)step->ticks_max / shot->ticks_per_us)))
             return false;
-        PyOS_snprintf(name, sizeof name, "step_%s_cpu_us_max", names[i]);
+        PyOS_snprintf(name, sizeof name, "step_%s_cpu_us_max",
+                      fe_python_step_name((fe_step_kind)i));
         if (!put_u64(dict, name, step->cpu_ns_max / 1000)) return false;
     }
     return true;
@@ -154,8 +94,8 @@ static bool put_steps(PyObject *dict, const snapshot *shot)
 
 PyObject *fe_python_statistics(fe_server *server)
 {
-    snapshot shot;
-    FE_LOCKED(server->engine, take_snapshot(server, &shot));
+    fe_shot shot;
+    FE_LOCKED(server->engine, fe_python_take_shot(server, &shot));
     PyObject *dict = PyDict_New();
     if (dict == NULL) return NULL;
     if (put_engine(dict, &shot) && put_store(dict, &shot.store) && put_steps(dict, &shot))

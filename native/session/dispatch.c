@@ -319,6 +319,12 @@ static void count_ticks(const run *it, uint64_t took)
             fe_commands_add_histogram(it->call.commands, it->command);
         if (FE_LIKELY(stats->latency != NULL)) fe_histogram_add(stats->latency, ns);
     }
+    if (FE_LIKELY(engine->options.metrics)) {
+        if (FE_UNLIKELY(stats->duration == NULL))
+            fe_commands_add_duration(it->call.commands, it->command);
+        if (FE_LIKELY(stats->duration != NULL))
+            fe_exponential_add(stats->duration, fe_engine_ticks_units(engine, took));
+    }
     engine->stats.commands++;
     it->session->client.commands++;
     bool fast = (it->call.row->flags & FE_FAST) != 0;

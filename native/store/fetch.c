@@ -595,6 +595,7 @@ void fe_fetch_done(fe_store *store, fe_disk_read *disk)
     fetch->in_flight--;
     fetch->stats.reads++;
     fe_histogram_add(&fetch->latency, disk->took_ns);
+    fe_exponential_add(&fetch->duration, fe_exponential_of_ns(disk->took_ns));
     if (disk->took_ns > fetch->latency_max_ns) fetch->latency_max_ns = disk->took_ns;
     if (disk->result > 0) fetch->stats.bytes += (uint64_t)disk->result;
     fe_fetch_check(disk);
@@ -633,9 +634,15 @@ void fe_fetch_latency_get(const fe_store *store, fe_histogram *latency, uint64_t
     *max_ns = store->fetch.latency_max_ns;
 }
 
+const fe_exponential *fe_fetch_durations(const fe_store *store)
+{
+    return &store->fetch.duration;
+}
+
 void fe_fetch_latency_reset(fe_store *store)
 {
     memset(&store->fetch.latency, 0, sizeof(store->fetch.latency));
+    memset(&store->fetch.duration, 0, sizeof(store->fetch.duration));
     store->fetch.latency_max_ns = 0;
 }
 

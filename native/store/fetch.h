@@ -56,6 +56,7 @@
 #define FE_STORE_FETCH_H
 
 #include "base/histogram.h"
+#include "event/exponential.h"
 #include "store/cache.h"
 #include "store/disk.h"
 #include "store/keyspace.h"
@@ -143,6 +144,8 @@ typedef struct fe_fetch_stats {
 void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *in_flight);
 /* How long the disk took for each read, since the start or fe_store_stats_reset. */
 void fe_fetch_latency_get(const fe_store *store, fe_histogram *latency, uint64_t *max_ns);
+/* The same, as metrics tell it. */
+const fe_exponential *fe_fetch_durations(const fe_store *store);
 void fe_fetch_latency_reset(fe_store *store);
 
 /* The store's part. ---------------------------------------------------------------------------- */
@@ -195,7 +198,8 @@ typedef struct fe_fetch {
     fe_fetch_fault faults[FE_FETCH_FAULTS];
     uint32_t fault_first, fault_count;
     fe_fetch_stats stats;
-    fe_histogram latency; /* of reads, submission to reaping */
+    fe_histogram latency;    /* of reads, submission to reaping */
+    fe_exponential duration; /* the same, as metrics tell it */
     uint64_t latency_max_ns;
 } fe_fetch;
 
