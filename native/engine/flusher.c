@@ -1,9 +1,10 @@
 /* See flusher.h.
  *
  * The thread sleeps until something is sealed or somebody waits, or for a tenth of a second. Then it
- * writes what is sealed, segment by segment, with a round of chores after each: so no more is mapped
- * than the budget allows, however fast the disk is. Its work needs no share of its own of the
- * processor, for it is bounded by what is written, but it yields to threads that serve.
+ * writes what is sealed, segment by segment, with a step and what it unmaps after each: so no more is
+ * mapped than the budget allows, however fast the disk is. Files are removed when nothing is to be
+ * written. While it waits for the disk, the workers' thread does its chores. Its work needs no share of its
+ * own of the processor, for it is bounded by what is written, but it yields to threads that serve.
  *
  * Locks: the engine's lock is held for steps, and to begin and to end jobs; never while a file is
  * written, mapped or removed.
@@ -13,6 +14,7 @@
 #include "base/assert.h"
 #include "base/resident.h"
 #include "engine/background.h"
+#include "engine/workers.h"
 #include "store/tier.h"
 
 #define STEP_BYTES ((uint64_t)64 << 10)
@@ -23,6 +25,7 @@
 struct fe_flusher {
     fe_background thread;
     fe_flush_job job;    /* the thread's own */
+    bool writing;        /* it may wait for the disk; under the engine's lock */
     int64_t resident_ms; /* when the store was last told; the thread's own */
 };
 
@@ -87,11 +90,13 @@ static bool flush_one(fe_engine *engine, fe_flush_job *job)
 {
     uint64_t entered = fe_engine_enter(engine);
     bool begun = fe_tier_flush_begin(engine->store, job);
+    if (engine->flusher != NULL) engine->flusher->writing = begun;
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     if (!begun) return false;
     fe_tier_flush_run(engine->device, job);
     entered = fe_engine_enter(engine);
     fe_tier_flush_end(engine->store, job);
+    if (engine->flusher != NULL) engine->flusher->writing = false;
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     return true;
 }
@@ -132,17 +137,21 @@ static void *run(void *argument)
         bool more = true;
         while (more && !fe_background_is_stopped(&flusher->thread)) {
             tell_resident_at_times(engine, flusher);
-            more = flush_one(engine, &flusher->job);
-            more |= fe_flusher_chores(engine);
+            bool flushed = flush_one(engine, &flusher->job);
+            more = step(engine);
+            more |= unmap_some(engine);
+            more |= flushed || remove_some(engine);
         }
     } while (!fe_background_rest(&flusher->thread, REST_NS));
     fe_flush_job_close(&flusher->job);
     return NULL;
 }
 
-static void wake(void *engine)
+static void wake(void *context)
 {
+    fe_engine *engine = context;
     fe_flusher_wake(engine);
+    if (engine->flusher->writing && fe_tier_is_lending(engine->store)) fe_workers_wake(engine);
 }
 
 static void flusher_free(fe_engine *engine)

@@ -26,6 +26,8 @@
 #define WALK_PREFETCH_MAX 1024u
 #define OWN_MIN ((size_t)16 << 10)
 #define NEXT_SHARE 16u /* a new segment is at most this part of the log */
+#define NEXT_SHARE_TIERED                                                                          \
+    8u /* ... of what is mutable of it: there are as many in the other tiers */
 
 static size_t power_below(uint64_t value)
 {
@@ -74,7 +76,8 @@ void fe_log_set_segment_max(fe_log *log, size_t bytes)
 
 size_t fe_log_next_size(const fe_log *log)
 {
-    return clamp_size(log->bytes / NEXT_SHARE, FE_SEGMENT_MIN, log->segment_max);
+    uint64_t share = log->tiered ? NEXT_SHARE_TIERED : NEXT_SHARE;
+    return clamp_size(log->bytes / share, FE_SEGMENT_MIN, log->segment_max);
 }
 
 size_t fe_log_own_min(const fe_log *log)

@@ -9,8 +9,9 @@
  *
  * Budgets. What memory_max leaves when everything else is subtracted (the process, the index, the
  * clients' buffers) is the pool; budgets that are not set are shares of it (docs/decisions/0007). Mutable and sealed
- * memory together may be a quarter above the mutable budget before writers wait. Mapped bytes are
- * those of the segments that were written, a little more than what is mapped.
+ * memory together may be a quarter above the mutable budget, and what the disk is slow to take may fill the
+ * budget of mapped segments too, which are given up as it does, before writers wait. Mapped bytes are those of
+ * the segments that were written, a little more than what is mapped.
  *
  * Threads: the engine's lock is held, but in functions whose name ends in _run.
  */
@@ -104,7 +105,7 @@ void fe_tier_set_resident(fe_store *store, uint64_t resident_bytes)
     budgets_update(store);
 }
 
-/* Bytes past the mutable budget up to which writers are let in. */
+/* Bytes past the mutable budget that are always there for what waits to be written. */
 static uint64_t slack_of(const fe_store *store)
 {
     return at_least(store->tiers->mutable_max / 4, 2 * fe_log_next_size(&store->log));
@@ -115,9 +116,22 @@ static uint64_t held_bytes(const fe_log *log)
     return log->bytes + log->tiers[FE_TIER_SEALED].bytes;
 }
 
+/* Bytes that are mutable or wait to be written beyond their own room. */
+static uint64_t excess_of(const fe_store *store)
+{
+    uint64_t held = held_bytes(&store->log), room = store->tiers->mutable_max + slack_of(store);
+    return held > room ? held - room : 0;
+}
+
+bool fe_tier_is_lending(const fe_store *store)
+{
+    return store->tiers != NULL && excess_of(store) != 0;
+}
+
+/* The budget of mapped segments is lent to what the disk is slow to take. */
 static bool memory_is_over(const fe_store *store)
 {
-    return held_bytes(&store->log) > store->tiers->mutable_max + slack_of(store);
+    return excess_of(store) > store->tiers->readonly_max;
 }
 
 /* Hooks ---------------------------------------------------------------------------------------- */
@@ -245,7 +259,8 @@ fe_status fe_tier_admit(fe_store *store)
 static bool is_over_readonly(const fe_store *store, uint32_t n)
 {
     const fe_log *log = &store->log;
-    if (log->tiers[FE_TIER_MAPPED].bytes > store->tiers->readonly_max) return true;
+    if (log->tiers[FE_TIER_MAPPED].bytes + excess_of(store) > store->tiers->readonly_max)
+        return true;
     return log->segments[n].sequence <= store->tiers->drain;
 }
 

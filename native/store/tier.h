@@ -126,6 +126,9 @@ bool fe_tier_step(fe_store *store, uint64_t bytes);
  * memory for records, or disk_max is reached. */
 FE_MUST_USE fe_status fe_tier_admit(fe_store *store);
 
+/* Whether memory of mapped segments is wanted for what waits to be written: a step gives it up. */
+bool fe_tier_is_lending(const fe_store *store);
+
 /* How many bytes of memory the process has, in the eyes of the kernel: budgets that are `auto`
  * follow. To be told every 100 ms or so. */
 void fe_tier_set_resident(fe_store *store, uint64_t resident_bytes);

@@ -194,7 +194,10 @@ TEST(writers_wait_while_the_flush_is_behind_and_are_told_when_it_is_not)
         fill(&t, written, written + 1, LEN);
         written++;
     }
-    CHECK(written * LEN <= MUTABLE_SIZE + MUTABLE_SIZE / 4 + 65536);
+    uint64_t room = MUTABLE_SIZE + MUTABLE_SIZE / 4;
+    CHECK(written * LEN > room); /* that of mapped segments, of which there are none, is lent */
+    CHECK(written * LEN <= room + READONLY_SIZE + 65536);
+    CHECK(fe_tier_is_lending(t.f.store));
     CHECK(asked > 0);
     CHECK(stats_of(&t).behind);
     CHECK_INT(FE_BUSY, fe_store_make_room(t.f.store));
@@ -205,6 +208,28 @@ TEST(writers_wait_while_the_flush_is_behind_and_are_told_when_it_is_not)
     CHECK_INT(1, rooms);
     CHECK_INT(FE_OK, fe_store_make_room(t.f.store));
     CHECK_INT(2, stats_of(&t).busy);
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
+TEST(what_the_disk_is_slow_to_take_has_the_memory_of_mapped_segments)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    fill(&t, 0, 150, LEN);
+    demote_all(&t, FE_TIER_MAPPED);
+    settle_tiers(&t);
+    CHECK(t.f.store->log.tiers[FE_TIER_MAPPED].bytes > READONLY_SIZE / 2);
+    CHECK_INT(0, t.f.store->log.tiers[FE_TIER_DISK].segments);
+
+    uint64_t i = 1000;
+    for (; fe_store_make_room(t.f.store) == FE_OK && i < 10000; i++)
+        fill(&t, i, i + 1, LEN);
+    CHECK(fe_tier_is_lending(t.f.store));
+    while (fe_tier_step(t.f.store, 65536)) {}
+
+    CHECK_INT(0, t.f.store->log.tiers[FE_TIER_MAPPED].bytes);
+    run_jobs(&t);
     check_store(&t.f);
     tiered_close(&t);
 }
@@ -410,7 +435,7 @@ TEST(writers_never_wait_for_garbage_alone)
     for (uint64_t i = 0; i < 640; i++)
         if (i % 3 != 0) CHECK(del(&t.f, 0, name_of(&name, i)));
     fe_store_options options = *fe_store_get_options(t.f.store);
-    options.mutable_size = 1; /* the least */
+    options.mutable_size = options.readonly_size = 1; /* the least */
     fe_store_set_options(t.f.store, &options);
     CHECK_INT(FE_BUSY, fe_tier_admit(t.f.store));
 
@@ -432,7 +457,8 @@ TEST(writers_never_wait_for_a_tail_alone)
     CHECK(set(&t.f, 0, (fe_bytes){(const uint8_t *)"large", 5}, (fe_bytes){large, 300000},
               FE_DEADLINE_NONE));
     options = *fe_store_get_options(t.f.store);
-    options.mutable_size = 1; /* the least: less than the tail that was opened for it */
+    options.mutable_size = options.readonly_size =
+        1; /* the least: less than the tail that was opened for it */
     fe_store_set_options(t.f.store, &options);
     CHECK_INT(FE_BUSY, fe_tier_admit(t.f.store));
 
@@ -647,6 +673,7 @@ int main(void)
     RUN(a_sealed_segment_that_dies_is_never_written);
     RUN(what_is_mapped_beyond_its_budget_is_on_disk_only);
     RUN(writers_wait_while_the_flush_is_behind_and_are_told_when_it_is_not);
+    RUN(what_the_disk_is_slow_to_take_has_the_memory_of_mapped_segments);
     RUN(a_disk_that_refuses_is_an_error_of_writes_until_it_heals);
     RUN(short_writes_are_continued);
     RUN(files_never_take_more_than_disk_max);
