@@ -206,12 +206,6 @@ class Reactor:
     def __new__(cls, server: Server, number: int) -> Reactor:
         """Start the thread. Raises OSError."""
 
-    def adopt(self, fd: int, addr: str, laddr: str, unix_socket: bool) -> None:
-        """Take over a connected, non-blocking socket by its descriptor, and its closing.
-
-        Raises OSError when it cannot; the caller then still owns the descriptor.
-        """
-
     def drain(self, deadline_ms: int) -> None:
         """Ask it to answer what was received and to end; returns at once."""
 
@@ -220,6 +214,34 @@ class Reactor:
 
     @property
     def connections(self) -> int: ...
+
+def admit(
+    fd: int,
+    name: str | None,
+    reactors: tuple[Reactor, ...],
+    most: int,
+    connections_max: int,
+    refuses_strangers: bool,
+    keepalive_s: int,
+    replies: tuple[bytes, bytes],
+    /,
+) -> tuple[int, int, int, int]:
+    """Accept connections and hand each to the reactor that has the fewest; gives the GIL back.
+
+    Args:
+        fd: the listening socket, non-blocking.
+        name: what CLIENT LIST shows for both ends of a unix socket; None for TCP.
+        reactors: who serves them.
+        most: how many to take at most.
+        connections_max: how many the reactors may have together.
+        refuses_strangers: whether clients of other machines are turned away.
+        keepalive_s: silence before the kernel asks for a peer; 0 for never.
+        replies: what is said when there are too many, and to strangers.
+
+    Returns:
+        How many were admitted, were refused (and counted as rejected), and were lost for lack of
+        memory; then the errno of lacking descriptors or memory that ended it, or 0.
+    """
 
 @final
 class Stream:

@@ -206,7 +206,7 @@ class Front:
         if self._services.native.disk_fd() >= 0:
             self._loop.remove_reader(self._services.native.disk_fd())
 
-    def _carrier_of(self, bound: Bound) -> Carrier:
+    def _carrier_of(self, bound: Bound) -> Carrier | Reactors:
         if bound.kind == "tls":
             return StreamCarrier(self._streams, self._tls)
         return self._reactors or StreamCarrier(self._streams, None)

@@ -11,7 +11,8 @@ import pytest
 from ferrite_py.config import Config, with_values
 from ferrite_py.errors import StartupError
 from ferrite_py.listen import accept
-from ferrite_py.listen.accept import PROTECTED, TOO_MANY, address_text, is_loopback, refusal
+from ferrite_py.listen.accept import address_text, is_loopback, refusal
+from ferrite_py.listen.carrier import PROTECTED, TOO_MANY
 from ferrite_py.listen.sockets import bind_all
 from tests.support.servers import free_port
 
@@ -38,8 +39,7 @@ def test_refusal(
 ) -> None:
     """Too many are refused; in protected mode, strangers."""
     message = refusal(
-        connected=connected,
-        max_connections=3,
+        room=3 - connected,
         is_protected=is_protected,
         peer=peer,
         is_unix=is_unix,

@@ -3,17 +3,19 @@
 import asyncio
 import errno
 import logging
+import os
 import socket
 from collections.abc import Sequence
 from functools import partial
 
-from ferrite_py.listen.carrier import Accepted, Carrier, Transport
+from ferrite_py.listen.carrier import PROTECTED, TOO_MANY, Accepted, Carrier, Rules, Transport
+from ferrite_py.listen.reactors import Reactors
 from ferrite_py.listen.sockets import Bound
 from ferrite_py.services import Services
 
 log = logging.getLogger(__name__)
 
-ACCEPTS_PER_WAKE = 64
+ACCEPTS_PER_WAKE = 16
 """Connections taken before other events get their turn."""
 
 PAUSE_SECONDS = 0.1
@@ -21,30 +23,19 @@ PAUSE_SECONDS = 0.1
 
 KEEPALIVE_PROBES = 3
 
-TOO_MANY = b"-ERR max number of clients reached\r\n"
-PROTECTED = (
-    b"-DENIED ferrite-py is running in protected mode: no password is set, so it answers only"
-    b" clients of its own machine. To let others in, set server.requirepass in the configuration"
-    b" (or CONFIG SET requirepass from the server's machine). If the network itself keeps strangers"
-    b" away, switch this off with server.protected_mode = false (CONFIG SET protected-mode no).\r\n"
-)
-
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-def refusal(
-    *, connected: int, max_connections: int, is_protected: bool, peer: str, is_unix: bool
-) -> bytes | None:
+def refusal(*, room: int, is_protected: bool, peer: str, is_unix: bool) -> bytes | None:
     """What a newcomer is told before it is turned away; None for one that may come in.
 
     Args:
-        connected: connections that there are without it.
-        max_connections: how many there may be.
+        room: how many more connections there may be.
         is_protected: protected mode is on and there is no password.
         peer: its address without the port.
         is_unix: it came through a unix socket, so from this machine.
     """
-    if connected >= max_connections:
+    if room <= 0:
         return TOO_MANY
     if is_protected and not is_unix and not is_loopback(peer):
         return PROTECTED
@@ -58,9 +49,13 @@ def is_loopback(peer: str) -> bool:
 
 
 class Listener:
-    """Accepts on one listening socket and hands the connections to a carrier."""
+    """Accepts on one listening socket and hands the connections to a carrier.
 
-    def __init__(self, bound: Bound, carrier: Carrier, gate: "Gate") -> None:
+    What reactors carry is accepted natively, a bounded number at a time: accepting shares their
+    core, and a storm of connections must not keep those who are connected waiting.
+    """
+
+    def __init__(self, bound: Bound, carrier: Carrier | Reactors, gate: "Gate") -> None:
         self._bound = bound
         self._carrier = carrier
         self._gate = gate
@@ -83,19 +78,31 @@ class Listener:
             self._pause.cancel()
 
     def _accept_some(self) -> None:
+        if isinstance(self._carrier, Reactors):
+            rules = self._gate.rules(self._carrier)
+            taken, exhausted = self._carrier.admit(self._bound, rules, ACCEPTS_PER_WAKE)
+            if taken:
+                self._gate.note_accepted()
+        else:
+            exhausted = self._accept_here(self._carrier)
+        if exhausted:
+            self._rest(exhausted)
+
+    def _accept_here(self, carrier: Carrier) -> int:
+        """Accept for asyncio; the errno of what has run out, or 0."""
         for _ in range(ACCEPTS_PER_WAKE):
             try:
                 connection, peer = self._bound.socket.accept()
             except (BlockingIOError, InterruptedError):
-                return
+                return 0
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    self._rest(error)
-                    return
+                    return error.errno
                 continue  # this peer has gone already
-            self._gate.admit(connection, peer, self._bound, self._carrier)
+            self._gate.admit(connection, peer, self._bound, carrier)
+        return 0
 
-    def _rest(self, error: OSError) -> None:
+    def _rest(self, error: int) -> None:
         """Leave newcomers in the kernel's queue for a moment: trying at once would only spin."""
         self._gate.note_exhausted(error)
         self._loop.remove_reader(self._bound.socket.fileno())
@@ -119,13 +126,12 @@ class Gate:
         self, connection: socket.socket, peer: object, bound: Bound, carrier: Carrier
     ) -> None:
         """Set a connection up and hand it on, or turn it away."""
-        self._is_exhausted = False
-        server = self._services.settings.config.server
+        self.note_accepted()
+        rules = self.rules(None)
         is_unix = bound.kind == "unix"
         message = refusal(
-            connected=sum(transport.connections for transport in self._transports),
-            max_connections=server.max_connections,
-            is_protected=server.protected_mode and not server.requirepass,
+            room=rules.connections_max,
+            is_protected=rules.refuses_strangers,
             peer=str(peer[0]) if isinstance(peer, tuple) else "",
             is_unix=is_unix,
         )
@@ -133,17 +139,31 @@ class Gate:
             self._turn_away(connection, message, is_tls=bound.kind == "tls")
             return
         try:
-            accepted = _set_up(connection, peer, bound, server.tcp_keepalive)
+            accepted = _set_up(connection, peer, bound, rules.keepalive_s)
         except OSError as error:
             log.debug("a connection was lost while it was set up: %s", error)
             connection.close()
             return
         carrier.carry(accepted)
 
-    def note_exhausted(self, error: OSError) -> None:
+    def rules(self, counting: Transport | None) -> Rules:
+        """Who may come in now; the connections of `counting` are not taken off the limit."""
+        server = self._services.settings.config.server
+        others = sum(one.connections for one in self._transports if one is not counting)
+        return Rules(
+            connections_max=server.max_connections - others,
+            refuses_strangers=server.protected_mode and not server.requirepass,
+            keepalive_s=server.tcp_keepalive,
+        )
+
+    def note_accepted(self) -> None:
+        """Remember that there are descriptors again."""
+        self._is_exhausted = False
+
+    def note_exhausted(self, error: int) -> None:
         """Say once that descriptors have run out, until a connection is accepted again."""
         if not self._is_exhausted:
-            log.warning("cannot accept connections for now: %s", error.strerror)
+            log.warning("cannot accept connections for now: %s", os.strerror(error))
         self._is_exhausted = True
 
     def _turn_away(self, connection: socket.socket, message: bytes, *, is_tls: bool) -> None:

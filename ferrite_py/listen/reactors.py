@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import os
 
-from ferrite_py._native import Reactor, Server
+from ferrite_py._native import Reactor, Server, admit
 from ferrite_py.errors import StartupError
-from ferrite_py.listen.carrier import Accepted
+from ferrite_py.listen.carrier import PROTECTED, TOO_MANY, Rules
+from ferrite_py.listen.sockets import Bound
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +31,27 @@ class Reactors:
         """How many connections the threads have, those that wait to be taken included."""
         return sum(reactor.connections for reactor in self._reactors)
 
-    def carry(self, accepted: Accepted) -> None:
-        """Hand the socket to the thread that has the fewest."""
-        reactor = min(self._reactors, key=lambda one: one.connections)
-        fd = accepted.socket.detach()
-        try:
-            reactor.adopt(fd, accepted.addr, accepted.laddr, accepted.is_unix)
-        except OSError as error:
-            os.close(fd)
-            log.warning("closed a new connection from %s: %s", accepted.addr, error)
+    def admit(self, bound: Bound, rules: Rules, most: int) -> tuple[int, int]:
+        """Accept at most `most` connections, each for the thread that has the fewest.
+
+        Returns:
+            How many were accepted, those that were turned away included, and the errno of lacking
+            descriptors or memory that ended it, or 0.
+        """
+        is_unix = bound.kind == "unix"
+        admitted, refused, lost, exhausted = admit(
+            bound.socket.fileno(),
+            f"{bound.place}:0" if is_unix else None,
+            tuple(self._reactors),
+            most,
+            max(0, rules.connections_max),
+            rules.refuses_strangers,
+            rules.keepalive_s,
+            (TOO_MANY, PROTECTED),
+        )
+        if lost:
+            log.warning("closed %d new connections: out of memory", lost)
+        return admitted + refused + lost, exhausted
 
     async def drain(self, deadline_s: float) -> None:
         """Let every thread answer what it has received, and wait until all have ended."""

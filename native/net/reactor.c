@@ -629,11 +629,13 @@ bool fe_reactor_adopt(fe_reactor *reactor, int fd, fe_bytes addr, fe_bytes laddr
     pthread_mutex_lock(&reactor->mutex);
     bool stopping = reactor->drain_until_ms != 0;
     if (!stopping) {
+        bool was_empty = reactor->inbox == NULL;
         guest->next = reactor->inbox;
         reactor->inbox = guest;
         /* Counted from here on, so that maxclients and the choice of a reactor see it at once. */
         atomic_fetch_add_explicit(&reactor->connection_count, 1, memory_order_relaxed);
-        ring(reactor);
+        /* All of the inbox is taken at once, after the ring that its first has caused. */
+        if (was_empty) ring(reactor);
     }
     pthread_mutex_unlock(&reactor->mutex);
     if (stopping) fe_alloc_give(&reactor->server->engine->alloc, FE_ALLOC_CLIENT, guest);

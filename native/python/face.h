@@ -9,7 +9,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "net/reactor.h"
+#include "net/door.h"
 #include "session/session.h"
 
 typedef struct module_state {
@@ -81,6 +81,9 @@ PyObject *fe_python_metric_rows(PyObject *module, PyObject *unused);
 
 /* inspect_segment(fd, size, with_records), see _native.pyi. */
 PyObject *fe_python_inspect_segment(PyObject *module, PyObject *args);
+
+/* admit(...), see _native.pyi. */
+PyObject *fe_python_admit(PyObject *module, PyObject *args);
 
 PyObject *fe_python_request_new(module_state *state, server_object *owner,
                                 fe_python_request *request);

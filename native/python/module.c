@@ -66,6 +66,7 @@ static PyMethodDef module_methods[] = {
     {"inspect_segment", fe_python_inspect_segment, METH_VARARGS,
      "Check one segment file. See _native.pyi."},
     {"metric_rows", fe_python_metric_rows, METH_NOARGS, "List all metrics. See _native.pyi."},
+    {"admit", fe_python_admit, METH_VARARGS, "Accept connections for reactors. See _native.pyi."},
     {NULL, NULL, 0, NULL},
 };
 

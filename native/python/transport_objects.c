@@ -1,8 +1,7 @@
 /* Reactor and Stream: the two transports, as Python sees them. */
 #include "python/face.h"
 
-#include <errno.h>
-#include <unistd.h>
+#define REACTORS_MAX 1024 /* that admit() takes; server.io_threads allows fewer */
 
 /* Reactor. ------------------------------------------------------------------------------------------------ */
 
@@ -67,23 +66,6 @@ static bool reactor_is_open(const reactor_object *self)
     return self->reactor != NULL;
 }
 
-static PyObject *reactor_adopt(reactor_object *self, PyObject *args)
-{
-    int fd, unix_socket;
-    const char *addr, *laddr;
-    Py_ssize_t addr_len, laddr_len;
-    if (!PyArg_ParseTuple(args, "is#s#p", &fd, &addr, &addr_len, &laddr, &laddr_len, &unix_socket))
-        return NULL;
-    if (!reactor_is_open(self)) return NULL;
-    if (!fe_reactor_adopt(self->reactor, fd, (fe_bytes){(const uint8_t *)addr, (size_t)addr_len},
-                          (fe_bytes){(const uint8_t *)laddr, (size_t)laddr_len},
-                          unix_socket != 0)) {
-        PyErr_SetString(PyExc_OSError, "the reactor takes no more connections");
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
 static PyObject *reactor_drain(reactor_object *self, PyObject *args)
 {
     unsigned int deadline_ms;
@@ -101,7 +83,6 @@ static PyObject *reactor_connections(reactor_object *self, void *unused)
 }
 
 static PyMethodDef reactor_methods[] = {
-    {"adopt", (PyCFunction)reactor_adopt, METH_VARARGS, NULL},
     {"drain", (PyCFunction)reactor_drain, METH_VARARGS, NULL},
     {"join", (PyCFunction)reactor_join, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -127,6 +108,56 @@ PyType_Spec fe_python_reactor_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = reactor_slots,
 };
+
+/* Borrows the open reactors of a tuple; false with an exception. */
+static bool read_reactors(PyObject *tuple, fe_reactor *reactors[REACTORS_MAX], fe_door *door)
+{
+    Py_ssize_t count = PyTuple_Size(tuple);
+    if (count < 1 || count > REACTORS_MAX) {
+        PyErr_SetString(PyExc_ValueError, "too few or too many reactors");
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        reactor_object *one = (reactor_object *)PyTuple_GetItem(tuple, i);
+        if (!reactor_is_open(one)) return false;
+        reactors[i] = one->reactor;
+    }
+    door->reactors = reactors;
+    door->reactor_count = (uint32_t)count;
+    return true;
+}
+
+/* Nothing joins a reactor meanwhile: the loop's thread, which calls this, has to stop listening before. */
+PyObject *fe_python_admit(PyObject *module, PyObject *args)
+{
+    const module_state *state = fe_python_state(module);
+    fe_reactor *reactors[REACTORS_MAX];
+    fe_door door = {0};
+    PyObject *tuple;
+    unsigned int most, connections_max, keepalive_s;
+    int refuses_strangers;
+    const char *too_many, *denied;
+    Py_ssize_t too_many_len, denied_len;
+    if (!PyArg_ParseTuple(args, "izO!IIpI(y#y#)", &door.fd, &door.name, &PyTuple_Type, &tuple,
+                          &most, &connections_max, &refuses_strangers, &keepalive_s, &too_many,
+                          &too_many_len, &denied, &denied_len))
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(tuple); i++)
+        if (!PyObject_TypeCheck(PyTuple_GetItem(tuple, i), state->reactor_type))
+            return PyErr_Format(PyExc_TypeError, "not a Reactor");
+    if (!read_reactors(tuple, reactors, &door)) return NULL;
+    door.connections_max = connections_max;
+    door.refuses_strangers = refuses_strangers != 0;
+    door.keepalive_s = keepalive_s;
+    door.too_many = (fe_bytes){(const uint8_t *)too_many, (size_t)too_many_len};
+    door.denied = (fe_bytes){(const uint8_t *)denied, (size_t)denied_len};
+    fe_engine *engine = ((reactor_object *)PyTuple_GetItem(tuple, 0))->owner->server->engine;
+    fe_admission done;
+    Py_BEGIN_ALLOW_THREADS done = fe_door_admit(&door, most);
+    Py_END_ALLOW_THREADS if (done.refused > 0)
+        FE_LOCKED(engine, engine->stats.connections_rejected += done.refused);
+    return Py_BuildValue("(IIIi)", done.admitted, done.refused, done.lost, done.exhausted);
+}
 
 /* Stream. ------------------------------------------------------------------------------------------------- */
 
