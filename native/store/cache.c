@@ -11,7 +11,9 @@
  * a hand that meets an orphan leaves the home alone.
  *
  * A record of more than a quarter of a segment has a segment of its own: read from disk into place,
- * where that was possible (fe_cache_adopt), so that it is never copied under the lock.
+ * where that was possible (fe_cache_adopt), and kept by moving the segment from ring to ring, so that
+ * it is never copied under the lock. A long one that leaves the log is not carried, for its copy
+ * would hold the lock for long; the ghost hears of it, so the read that brings it back is MAIN's.
  */
 #include "store/cache.h"
 #include "store/image.h"
@@ -28,6 +30,8 @@
 #define UNLIMITED (1ull << 50) /* a budget that nothing reaches needs no ghost */
 #define AVERAGE_START (64u * 256)
 #define PLACES_MIN 64u
+#define CARRY_MAX                                                                                  \
+    ((size_t)1 << 20) /* a longer record is not copied when its segment leaves memory */
 
 /* Rings ---------------------------------------------------------------------------------------- */
 
@@ -68,6 +72,14 @@ static size_t segment_bytes(const fe_store *store)
     return bytes;
 }
 
+/* The segment's place is the ring's last; room was reserved. */
+static void place_add(const fe_log *log, fe_ring *ring, uint32_t n)
+{
+    const fe_segment *segment = &log->segments[n];
+    *place_at(ring, ring->next++) = (fe_ring_place){n, segment->generation, segment->bytes};
+    ring->bytes += segment->bytes;
+}
+
 /* A new segment over `base` at the ring's end; returns its number, 0 without memory. */
 static uint32_t segment_join(fe_store *store, fe_ring *ring, void *base, size_t bytes)
 {
@@ -77,8 +89,7 @@ static uint32_t segment_join(fe_store *store, fe_ring *ring, void *base, size_t 
     if (n == 0) return 0;
     fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->files[n].marks); /* copies have their own */
     log->files[n].marks = NULL;
-    *place_at(ring, ring->next++) = (fe_ring_place){n, log->segments[n].generation, bytes};
-    ring->bytes += bytes;
+    place_add(log, ring, n);
     return n;
 }
 
@@ -291,6 +302,32 @@ static void dropped_add(fe_cache *cache, size_t size)
     cache->stats.dropped++;
 }
 
+/* Whether the copy is all that was ever put into its segment, and fills it. */
+static bool is_alone(const fe_log *log, fe_address copy, size_t size)
+{
+    uint32_t n = fe_address_segment(copy, log->offset_bits);
+    const fe_segment *segment = &log->segments[n];
+    return copies_begin(log, n) + FE_CACHE_HOME_BYTES + size == segment->used &&
+           size > segment->bytes / 2;
+}
+
+/* The copy goes to MAIN: to its tail, or with its segment, which its old ring leaves next. Returns
+ * where it is then; FE_ADDRESS_NONE without memory. */
+static fe_address copy_keep(fe_store *store, const fe_keyspace *keyspace, fe_address copy,
+                            const fe_record *record, size_t size)
+{
+    fe_log *log = &store->log;
+    fe_ring *main = &store->cache.ring[FE_RING_MAIN];
+    uint64_t old = fe_cache_head(log, copy);
+    uint64_t head = head_make(old & FE_ADDRESS_MASK, head_mark(old) - 1);
+    if (!is_alone(log, copy, size))
+        return copy_make(store, FE_RING_MAIN, head, keyspace->id, record, size);
+    if (!places_reserve(store, main)) return FE_ADDRESS_NONE;
+    place_add(log, main, fe_address_segment(copy, log->offset_bits));
+    fe_cache_set_head(log, copy, head | FE_CACHE_IN_MAIN);
+    return copy;
+}
+
 /* The hand is at a copy that lives: it is moved to MAIN, or its slot gets its home back. */
 static void copy_decide(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
 {
@@ -300,9 +337,10 @@ static void copy_decide(fe_store *store, fe_keyspace *keyspace, uint64_t hash, u
     size_t size = fe_record_size(record);
     uint64_t head = fe_cache_head(log, copy);
     bool expired = fe_store_expired(store, fe_record_deadline(record));
-    if (!expired && may_keep(store, head)) {
-        uint64_t new_head = head_make(head & FE_ADDRESS_MASK, head_mark(head) - 1);
-        moved = copy_make(store, FE_RING_MAIN, new_head, keyspace->id, record, size);
+    if (!expired && may_keep(store, head)) moved = copy_keep(store, keyspace, copy, record, size);
+    if (moved == copy) {
+        kept_add(&store->cache, size);
+        return;
     }
     fe_address home = fe_cache_drop(log, copy, size);
     if (moved != FE_ADDRESS_NONE) {
@@ -461,7 +499,7 @@ void fe_cache_carry(fe_store *store, uint32_t segment, fe_cursor *cursor, uint64
         work += COPY_COST;
         if (keyspace == NULL || fe_store_expired(store, fe_record_deadline(record))) continue;
         unsigned mark = fe_log_touched(log, address);
-        if (mark == 0) {
+        if (mark == 0 || fe_record_size(record) > CARRY_MAX) {
             fe_ghost_add(&store->cache.ghost, ghost_hash(keyspace, hash));
             continue;
         }

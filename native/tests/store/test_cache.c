@@ -22,15 +22,33 @@ static bool is_in_main(fake_disk *d, uint64_t i)
     return (fe_cache_head(fake_log(d), fe_slot_address(*slot)) & FE_CACHE_IN_MAIN) != 0;
 }
 
-/* GET: brought into memory, and read. */
+static void bring(fake_disk *d, uint64_t i, fe_waiter *waiter)
+{
+    name_buf buf;
+    while (!fake_fetch(d, name_of(&buf, i), FE_NEED_READ, waiter))
+        fake_complete_all(d);
+}
+
+/* GET of a key of fake_fill: brought into memory, and read. */
 static void get(fake_disk *d, uint64_t i)
 {
     fe_waiter waiter = {.wake = NULL};
-    name_buf buf;
-    while (!fake_fetch(d, name_of(&buf, i), FE_NEED_READ, &waiter))
-        fake_complete_all(d);
+    bring(d, i, &waiter);
     CHECK(fake_has(d, i));
     fe_waiter_close(d->f.store, &waiter);
+}
+
+/* GET of any key. */
+static const fe_record *get_record(fake_disk *d, uint64_t i)
+{
+    fe_waiter waiter = {.wake = NULL};
+    name_buf buf;
+    fe_key key;
+    bring(d, i, &waiter);
+    find(&d->f, 0, name_of(&buf, i), &key);
+    CHECK(fe_key_exists(&key));
+    fe_waiter_close(d->f.store, &waiter);
+    return key.record;
 }
 
 /* `keys` keys of about 120 bytes, those of full segments on disk. */
@@ -234,8 +252,70 @@ TEST(without_memory_for_a_copy_the_reader_is_told_and_the_slot_keeps_its_home)
     fake_free(d);
 }
 
+static void write_long(fake_disk *d, uint64_t i, size_t len)
+{
+    name_buf buf;
+    fe_key key;
+    find(&d->f, 0, name_of(&buf, i), &key);
+    uint8_t *at = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, len, FE_DEADLINE_NONE);
+    memset(at, (int)i, len);
+}
+
+/* 8 MB would take some milliseconds under the lock. */
+TEST(a_long_record_is_kept_where_it_is_and_goes_from_ring_to_ring_with_its_segment)
+{
+    enum { LEN = 8 << 20, BUDGET = 12 << 20 };
+    fake_disk *d = fake_new();
+    write_long(d, 1, LEN);
+    write_long(d, 2, LEN);
+    fake_fill(d, 100, 2000, FE_DEADLINE_NONE);
+    fake_freeze_all(d);
+    fe_cache_set_budget(d->f.store, BUDGET);
+    (void)get_record(d, 1);
+    const fe_record *before = get_record(d, 1); /* once more than it was read for: a mark */
+    CHECK(is_cached(d, 1) && !is_in_main(d, 1));
+
+    (void)get_record(d, 2); /* no room for both */
+    while (fe_cache_step(d->f.store, 1 << 10))
+        check_store(&d->f);
+    CHECK(is_in_main(d, 1));
+    CHECK(get_record(d, 1) == before);
+    CHECK(fe_record_value(before).len == LEN && fe_record_value(before).ptr[LEN - 1] == 1);
+    CHECK(fe_cache_bytes(d->f.store) <= BUDGET);
+    check_store(&d->f);
+
+    for (unsigned i = 0; i < 3; i++) /* MAIN's hand keeps it as well, while it has marks */
+        (void)get_record(d, 1);
+    fe_cache_set_budget(d->f.store, 0);
+    while (fe_cache_step(d->f.store, 1 << 10))
+        check_store(&d->f);
+    CHECK_INT(0, fe_cache_bytes(d->f.store));
+    CHECK(fake_is_cold(d, 1) && fake_is_cold(d, 2));
+    fake_free(d);
+}
+
+TEST(a_long_record_that_leaves_memory_is_not_copied_and_comes_back_to_main)
+{
+    fake_disk *d = fake_new();
+    fe_cache_set_budget(d->f.store, 32 << 20);
+    write_long(d, 1, 8 << 20);
+    write_long(d, 2, 500000);
+    for (uint32_t n = 1; n <= fake_log(d)->high; n++)
+        if (fake_is_full(d, n)) fake_map(d, n);
+    (void)get_record(d, 1); /* read where they are mapped */
+    (void)get_record(d, 2);
+    fake_freeze_all(d);
+    CHECK(fake_is_cold(d, 1) && is_in_main(d, 2));
+    (void)get_record(d, 1);
+    CHECK(is_in_main(d, 1));
+    check_store(&d->f);
+    fake_free(d);
+}
+
 int main(void)
 {
+    RUN(a_long_record_is_kept_where_it_is_and_goes_from_ring_to_ring_with_its_segment);
+    RUN(a_long_record_that_leaves_memory_is_not_copied_and_comes_back_to_main);
     RUN(what_is_read_from_disk_again_after_it_was_dropped_goes_to_main);
     RUN(the_read_that_brought_a_copy_does_not_keep_it_a_second_one_does);
     RUN(a_scan_of_everything_leaves_what_is_read_often_in_memory);

@@ -1,0 +1,117 @@
+"""Values that are much larger than a segment and than the mutable tier, on their way down and up.
+
+The same with 512 MB and a limit of 1.5 GB takes a minute and 2 GB, and is run by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.client import RawClient
+from tests.support.servers import TRANSPORTS, Server
+from tests.test_tiers import info, send_down, serve
+
+MB = 1 << 20
+SIZE = 16 * MB
+VALUE = b"".join(number.to_bytes(8, "little") * 512 for number in range(SIZE // 4096))
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def small(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server whose memory for new data is a fourth of one value."""
+    yield from serve(
+        request.param,
+        storage__data_dir=tmp_path_factory.mktemp("large") / "data",
+        storage__max_memory="160mb",
+        storage__hybridlog_mutable_size="4mb",
+        storage__hybridlog_readonly_size="4mb",
+    )
+
+
+@pytest.fixture
+def client(small: Server) -> Iterator[RawClient]:
+    """A connection to it; the store is whole afterwards."""
+    small.prepare()
+    with small.client() as one:
+        assert one.command("SET", "big", VALUE).raw == b"+OK\r\n"
+        yield one
+        assert one.command("DEBUG", "CHECK-STORE").raw == b"+OK\r\n"
+
+
+def cold(client: RawClient) -> None:
+    """All data are only on disk afterwards."""
+    send_down(client, "DISK")
+    send_down(client, "TRIM")
+    found = info(client, "hybridlog")
+    assert found["mutable_records"] == found["readonly_records"] == "0"
+    assert found["read_cache_records"] == "0"
+
+
+def test_a_large_value_is_read_back(client: RawClient) -> None:
+    """GET, parts of it, STRLEN, and a DUMP that restores."""
+    cold(client)
+    assert client.command("GET", "big").node.plain() == VALUE
+    cold(client)
+    assert client.command("GETRANGE", "big", str(SIZE - 9), "-1").node.plain() == VALUE[-9:]
+    cold(client)
+    assert client.command("STRLEN", "big").node.plain() == SIZE
+    cold(client)
+    dump = client.command("DUMP", "big").node.plain()
+    assert isinstance(dump, bytes)
+    assert client.command("RESTORE", "again", "0", dump).raw == b"+OK\r\n"
+    cold(client)
+    assert client.command("GET", "again").node.plain() == VALUE
+
+
+def test_a_large_value_is_changed_where_it_is_cold(client: RawClient) -> None:
+    """APPEND, SETRANGE, COPY, RENAME and a deadline; each on what is only on disk."""
+    expected = bytearray(VALUE)
+    expected[100:105] = b"hello"
+    expected += b"tail"
+    cold(client)
+    assert client.command("SETRANGE", "big", "100", "hello").node.plain() == SIZE
+    cold(client)
+    assert client.command("APPEND", "big", "tail").node.plain() == SIZE + 4
+    cold(client)
+    assert client.command("COPY", "big", "copy").node.plain() == 1
+    cold(client)
+    assert client.command("RENAME", "copy", "moved").raw == b"+OK\r\n"
+    cold(client)
+    assert client.command("EXPIRE", "big", "1000").node.plain() == 1
+    cold(client)
+    assert client.command("GET", "moved").node.plain() == bytes(expected)
+    assert client.command("GETDEL", "big").node.plain() == bytes(expected)
+    assert client.command("DBSIZE").node.plain() == 1
+
+
+def test_the_last_bit(client: RawClient) -> None:
+    """SETBIT of a far bit, cold, and counted."""
+    last = str(SIZE * 8 - 1)
+    assert client.command("SETBIT", "bits", last, "1").node.plain() == 0
+    cold(client)
+    assert client.command("SETBIT", "bits", "7", "1").node.plain() == 0
+    cold(client)
+    assert client.command("BITCOUNT", "bits").node.plain() == 2
+    assert client.command("GETBIT", "bits", last).node.plain() == 1
+    assert client.command("BITPOS", "bits", "1").node.plain() == 7
+
+
+def test_reads_keep_a_large_value_without_copying_it(client: RawClient) -> None:
+    """Read often, it stays in memory while others come and go."""
+    cold(client)
+    for _ in range(4):
+        assert client.command("STRLEN", "big").node.plain() == SIZE
+    before = info(client, "hybridlog")
+    for number in range(8):
+        client.command("SET", f"other:{number}", VALUE)
+    send_down(client, "DISK")
+    for number in range(8):
+        assert client.command("STRLEN", f"other:{number}").node.plain() == SIZE
+    assert client.command("GET", "big").node.plain() == VALUE
+    after = info(client, "hybridlog")
+    assert int(after["disk_reads"]) > int(before["disk_reads"])
+    assert after["disk_reads_failed"] == "0"
