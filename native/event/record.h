@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FE_TRACE_ALIGN 32u /* the size of a record, tail included, is a multiple of it */
+#define FE_TRACE_ALIGN 32u      /* the size of a record, tail included, is a multiple of it */
 #define FE_TRACE_TAIL_MAX 4096u /* bytes of one tail; longer texts are cut */
 
 typedef enum fe_trace_kind {
@@ -25,32 +25,33 @@ typedef enum fe_trace_kind {
 
 typedef enum fe_trace_result {
     FE_RESULT_OK,
-    FE_RESULT_NIL,    /* a null reply */
-    FE_RESULT_ERROR,  /* an error reply while it ran; its code is in the tail */
+    FE_RESULT_NIL,     /* a null reply */
+    FE_RESULT_ERROR,   /* an error reply while it ran; its code is in the tail */
     FE_RESULT_REJECTED /* refused before it ran: form, permission, memory; its code is in the tail */
 } fe_trace_result;
 
-enum { /* fe_trace_record.flags */
-    FE_TRACE_SAMPLED = 1 << 0,       /* chosen at its start: by the caller's flag or by ratio */
-    FE_TRACE_RETAINED = 1 << 1,      /* a rule of tail retention holds for it, so that it would have
+enum {                             /* fe_trace_record.flags */
+       FE_TRACE_SAMPLED = 1 << 0,  /* chosen at its start: by the caller's flag or by ratio */
+       FE_TRACE_RETAINED = 1 << 1, /* a rule of tail retention holds for it, so that it would have
                                          been kept without SAMPLED: error, latency, tier */
-    FE_TRACE_REMOTE_PARENT = 1 << 2, /* parent_id is the caller's span */
-    FE_TRACE_LOCAL_PARENT = 1 << 3,  /* parent_id is the span of the EXEC that it ran in */
-    FE_TRACE_IN_EXEC = 1 << 4,
-    FE_TRACE_PYTHON = 1 << 5,  /* a coroutine answered it */
-    FE_TRACE_WAITED = 1 << 6,  /* the session was parked; `waited` says how long in all */
-    FE_TRACE_DISK = 1 << 7,    /* ... for records on disk */
-    FE_TRACE_PIPELINED = 1 << 8, /* batch_size > 1 requests were read at once: it links to the first */
-    FE_TRACE_WRITE = 1 << 9,   /* its row may write */
-    FE_TRACE_READ = 1 << 10,   /* its row reads keys */
-    FE_TRACE_BLOCKED = 1 << 11 /* WAIT, DEBUG SLEEP, CLIENT PAUSE */
+       FE_TRACE_REMOTE_PARENT = 1 << 2, /* parent_id is the caller's span */
+       FE_TRACE_LOCAL_PARENT = 1 << 3,  /* parent_id is the span of the EXEC that it ran in */
+       FE_TRACE_IN_EXEC = 1 << 4,
+       FE_TRACE_PYTHON = 1 << 5, /* a coroutine answered it */
+       FE_TRACE_WAITED = 1 << 6, /* the session was parked; `waited` says how long in all */
+       FE_TRACE_DISK = 1 << 7,   /* ... for records on disk */
+       FE_TRACE_PIPELINED =
+           1 << 8, /* batch_size > 1 requests were read at once: it links to the first */
+       FE_TRACE_WRITE = 1 << 9,   /* its row may write */
+       FE_TRACE_READ = 1 << 10,   /* its row reads keys */
+       FE_TRACE_BLOCKED = 1 << 11 /* WAIT, DEBUG SLEEP, CLIENT PAUSE */
 };
 
 enum { /* fe_trace_record.tiers: bits of what served it */
-    FE_TRACE_MUTABLE = 1 << 0,
-    FE_TRACE_READ_ONLY = 1 << 1,
-    FE_TRACE_CACHE = 1 << 2, /* the read cache, of what had been read from disk before */
-    FE_TRACE_ON_DISK = 1 << 3
+       FE_TRACE_MUTABLE = 1 << 0,
+       FE_TRACE_READ_ONLY = 1 << 1,
+       FE_TRACE_CACHE = 1 << 2, /* the read cache, of what had been read from disk before */
+       FE_TRACE_ON_DISK = 1 << 3
 };
 
 typedef enum fe_trace_stage {
@@ -65,17 +66,17 @@ typedef enum fe_trace_stage {
 } fe_trace_stage;
 
 typedef struct fe_trace_record {
-    uint32_t size;   /* bytes, with the tail and its padding */
+    uint32_t size;    /* bytes, with the tail and its padding */
     uint16_t command; /* the command's number in the registry; FE_TRACE_UNKNOWN */
-    uint8_t kind;    /* fe_trace_kind */
-    uint8_t result;  /* fe_trace_result */
+    uint8_t kind;     /* fe_trace_kind */
+    uint8_t result;   /* fe_trace_result */
     uint16_t flags;
     uint8_t tiers;
     uint8_t shift;
     uint32_t argc;
     uint8_t trace_id[16];
-    uint64_t span_id;   /* a number: its bytes, the highest first, are the id as it is sent */
-    uint64_t parent_id; /* the same; 0: a root */
+    uint64_t span_id;     /* a number: its bytes, the highest first, are the id as it is sent */
+    uint64_t parent_id;   /* the same; 0: a root */
     uint64_t start_ticks; /* the bytes were readable */
     uint32_t stages[FE_STAGE_COUNT];
     uint32_t waited;      /* part of ended - begun that was spent parked */
