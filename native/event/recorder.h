@@ -1,0 +1,168 @@
+/* The recorder of one serving thread: what is known of the command that it runs, and the ring that
+ * finished commands go to; and the register of all recorders.
+ *
+ * A draft is opened when a command begins and is kept to its end, with the session when the command has
+ * to wait. It is not opened for a command that no sampler and no rule of retention could keep. When a
+ * command ends, fe_recorder_finish decides, gives it ids, and makes the record. The transport
+ * stamps it when the reply was sent, and publishes once a round.
+ *
+ * Threads: a recorder belongs to the thread that serves; options, and whether a recorder is on, change
+ * under the engine's lock, as does the register. One thread reads the rings (fe_telemetry_drain); it takes
+ * no lock. Recorders live as long as the engine, so what a thread has left behind can still be read.
+ */
+#ifndef FE_EVENT_RECORDER_H
+#define FE_EVENT_RECORDER_H
+
+#include "base/random.h"
+#include "event/ring.h"
+#include "event/sampler.h"
+#include "event/texts.h"
+
+#define FE_BAGGAGE_ALLOWED_MAX 1023u
+#define FE_BAGGAGE_KEPT_MAX 512u /* bytes of one command's baggage */
+
+typedef enum fe_telemetry_keys {
+    FE_KEYS_OFF,
+    FE_KEYS_PATTERN,
+    FE_KEYS_HASHED, /* by the server's keyed hash, another one after each start */
+    FE_KEYS_FULL    /* the first FE_TEXT_KEY_MAX bytes */
+} fe_telemetry_keys;
+
+typedef struct fe_telemetry_options {
+    bool traces; /* commands are recorded */
+    fe_sampler sampler;
+    fe_retention retention;
+    fe_telemetry_keys keys;
+    uint64_t ring_bytes; /* of each serving thread; what a ring has when it is first used stays */
+    uint32_t baggage_len;
+    uint8_t
+        baggage[FE_BAGGAGE_ALLOWED_MAX + 1]; /* names of members to record, separated by commas */
+} fe_telemetry_options;
+
+/* A caller with what came along, owned: for commands that outlive the bytes of their request. */
+typedef struct fe_trace_mark {
+    fe_trace_parent parent;
+    uint32_t state_len, baggage_len;
+    uint8_t text[]; /* tracestate, then baggage */
+} fe_trace_mark;
+
+/* Copies a caller. NULL when memory is exhausted. Freed with fe_alloc_give(FE_ALLOC_CLIENT). */
+fe_trace_mark *fe_trace_mark_new(fe_alloc *alloc, const fe_trace_parent *parent, fe_bytes state,
+                                 fe_bytes baggage);
+
+static inline size_t fe_trace_mark_size(const fe_trace_mark *mark)
+{
+    return sizeof *mark + mark->state_len + mark->baggage_len;
+}
+
+/* A command that has begun. Times are ticks. */
+typedef struct fe_draft {
+    bool open;
+    bool caller_declined; /* it has a caller, who did not sample it */
+    bool keep;            /* a command that it is the parent of was kept: so must it be */
+    uint16_t flags;       /* of the record, as far as they are known */
+    uint16_t batch_index, batch_size;
+    uint16_t disk_reads;
+    uint32_t request_bytes;
+    uint64_t start, received, entered, begun;
+    uint64_t located;        /* 0: no key was looked up */
+    uint64_t waited;         /* in all */
+    uint64_t parked;         /* when it was parked; 0: it is not */
+    uint64_t low;            /* the low 64 bits of the trace id, which decide about ratios */
+    uint64_t span_id;        /* 0: it has none yet */
+    fe_trace_parent parent;  /* span_id 0: none; the trace id is set when either span id is */
+    fe_bytes state, baggage; /* of the request, or of `mark` */
+    fe_trace_mark *mark;     /* owned, or NULL */
+    uint64_t slow_id;        /* of its entry in the slow log, + 1; 0: none */
+    uint64_t before[12];     /* counters when it began; the session knows which */
+} fe_draft;
+
+struct fe_telemetry;
+
+typedef struct fe_recorder {
+    struct fe_recorder *next;
+    struct fe_telemetry *telemetry;
+    _Atomic bool is_on;    /* there is a ring, and commands are recorded */
+    _Atomic bool has_ring; /* once there is one it stays */
+    fe_ring ring;
+    fe_random random;
+    uint64_t readable; /* ticks: when the bytes of this round were */
+    uint64_t entered;  /* ... when the engine's lock was entered last */
+    uint64_t settled;  /* ... and left */
+    fe_draft draft;    /* of the command that runs */
+    fe_texts texts;    /* ... its tail */
+    uint8_t tail[FE_TRACE_TAIL_MAX];
+} fe_recorder;
+
+typedef struct fe_telemetry {
+    fe_alloc *alloc;
+    double ticks_per_us;
+    fe_telemetry_options options;
+    uint64_t slow_ticks;       /* options.retention.slow_us; UINT64_MAX = none */
+    fe_rate rate;              /* of what callers declined */
+    _Atomic uint64_t declined; /* commands that a rule held for and the rate did not let pass */
+    _Atomic(fe_recorder *) recorders; /* newest first; only ever added to */
+} fe_telemetry;
+
+void fe_telemetry_init(fe_telemetry *telemetry, fe_alloc *alloc, double ticks_per_us);
+/* No thread serves or drains any more. */
+void fe_telemetry_destroy(fe_telemetry *telemetry);
+
+/* Sets the options, makes the rings that are missing. False when memory is exhausted: recorders without a
+ * ring stay off. The engine's lock is held. */
+FE_MUST_USE bool fe_telemetry_set(fe_telemetry *telemetry, const fe_telemetry_options *options);
+
+/* Makes the recorder of a serving thread. NULL when memory is exhausted. The engine's lock is held. */
+fe_recorder *fe_recorder_new(fe_telemetry *telemetry);
+
+/* Whether commands are to be recorded; the recorder's own thread, with or without the lock. */
+static inline bool fe_recorder_is_on(const fe_recorder *recorder)
+{
+    return recorder != NULL && atomic_load_explicit(&recorder->is_on, memory_order_relaxed);
+}
+
+/* Begins a draft whose times are set by the caller. `parent`: NULL for a trace that begins here. False, and the
+ * draft is closed: nothing could keep it. The engine's lock is held. */
+bool fe_recorder_begin(fe_recorder *recorder, fe_draft *draft, const fe_trace_parent *parent);
+
+/* Gives a draft another caller before it ends. */
+void fe_recorder_adopt(fe_recorder *recorder, fe_draft *draft, const fe_trace_parent *parent);
+
+/* Gives a draft its span id, and its trace id, if it has none yet. */
+void fe_recorder_name(fe_recorder *recorder, fe_draft *draft);
+
+/* Whether the command is to be recorded, now that it has ended; sets its flags and ids. */
+bool fe_recorder_keep(fe_recorder *recorder, fe_draft *draft, const fe_ending *ending);
+
+/* Makes the record of a draft that is to be kept, with the texts of recorder->texts as its tail; ids, times up
+ * to `ended` and flags are filled in, all else is zero. NULL: the ring is full, which is counted. */
+fe_trace_record *fe_recorder_make(fe_recorder *recorder, const fe_draft *draft, uint64_t ended);
+
+/* Stamps the records from one position of the ring to another, of one session and one round, as sent now;
+ * `commands` were read at once. Those already published are left alone. */
+void fe_recorder_stamp(fe_recorder *recorder, uint64_t from, uint64_t to, uint32_t commands,
+                       uint64_t now);
+
+/* A record's stage as ticks since its start, and its setting. */
+static inline uint64_t fe_trace_stage_ticks(const fe_trace_record *record, fe_trace_stage stage)
+{
+    return (uint64_t)record->stages[stage] << record->shift;
+}
+void fe_trace_stage_set(fe_trace_record *record, fe_trace_stage stage, uint64_t ticks);
+
+/* Reads all rings: `take` is given each run of whole published records, pads among them. One thread at
+ * a time. */
+typedef void fe_telemetry_taker(void *context, const uint8_t *records, size_t len);
+void fe_telemetry_drain(fe_telemetry *telemetry, fe_telemetry_taker *take, void *context);
+
+typedef struct fe_telemetry_counts {
+    uint64_t records;  /* made */
+    uint64_t dropped;  /* for want of room */
+    uint64_t declined; /* of traces that callers did not sample: over the rate */
+    uint64_t waiting;  /* bytes to be drained */
+    uint64_t size;     /* bytes of all rings */
+} fe_telemetry_counts;
+/* Any thread, at any time while the engine lives. */
+void fe_telemetry_count(const fe_telemetry *telemetry, fe_telemetry_counts *counts);
+
+#endif
