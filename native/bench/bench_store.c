@@ -1,7 +1,7 @@
 /* Measures the store alone: what a key costs in time and in bytes, and the longest single step.
  *
  *   bench_store basic <keys>             insert, find, overwrite, delete in batches with prefetch
- *   bench_store growth <keys>            the longest insert, and the longest step of a flush
+ *   bench_store growth <keys> <rounds>   the longest steps while keys are inserted, flushed and freed
  *   bench_store churn <keys> <writes>    overwrites of 16 B to 1 KiB: memory against live data
  *   bench_store expire <keys> <seconds>  keys that expire evenly, without reads, in real time
  *   bench_store evict <MiB> <writes>     new keys under a limit, allkeys-lru
@@ -235,37 +235,103 @@ static void timing_print(const char *what, const timing *t)
            what, t->longest_us, t->over_100, t->over_500, t->over_1000, t->interrupted);
 }
 
-static void run_growth(uint64_t keys)
+/* Processor time of every step of one kind, in order. What the system does meanwhile on this core
+ * (interrupts, other guests) is counted as ours, so one round proves nothing; but the work is the same
+ * in every round, step by step: the least of the rounds is what a step costs. */
+typedef struct series {
+    const char *name;
+    float *us;
+    size_t capacity, count;
+} series;
+
+static void series_open(series *s, const char *name, size_t capacity)
 {
-    bench b;
-    bench_open(&b, 0, FE_POLICY_NOEVICTION);
-    timing insert = timing_start(), flush = insert, step = insert;
+    *s = (series){.name = name, .us = calloc(capacity, sizeof(*s->us)), .capacity = capacity};
+    if (s->us == NULL) abort();
+}
+
+static void series_add(series *s, uint64_t round, double us)
+{
+    if (s->count == s->capacity) abort();
+    float *at = &s->us[s->count++];
+    if (round == 0 || us < *at) *at = (float)us;
+}
+
+static void series_print(const series *s)
+{
+    size_t longest = 0, over[3] = {0};
+    double sum = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->us[i] > s->us[longest]) longest = i;
+        sum += s->us[i];
+        over[0] += s->us[i] > 100;
+        over[1] += s->us[i] > 300;
+        over[2] += s->us[i] > 1000;
+    }
+    printf("%s: %lu steps, %.0f us, longest %.0f us (number %lu); over 100 us: %lu, over 300 us: "
+           "%lu, over 1 ms: %lu\n",
+           s->name, s->count, sum, s->count == 0 ? 0 : s->us[longest], longest, over[0], over[1],
+           over[2]);
+}
+
+typedef enum phase { PHASE_INSERT, PHASE_FLUSH, PHASE_SWEEP, PHASE_TRASH, PHASES } phase;
+
+static void growth_insert(bench *b, series *all, uint64_t keys, uint64_t round)
+{
     batch at;
     for (uint64_t done = 0; done < keys; done += BATCH) {
         for (unsigned i = 0; i < BATCH; i++)
-            batch_name(&b, &at, i, done + i);
-        batch_prefetch(&b, &at);
-        for (unsigned i = 0; i < BATCH; i++) {
-            uint64_t start = fe_clock_ticks();
-            work_one(&b, &at, i, WORK_INSERT);
-            timing_add(&insert, start);
-        }
-        spare_give(&b);
+            batch_name(b, &at, i, done + i);
+        double start = cpu_us();
+        batch_prefetch(b, &at);
+        for (unsigned i = 0; i < BATCH; i++)
+            work_one(b, &at, i, WORK_INSERT);
+        series_add(&all[PHASE_INSERT], round, cpu_us() - start);
+        spare_give(b);
     }
-    timing_print("insert", &insert);
-    uint64_t start = fe_clock_ticks();
-    if (fe_store_flush(b.store, 0, false) != FE_OK) abort();
-    timing_add(&flush, start);
+}
+
+/* As the server: trash is unmapped between steps, without its lock. */
+static void growth_flush(bench *b, series *all, uint64_t round)
+{
+    double start = cpu_us();
+    if (fe_store_flush_all(b->store, false) != FE_OK) abort();
+    series_add(&all[PHASE_FLUSH], round, cpu_us() - start);
     for (bool more = true; more;) {
-        start = fe_clock_ticks();
-        more = fe_store_step_compact(b.store, 64 << 10);
-        timing_add(&step, start);
+        start = cpu_us();
+        more = fe_store_step_compact(b->store, 64 << 10);
+        series_add(&all[PHASE_SWEEP], round, cpu_us() - start);
+        fe_trash trash;
+        for (bool taken = true; taken;) {
+            start = cpu_us();
+            taken = fe_store_trash_take(b->store, &trash);
+            series_add(&all[PHASE_TRASH], round, cpu_us() - start);
+            if (taken) fe_pages_unmap(&b->alloc, trash.class, trash.ptr, trash.size);
+        }
     }
-    timing_print("flush", &flush);
-    timing_print("sweep step", &step);
-    trash_unmap(&b);
-    printf("left after the flush: %.1f MiB\n", (double)fe_store_used(b.store) / 1048576);
-    fe_store_free(b.store);
+}
+
+static void run_growth(uint64_t keys, uint64_t rounds)
+{
+    static const char *const names[PHASES] = {"insert of 32", "flush all", "sweep", "trash"};
+    series all[PHASES];
+    for (unsigned i = 0; i < PHASES; i++)
+        series_open(&all[i], names[i], keys / BATCH + 65536);
+    for (uint64_t round = 0; round < rounds; round++) {
+        bench b;
+        bench_open(&b, 0, FE_POLICY_NOEVICTION);
+        for (unsigned i = 0; i < PHASES; i++)
+            all[i].count = 0;
+        growth_insert(&b, all, keys, round);
+        growth_flush(&b, all, round);
+        if (round + 1 == rounds)
+            printf("left after the flush: %.1f MiB\n", (double)fe_store_used(b.store) / 1048576);
+        fe_store_free(b.store);
+    }
+    for (unsigned i = 0; i < PHASES; i++) {
+        series_print(&all[i]);
+        free(all[i].us);
+    }
 }
 
 static void run_churn(uint64_t keys, uint64_t writes)
@@ -416,8 +482,8 @@ int main(int argc, char **argv)
     uint64_t a = argc > 2 ? number(argv[2]) : 0, c = argc > 3 ? number(argv[3]) : 0;
     if (argc == 3 && strcmp(argv[1], "basic") == 0) {
         run_basic(a);
-    } else if (argc == 3 && strcmp(argv[1], "growth") == 0) {
-        run_growth(a);
+    } else if (argc == 4 && strcmp(argv[1], "growth") == 0) {
+        run_growth(a, c);
     } else if (argc == 4 && strcmp(argv[1], "churn") == 0) {
         run_churn(a, c);
     } else if (argc == 4 && strcmp(argv[1], "expire") == 0) {
@@ -425,8 +491,8 @@ int main(int argc, char **argv)
     } else if (argc == 4 && strcmp(argv[1], "evict") == 0) {
         run_evict(a, c);
     } else {
-        fprintf(stderr, "usage: bench_store basic|growth <keys> | churn <keys> <writes> | "
-                        "expire <keys> <seconds> | evict <MiB> <writes>\n");
+        fprintf(stderr, "usage: bench_store basic <keys> | growth <keys> <rounds> | "
+                        "churn <keys> <writes> | expire <keys> <seconds> | evict <MiB> <writes>\n");
         return 1;
     }
     return 0;
