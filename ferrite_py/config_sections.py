@@ -356,7 +356,8 @@ class StorageConfig:
     lazyfree_lazy_user_flush: bool = setting(
         False,
         Boolean(),
-        "Whether FLUSHALL and FLUSHDB without SYNC or ASYNC free the memory in the background.",
+        "Whether FLUSHALL and FLUSHDB without SYNC or ASYNC free all memory in the background. "
+        "SYNC frees at once what takes less than a millisecond.",
         redis="lazyfree-lazy-user-flush",
         runtime=True,
     )

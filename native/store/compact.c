@@ -320,7 +320,7 @@ static void sweep_next(fe_store *store)
         fe_log_drop(log, n);
 }
 
-bool fe_compact_sweep(fe_store *store, uint64_t bytes)
+static bool sweep(fe_store *store, uint64_t bytes)
 {
     fe_compact *compact = &store->compact;
     uint64_t work = 0;
@@ -341,6 +341,15 @@ bool fe_compact_sweep(fe_store *store, uint64_t bytes)
         }
         sweep_end(store);
     }
+}
+
+bool fe_compact_sweep(fe_store *store, uint64_t bytes)
+{
+    fe_trash_list *trash = &store->trash;
+    uint64_t before = trash->bytes;
+    bool more = sweep(store, bytes);
+    trash->bulk += trash->bytes - before;
+    return more;
 }
 
 void fe_compact_drop_all(fe_store *store)

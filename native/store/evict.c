@@ -303,11 +303,11 @@ static void ceiling_lower(fe_store *store)
 static void unmap_some(fe_store *store)
 {
     for (unsigned i = 0; i < UNMAPS && fe_store_used(store) > store->options.memory_max; i++) {
-        if (store->trash.head == NULL) fe_log_spare_trim(&store->log, true);
-        if (store->trash.head == NULL) fe_spare_close(store);
-        fe_trash_node *node = fe_trash_pop(&store->trash);
-        if (node == NULL) return;
-        fe_pages_unmap(store->alloc, node->class, node, node->size);
+        if (store->trash.count == 0) fe_log_spare_trim(&store->log, true);
+        if (store->trash.count == 0) fe_spare_close(store);
+        fe_trash trash;
+        if (!fe_trash_pop(&store->trash, &trash)) return;
+        fe_pages_unmap(store->alloc, trash.class, trash.ptr, trash.size);
     }
 }
 
@@ -372,12 +372,15 @@ static fe_status room_make(fe_store *store)
     return used + fe_log_next_size(&store->log) <= limit ? FE_OK : FE_NO_MEMORY;
 }
 
-/* Large values come and go faster than the worker looks: whoever writes them unmaps them. */
+/* Large values come and go faster than the worker looks: whoever writes them unmaps them. What a
+ * flush left does not grow with what is written: it is the worker's. */
 static void trash_bound(fe_store *store)
 {
-    if (store->trash.bytes <= TRASH_MAX || store->trash.bytes <= store->log.bytes / 4) return;
-    fe_trash_node *node = fe_trash_pop(&store->trash);
-    fe_pages_unmap(store->alloc, node->class, node, node->size);
+    uint64_t written = store->trash.bytes - store->trash.bulk;
+    if (written <= TRASH_MAX || written <= store->log.bytes / 4) return;
+    fe_trash trash;
+    if (!fe_trash_pop(&store->trash, &trash)) return;
+    fe_pages_unmap(store->alloc, trash.class, trash.ptr, trash.size);
 }
 
 /* Splits and merges that commands had to leave (store/index.h), at the pace of the writes. */

@@ -28,10 +28,13 @@ void fe_index_init(fe_index *index, fe_index_space *space)
 
 void fe_index_reset(fe_index *index)
 {
-    for (uint32_t i = 0; i < index->chunk_count; i++)
-        fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[i],
-                     i + 1 == index->chunk_count ? index->last_bytes : FE_INDEX_CHUNK_BYTES);
-    fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, index->chunks);
+    fe_trash_put_table(index->space->trash, index->space->alloc,
+                       &(fe_trash_table){.mappings = index->chunks,
+                                         .end = index->chunk_count,
+                                         .left = index->chunk_count,
+                                         .size = FE_INDEX_CHUNK_BYTES,
+                                         .last_size = index->last_bytes,
+                                         .class = FE_ALLOC_INDEX});
     fe_nodes_reset(index);
     index->version++;
     index->chunks = NULL;

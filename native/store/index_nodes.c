@@ -133,12 +133,14 @@ void fe_nodes_trim(fe_index *index)
 void fe_nodes_reset(fe_index *index)
 {
     fe_index_nodes *nodes = &index->nodes;
-    for (uint32_t n = 0; n < nodes->chunk_count; n++) {
-        if (nodes->chunks[n] == NULL) continue;
-        fe_trash_put(index->space->trash, FE_ALLOC_INDEX, nodes->chunks[n], FE_NODES_CHUNK_BYTES);
-        index->bytes -= FE_NODES_CHUNK_BYTES;
-    }
-    fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->chunks);
+    fe_trash_put_table(index->space->trash, index->space->alloc,
+                       &(fe_trash_table){.mappings = nodes->chunks,
+                                         .end = nodes->chunk_count,
+                                         .left = nodes->chunks_mapped,
+                                         .size = FE_NODES_CHUNK_BYTES,
+                                         .last_size = FE_NODES_CHUNK_BYTES,
+                                         .class = FE_ALLOC_INDEX});
+    index->bytes -= nodes->chunks_mapped * FE_NODES_CHUNK_BYTES;
     fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->free_first);
     fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->fresh);
     fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->used);

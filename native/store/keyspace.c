@@ -14,11 +14,14 @@
 #include "store/tier.h"
 
 #define MARKS_MAX ((size_t)65536)
-#define FLUSH_BY_RECORD_MAX 512u       /* keys that are killed one by one */
-#define FLUSH_SWEEP_BYTES (512u << 10) /* sweep work that a flush does at once */
-#define SCAN_TIERED_MAX 1024u          /* slots of one step, all of which may have to be read */
-#define RANDOM_PASSED_MAX 256u         /* unreadable records that RANDOMKEY passes over */
-#define LIMIT_SEGMENTS 128u            /* segments that a memory limit should hold at least */
+#define FLUSH_BY_RECORD_MAX 512u          /* keys that are killed one by one */
+#define FLUSH_SWEEP_BYTES (128u << 10)    /* sweep work that a flush does at once */
+#define FLUSH_WAIT_SWEEP_BYTES (1u << 20) /* ... when it waits */
+#define FLUSH_WAIT_UNMAP_BYTES (8u << 20) /* ... and of the trash it unmaps so much */
+#define FLUSH_WAIT_UNMAPS 64u
+#define SCAN_TIERED_MAX 1024u  /* slots of one step, all of which may have to be read */
+#define RANDOM_PASSED_MAX 256u /* unreadable records that RANDOMKEY passes over */
+#define LIMIT_SEGMENTS 128u    /* segments that a memory limit should hold at least */
 
 /* Keyspace ids --------------------------------------------------------------------------------- */
 
@@ -260,7 +263,7 @@ static void cold_slot(void *context, uint64_t slot)
 static bool is_small(const fe_store *store, const fe_keyspace *keyspace)
 {
     const fe_index *index = &keyspace->index;
-    if (index->count > FLUSH_BY_RECORD_MAX) return false;
+    if (index->count > FLUSH_BY_RECORD_MAX || index->buckets > FLUSH_BY_RECORD_MAX) return false;
     cold_search search = {.log = &store->log};
     for (uint64_t b = 0; store->log.tiered && b < index->buckets; b++)
         (void)fe_index_visit_bucket(index, b, cold_slot, &search);
@@ -287,10 +290,19 @@ static void keyspace_empty(fe_store *store, fe_keyspace *keyspace, bool orphan)
     keyspace->deadline_sum = 0;
 }
 
+/* A small database is gone from memory when a flush that waits returns; of a large one workers free
+ * the most. */
 static void flush_finish(fe_store *store, bool wait)
 {
-    (void)fe_compact_sweep(store, wait ? UINT64_MAX : FLUSH_SWEEP_BYTES);
-    if (wait) fe_trash_empty(&store->trash, store->alloc);
+    (void)fe_compact_sweep(store, wait ? FLUSH_WAIT_SWEEP_BYTES : FLUSH_SWEEP_BYTES);
+    if (!wait) return;
+    uint64_t bytes = 0;
+    fe_trash trash;
+    for (uint32_t i = 0; i < FLUSH_WAIT_UNMAPS && bytes < FLUSH_WAIT_UNMAP_BYTES; i++) {
+        if (!fe_trash_pop(&store->trash, &trash)) return;
+        bytes += trash.size;
+        fe_pages_unmap(store->alloc, trash.class, trash.ptr, trash.size);
+    }
 }
 
 fe_status fe_store_flush(fe_store *store, uint32_t db, bool wait)

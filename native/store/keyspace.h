@@ -28,6 +28,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "store/record.h"
+#include "store/trash.h"
 
 typedef enum fe_policy {
     FE_POLICY_NOEVICTION,
@@ -230,8 +231,8 @@ uint64_t fe_store_db_size(const fe_store *store, uint32_t db);
 bool fe_store_is_settled(fe_store *store, uint32_t db);
 void fe_store_db_stats(const fe_store *store, uint32_t db, fe_database_stats *stats);
 
-/* Empties one database at once; the memory is freed by later steps (`fe_store_trash_take`), or,
- * when `wait`, before this returns. */
+/* Empties one database at once; the memory is freed by later steps (`fe_store_trash_take`), or, when
+ * `wait`, as much of it before this returns as takes less than a millisecond. */
 FE_MUST_USE fe_status fe_store_flush(fe_store *store, uint32_t db, bool wait);
 FE_MUST_USE fe_status fe_store_flush_all(fe_store *store, bool wait);
 void fe_store_swap(fe_store *store, uint32_t a, uint32_t b);
@@ -305,11 +306,6 @@ bool fe_store_step_compact(fe_store *store,
 
 /* Memory that nothing can reach any more, to be unmapped without the lock: takes one mapping off
  * the list. */
-typedef struct fe_trash {
-    void *ptr;
-    size_t size;
-    fe_alloc_class class;
-} fe_trash;
 bool fe_store_trash_take(fe_store *store, fe_trash *trash);
 
 /* Memory prepared ahead of need, so that no append has to map, or to touch a huge page for the

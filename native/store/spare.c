@@ -17,10 +17,7 @@
 
 bool fe_store_trash_take(fe_store *store, fe_trash *trash)
 {
-    fe_trash_node *node = fe_trash_pop(&store->trash);
-    if (node == NULL) return false;
-    *trash = (fe_trash){node, node->size, node->class};
-    return true;
+    return fe_trash_pop(&store->trash, trash);
 }
 
 static bool index_wants(const fe_store *store)

@@ -1,13 +1,22 @@
 /* Trash: mappings that nothing can reach any more, waiting to be unmapped without the engine's
  * lock.
  *
- * The list is threaded through the mappings themselves, so putting something on it cannot fail.
- * They stay accounted until they are unmapped. Guarded by the engine's lock.
+ * The list is threaded through the mappings themselves, so putting something on it cannot fail. The
+ * mappings of a whole table (the chunks of an index) are put there at once, by the directory that
+ * names them, whatever their number. They stay accounted until they are unmapped. Guarded by the
+ * engine's lock.
  */
 #ifndef FE_STORE_TRASH_H
 #define FE_STORE_TRASH_H
 
 #include "base/alloc.h"
+
+/* A mapping that was taken off: for the taker to unmap. */
+typedef struct fe_trash {
+    void *ptr;
+    size_t size;
+    fe_alloc_class class;
+} fe_trash;
 
 typedef struct fe_trash_node {
     struct fe_trash_node *next;
@@ -15,9 +24,23 @@ typedef struct fe_trash_node {
     fe_alloc_class class;
 } fe_trash_node;
 
+/* Lies in the lowest of its mappings, which goes last. */
+typedef struct fe_trash_table {
+    struct fe_trash_table *next;
+    fe_alloc *alloc;     /* which the directory is from */
+    uint64_t **mappings; /* NULL where there is none */
+    uint32_t end;        /* those from here on have gone */
+    uint32_t left;       /* mappings that have not */
+    size_t size;         /* of each */
+    size_t last_size;    /* ... of the last one, until it has gone */
+    fe_alloc_class class;
+} fe_trash_table;
+
 typedef struct fe_trash_list {
     fe_trash_node *head;
+    fe_trash_table *tables;
     uint64_t bytes, count;
+    uint64_t bulk;  /* of the bytes, at most so many were flushed: no debt of writers */
     uint64_t taken; /* mappings ever taken off */
 } fe_trash_list;
 
@@ -30,24 +53,15 @@ static inline void fe_trash_put(fe_trash_list *list, fe_alloc_class class, void 
     list->count++;
 }
 
-/* Takes one mapping off the list; NULL when it is empty. The caller copies the fields and unmaps.
- */
-static inline fe_trash_node *fe_trash_pop(fe_trash_list *list)
-{
-    fe_trash_node *node = list->head;
-    if (node == NULL) return NULL;
-    list->head = node->next;
-    list->bytes -= node->size;
-    list->count--;
-    list->taken++;
-    return node;
-}
+/* Puts `left` mappings of `size` bytes (the last one: `last_size`) among the first `end` of a
+ * directory that was allocated under `class`, and the directory, or gives just that back when there
+ * are none. Touches one mapping. */
+void fe_trash_put_table(fe_trash_list *list, fe_alloc *alloc, const fe_trash_table *table);
+
+/* Takes one mapping off the list; false when it is empty. */
+bool fe_trash_pop(fe_trash_list *list, fe_trash *trash);
 
 /* Unmaps everything at once. */
-static inline void fe_trash_empty(fe_trash_list *list, fe_alloc *alloc)
-{
-    for (fe_trash_node *node; (node = fe_trash_pop(list)) != NULL;)
-        fe_pages_unmap(alloc, node->class, node, node->size);
-}
+void fe_trash_empty(fe_trash_list *list, fe_alloc *alloc);
 
 #endif

@@ -25,8 +25,8 @@ TEST(spares_are_asked_for_by_a_large_store_and_used)
     fe_store_stats_get(f.store, &stats);
     CHECK(given < stats.log_segments);
     check_store(&f);
-    empty_trash(&f);
     CHECK_INT(FE_OK, fe_store_flush_all(f.store, true));
+    empty_trash(&f);
     CHECK(fe_store_used(f.store) < 300 * 1024);
     fixture_close(&f);
 }
@@ -157,6 +157,53 @@ TEST(a_tail_opened_for_a_large_record_is_not_given_up_over_and_over)
     fixture_close(&f);
 }
 
+TEST(writers_do_not_unmap_what_a_flush_left)
+{
+    fixture f;
+    fe_store_options options = fixture_options();
+    options.segment_size = 0;
+    fixture_open(&f, &options);
+    static uint8_t filling[8000];
+    name_buf buf;
+    for (uint64_t i = 0; i < 12000; i++)
+        CHECK(set(&f, 0, name_of(&buf, i), (fe_bytes){filling, 8000}, FE_DEADLINE_NONE));
+    CHECK_INT(FE_OK, fe_store_flush_all(f.store, false));
+    while (fe_store_step_compact(f.store, 65536))
+        ;
+    fe_store_stats before, after;
+    fe_store_stats_get(f.store, &before);
+    CHECK(fe_alloc_used(&f.alloc, FE_ALLOC_LOG) > 80u << 20);
+
+    for (uint64_t i = 0; i < 1000; i++) {
+        CHECK_INT(FE_OK, fe_store_make_room(f.store));
+        CHECK(set(&f, 0, name_of(&buf, i), FE_BYTES("v"), FE_DEADLINE_NONE));
+    }
+
+    fe_store_stats_get(f.store, &after);
+    CHECK_INT(before.trash_unmapped, after.trash_unmapped);
+    check_store(&f);
+    fixture_close(&f);
+}
+
+TEST(writers_unmap_what_they_left_when_it_is_much)
+{
+    fixture f;
+    fe_store_options options = fixture_options();
+    options.segment_size = 0;
+    fixture_open(&f, &options);
+    static uint8_t filling[4 << 20];
+    fe_store_stats stats;
+    for (uint64_t i = 0; i < 40; i++) {
+        CHECK_INT(FE_OK, fe_store_make_room(f.store));
+        CHECK(set(&f, 0, FE_BYTES("k"), (fe_bytes){filling, sizeof(filling)}, FE_DEADLINE_NONE));
+        CHECK(del(&f, 0, FE_BYTES("k")));
+    }
+    fe_store_stats_get(f.store, &stats);
+    CHECK(stats.trash_unmapped > 20);
+    CHECK(fe_alloc_used(&f.alloc, FE_ALLOC_LOG) <= 80u << 20);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     RUN(spares_are_asked_for_by_a_large_store_and_used);
@@ -165,5 +212,7 @@ int main(void)
     RUN(no_spare_is_asked_for_above_the_limit);
     RUN(a_store_that_has_shrunk_gives_back_tails_index_and_spares);
     RUN(a_tail_opened_for_a_large_record_is_not_given_up_over_and_over);
+    RUN(writers_do_not_unmap_what_a_flush_left);
+    RUN(writers_unmap_what_they_left_when_it_is_much);
     return check_done();
 }

@@ -1,0 +1,69 @@
+/* See the header. */
+#include "store/trash.h"
+
+#include "base/assert.h"
+
+void fe_trash_put_table(fe_trash_list *list, fe_alloc *alloc, const fe_trash_table *table)
+{
+    if (table->left == 0) {
+        fe_alloc_give(alloc, table->class, table->mappings);
+        return;
+    }
+    uint32_t lowest = 0;
+    while (table->mappings[lowest] == NULL)
+        lowest++;
+    FE_ASSERT(table->end >= table->left && lowest < table->end);
+    uint64_t bytes = (uint64_t)table->left * table->size;
+    if (table->mappings[table->end - 1] != NULL) bytes -= table->size - table->last_size;
+    fe_trash_table *kept = (fe_trash_table *)table->mappings[lowest];
+    *kept = *table;
+    kept->alloc = alloc;
+    kept->next = list->tables;
+    list->tables = kept;
+    list->bytes += bytes;
+    list->bulk += bytes;
+    list->count += table->left;
+}
+
+/* The highest mapping of the first table; with the last one, the table goes. */
+static void table_pop(fe_trash_list *list, fe_trash *trash)
+{
+    fe_trash_table *table = list->tables;
+    while (table->mappings[table->end - 1] == NULL) {
+        table->end--;
+        table->last_size = table->size;
+    }
+    *trash = (fe_trash){table->mappings[--table->end], table->last_size, table->class};
+    table->last_size = table->size;
+    if (--table->left != 0) return;
+    FE_ASSERT(trash->ptr == (void *)table);
+    list->tables = table->next;
+    fe_alloc_give(table->alloc, table->class, table->mappings);
+}
+
+static void node_pop(fe_trash_list *list, fe_trash *trash)
+{
+    fe_trash_node *node = list->head;
+    list->head = node->next;
+    *trash = (fe_trash){node, node->size, node->class};
+}
+
+bool fe_trash_pop(fe_trash_list *list, fe_trash *trash)
+{
+    if (list->count == 0) return false;
+    if (list->head != NULL)
+        node_pop(list, trash);
+    else
+        table_pop(list, trash);
+    list->bytes -= trash->size;
+    list->count--;
+    list->taken++;
+    if (list->bulk > list->bytes) list->bulk = list->bytes;
+    return true;
+}
+
+void fe_trash_empty(fe_trash_list *list, fe_alloc *alloc)
+{
+    for (fe_trash trash; fe_trash_pop(list, &trash);)
+        fe_pages_unmap(alloc, trash.class, trash.ptr, trash.size);
+}

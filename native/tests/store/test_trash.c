@@ -1,0 +1,113 @@
+/* Mappings that wait to be unmapped. */
+#include "store/trash.h"
+#include "tests/check.h"
+
+#include <string.h>
+
+#define PIECE ((size_t)8192)
+
+typedef struct rig {
+    fe_alloc alloc;
+    fe_trash_list list;
+} rig;
+
+static void rig_init(rig *r)
+{
+    fe_alloc_init(&r->alloc);
+    r->list = (fe_trash_list){0};
+}
+
+/* A directory of `end` mappings, the last of `last` bytes; holes where `holes` has a bit. */
+static fe_trash_table table_make(rig *r, uint32_t end, size_t last, uint64_t holes)
+{
+    uint64_t **mappings = fe_alloc_take_zeroed(&r->alloc, FE_ALLOC_INDEX, end * sizeof(*mappings));
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < end; i++) {
+        if (holes >> i & 1) continue;
+        size_t size = i + 1 == end ? last : PIECE;
+        mappings[i] = fe_pages_map(&r->alloc, FE_ALLOC_INDEX, size, 4096);
+        left++;
+    }
+    return (fe_trash_table){.mappings = mappings,
+                            .end = end,
+                            .left = left,
+                            .size = PIECE,
+                            .last_size = last,
+                            .class = FE_ALLOC_INDEX};
+}
+
+/* Takes everything off one by one; returns how many there were. */
+static uint64_t drain(rig *r)
+{
+    uint64_t count = 0;
+    for (fe_trash trash; fe_trash_pop(&r->list, &trash); count++) {
+        memset(trash.ptr, 0xff, trash.size); /* nothing of the list is in what it gave away */
+        fe_pages_unmap(&r->alloc, trash.class, trash.ptr, trash.size);
+    }
+    CHECK_INT(0, r->list.bytes);
+    CHECK_INT(0, r->list.count);
+    CHECK_INT(0, r->list.bulk);
+    CHECK_INT(count, r->list.taken);
+    CHECK_INT(0, fe_alloc_used_all(&r->alloc));
+    return count;
+}
+
+TEST(tables_are_given_back_mapping_by_mapping_with_their_directories)
+{
+    rig r;
+    rig_init(&r);
+    static const struct {
+        uint32_t end;
+        size_t last;
+        uint64_t holes;
+        uint64_t count, bytes;
+    } tables[] = {
+        {1, 4096, 0, 1, 4096},         {3, 4096, 0, 3, 2 * PIECE + 4096},
+        {5, PIECE, 0x9, 3, 3 * PIECE}, /* the first and one in the middle are not there */
+        {4, 4096, 0x8, 3, 3 * PIECE},  /* nor is the last one */
+        {2, PIECE, 0x3, 0, 0},         /* an empty directory goes at once */
+    };
+    uint64_t count = 0, bytes = 0;
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        fe_trash_table table = table_make(&r, tables[i].end, tables[i].last, tables[i].holes);
+        fe_trash_put_table(&r.list, &r.alloc, &table);
+        count += tables[i].count;
+        bytes += tables[i].bytes;
+        CHECK_INT(count, r.list.count);
+        CHECK_INT(bytes, r.list.bytes);
+        CHECK_INT(bytes, r.list.bulk);
+    }
+
+    CHECK_INT(count, drain(&r));
+}
+
+TEST(bulk_is_what_is_left_of_tables_at_most)
+{
+    rig r;
+    rig_init(&r);
+    fe_trash_table table = table_make(&r, 2, PIECE, 0);
+    fe_trash_put(&r.list, FE_ALLOC_LOG, fe_pages_map(&r.alloc, FE_ALLOC_LOG, 4096, 4096), 4096);
+
+    fe_trash_put_table(&r.list, &r.alloc, &table);
+    CHECK_INT(2 * PIECE + 4096, r.list.bytes);
+    CHECK_INT(2 * PIECE, r.list.bulk);
+    fe_trash trash;
+    CHECK(fe_trash_pop(&r.list, &trash));
+    CHECK_INT(4096, trash.size); /* single mappings first */
+    fe_pages_unmap(&r.alloc, trash.class, trash.ptr, trash.size);
+    CHECK_INT(2 * PIECE, r.list.bulk);
+    CHECK(fe_trash_pop(&r.list, &trash));
+    fe_pages_unmap(&r.alloc, trash.class, trash.ptr, trash.size);
+    CHECK_INT(PIECE, r.list.bulk);
+
+    fe_trash_empty(&r.list, &r.alloc);
+    CHECK_INT(0, fe_alloc_used_all(&r.alloc));
+    CHECK(!fe_trash_pop(&r.list, &trash));
+}
+
+int main(void)
+{
+    RUN(tables_are_given_back_mapping_by_mapping_with_their_directories);
+    RUN(bulk_is_what_is_left_of_tables_at_most);
+    return check_done();
+}
