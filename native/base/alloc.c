@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 
 #define PAGE_BYTES ((size_t)4096)
+#define DISCARD_BYTES ((size_t)2 << 20) /* at once: a huge page */
 
 static void account(fe_alloc *alloc, fe_alloc_class class, int64_t delta)
 {
@@ -101,19 +102,38 @@ void fe_alloc_give(fe_alloc *alloc, fe_alloc_class class, void *ptr)
     free(ptr);
 }
 
+static uint8_t *map(size_t size)
+{
+    void *raw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return raw == MAP_FAILED ? NULL : raw;
+}
+
+/* A mapping that happens to be aligned, as whole huge pages are since Linux 6.7; or NULL. Trimming
+ * one takes two more calls that hold the process's mappings against its other threads. */
+static uint8_t *aligned_map(size_t size, size_t align)
+{
+    uint8_t *raw = map(size);
+    if (raw == NULL || ((uintptr_t)raw & (align - 1)) == 0) return raw;
+    munmap(raw, size);
+    return NULL;
+}
+
 void *fe_pages_map(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t align)
 {
     FE_ASSERT(size > 0 && size % PAGE_BYTES == 0);
     FE_ASSERT(align >= PAGE_BYTES && (align & (align - 1)) == 0);
     if (refused(alloc)) return NULL;
 
-    /* The kernel aligns to pages only, so a larger alignment maps the slack too and trims both
-     * ends. */
+    uint8_t *raw = aligned_map(size, align);
+    if (raw != NULL) {
+        account_pages(alloc, class, (int64_t)size);
+        return raw;
+    }
+    /* A larger alignment than the kernel's maps the slack too and trims both ends. */
     size_t slack = align - PAGE_BYTES;
     if (size > SIZE_MAX / 2 - slack) return NULL;
-    uint8_t *raw =
-        mmap(NULL, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (raw == MAP_FAILED) return NULL;
+    raw = map(size + slack);
+    if (raw == NULL) return NULL;
 
     size_t head = (size_t)(-(uintptr_t)raw & (align - 1));
     size_t tail = slack - head;
@@ -121,6 +141,16 @@ void *fe_pages_map(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t al
     if (tail > 0) munmap(raw + head + size, tail);
     account_pages(alloc, class, (int64_t)size);
     return raw + head;
+}
+
+void fe_pages_discard(void *ptr, size_t size)
+{
+    FE_ASSERT(size % PAGE_BYTES == 0);
+    if (size <= DISCARD_BYTES) return;
+    for (size_t done = 0; done < size; done += DISCARD_BYTES) {
+        size_t piece = size - done < DISCARD_BYTES ? size - done : DISCARD_BYTES;
+        (void)madvise((uint8_t *)ptr + done, piece, MADV_DONTNEED); /* else the unmapping does it */
+    }
 }
 
 void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size)

@@ -59,6 +59,11 @@ void fe_alloc_trim(void);
  * >= 4096). Accounts `size` at once. NULL on failure. */
 void *fe_pages_map(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t align);
 
+/* Gives the memory behind pages back early, in bounded pieces; what they held is lost, and they are
+ * still to be unmapped. Unmapping much memory keeps other threads of the process from mapping, for
+ * milliseconds if it is a gigabyte; this does not, and leaves little to it. */
+void fe_pages_discard(void *ptr, size_t size);
+
 /* Unmaps what fe_pages_map returned, with the same size. */
 void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size);
 

@@ -19,8 +19,7 @@
 #define STEP_INDEX_BUCKETS 256u
 #define STEP_EXPIRE_RECORDS 4096u
 #define STEP_COMPACT_BYTES (64u * 1024u)
-#define ROUND_TRASH_MAX 64
-#define ROUND_SPARES_MAX 4
+#define ROUND_MAPPINGS_NS 250000u /* mapping and unmapping in one round, but for the last call */
 #define TRIM_BYTES_MIN ((uint64_t)16 << 20) /* unmapped: much was freed, so look at the heap too */
 #define TRIM_SHARE 8u                       /* ... and at least this part of what is in use */
 #define TRIM_PAUSE_NS 1000000000u
@@ -59,25 +58,29 @@ static bool step_compact(fe_engine *engine)
     return more;
 }
 
-/* Unmaps a bounded number of unreachable mappings; true when some are left. */
+/* Unmaps unreachable mappings for a bounded time; true when some are left. A thread that serves may
+ * want this core: freeing gigabytes at one go would keep it waiting. */
 static bool empty_trash(fe_engine *engine)
 {
-    for (int i = 0; i < ROUND_TRASH_MAX; i++) {
+    uint64_t began = fe_clock_monotonic_ns();
+    do {
         fe_trash trash;
         fe_lock_enter(&engine->lock);
         bool taken = fe_store_trash_take(engine->store, &trash);
         fe_lock_leave(&engine->lock);
         if (!taken) return false;
+        fe_pages_discard(trash.ptr, trash.size);
         fe_pages_unmap(&engine->alloc, trash.class, trash.ptr, trash.size);
         if (engine->workers != NULL) engine->workers->unmapped += trash.size;
-    }
+    } while (fe_clock_monotonic_ns() - began < ROUND_MAPPINGS_NS);
     return true;
 }
 
 /* Maps what the store wants ahead of its need: whether there is more to do at once. */
 static bool provide_spares(fe_engine *engine)
 {
-    for (int i = 0; i < ROUND_SPARES_MAX; i++) {
+    uint64_t began = fe_clock_monotonic_ns();
+    do {
         size_t size;
         fe_lock_enter(&engine->lock);
         bool wanted = fe_store_spare_wanted(engine->store, &size);
@@ -88,7 +91,7 @@ static bool provide_spares(fe_engine *engine)
         fe_lock_enter(&engine->lock);
         fe_store_spare_give(engine->store, mapping, size);
         fe_lock_leave(&engine->lock);
-    }
+    } while (fe_clock_monotonic_ns() - began < ROUND_MAPPINGS_NS);
     return true;
 }
 

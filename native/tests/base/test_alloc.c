@@ -93,6 +93,23 @@ TEST(pages_are_aligned_zeroed_and_counted)
     CHECK_INT(0, fe_alloc_used_all(&alloc));
 }
 
+TEST(discarded_pages_stay_mapped_and_counted_and_hold_nothing)
+{
+    static const size_t sizes[] = {(size_t)4 << 20, ((size_t)5 << 20) + 4096};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        fe_alloc alloc;
+        fe_alloc_init(&alloc);
+        uint8_t *pages = fe_pages_map(&alloc, FE_ALLOC_LOG, sizes[i], 4096);
+        memset(pages, 'x', sizes[i]);
+
+        fe_pages_discard(pages, sizes[i]);
+
+        CHECK_INT((int64_t)sizes[i], (int64_t)fe_alloc_used(&alloc, FE_ALLOC_LOG));
+        CHECK_INT(0, pages[0] | pages[sizes[i] / 2] | pages[sizes[i] - 1]);
+        fe_pages_unmap(&alloc, FE_ALLOC_LOG, pages, sizes[i]);
+    }
+}
+
 TEST(growing_pages_keeps_what_they_held)
 {
     fe_alloc alloc;
@@ -182,6 +199,7 @@ int main(void)
     RUN(zeroed_memory_is_zero);
     RUN(the_hook_fails_every_kind_of_allocation_after_the_count);
     RUN(pages_are_aligned_zeroed_and_counted);
+    RUN(discarded_pages_stay_mapped_and_counted_and_hold_nothing);
     RUN(growing_pages_keeps_what_they_held);
     RUN(an_impossible_mapping_is_refused);
     RUN(the_hook_counts_across_threads);
