@@ -183,6 +183,34 @@ def test_files_that_are_cut_short(
     assert client.command("FLUSHALL").raw == b"+OK\r\n"
 
 
+def test_damaged_records_are_counted_and_given_up_by_order(
+    server: Process, client: RawClient, tmp_path: Path
+) -> None:
+    """The file is told and counted; DEBUG TIER FORGET keeps what is sound and frees the file."""
+    for number in range(100):
+        assert set_key(client, number) == b"+OK\r\n"
+    assert client.command("DEBUG", "TIER", "DISK").raw == b"+OK\r\n"
+    file = min((tmp_path / "data" / "log").glob("*.seg"))
+    with file.open("r+b") as segment:
+        segment.seek(60)
+        byte = segment.read(1)[0]
+        segment.seek(60)
+        segment.write(bytes([byte ^ 1]))
+
+    replies = client.pipeline([("GET", f"key:{number}") for number in range(100)])
+    (lost,) = [n for n, reply in enumerate(replies) if reply.raw.startswith(b"-IOERR")]
+    assert info(client)["damaged_segments"] == "1"
+    until(lambda: f"a record cannot be read: {file.name}" in server.log(), "the log says so")
+    assert client.command("DEBUG", "TIER", "FORGET").raw == b"+OK\r\n"
+    found = info(client)
+    assert (found["damaged_segments"], found["disk_records_lost"]) == ("0", "1")
+    assert not file.exists()
+    for number in range(100):
+        node = client.command("GET", f"key:{number}").node
+        assert node.null if number == lost else node.text == VALUE + str(number)
+    assert client.command("DEBUG", "CHECK-STORE").raw == b"+OK\r\n"
+
+
 def test_mapped_files_are_locked_where_the_limit_allows(tmp_path: Path) -> None:
     """What is over the limit of locked memory is mapped all the same, and counted."""
     process = Process(tmp_path, *settings(tmp_path))

@@ -20,7 +20,7 @@ NAMES = ("mutable", "sealed", "readonly", "disk", "read_cache")
 IN_MEMORY = ("mutable", "sealed", "readonly", "read_cache")
 """Those whose bytes are memory of the process; `readonly` is mapped from files."""
 
-_ORDERS = ("seal", "map", "disk", "compact", "trim")
+_ORDERS = ("seal", "map", "disk", "compact", "trim", "forget")
 _POLL_SECONDS = 0.003
 DISK_PATIENCE_SECONDS = 3.0
 """For how long the disk may refuse before DEBUG TIER gives up; it is tried again every second."""
@@ -127,6 +127,7 @@ def _reclaiming(tiers: Tiers) -> Fields:
         ("compaction_evicted_bytes", tiers["evicted_bytes"]),
         ("compaction_swept_bytes", tiers["swept_bytes"]),
         ("compaction_refilled_tags", tiers["refilled_tags"]),
+        ("damaged_segments", tiers["damaged_segments"]),
         ("compaction_damaged_records", tiers["damaged_records"]),
         ("compaction_damaged_blocks", tiers["damaged_blocks"]),
         ("compaction_errors", tiers["job_errors"]),
@@ -194,8 +195,8 @@ def memory_fields(tiers: Tiers) -> Fields:
     group="server",
     since="7.2.0",
     complexity="O(N) with N the bytes that move",
-    summary="Sends data down to a tier, compacts, or empties the read cache; answers when done.",
-    syntax="<SEAL | MAP | DISK | COMPACT | TRIM>",
+    summary="Sends data down, compacts, empties the read cache or gives up what is damaged.",
+    syntax="<SEAL | MAP | DISK | COMPACT | TRIM | FORGET>",
     flags=("admin", "noscript", "protected"),
 )
 async def debug_tier(call: Call) -> Reply:
@@ -205,7 +206,7 @@ async def debug_tier(call: Call) -> Reply:
     """
     order = text_of(call.args[2]).lower()
     if order not in _ORDERS:
-        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK, COMPACT or TRIM")
+        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK, COMPACT, TRIM or FORGET")
     native = call.services.native
     if not native.tiers()["tiered"]:
         raise CommandError("ERR this server has no data folder (storage.data_dir)")

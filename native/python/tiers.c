@@ -125,6 +125,7 @@ static bool put_reclaiming(PyObject *dict, const fe_look_stats *look)
         {"evicted_bytes", frozen->evicted_bytes},
         {"swept_bytes", frozen->swept_bytes},
         {"refilled_tags", frozen->refilled},
+        {"damaged_segments", look->damaged},
         {"damaged_records", frozen->damaged_records},
         {"damaged_blocks", frozen->damaged_blocks},
         {"job_errors", frozen->read_errors},
@@ -204,13 +205,22 @@ PyObject *fe_python_take_faults(fe_server *server)
 
 #define TRIM_BYTES ((uint64_t)64 << 10)
 
-typedef enum order { ORDER_SEAL, ORDER_MAP, ORDER_DISK, ORDER_COMPACT, ORDER_TRIM, ORDERS } order;
+typedef enum order {
+    ORDER_SEAL,
+    ORDER_MAP,
+    ORDER_DISK,
+    ORDER_COMPACT,
+    ORDER_TRIM,
+    ORDER_FORGET,
+    ORDERS
+} order;
 
 static bool obey(fe_engine *engine, order what)
 {
     static const fe_tier targets[ORDERS] = {
         [ORDER_SEAL] = FE_TIER_SEALED, [ORDER_MAP] = FE_TIER_MAPPED, [ORDER_DISK] = FE_TIER_DISK};
     if (what == ORDER_COMPACT) return fe_frozen_compact_all(engine->store);
+    if (what == ORDER_FORGET) return fe_frozen_forget_damaged(engine->store);
     if (what == ORDER_TRIM) return fe_look_trim_cache(engine->store, TRIM_BYTES);
     bool more = fe_tier_demote_all(engine->store, targets[what]);
     if (more) fe_flusher_wake(engine);
@@ -219,7 +229,7 @@ static bool obey(fe_engine *engine, order what)
 
 static bool order_of(const char *name, order *what)
 {
-    static const char *const names[ORDERS] = {"seal", "map", "disk", "compact", "trim"};
+    static const char *const names[ORDERS] = {"seal", "map", "disk", "compact", "trim", "forget"};
     for (unsigned i = 0; i < ORDERS; i++) {
         if (strcmp(name, names[i]) != 0) continue;
         *what = (order)i;

@@ -503,6 +503,7 @@ void fe_fetch_note_fault(fe_store *store, uint32_t segment, uint64_t offset, int
 static void fault_add(fe_store *store, const fe_fetch_read *read, int error)
 {
     store->fetch.stats.failed++;
+    if (error == EBADMSG) fe_log_mark_damaged(&store->log, read->segment);
     fe_fetch_note_fault(store, read->segment, offset_of(store, read), error);
 }
 

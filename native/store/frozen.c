@@ -111,6 +111,8 @@ static void rest(fe_store *store, const fe_frozen_job *job)
 
 static void fault_tell(fe_store *store, const fe_frozen_fault *fault)
 {
+    int code = fault->code != 0 ? fault->code : EBADMSG;
+    fe_fetch_note_fault(store, fault->segment, fault->offset, code);
     store->frozen.stats.fault = *fault;
     store->frozen.stats.fault.at_ms = store->now_ms;
 }
@@ -120,6 +122,7 @@ static void stats_add(fe_store *store, const fe_frozen_job *job)
     fe_frozen_stats *stats = &store->frozen.stats;
     stats->read_bytes += job->read_bytes;
     stats->damaged_blocks += job->damaged_blocks;
+    if (job->damaged_blocks != 0) fe_log_mark_damaged(&store->log, job->segment);
     if (job->error == ENOMEM) return;
     stats->read_errors += job->error != 0 && job->damaged_blocks == 0;
     if (job->fault.cause != NULL) fault_tell(store, &job->fault);
@@ -211,6 +214,13 @@ static void evict(fe_store *store, const found *f)
     store->stats.evicted_keys++;
     stats->evicted_keys++;
     stats->evicted_bytes += f->size;
+}
+
+/* By order: what cannot be read is no key any more. */
+static void forget(fe_store *store, const found *f)
+{
+    fe_store_remove_known(store, f->keyspace, f->entry->hash, f->slot, f->entry->deadline, f->size);
+    store->fetch.stats.lost++;
 }
 
 /* Moving --------------------------------------------------------------------------------------- */
@@ -379,8 +389,12 @@ static bool move_one(fe_store *store, fe_frozen_job *job, uint64_t *work)
         fe_frozen_fault fault = {
             job->segment, job->generation, at, "record: the checksum is wrong", 0, 0};
         store->frozen.stats.damaged_records++;
-        store->log.files[job->segment].rest_ms = INT64_MAX;
+        fe_log_mark_damaged(&store->log, job->segment);
         fault_tell(store, &fault);
+        if (store->frozen.forget)
+            forget(store, &f);
+        else
+            store->log.files[job->segment].rest_ms = INT64_MAX;
         return true;
     }
     *work += f.size;

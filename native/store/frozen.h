@@ -11,7 +11,10 @@
  *
  * Every walk over a footer removes what has expired, refills SHORT tags, counts what is alive, and
  * measures the deadlines anew. Damage is never spread: a record whose checksum is wrong is left where
- * it is, with its slot, so that its key answers an error.
+ * it is, with its slot, so that its key answers an error, until the key is written over or deleted, or
+ * by order (fe_frozen_forget_damaged). Of a damaged block of a footer the entries are not known: their
+ * records stay where they are, and are read as ever. A segment's file goes when no slot names anything in
+ * it, damaged or not.
  *
  * A job, as the collector thread (engine/collector.h) or a test drives it:
  *
@@ -97,6 +100,7 @@ typedef struct fe_frozen {
     bool paused;          /* nothing expires, by order */
     bool last_was_look;   /* the last job was found by `look` */
     bool thorough;        /* by order: any garbage is worth a move, and moves owe nothing */
+    bool forget;          /* by order: records that do not match their checksum are removed */
     uint32_t look;        /* the segment looked at last, for RECOUNT and EXPIRE */
     int64_t look_ms;      /* when that pass may begin again */
     int64_t credit_ms;    /* when credits were last given */
@@ -184,6 +188,11 @@ bool fe_frozen_is_urgent(const fe_store *store);
 /* Compacts every segment that has garbage in it, until none is left: call it again, with jobs between,
  * while it returns true. For DEBUG. */
 bool fe_frozen_compact_all(fe_store *store);
+
+/* Moves what is sound out of every segment that is known to be damaged, and removes the keys of records that
+ * do not match their checksum: call it again, with jobs between, while it returns true. Records whose
+ * entry is damaged stay, and can be read. An order of the operator. */
+bool fe_frozen_forget_damaged(fe_store *store);
 
 /* Whether the policy could still remove keys from disk. */
 bool fe_frozen_can_evict(const fe_store *store);

@@ -262,7 +262,9 @@ static bool compact_next(fe_store *store, fe_frozen_choice *choice)
 static bool is_recount_due(const fe_log *log)
 {
     for (uint32_t n = 1; n <= log->high; n++)
-        if (fe_frozen_has_file(&log->segments[n]) && log->files[n].miscounted) return true;
+        if (fe_frozen_has_file(&log->segments[n]) && log->files[n].miscounted &&
+            log->files[n].rest_ms != INT64_MAX)
+            return true;
     return false;
 }
 
@@ -272,6 +274,39 @@ bool fe_frozen_compact_all(fe_store *store)
     bool more = store->frozen.busy || log->dead_head != 0 || is_recount_due(log) ||
                 fe_log_frozen_victim(log, CLASS_MAX_THOROUGH, store->now_ms) != 0;
     store->frozen.thorough = more;
+    return more;
+}
+
+/* The next damaged segment after `n`, of those that can be worked on some time; 0: none. */
+static uint32_t damaged_next(const fe_store *store, uint32_t n)
+{
+    const fe_log *log = &store->log;
+    if (log->damaged == 0) return 0;
+    for (n++; n <= log->high; n++)
+        if (fe_frozen_has_file(&log->segments[n]) && log->files[n].damaged &&
+            !log->files[n].doomed && log->files[n].rest_ms != INT64_MAX)
+            return n;
+    return 0;
+}
+
+static bool forget_next(const fe_store *store, fe_frozen_choice *choice)
+{
+    if (!store->frozen.forget || !fe_frozen_may_move(store)) return false;
+    uint32_t n = damaged_next(store, 0);
+    while (n != 0 && !is_free(store, n))
+        n = damaged_next(store, n);
+    *choice = (fe_frozen_choice){FE_FROZEN_COMPACT, n};
+    return n != 0;
+}
+
+bool fe_frozen_forget_damaged(fe_store *store)
+{
+    fe_log *log = &store->log;
+    if (!store->frozen.forget)
+        for (uint32_t n = 1; log->damaged != 0 && n <= log->high; n++)
+            if (log->files[n].damaged) log->files[n].rest_ms = 0;
+    bool more = store->frozen.busy || log->dead_head != 0 || damaged_next(store, 0) != 0;
+    store->frozen.forget = more;
     return more;
 }
 
@@ -402,5 +437,5 @@ bool fe_frozen_pick(fe_store *store, fe_frozen_choice *choice)
     frozen->last_was_look = !skip && look(store, choice);
     if (frozen->last_was_look) return true;
     if (!urgent && refill_next(store, choice)) return true;
-    return compact_next(store, choice) || evict_next(store, choice);
+    return forget_next(store, choice) || compact_next(store, choice) || evict_next(store, choice);
 }

@@ -179,8 +179,7 @@ void fe_store_remove_known(fe_store *store, fe_keyspace *keyspace, uint64_t hash
 
 void fe_store_remove_unread(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
 {
-    fe_log *log = &store->log;
-    log->files[fe_address_segment(fe_slot_address(*slot), log->offset_bits)].miscounted = true;
+    fe_log_kill_unread(&store->log, fe_slot_address(*slot));
     if (*slot & FE_SLOT_DEADLINE) {
         keyspace->deadline_sum -= keyspace->deadline_sum / (fe_wide)keyspace->expires;
         keyspace->expires--;

@@ -78,6 +78,7 @@ typedef struct fe_segment_file {
     bool doomed;           /* nothing in it is alive: to be freed when `pins` is 0 */
     bool busy;             /* a background job is at work on it */
     bool miscounted;       /* `live` is too high: records of dead keyspaces, or that went unread */
+    bool damaged;          /* a record or block of its file does not match its checksum */
     int64_t rest_ms;       /* no job over its footer before (Unix ms) */
 } fe_segment_file;
 
@@ -122,6 +123,7 @@ typedef struct fe_log {
     bool tiered;
     fe_tier_sum tiers[FE_TIER_COUNT]; /* of every tier but FREE, while tiered */
     fe_log_frozen frozen;
+    uint32_t damaged;   /* segments with a file of which something is damaged */
     uint32_t dead_head; /* frozen segments without life or pins, for a worker to clean up */
     uint32_t capacity;  /* of both tables */
     uint32_t high;      /* highest number ever used */
@@ -213,6 +215,11 @@ uint32_t fe_log_frozen_victim(const fe_log *log, unsigned class_max, int64_t now
 void fe_log_walk_begin(fe_log *log, uint32_t segment);
 /* `counted` bytes in `records` were found alive: the rest dies. Returns how many bytes that was. */
 uint64_t fe_log_walk_end(fe_log *log, uint64_t counted, uint32_t records);
+/* A record of a frozen segment dies of which only the address is known: its bytes count as alive until a
+ * walk, or until nothing in the segment has a slot. */
+void fe_log_kill_unread(fe_log *log, fe_address address);
+/* Something in the segment's file is damaged. */
+void fe_log_mark_damaged(fe_log *log, uint32_t segment);
 /* As if nothing in the segment had been read. */
 void fe_log_forget_reads(fe_log *log, uint32_t segment);
 

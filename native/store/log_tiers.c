@@ -205,6 +205,7 @@ void fe_log_dead_give(fe_log *log, uint32_t n)
 {
     fe_segment *segment = &log->segments[n];
     fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, log->files[n].marks);
+    log->damaged -= log->files[n].damaged;
     log->files[n] = (fe_segment_file){.fd = -1};
     segment->base = NULL;
     segment->live = segment->used = segment->bytes = segment->records = 0;
@@ -281,8 +282,9 @@ void fe_log_forget_files(fe_log *log)
 void fe_log_kill_frozen(fe_log *log, uint32_t n, size_t size, uint32_t records)
 {
     fe_segment *segment = &log->segments[n];
-    segment->live -= size;
     segment->records -= records;
+    if (segment->records == 0) size = segment->live; /* no slot names anything in it */
+    segment->live -= size;
     log->tiers[segment->tier].live -= size;
     log->tiers[segment->tier].records -= records;
     if (fe_log_in_frozen_list(segment)) {
@@ -293,6 +295,23 @@ void fe_log_kill_frozen(fe_log *log, uint32_t n, size_t size, uint32_t records)
         }
     }
     if (segment->live == 0 && !log->files[n].doomed) doom(log, n);
+}
+
+void fe_log_kill_unread(fe_log *log, fe_address address)
+{
+    uint32_t n = fe_address_segment(address, log->offset_bits);
+    if (n == log->frozen.walk_segment &&
+        fe_address_offset(address, log->offset_bits) < log->frozen.walk_offset)
+        log->frozen.walk_died_records++;
+    log->files[n].miscounted = true;
+    log->files[n].rest_ms = 0;
+    fe_log_kill_frozen(log, n, 0, 1);
+}
+
+void fe_log_mark_damaged(fe_log *log, uint32_t n)
+{
+    log->damaged += !log->files[n].damaged;
+    log->files[n].damaged = true;
 }
 
 void fe_log_walk_begin(fe_log *log, uint32_t n)

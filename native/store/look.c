@@ -63,6 +63,7 @@ void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
                              .fetch_queued = store->fetch.queued,
                              .fetch_busy = store->fetch.in_flight,
                              .unsettled = store->fetch.settle_count,
+                             .damaged = log->damaged,
                              .ghost_entries = store->cache.ghost.capacity};
     uint32_t reads;
     fe_fetch_stats_get(store, &stats->fetch, &reads);

@@ -47,7 +47,8 @@ typedef struct fe_look_stats {
     uint64_t switches;                 /* of segments from one tier to another */
     uint64_t fetch_queued, fetch_busy; /* gauges: reads that wait for the disk; that it works on */
     uint64_t short_tags, unsettled;    /* gauges: slots; keys */
-    uint64_t ghost_entries;            /* gauge: how many keys it can remember */
+    uint64_t damaged;       /* gauge: segments with a file in which something is damaged */
+    uint64_t ghost_entries; /* gauge: how many keys it can remember */
 } fe_look_stats;
 
 /* All zero for a memory-only store, but for its one tier. */

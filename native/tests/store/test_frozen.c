@@ -175,6 +175,80 @@ TEST(a_damaged_record_is_never_moved_and_its_key_answers_an_error)
     frozen_free(t);
 }
 
+/* A victim of which only key 4 is left, whose record is damaged. */
+static frozen_fake *damaged_rest(uint32_t *n)
+{
+    frozen_fake *t = victims();
+    *n = segment_of(t, 4);
+    *record_byte(t, 4, 40) ^= 16;
+    t->store->index_space.view = NULL;
+    CHECK(frozen_jobs(t, FE_FROZEN_COMPACT) >= 1);
+    CHECK_INT(1, fake_log(t->d)->damaged);
+    CHECK_INT(1, fake_log(t->d)->segments[*n].records);
+    fe_fetch_fault fault;
+    CHECK(fe_fetch_fault_take(t->store, &fault));
+    CHECK_INT(*n, fault.segment);
+    CHECK_INT(EBADMSG, fault.error);
+    return t;
+}
+
+TEST(the_file_of_a_damaged_record_goes_with_its_key)
+{
+    uint32_t n;
+    frozen_fake *t = damaged_rest(&n);
+    CHECK(!frozen_del(t, 0, 4)); /* removed unread, so nothing is left to delete */
+    fake_clean(t->d);
+    CHECK_INT(FE_TIER_FREE, fake_log(t->d)->segments[n].tier);
+    CHECK_INT(0, fake_log(t->d)->damaged);
+    CHECK(frozen_has(t, 0, 0) && frozen_has(t, 0, 8));
+    frozen_check(t);
+    frozen_free(t);
+}
+
+TEST(by_order_damaged_records_are_given_up_and_sound_ones_are_not)
+{
+    uint32_t n;
+    frozen_fake *t = damaged_rest(&n);
+    uint64_t keys = fe_store_db_size(t->store, 0);
+    frozen_later(t, 1000000);
+    CHECK(!frozen_advance(t)); /* not without the order */
+    while (fe_frozen_forget_damaged(t->store))
+        CHECK(frozen_job(t, FE_FROZEN_COMPACT));
+    CHECK_INT(FE_TIER_FREE, fake_log(t->d)->segments[n].tier);
+    CHECK_INT(0, fake_log(t->d)->damaged);
+    CHECK_INT(keys - 1, fe_store_db_size(t->store, 0));
+    fe_fetch_stats fetch;
+    uint32_t in_flight;
+    fe_fetch_stats_get(t->store, &fetch, &in_flight);
+    CHECK_INT(1, fetch.lost);
+    CHECK(!frozen_has(t, 0, 4) && frozen_has(t, 0, 0) && frozen_has(t, 0, 8));
+    frozen_check(t);
+    frozen_free(t);
+}
+
+TEST(a_file_with_a_damaged_footer_goes_when_no_key_is_in_it)
+{
+    frozen_fake *t = victims();
+    uint32_t n = segment_of(t, 0);
+    const fake_file *file = fake_file_of(t->d, n);
+    file->image[(fake_log(t->d)->segments[n].used + 4095) & ~4095ull] ^= 1;
+    (void)frozen_jobs(t, FE_FROZEN_COMPACT);
+    CHECK_INT(1, fake_log(t->d)->damaged);
+    while (fe_frozen_forget_damaged(t->store)) /* gives up nothing that can be read */
+        CHECK(frozen_job(t, FE_FROZEN_COMPACT));
+    CHECK(fake_log(t->d)->segments[n].records > 0);
+    for (uint64_t i = 0; i < KEYS; i += 4)
+        CHECK(frozen_has(t, 0, i));
+    for (uint64_t i = 0; i < KEYS; i += 4) {
+        frozen_check(t);
+        CHECK(frozen_del(t, 0, i));
+    }
+    fake_clean(t->d);
+    CHECK_INT(FE_TIER_FREE, fake_log(t->d)->segments[n].tier);
+    CHECK_INT(0, fake_log(t->d)->damaged);
+    frozen_free(t);
+}
+
 TEST(a_damaged_block_of_a_footer_leaves_its_segment_as_it_is)
 {
     for (unsigned part = 0; part < 2; part++) {
@@ -569,6 +643,9 @@ int main(void)
     RUN(a_moved_record_keeps_its_deadline_and_its_accounts);
     RUN(a_copy_in_the_read_cache_gives_way_to_the_moved_record);
     RUN(a_damaged_record_is_never_moved_and_its_key_answers_an_error);
+    RUN(the_file_of_a_damaged_record_goes_with_its_key);
+    RUN(by_order_damaged_records_are_given_up_and_sound_ones_are_not);
+    RUN(a_file_with_a_damaged_footer_goes_when_no_key_is_in_it);
     RUN(a_damaged_block_of_a_footer_leaves_its_segment_as_it_is);
     RUN(an_error_of_the_disk_ends_the_job_and_it_is_done_later);
     RUN(records_of_a_flushed_database_are_counted_off_in_mixed_segments);
