@@ -15,9 +15,11 @@
 #include "base/resident.h"
 #include "engine/background.h"
 #include "engine/workers.h"
+#include "store/fetch.h"
 #include "store/tier.h"
 
 #define STEP_BYTES ((uint64_t)64 << 10)
+#define READS_MAX 64u
 #define JOBS_MAX 16u       /* of each kind, in one round of chores */
 #define REST_NS 100000000u /* without being woken */
 #define RESIDENT_MS 100    /* between two looks at the process's memory */
@@ -40,6 +42,22 @@ static bool step(fe_engine *engine)
     bool more = !held && fe_tier_step(engine->store, STEP_BYTES);
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     return more;
+}
+
+/* Reads that were put off are submitted with the next batch of commands; when there is none, here. */
+static void submit_reads(fe_engine *engine)
+{
+    fe_disk_read *reads[READS_MAX];
+    uint64_t entered = fe_engine_enter(engine);
+    uint32_t count = 0;
+    if (fe_fetch_is_wanted(engine->store)) count = fe_fetch_take(engine->store, reads, READS_MAX);
+    fe_engine_leave(engine, FE_STEP_TIER, entered);
+    if (count == 0) return;
+    uint32_t taken = fe_disk_submit(engine->disk, reads, count);
+    fe_lock_enter(&engine->lock);
+    while (count > taken)
+        fe_fetch_put_back(engine->store, reads[--count]);
+    fe_lock_leave(&engine->lock);
 }
 
 static bool unmap_some(fe_engine *engine)
@@ -77,6 +95,7 @@ static bool remove_some(fe_engine *engine)
 bool fe_flusher_chores(fe_engine *engine)
 {
     if (engine->device == NULL) return false;
+    submit_reads(engine);
     bool more = step(engine);
     more |= unmap_some(engine);
     more |= remove_some(engine);

@@ -2,7 +2,7 @@
  *
  * A read goes through these states; the function makes the transition:
  *
- *     queued --fe_fetch_take--> in flight --fe_fetch_done--> over
+ *     late --(with many others)--> queued --fe_fetch_take--> in flight --fe_fetch_done--> over
  *       ^                          |  |
  *       +--fe_fetch_put_back-------+  |
  *       +--fe_fetch_done: the record is longer, or it is tried once more
@@ -31,6 +31,8 @@
 #define AHEAD_MAX 1024u  /* reads under way beyond which none is started ahead of need */
 #define BUFFERS_KEPT 64u /* of each size */
 #define BUCKETS_MIN 64u
+#define LATE_MAX 64u /* reads that only settle are put off until there are so many ... */
+#define LATE_MS 20   /* ... or for so long */
 
 /* The table ------------------------------------------------------------------------------------ */
 
@@ -91,9 +93,23 @@ static void queue_append(fe_fetch *fetch, fe_disk_read *read)
     fetch->queued++;
 }
 
+/* Whether those that were put off are due. */
+static bool late_is_due(const fe_store *store)
+{
+    const fe_fetch *fetch = &store->fetch;
+    if (FE_LIKELY(fetch->late == NULL)) return false;
+    return fetch->hurry || fetch->late_count >= LATE_MAX ||
+           store->now_ms - fetch->late_ms >= LATE_MS;
+}
+
 bool fe_fetch_is_wanted(const fe_store *store)
 {
-    return store->fetch.first != NULL || store->fetch.failed != NULL;
+    return store->fetch.first != NULL || store->fetch.failed != NULL || late_is_due(store);
+}
+
+void fe_fetch_hurry(fe_store *store)
+{
+    store->fetch.hurry = store->fetch.late != NULL;
 }
 
 static void wake(fe_waiter *waiter)
@@ -111,10 +127,13 @@ static void wake_failed(fe_fetch *fetch)
     }
 }
 
+static void late_start(fe_store *store);
+
 uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max)
 {
     fe_fetch *fetch = &store->fetch;
     wake_failed(fetch);
+    if (late_is_due(store)) late_start(store);
     uint32_t count = 0;
     while (count < max && fetch->first != NULL) {
         fe_disk_read *read = fetch->first;
@@ -232,17 +251,12 @@ static uint64_t first_bytes(const fe_store *store, const fe_fetch_read *read)
     return bytes < read->limit ? bytes : read->limit;
 }
 
-fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_address address,
-                              uint64_t hash)
+/* A read that is neither queued nor in the table yet; NULL without memory. */
+static fe_fetch_read *read_make(fe_store *store, const fe_keyspace *keyspace, fe_address address,
+                                uint64_t hash)
 {
-    fe_fetch *fetch = &store->fetch;
-    fe_fetch_read *read = fe_fetch_find(store, address);
-    if (read != NULL) {
-        fetch->stats.joined++;
-        return read;
-    }
     if (!table_grow(store)) return NULL;
-    read = fe_alloc_take_zeroed(store->alloc, FE_ALLOC_ENGINE, sizeof(*read));
+    fe_fetch_read *read = fe_alloc_take_zeroed(store->alloc, FE_ALLOC_ENGINE, sizeof(*read));
     if (read == NULL) return NULL;
     uint32_t n = fe_address_segment(address, store->log.offset_bits);
     FE_ASSERT(store->log.segments[n].tier == FE_TIER_DISK && store->log.files[n].fd >= 0);
@@ -252,16 +266,86 @@ fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_a
     read->segment = n;
     read->limit = store->log.segments[n].used - offset_of(store, read);
     read->disk.fd = store->log.files[n].fd;
+    return read;
+}
+
+static void read_enter(fe_store *store, fe_fetch_read *read)
+{
+    store->log.files[read->segment].pins++;
+    fe_fetch_read **chain = chain_of(&store->fetch, read->address);
+    read->chain = *chain;
+    *chain = read;
+    store->fetch.count++;
+}
+
+fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_address address,
+                              uint64_t hash)
+{
+    fe_fetch_read *read = fe_fetch_find(store, address);
+    if (read != NULL) {
+        if (read->late) fe_fetch_hurry(store);
+        store->fetch.stats.joined++;
+        return read;
+    }
+    read = read_make(store, keyspace, address, hash);
+    if (read == NULL) return NULL;
     if (!ask(store, read, first_bytes(store, read))) {
         fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
         return NULL;
     }
-    store->log.files[n].pins++;
-    fe_fetch_read **chain = chain_of(fetch, address);
-    read->chain = *chain;
-    *chain = read;
-    fetch->count++;
+    read_enter(store, read);
     return read;
+}
+
+/* Putting off ---------------------------------------------------------------------------------- */
+
+fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace, fe_address address,
+                                   uint64_t hash)
+{
+    fe_fetch *fetch = &store->fetch;
+    fe_fetch_read *read = fe_fetch_find(store, address);
+    if (read != NULL) {
+        fetch->stats.joined++;
+        return read;
+    }
+    read = read_make(store, keyspace, address, hash);
+    if (read == NULL) return NULL;
+    read_enter(store, read);
+    read->late = true;
+    read->disk.next = fetch->late;
+    if (fetch->late == NULL) fetch->late_ms = store->now_ms;
+    fetch->late = &read->disk;
+    fetch->late_count++;
+    fetch->stats.put_off++;
+    return read;
+}
+
+/* It is out of the table. */
+static void read_free(fe_store *store, fe_fetch_read *read)
+{
+    fe_log_unpin(&store->log, read->segment);
+    buffer_give(store, read);
+    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
+}
+
+/* Queues those that were put off; of a database that was flushed meanwhile there is nothing to settle.
+ * Without memory the rest stays for the next time. */
+static void late_start(fe_store *store)
+{
+    fe_fetch *fetch = &store->fetch;
+    while (fetch->late != NULL) {
+        fe_fetch_read *read = (fe_fetch_read *)fetch->late;
+        fe_disk_read *next = fetch->late->next;
+        bool needed = read->settles || read->waits != NULL;
+        if (needed && !ask(store, read, first_bytes(store, read))) return;
+        read->late = false;
+        fetch->late = next;
+        fetch->late_count--;
+        if (needed) continue;
+        table_remove(fetch, read);
+        read_free(store, read);
+    }
+    fetch->hurry = false;
 }
 
 /* Waiters -------------------------------------------------------------------------------------- */
@@ -575,9 +659,7 @@ static void finish(fe_store *store, fe_fetch_read *read)
     fe_settle_end(store, read);
     table_remove(&store->fetch, read);
     waits_end(store, read, error);
-    fe_log_unpin(&store->log, read->segment);
-    buffer_give(store, read);
-    fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
+    read_free(store, read);
 }
 
 /* Asks again, for `bytes`; without memory the read ends with that error. */
@@ -658,19 +740,23 @@ static void buffers_free(fe_store *store)
     }
 }
 
+static void close_list(fe_store *store, fe_disk_read *first)
+{
+    for (fe_disk_read *next; first != NULL; first = next) {
+        fe_fetch_read *read = (fe_fetch_read *)first;
+        next = first->next;
+        fe_settle_end(store, read);
+        table_remove(&store->fetch, read);
+        read_free(store, read);
+    }
+}
+
 void fe_fetch_close(fe_store *store)
 {
     fe_fetch *fetch = &store->fetch;
     FE_ASSERT(fetch->in_flight == 0 && fetch->oldest == NULL);
-    for (fe_disk_read *next; fetch->first != NULL; fetch->first = next) {
-        fe_fetch_read *read = (fe_fetch_read *)fetch->first;
-        next = fetch->first->next;
-        fe_settle_end(store, read);
-        table_remove(fetch, read);
-        fe_log_unpin(&store->log, read->segment);
-        buffer_give(store, read);
-        fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
-    }
+    close_list(store, fetch->first);
+    close_list(store, fetch->late);
     FE_ASSERT(fetch->count == 0 && fetch->settle_count == 0 && fetch->grant_count == 0);
     buffers_free(store);
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, fetch->table);
@@ -718,7 +804,7 @@ const char *fe_fetch_check_all(const fe_store *store)
             if (wrong != NULL) return wrong;
         }
     }
-    if (count != fetch->count || count != fetch->queued + fetch->in_flight)
+    if (count != fetch->count || count != fetch->queued + fetch->in_flight + fetch->late_count)
         return "fetch: wrong number of reads";
     for (uint32_t i = 0; i < store->options.databases; i++)
         unsettled += store->keyspaces[i].unsettled;

@@ -38,7 +38,8 @@
  * key's makes a second slot; a read then settles whether the old record was the same key, and removes
  * it if so. Until then the old record cannot be seen: the key's name is kept with the read, so the
  * new record may be overwritten, deleted or expire meanwhile. Whoever would open the old record waits
- * for that read.
+ * for that read. A read that only settles is in no hurry: many are put off and submitted together, which
+ * is a fraction of the work; at the latest after some milliseconds, or when somebody waits.
  *
  * Transport: fe_fetch_take under the lock at the end of each batch, fe_disk_submit without it (what
  * did not fit: fe_fetch_put_back); fe_disk_reap, fe_fetch_check of each without the lock, fe_fetch_done
@@ -103,8 +104,11 @@ bool fe_fetch_settled(fe_store *store, uint32_t db, fe_waiter *waiter);
  * again. `wake` stays as it is. */
 void fe_waiter_close(fe_store *store, fe_waiter *waiter);
 
-/* Whether fe_fetch_take has something to give. */
+/* Whether fe_fetch_take has something to give. To be asked now and then when no batch runs: reads that
+ * were put off may be due. */
 bool fe_fetch_is_wanted(const fe_store *store);
+/* Those that were put off are due now. */
+void fe_fetch_hurry(fe_store *store);
 /* Stores up to `max` reads that are to be submitted and returns how many. Wakes those whose reads
  * could not even be started. */
 uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max);
@@ -140,6 +144,7 @@ typedef struct fe_fetch_stats {
     uint64_t lost;                        /* records that could not be read, removed by a write */
     uint64_t expired;                     /* found past their deadline */
     uint64_t settled_same, settled_other; /* blind writes over an older record of the key, or not */
+    uint64_t put_off;                     /* reads that waited for others to go with */
 } fe_fetch_stats;
 void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *in_flight);
 /* How long the disk took for each read, since the start or fe_store_stats_reset. */
@@ -177,6 +182,10 @@ typedef struct fe_fetch {
     uint32_t buckets, count;
     fe_disk_read *first, *last; /* not submitted yet */
     uint32_t queued, in_flight;
+    fe_disk_read *late; /* put off: they only settle */
+    uint32_t late_count;
+    int64_t late_ms;        /* since when the first of them waits */
+    bool hurry;             /* they are due */
     fe_fetch_read *settles; /* those that settle a blind write */
     uint32_t settle_count, grant_count, counting;
     fe_grant *grants[FE_FETCH_GRANT_CHAINS];

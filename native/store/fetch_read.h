@@ -42,6 +42,7 @@ struct fe_fetch_read {
     size_t name_len;
     uint64_t name_hash;
     bool settles;
+    bool late; /* put off: neither queued nor in flight, and without a buffer */
     fe_fetch_read *settle_next, *settle_prev;
 };
 
@@ -68,6 +69,9 @@ fe_fetch_read *fe_fetch_find(const fe_store *store, fe_address address);
 /* The read of the record, under way or started now; NULL without memory. */
 fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_address address,
                               uint64_t hash);
+/* The same, but the read may be put off. */
+fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace, fe_address address,
+                                   uint64_t hash);
 /* The waiter waits for the read (NULL: which could not be started). */
 void fe_fetch_wait(fe_store *store, fe_fetch_read *read, fe_need need, bool walk,
                    fe_waiter *waiter);

@@ -129,7 +129,7 @@ static void list_add(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *read
 bool fe_settle_begin(fe_key *key, fe_address cold)
 {
     fe_store *store = key->store;
-    fe_fetch_read *read = fe_fetch_start(store, key->keyspace, cold, key->hash);
+    fe_fetch_read *read = fe_fetch_start_late(store, key->keyspace, cold, key->hash);
     if (read == NULL) return false;
     if (!read->settles) {
         if (!name_keep(store, read, key)) return false;
@@ -220,6 +220,7 @@ bool fe_fetch_settled(fe_store *store, uint32_t db, fe_waiter *waiter)
         waiter->counts = true;
         store->fetch.counting++;
     }
+    fe_fetch_hurry(store);
     for (fe_fetch_read *read = store->fetch.settles; read != NULL; read = read->settle_next)
         if (read->keyspace == keyspace->id)
             fe_fetch_wait(store, read, FE_NEED_REMOVE, false, waiter);

@@ -39,6 +39,7 @@ static void settle(fe_store *store)
 {
     fe_disk_read *read;
     FE_ASSERT(store->fetch.in_flight == 0);
+    fe_fetch_hurry(store);
     while (fe_fetch_take(store, &read, 1) == 1) {
         int code = 0;
         int64_t got = fe_device_read(store->tiers->device, read->fd, read->buffer, read->length,

@@ -142,6 +142,7 @@ static inline void fake_clean(fake_disk *d)
 /* Submits what the store wants read. */
 static inline void fake_submit(fake_disk *d)
 {
+    fe_fetch_hurry(d->f.store);
     while (fe_fetch_is_wanted(d->f.store) && d->count < FAKE_READS)
         d->count += fe_fetch_take(d->f.store, d->reads + d->count, FAKE_READS - d->count);
 }

@@ -161,6 +161,62 @@ TEST(a_blind_write_over_a_cold_key_is_settled_by_a_read)
     fake_free(d);
 }
 
+/* Takes what is due, without hurrying anything. */
+static uint32_t take_due(fake_disk *d)
+{
+    uint32_t count = fe_fetch_take(d->f.store, d->reads + d->count, FAKE_READS - d->count);
+    d->count += count;
+    return count;
+}
+
+TEST(reads_that_only_settle_are_put_off_until_they_are_many_or_old_or_waited_for)
+{
+    fake_disk *d = cold_store();
+    set_blindly(d, 0, "new", FE_DEADLINE_NONE);
+    set_blindly(d, 1, "new", FE_DEADLINE_NONE);
+    CHECK(!fe_fetch_is_wanted(d->f.store));
+    CHECK_INT(0, take_due(d));
+    check_store(&d->f);
+
+    fe_store_set_now(d->f.store, START_MS + 20);
+    CHECK(fe_fetch_is_wanted(d->f.store));
+    CHECK_INT(2, take_due(d));
+    fake_complete_all(d);
+    CHECK_INT(2000, fe_store_db_size(d->f.store, 0));
+
+    for (uint64_t i = 100; i < 163; i++)
+        set_blindly(d, i, "new", FE_DEADLINE_NONE);
+    CHECK_INT(0, take_due(d));
+    set_blindly(d, 163, "new", FE_DEADLINE_NONE);
+    CHECK_INT(64, take_due(d));
+    fake_complete_all(d);
+
+    set_blindly(d, 200, "new", FE_DEADLINE_NONE);
+    fe_waiter a = {.wake = count_wake};
+    CHECK(!fetch_number(d, 200, FE_NEED_EXACT, &a));
+    CHECK_INT(1, take_due(d));
+    fake_complete_all(d);
+    CHECK(fetch_number(d, 200, FE_NEED_EXACT, &a));
+    fe_waiter_close(d->f.store, &a);
+    CHECK_INT(2000, fe_store_db_size(d->f.store, 0));
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(what_was_put_off_for_a_database_that_is_flushed_is_never_read)
+{
+    fake_disk *d = cold_store();
+    set_blindly(d, 9, "new", FE_DEADLINE_NONE);
+    uint64_t reads = d->f.store->fetch.stats.reads;
+    CHECK_INT(FE_OK, fe_store_flush_all(d->f.store, true));
+    check_store(&d->f);
+    fe_fetch_hurry(d->f.store);
+    CHECK_INT(0, take_due(d));
+    CHECK_INT(0, d->f.store->fetch.count);
+    CHECK_INT(reads, d->f.store->fetch.stats.reads);
+    fake_free(d);
+}
+
 TEST(while_somebody_counts_no_other_write_is_blind)
 {
     fake_disk *d = cold_store();
@@ -460,6 +516,8 @@ int main(void)
     RUN(what_cannot_be_read_is_tried_twice_and_then_an_error_each_time);
     RUN(a_record_that_cannot_be_read_can_be_deleted);
     RUN(a_blind_write_over_a_cold_key_is_settled_by_a_read);
+    RUN(reads_that_only_settle_are_put_off_until_they_are_many_or_old_or_waited_for);
+    RUN(what_was_put_off_for_a_database_that_is_flushed_is_never_read);
     RUN(while_somebody_counts_no_other_write_is_blind);
     RUN(deleted_expired_or_set_again_before_it_settles_the_old_value_never_comes_back);
     RUN(a_flush_while_reads_are_in_flight_leaves_nothing_behind);

@@ -241,6 +241,7 @@ static inline void make_resident(tiered *t, uint32_t db, fe_bytes name, uint64_t
     fe_waiter waiter = {.wake = NULL};
     while (!fe_fetch_key(t->f.store, db, name, hash, FE_NEED_EXACT, &waiter)) {
         fe_disk_read *read;
+        fe_fetch_hurry(t->f.store);
         while (fe_fetch_take(t->f.store, &read, 1) == 1) {
             int code = 0;
             ssize_t got = fe_device_read(t->device, read->fd, read->buffer, read->length,
