@@ -102,7 +102,13 @@ class Server:
         """
 
     def statistics(self) -> dict[str, Any]:
-        """One consistent snapshot of all counters and gauges."""
+        """One consistent snapshot of all counters and gauges.
+
+        Looks at every connection under the engine's lock: not for what is asked all the time.
+        """
+
+    def counters(self) -> dict[str, int]:
+        """The counters of which INFO shows rates; cheap, and the peak of used memory is noted."""
 
     def heap(self) -> tuple[int, int] | None:
         """Bytes that blocks take, and that the kernel was asked for; None if nobody can tell."""

@@ -217,7 +217,7 @@ class Front:
         self._streams.wake()
 
     def _sample(self) -> None:
-        self._services.rates.sample(self._loop.time(), self._services.native.statistics())
+        self._services.rates.sample(self._loop.time(), self._services.native.counters())
         self._disk_watch.look(self._loop.time())
         self._sampling = self._loop.call_later(SAMPLE_SECONDS, self._sample)
 

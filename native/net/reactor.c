@@ -29,7 +29,9 @@
 #define RECEIVE_MIN (16u * 1024u)    /* least space for one receive */
 #define RECEIVE_MAX (64u * 1024u)    /* most bytes of one connection per round */
 #define OUTPUT_KEPT (64u * 1024u)    /* a larger empty output buffer gives its memory back */
-#define CRON_MS 1000
+#define CRON_MS 1000                 /* how often each connection is looked at */
+#define CRON_BATCH                                                                                 \
+    64 /* connections looked at in one round: thousands at once would stall the others for milliseconds */
 #define WOKEN_MAX 64      /* woken sessions resumed in a round */
 #define RESUMES_MAX 2     /* times in a round that a session goes on because its output went */
 #define FAREWELL_READS 64 /* receives of bytes that nobody wants, before a close */
@@ -75,9 +77,11 @@ struct fe_reactor {
     connection *timed_first;
     int64_t next_due_ms; /* no timed session is due before; INT64_MAX without any */
     connection *dead_first;
+    connection *cron_next; /* who is looked at next; NULL = `first` */
     uint64_t cron_due_ticks, cron_ticks;
-    bool rung;      /* the eventfd was, in this round */
-    bool woke_here; /* this thread itself has woken a session */
+    int cron_wait_ms; /* between two rounds that look at some */
+    bool rung;        /* the eventfd was, in this round */
+    bool woke_here;   /* this thread itself has woken a session */
     uint8_t *area;
     size_t area_used;
     fe_session *group[GROUP_MAX];
@@ -163,6 +167,7 @@ static void close_connection(connection *it)
     else
         reactor->first = it->next;
     if (it->next != NULL) it->next->previous = it->previous;
+    if (reactor->cron_next == it) reactor->cron_next = it->next;
     it->dead_next = reactor->dead_first;
     reactor->dead_first = it;
     atomic_fetch_sub_explicit(&reactor->connection_count, 1, memory_order_relaxed);
@@ -451,22 +456,28 @@ static void resume_due(fe_reactor *reactor)
     }
 }
 
+/* Looks at some connections, and so often that each has its turn once in CRON_MS. */
 static void cron(fe_reactor *reactor)
 {
     uint64_t now = fe_clock_ticks();
     if (now < reactor->cron_due_ticks) return;
-    reactor->cron_due_ticks = now + reactor->cron_ticks;
-    for (connection *it = reactor->first, *next; it != NULL; it = next) {
-        next = it->next;
+    uint32_t count = fe_reactor_connections(reactor);
+    uint32_t rounds = count / CRON_BATCH + 1;
+    reactor->cron_due_ticks = now + reactor->cron_ticks / rounds;
+    reactor->cron_wait_ms = rounds < CRON_MS ? CRON_MS / (int)rounds : 1;
+    connection *it = reactor->cron_next != NULL ? reactor->cron_next : reactor->first;
+    for (int i = 0; it != NULL && i < CRON_BATCH; i++) {
+        reactor->cron_next = it->next; /* moves on should that one be closed */
         fe_session_cron(it->session);
         settle(it);
+        it = reactor->cron_next;
     }
 }
 
 /* Milliseconds until the next thing that must happen without an event. */
 static int wait_ms(const fe_reactor *reactor)
 {
-    int64_t wait = CRON_MS;
+    int64_t wait = reactor->cron_wait_ms;
     if (reactor->woke_here) return 0;
     if (reactor->draining) wait = 5;
     if (reactor->next_due_ms != INT64_MAX) {
@@ -599,6 +610,7 @@ fe_reactor *fe_reactor_start(fe_server *server, uint32_t number)
     if (reactor == NULL) return NULL;
     reactor->server = server;
     reactor->next_due_ms = INT64_MAX;
+    reactor->cron_wait_ms = CRON_MS;
     reactor->cron_ticks = (uint64_t)(server->engine->ticks_per_us * 1000.0 * CRON_MS);
     pthread_mutex_init(&reactor->mutex, NULL);
     reactor->area = fe_alloc_take(alloc, FE_ALLOC_CLIENT, RECEIVE_AREA);

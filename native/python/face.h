@@ -56,6 +56,7 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options);
 
 /* Builders of snapshots; NULL with an exception. */
 PyObject *fe_python_statistics(fe_server *server);
+PyObject *fe_python_counters(fe_server *server);
 PyObject *fe_python_heap(fe_server *server);
 PyObject *fe_python_error_counts(fe_server *server);
 PyObject *fe_python_databases(fe_server *server);

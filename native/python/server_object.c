@@ -160,6 +160,7 @@ static PyObject *server_register(server_object *self, PyObject *dict)
     }
 
 SNAPSHOT(server_statistics, fe_python_statistics)
+SNAPSHOT(server_counters, fe_python_counters)
 SNAPSHOT(server_heap, fe_python_heap)
 SNAPSHOT(server_error_counts, fe_python_error_counts)
 SNAPSHOT(server_databases, fe_python_databases)
@@ -391,21 +392,37 @@ static PyObject *server_check(server_object *self, PyObject *unused)
     }
 
 static PyMethodDef server_methods[] = {
-    METHOD(set_options, METH_O),         METHOD(register, METH_O),
-    METHOD(commands, METH_NOARGS),       METHOD(latencies, METH_NOARGS),
-    METHOD(tiers, METH_NOARGS),          METHOD(metrics, METH_NOARGS),
-    METHOD(order_tiers, METH_O),         METHOD(take_faults, METH_NOARGS),
-    METHOD(command_keys, METH_O),        METHOD(statistics, METH_NOARGS),
-    METHOD(heap, METH_NOARGS),           METHOD(error_counts, METH_NOARGS),
-    METHOD(databases, METH_NOARGS),      METHOD(reset_statistics, METH_NOARGS),
-    METHOD(start_workers, METH_NOARGS),  METHOD(stop_workers, METH_NOARGS),
-    METHOD(found, METH_NOARGS),          METHOD(save, METH_O),
-    METHOD(discard, METH_NOARGS),        METHOD(notify_fd, METH_NOARGS),
-    METHOD(disk_fd, METH_NOARGS),        METHOD(take_records, METH_NOARGS),
-    METHOD(take_requests, METH_NOARGS),  METHOD(take_woken, METH_NOARGS),
-    METHOD(count_rejected, METH_NOARGS), METHOD(connection_count, METH_NOARGS),
-    METHOD(set_expire_paused, METH_O),   METHOD(check, METH_NOARGS),
-    METHOD(close, METH_NOARGS),          {NULL, NULL, 0, NULL},
+    METHOD(set_options, METH_O),
+    METHOD(register, METH_O),
+    METHOD(commands, METH_NOARGS),
+    METHOD(latencies, METH_NOARGS),
+    METHOD(tiers, METH_NOARGS),
+    METHOD(metrics, METH_NOARGS),
+    METHOD(order_tiers, METH_O),
+    METHOD(take_faults, METH_NOARGS),
+    METHOD(command_keys, METH_O),
+    METHOD(statistics, METH_NOARGS),
+    METHOD(counters, METH_NOARGS),
+    METHOD(heap, METH_NOARGS),
+    METHOD(error_counts, METH_NOARGS),
+    METHOD(databases, METH_NOARGS),
+    METHOD(reset_statistics, METH_NOARGS),
+    METHOD(start_workers, METH_NOARGS),
+    METHOD(stop_workers, METH_NOARGS),
+    METHOD(found, METH_NOARGS),
+    METHOD(save, METH_O),
+    METHOD(discard, METH_NOARGS),
+    METHOD(notify_fd, METH_NOARGS),
+    METHOD(disk_fd, METH_NOARGS),
+    METHOD(take_records, METH_NOARGS),
+    METHOD(take_requests, METH_NOARGS),
+    METHOD(take_woken, METH_NOARGS),
+    METHOD(count_rejected, METH_NOARGS),
+    METHOD(connection_count, METH_NOARGS),
+    METHOD(set_expire_paused, METH_O),
+    METHOD(check, METH_NOARGS),
+    METHOD(close, METH_NOARGS),
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot server_slots[] = {

@@ -27,6 +27,13 @@ static void look_at_clients(const fe_clients *clients, fe_shot *shot)
     }
 }
 
+uint64_t fe_python_note_peak(fe_engine *engine)
+{
+    uint64_t used = fe_look_memory(engine->store);
+    if (used > engine->stats.memory_peak) engine->stats.memory_peak = used;
+    return engine->stats.memory_peak;
+}
+
 void fe_python_take_shot(fe_server *server, fe_shot *shot)
 {
     fe_engine *engine = server->engine;
@@ -46,8 +53,5 @@ void fe_python_take_shot(fe_server *server, fe_shot *shot)
     look_at_clients(&server->clients, shot);
     for (int i = 0; i < FE_ALLOC_CLASS_COUNT; i++)
         shot->by_class[i] = fe_alloc_used(&engine->alloc, (fe_alloc_class)i);
-    if (shot->used > shot->engine.memory_peak) {
-        shot->engine.memory_peak = shot->used;
-        engine->stats.memory_peak = shot->used;
-    }
+    shot->engine.memory_peak = fe_python_note_peak(engine);
 }

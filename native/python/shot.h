@@ -17,7 +17,10 @@ typedef struct fe_shot {
     double ticks_per_us;
 } fe_shot;
 
-/* The lock is held. */
+/* Raises the peak of used memory to what is used now, and returns it. The lock is held. */
+uint64_t fe_python_note_peak(fe_engine *engine);
+
+/* The lock is held, for as long as a look at every connection takes. */
 void fe_python_take_shot(fe_server *server, fe_shot *shot);
 
 /* As operators know a step: "index", "expire", ... */

@@ -12,6 +12,7 @@
 #define REACTORS 2
 #define CLIENTS 6
 #define ROUNDS 200
+#define IDLE 200
 
 typedef struct rig {
     fe_server *server;
@@ -382,6 +383,31 @@ TEST(a_client_is_killed_while_its_request_waits_to_be_served)
     rig_close(&it);
 }
 
+/* A round looks at few of many connections; each must have its turn. */
+TEST(every_one_of_many_connections_times_out)
+{
+    rig it;
+    rig_open(&it);
+    uint64_t entered = fe_engine_enter(it.server->engine);
+    it.server->engine->options.timeout_seconds = 1;
+    fe_engine_leave(it.server->engine, FE_STEP_BATCH, entered);
+    int fds[IDLE];
+    for (uint32_t i = 0; i < IDLE; i++)
+        fds[i] = rig_connect(&it, 0);
+
+    for (uint32_t i = 0; i < IDLE; i++) {
+        char byte;
+        CHECK_INT(0, recv(fds[i], &byte, 1, 0));
+        close(fds[i]);
+    }
+
+    entered = fe_engine_enter(it.server->engine);
+    uint64_t kills = it.server->engine->stats.timeout_kills;
+    fe_engine_leave(it.server->engine, FE_STEP_BATCH, entered);
+    CHECK_INT(IDLE, kills);
+    rig_close(&it);
+}
+
 int main(void)
 {
     RUN(a_pipeline_is_answered_in_order);
@@ -394,5 +420,6 @@ int main(void)
     RUN(a_waiting_client_is_answered_at_its_time);
     RUN(a_monitor_on_one_reactor_sees_commands_of_the_other);
     RUN(a_client_is_killed_while_its_request_waits_to_be_served);
+    RUN(every_one_of_many_connections_times_out);
     return check_done();
 }
