@@ -64,8 +64,10 @@ typedef struct fe_index_space {
     fe_trash_list *trash;
     const fe_log *log; /* the records, for tags that must be refilled */
     const fe_hash_seed *seed;
-    uint64_t *spare;    /* a zeroed chunk made ahead of need, accounted as INDEX; or NULL */
-    uint64_t used_max;  /* no index grows while `alloc` is above this; 0: no bound */
+    uint64_t *spare;         /* a zeroed chunk made ahead of need, accounted as INDEX; or NULL */
+    uint8_t *node_pages;     /* likewise, from whose end pages of nodes are cut; or NULL */
+    size_t node_pages_bytes; /* what is left of it */
+    uint64_t used_max;       /* no index grows while `alloc` is above this; 0: no bound */
     uint64_t starved;   /* bytes that this bound refused to an index; 0 when one has grown since */
     bool deferred;      /* an insert or a removal left a split or a merge to fe_index_step */
     fe_cold_view *view; /* for fe_index_check, set by tests; else NULL */
@@ -155,9 +157,12 @@ static inline void fe_slot_set(uint64_t *slot, fe_address address, bool deadline
 /* Splits or merges at most `buckets` buckets if the load asks for it; whether more are due. */
 bool fe_index_step(fe_index *index, uint32_t buckets);
 
-/* Whether the index will soon need another chunk; and whether one made for that is still of use. */
+/* Whether the index will soon need another chunk, or more pages of nodes than it has; and whether
+ * what was made for that is still of use. */
 bool fe_index_wants_spare(const fe_index *index);
+bool fe_index_wants_node_pages(const fe_index *index);
 bool fe_index_keeps_spare(const fe_index *index);
+bool fe_index_keeps_node_pages(const fe_index *index);
 
 /* Loading what was saved (store/save.h) into an empty index: room for `buckets` (at least 4) of
  * them, even if a bound on memory is passed; then each bucket's slots once. False without memory: the

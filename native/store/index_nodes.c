@@ -48,12 +48,24 @@ static uint32_t number_free(const fe_index_nodes *nodes)
     return i;
 }
 
+/* A zeroed chunk: of what was mapped ahead of need, else a mapping of its own. */
+static uint64_t *chunk_map(fe_index *index)
+{
+    fe_index_space *space = index->space;
+    if (space->node_pages == NULL)
+        return fe_pages_map(space->alloc, FE_ALLOC_INDEX, FE_NODES_CHUNK_BYTES, 4096);
+    space->node_pages_bytes -= FE_NODES_CHUNK_BYTES;
+    uint8_t *chunk = space->node_pages + space->node_pages_bytes;
+    if (space->node_pages_bytes == 0) space->node_pages = NULL;
+    return (uint64_t *)(void *)chunk;
+}
+
 static bool chunk_add(fe_index *index)
 {
     fe_index_nodes *nodes = &index->nodes;
     uint32_t n = number_free(nodes);
     if (n == nodes->chunk_capacity && !tables_grow(index)) return false;
-    uint64_t *words = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, FE_NODES_CHUNK_BYTES, 4096);
+    uint64_t *words = chunk_map(index);
     if (words == NULL) return false;
     nodes->chunks[n] = words;
     nodes->free_first[n] = 0;

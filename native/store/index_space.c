@@ -12,6 +12,7 @@
 #define SPARE_KEPT_HALVES 4u /* a spare is kept while the load is this little below growth */
 #define PAGE ((size_t)4096)
 #define GROW_SHARE 8u
+#define NODE_PAGES_CHUNKS 4u /* an index of so many chunks gets pages of nodes ahead of need */
 
 uint64_t fe_index_capacity(const fe_index *index)
 {
@@ -32,6 +33,12 @@ static size_t step_bytes(const fe_index *index)
 static bool grow_near(const fe_index *index)
 {
     return index->count * 2 > index->buckets * (FE_INDEX_GROW_HALVES - 1);
+}
+
+/* Whether they may again, if the load swings. */
+static bool load_kept(const fe_index *index)
+{
+    return index->count * 2 > index->buckets * (FE_INDEX_GROW_HALVES - SPARE_KEPT_HALVES);
 }
 
 static bool may_map(fe_index *index, size_t bytes)
@@ -96,11 +103,21 @@ bool fe_index_wants_spare(const fe_index *index)
            fe_index_capacity(index) - index->buckets < FE_INDEX_CHUNK_BUCKETS / 2;
 }
 
+bool fe_index_wants_node_pages(const fe_index *index)
+{
+    return index->chunk_count >= NODE_PAGES_CHUNKS && grow_near(index) &&
+           index->space->node_pages == NULL;
+}
+
+bool fe_index_keeps_node_pages(const fe_index *index)
+{
+    return index->chunk_count >= NODE_PAGES_CHUNKS && load_kept(index);
+}
+
 /* Easier to meet than the wish, so that a load that swings does not map and unmap. */
 bool fe_index_keeps_spare(const fe_index *index)
 {
-    return index->chunk_count >= 2 &&
-           index->count * 2 > index->buckets * (FE_INDEX_GROW_HALVES - SPARE_KEPT_HALVES) &&
+    return index->chunk_count >= 2 && load_kept(index) &&
            fe_index_capacity(index) - index->buckets < FE_INDEX_CHUNK_BUCKETS;
 }
 

@@ -3,7 +3,7 @@
  *
  * A spare is mapped on huge pages and touched, because that is what may take milliseconds. It
  * serves as a log segment or, when it has the size of an index chunk and an index is about to grow,
- * as that. Only spares are on huge pages: whoever maps in a hurry takes ordinary ones.
+ * as that or as pages of its nodes, of which a growing index takes dozens in a second. Only spares are on huge pages: whoever maps in a hurry takes ordinary ones.
  *
  * Threads: the engine's lock is held, except in fe_store_spare_map.
  */
@@ -20,12 +20,23 @@ bool fe_store_trash_take(fe_store *store, fe_trash *trash)
     return fe_trash_pop(&store->trash, trash);
 }
 
-static bool index_wants(const fe_store *store)
+typedef bool index_says(const fe_index *index);
+
+static bool any_index(const fe_store *store, index_says *says)
 {
-    if (store->index_space.spare != NULL) return false;
     for (uint32_t i = 0; i < store->options.databases; i++)
-        if (fe_index_wants_spare(&store->keyspaces[i].index)) return true;
+        if (says(&store->keyspaces[i].index)) return true;
     return false;
+}
+
+static bool chunk_wanted(const fe_store *store)
+{
+    return store->index_space.spare == NULL && any_index(store, fe_index_wants_spare);
+}
+
+static bool node_pages_wanted(const fe_store *store)
+{
+    return store->index_space.node_pages == NULL && any_index(store, fe_index_wants_node_pages);
 }
 
 /* None for a small log, two for a large one; the first when the tail is half full. */
@@ -48,7 +59,7 @@ static bool chunk_fits(const fe_store *store)
 bool fe_store_spare_wanted(const fe_store *store, size_t *size)
 {
     size_t wanted = 0;
-    if (index_wants(store) && chunk_fits(store))
+    if (chunk_fits(store) && (chunk_wanted(store) || node_pages_wanted(store)))
         wanted = FE_INDEX_CHUNK_BYTES;
     else if (log_wants(store))
         wanted = fe_log_next_size(&store->log);
@@ -77,25 +88,47 @@ static void reclass(fe_alloc *alloc, fe_alloc_class from, fe_alloc_class to, siz
 
 void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
 {
-    if (size == FE_INDEX_CHUNK_BYTES && index_wants(store)) {
-        reclass(store->alloc, FE_ALLOC_LOG, FE_ALLOC_INDEX, size);
+    bool chunk = size == FE_INDEX_CHUNK_BYTES && chunk_wanted(store);
+    if (!chunk && !(size == FE_INDEX_CHUNK_BYTES && node_pages_wanted(store))) {
+        fe_log_spare_put(&store->log, mapping, size);
+        return;
+    }
+    reclass(store->alloc, FE_ALLOC_LOG, FE_ALLOC_INDEX, size);
+    if (chunk) {
         store->index_space.spare = mapping;
     } else {
-        fe_log_spare_put(&store->log, mapping, size);
+        store->index_space.node_pages = mapping;
+        store->index_space.node_pages_bytes = size;
     }
+}
+
+static void chunk_give_up(fe_store *store)
+{
+    fe_index_space *space = &store->index_space;
+    if (space->spare == NULL) return;
+    fe_trash_put(&store->trash, FE_ALLOC_INDEX, space->spare, FE_INDEX_CHUNK_BYTES);
+    space->spare = NULL;
+}
+
+static void node_pages_give_up(fe_store *store)
+{
+    fe_index_space *space = &store->index_space;
+    if (space->node_pages == NULL) return;
+    fe_trash_put(&store->trash, FE_ALLOC_INDEX, space->node_pages, space->node_pages_bytes);
+    space->node_pages = NULL;
+    space->node_pages_bytes = 0;
 }
 
 void fe_spare_trim(fe_store *store)
 {
-    if (store->index_space.spare == NULL) return;
-    for (uint32_t i = 0; i < store->options.databases; i++)
-        if (fe_index_keeps_spare(&store->keyspaces[i].index)) return;
-    fe_spare_close(store);
+    const fe_index_space *space = &store->index_space;
+    if (space->spare != NULL && !any_index(store, fe_index_keeps_spare)) chunk_give_up(store);
+    if (space->node_pages != NULL && !any_index(store, fe_index_keeps_node_pages))
+        node_pages_give_up(store);
 }
 
 void fe_spare_close(fe_store *store)
 {
-    if (store->index_space.spare == NULL) return;
-    fe_trash_put(&store->trash, FE_ALLOC_INDEX, store->index_space.spare, FE_INDEX_CHUNK_BYTES);
-    store->index_space.spare = NULL;
+    chunk_give_up(store);
+    node_pages_give_up(store);
 }

@@ -1,5 +1,5 @@
 /* Memory prepared ahead of need, and given back after use. */
-#include "store/index.h"
+#include "store/store.h"
 #include "tests/store/support.h"
 
 TEST(spares_are_asked_for_by_a_large_store_and_used)
@@ -157,6 +157,37 @@ TEST(a_tail_opened_for_a_large_record_is_not_given_up_over_and_over)
     fixture_close(&f);
 }
 
+TEST(pages_of_nodes_are_cut_from_what_was_mapped_ahead_and_given_back)
+{
+    fixture f;
+    fe_store_options options = fixture_options();
+    fixture_open(&f, &options);
+    const fe_index_space *space = &f.store->index_space;
+    name_buf buf;
+    uint64_t cuts = 0;
+    for (uint64_t i = 0; i < 1200000; i++) {
+        size_t size = 0, left = space->node_pages_bytes;
+        CHECK(set(&f, 0, name_of(&buf, i), FE_BYTES(""), FE_DEADLINE_NONE));
+        cuts += space->node_pages_bytes < left;
+        if (fe_store_spare_wanted(f.store, &size))
+            fe_store_spare_give(f.store, fe_store_spare_map(&f.alloc, size), size);
+    }
+    CHECK(cuts > 10);
+    CHECK(space->node_pages != NULL);
+    check_store(&f);
+
+    for (uint64_t i = 0; i < 1000000; i++)
+        CHECK(del(&f, 0, name_of(&buf, i)));
+    rest(&f);
+
+    CHECK(space->node_pages == NULL);
+    check_store(&f);
+    CHECK_INT(FE_OK, fe_store_flush(f.store, 0, false));
+    empty_trash(&f);
+    CHECK_INT(0, fe_alloc_used(&f.alloc, FE_ALLOC_INDEX));
+    fixture_close(&f);
+}
+
 TEST(writers_do_not_unmap_what_a_flush_left)
 {
     fixture f;
@@ -212,6 +243,7 @@ int main(void)
     RUN(no_spare_is_asked_for_above_the_limit);
     RUN(a_store_that_has_shrunk_gives_back_tails_index_and_spares);
     RUN(a_tail_opened_for_a_large_record_is_not_given_up_over_and_over);
+    RUN(pages_of_nodes_are_cut_from_what_was_mapped_ahead_and_given_back);
     RUN(writers_do_not_unmap_what_a_flush_left);
     RUN(writers_unmap_what_they_left_when_it_is_much);
     return check_done();
