@@ -13,6 +13,7 @@
 #include "net/reactor.h"
 
 #include "base/assert.h"
+#include "net/slice.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -564,6 +565,7 @@ static void *run(void *argument)
 {
     fe_reactor *reactor = argument;
     reactor->self = pthread_self();
+    fe_slice_ask(); /* the asyncio thread may share the core and compute for milliseconds */
     struct epoll_event events[EVENTS_MAX];
     for (;;) {
         int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait_ms(reactor));
