@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final, final
 
 __all__ = [
+    "Encoder",
     "PythonRequest",
     "Reactor",
     "Server",
@@ -31,6 +32,27 @@ def inspect_segment(fd: int, size: int, with_records: bool, /) -> dict[str, Any]
     entries by id), records_sound (records read, with the right checksum), damage (list of offset,
     cause and errno or 0; at most 1000), damage_count (of all).
     """
+
+@final
+class Encoder:
+    """Spans of commands as OTLP: constant parts, and requests made of records with them."""
+
+    def __new__(cls, parts: dict[str, Any]) -> Encoder:
+        """Keep the constant parts, as `ferrite_py.telemetry.format` makes them.
+
+        Keys: resource, scope (bytes), commands (tuple of span and name by number), unknown (the
+        same of one), parts, results (tuples of bytes), slots (tuple of tuples of bytes), text_max
+        (characters). Raises KeyError, TypeError or ValueError.
+        """
+
+    def encode(
+        self, records: bytes, detail: int, threshold_ns: int, clock: tuple[int, int, float], /
+    ) -> tuple[bytes, int, int]:
+        """Encode given records: the request, and of how many commands and spans it is.
+
+        detail is 0 (command), 1 (phases) or 2 (full); clock is ticks, the Unix nanoseconds at those
+        ticks, and nanoseconds per tick. Raises ValueError for bytes that are no records.
+        """
 
 @final
 class Server:

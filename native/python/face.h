@@ -17,6 +17,7 @@ typedef struct module_state {
     PyTypeObject *request_type;
     PyTypeObject *reactor_type;
     PyTypeObject *stream_type;
+    PyTypeObject *encoder_type;
 } module_state;
 
 /* The rows of Python's commands, whose texts the registry borrows: freed with the server. */
@@ -45,6 +46,7 @@ extern PyType_Spec fe_python_server_spec;
 extern PyType_Spec fe_python_request_spec;
 extern PyType_Spec fe_python_reactor_spec;
 extern PyType_Spec fe_python_stream_spec;
+extern PyType_Spec fe_python_encoder_spec;
 
 module_state *fe_python_state(PyObject *module);
 

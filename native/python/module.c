@@ -30,11 +30,12 @@ static int module_exec(PyObject *module)
     state->request_type = add_type(module, &fe_python_request_spec);
     state->reactor_type = add_type(module, &fe_python_reactor_spec);
     state->stream_type = add_type(module, &fe_python_stream_spec);
+    state->encoder_type = add_type(module, &fe_python_encoder_spec);
     if (state->server_type == NULL || state->request_type == NULL || state->reactor_type == NULL ||
-        state->stream_type == NULL)
+        state->stream_type == NULL || state->encoder_type == NULL)
         return -1;
-    PyObject *names = Py_BuildValue("[sssssss]", "PythonRequest", "Reactor", "Server", "Stream",
-                                    "inspect_segment", "metric_rows", "version");
+    PyObject *names = Py_BuildValue("[ssssssss]", "Encoder", "PythonRequest", "Reactor", "Server",
+                                    "Stream", "inspect_segment", "metric_rows", "version");
     if (names == NULL) return -1;
     int status = PyModule_AddObjectRef(module, "__all__", names);
     Py_DECREF(names);
@@ -49,6 +50,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->request_type);
     Py_VISIT(state->reactor_type);
     Py_VISIT(state->stream_type);
+    Py_VISIT(state->encoder_type);
     return 0;
 }
 
@@ -59,6 +61,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->request_type);
     Py_CLEAR(state->reactor_type);
     Py_CLEAR(state->stream_type);
+    Py_CLEAR(state->encoder_type);
     return 0;
 }
 

@@ -11,6 +11,7 @@ from tests.house.sources import ROOT, imported_names, python_modules
 MODULE_OF = {
     "opentelemetry-sdk": "opentelemetry",
     "opentelemetry-proto": "opentelemetry",
+    "opentelemetry-exporter-otlp": "opentelemetry",
     "prometheus-client": "prometheus_client",
     "grpcio": "grpc",
     "protobuf": "google",

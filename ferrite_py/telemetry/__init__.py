@@ -1,0 +1,1 @@
+"""Export of traces and logs over OTLP; imported only when telemetry is enabled."""

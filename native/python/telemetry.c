@@ -1,0 +1,217 @@
+/* Encoder: the constant parts of spans as Python made them, and records to requests with them. */
+#include "python/face.h"
+
+#include "event/otlp.h"
+#include "event/otlp_text.h"
+
+#include "base/clock.h"
+
+#define REPLY_BYTES_MAX (64u << 20)
+
+typedef struct encoder_object {
+    PyObject_HEAD fe_otlp_format format;
+    fe_otlp_command *commands; /* what format.commands points to */
+    PyObject *kept;            /* the bytes that the format borrows */
+    fe_otlp_batch batch;
+    fe_otlp_clock clock;
+    fe_alloc alloc;
+} encoder_object;
+
+static bool read_bytes(PyObject *object, fe_bytes *bytes)
+{
+    char *data;
+    Py_ssize_t len;
+    if (PyBytes_AsStringAndSize(object, &data, &len) != 0) return false;
+    *bytes = (fe_bytes){(const uint8_t *)data, (size_t)len};
+    return true;
+}
+
+/* The item of the dict, borrowed. */
+static PyObject *item_of(PyObject *dict, const char *name)
+{
+    PyObject *item = PyDict_GetItemString(dict, name);
+    if (item == NULL) PyErr_Format(PyExc_KeyError, "'%s' is missing", name);
+    return item;
+}
+
+static bool read_item(PyObject *dict, const char *name, fe_bytes *bytes)
+{
+    PyObject *item = item_of(dict, name);
+    return item != NULL && read_bytes(item, bytes);
+}
+
+/* A tuple of `count` items, borrowed. */
+static PyObject *tuple_of(PyObject *dict, const char *name, Py_ssize_t count)
+{
+    PyObject *tuple = item_of(dict, name);
+    if (tuple == NULL) return NULL;
+    if (!PyTuple_Check(tuple) || (count >= 0 && PyTuple_Size(tuple) != count)) {
+        PyErr_Format(PyExc_ValueError, "'%s' must be a tuple of %zd", name, count);
+        return NULL;
+    }
+    return tuple;
+}
+
+static bool read_row(PyObject *dict, const char *name, fe_bytes *out, Py_ssize_t count)
+{
+    PyObject *tuple = tuple_of(dict, name, count);
+    for (Py_ssize_t i = 0; tuple != NULL && i < count; i++)
+        if (!read_bytes(PyTuple_GetItem(tuple, i), &out[i])) return false;
+    return tuple != NULL;
+}
+
+static bool read_command(PyObject *pair, fe_otlp_command *command)
+{
+    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2) {
+        PyErr_SetString(PyExc_ValueError, "a command must be a tuple of span and name");
+        return false;
+    }
+    return read_bytes(PyTuple_GetItem(pair, 0), &command->span) &&
+           read_bytes(PyTuple_GetItem(pair, 1), &command->name);
+}
+
+static bool read_commands(encoder_object *self, PyObject *dict)
+{
+    PyObject *tuple = tuple_of(dict, "commands", -1);
+    PyObject *unknown = item_of(dict, "unknown");
+    if (tuple == NULL || unknown == NULL) return false;
+    Py_ssize_t count = PyTuple_Size(tuple);
+    self->commands = PyMem_Calloc(count > 0 ? (size_t)count : 1, sizeof *self->commands);
+    if (self->commands == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!read_command(PyTuple_GetItem(tuple, i), &self->commands[i])) return false;
+    self->format.commands = self->commands;
+    self->format.command_count = (uint32_t)count;
+    return read_command(unknown, &self->format.unknown);
+}
+
+static bool read_slots(encoder_object *self, PyObject *dict)
+{
+    PyObject *tuple = tuple_of(dict, "slots", FE_SLOT_COUNT);
+    for (Py_ssize_t i = 0; tuple != NULL && i < FE_SLOT_COUNT; i++) {
+        PyObject *names = PyTuple_GetItem(tuple, i);
+        if (!PyTuple_Check(names) || PyTuple_Size(names) > (Py_ssize_t)FE_OTLP_NAMES_MAX) {
+            PyErr_SetString(PyExc_ValueError, "a slot must be a tuple of at most 2 names");
+            return false;
+        }
+        for (Py_ssize_t j = 0; j < PyTuple_Size(names); j++)
+            if (!read_bytes(PyTuple_GetItem(names, j), &self->format.slots[i][j])) return false;
+    }
+    return tuple != NULL;
+}
+
+static bool read_format(encoder_object *self, PyObject *dict)
+{
+    PyObject *text_max = item_of(dict, "text_max");
+    if (text_max == NULL) return false;
+    unsigned long limit = PyLong_AsUnsignedLong(text_max);
+    if (PyErr_Occurred() != NULL) return false;
+    self->format.text_max = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+    return read_item(dict, "resource", &self->format.resource) &&
+           read_item(dict, "scope", &self->format.scope) && read_commands(self, dict) &&
+           read_row(dict, "parts", self->format.parts, FE_PART_COUNT) &&
+           read_row(dict, "results", self->format.results, FE_RESULT_REJECTED + 1) &&
+           read_slots(self, dict);
+}
+
+static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"parts", NULL};
+    PyObject *dict;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!", names, &PyDict_Type, &dict)) return NULL;
+    encoder_object *self = (encoder_object *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) return NULL;
+    fe_alloc_init(&self->alloc);
+    fe_buf_init(&self->batch.buf, &self->alloc, FE_ALLOC_ENGINE);
+    self->kept = PyDict_Copy(dict);
+    if (self->kept == NULL || !read_format(self, self->kept)) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS fe_otlp_clock_start(&self->clock, 1000.0 / fe_clock_ticks_per_us());
+    Py_END_ALLOW_THREADS return (PyObject *)self;
+}
+
+static void encoder_dealloc(encoder_object *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    fe_buf_free(&self->batch.buf);
+    PyMem_Free(self->commands);
+    Py_XDECREF(self->kept);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+/* Whether bytes are whole records that can be trusted; with an exception if not. */
+static bool are_records(fe_bytes records)
+{
+    size_t at = 0;
+    while (at < records.len) {
+        fe_trace_record record;
+        if (records.len - at < sizeof record) break;
+        memcpy(&record, records.ptr + at, sizeof record);
+        bool sound = record.size % FE_TRACE_ALIGN == 0 && record.size <= records.len - at &&
+                     record.size >= sizeof record + record.tail_len &&
+                     record.result <= FE_RESULT_REJECTED && record.shift < 32;
+        fe_bytes texts[FE_TEXT_BAGGAGE + 1];
+        if (!sound || !fe_otlp_text_read((const void *)(records.ptr + at), texts)) break;
+        at += record.size;
+    }
+    if (at == records.len) return true;
+    PyErr_Format(PyExc_ValueError, "no sound record at byte %zu", at);
+    return false;
+}
+
+static PyObject *encoder_encode(encoder_object *self, PyObject *args)
+{
+    Py_buffer input;
+    int detail;
+    unsigned long long threshold_ns, base_ticks;
+    long long base_ns;
+    double ns_per_tick;
+    if (!PyArg_ParseTuple(args, "y*iK(KLd)", &input, &detail, &threshold_ns, &base_ticks, &base_ns,
+                          &ns_per_tick))
+        return NULL;
+    PyObject *result = NULL;
+    fe_bytes records = {input.buf, (size_t)input.len};
+    fe_otlp_limits limits = {(fe_otlp_detail)detail, threshold_ns, UINT32_MAX, REPLY_BYTES_MAX};
+    fe_otlp_clock clock = {
+        .base_ticks = base_ticks, .base_ns = base_ns, .ns_per_tick = ns_per_tick};
+    if (are_records(records)) {
+        fe_otlp_source source = {0};
+        fe_otlp_begin(&self->format, &self->batch);
+        (void)fe_otlp_encode(&self->format, &clock, &limits, &source, records, &self->batch);
+        fe_bytes request = fe_otlp_finish(&self->format, &self->batch);
+        if (self->batch.buf.failed)
+            PyErr_NoMemory();
+        else
+            result = Py_BuildValue("y#II", request.ptr, (Py_ssize_t)request.len,
+                                   self->batch.commands, self->batch.spans);
+    }
+    PyBuffer_Release(&input);
+    return result;
+}
+
+static PyMethodDef encoder_methods[] = {
+    {"encode", (PyCFunction)(void (*)(void))encoder_encode, METH_VARARGS,
+     "Encode records that are given. See _native.pyi."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot encoder_slots[] = {
+    {Py_tp_new, encoder_new},
+    {Py_tp_dealloc, encoder_dealloc},
+    {Py_tp_methods, encoder_methods},
+    {0, NULL},
+};
+
+PyType_Spec fe_python_encoder_spec = {
+    .name = "ferrite_py._native.Encoder",
+    .basicsize = sizeof(encoder_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = encoder_slots,
+};
