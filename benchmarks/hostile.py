@@ -3,6 +3,10 @@
 Half-open, one byte a second, and giant lengths, on loopback only and bounded in time. The healthy
 client's p99 is measured without and with the attack, and the server's memory before, during and
 after it.
+
+Healthy and hostile clients share a core: the healthy one has precedence, where that is allowed, and
+the hostile ones run at the lowest policy, for each server alike. What the hostile ones then really
+did a second is in each row, and how late the healthy client itself was (`late_p99_us`).
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ KIB_PER_CONNECTION_BOUND = 32.0
 AFTER_S = 2.0
 WARM_UP_S = 1.0
 STATES = ("normal", "attacked", "afterwards")
+ACTS = ("connects", "sends")
 
 
 def _healthy(context: Context, server: Server, seconds: float) -> tuple[dict[str, Any], list[int]]:
@@ -49,7 +54,7 @@ def _healthy(context: Context, server: Server, seconds: float) -> tuple[dict[str
 
 
 def _row(kind: Kind, state: str, number: int, result: dict[str, Any], memory: Sequence[int]) -> Row:
-    names = ("ops_per_second", "p50_us", "p99_us", "p999_us", "max_us")
+    names = ("ops_per_second", "p50_us", "p99_us", "p999_us", "max_us", "late_p99_us")
     row: Row = {"server": kind.name, "state": state, "round": number}
     return row | {name: result[name] for name in names} | {"memory_bytes": max(memory)}
 
@@ -60,11 +65,12 @@ def _attack(context: Context, server: Server, connections: int, seconds: float, 
     lasting_ms = round((seconds + 1.0) * 1000)
     command = [program, str(server.port), str(connections), str(lasting_ms)]
     with generators.json_lines(command, context.cores.generator) as attack:
-        last = next(attack)
+        ready = last = next(attack)
         row = _row(server.kind, "attacked", number, *_healthy(context, server, seconds))
         for line in attack:
             last = line
-    return row | {"hostile_open": last["open"], "refused": last["closed_by_server"]}
+    acts: Row = {f"{name}_per_second": (last[name] - ready[name]) / last["at_s"] for name in ACTS}
+    return row | acts | {"hostile_open": last["open"], "refused": last["closed_by_server"]}
 
 
 def measure(
@@ -100,8 +106,11 @@ def summarise(server: str, rows: Sequence[Row], connections: int) -> Row:
         "connections": min(figures("attacked", "hostile_open")),
         "refused": sum(figures("attacked", "refused")),
     }
+    for name in ACTS:
+        row[f"{name}_per_second"] = stats.median(figures("attacked", f"{name}_per_second"))
     for state in STATES:
         row[f"p99_us_{state}"] = stats.median(figures(state, "p99_us"))
+        row[f"late_p99_us_{state}"] = stats.median(figures(state, "late_p99_us"))
     normal, attacked = (
         figures("normal", "memory_bytes")[0],
         max(figures("attacked", "memory_bytes")),

@@ -79,6 +79,8 @@ typedef struct {
     zipf popularity;
     char first_error[128];
     histogram all, window;
+    histogram
+        late; /* how long after its due time a request was issued: the generator's own delay */
     uint64_t start_ns, start_cpu_ns, window_start_ns, window_ops, window_index, progress_ns;
     bool random_now, measuring;
     uint64_t count_now;
@@ -543,6 +545,7 @@ static uint64_t issue_due(load *self, uint64_t now)
         if (due > now || !may_issue(self, due) || self->outstanding >= OUTSTANDING_MAX) {
             return due;
         }
+        histogram_add(&self->late, now - due);
         issue(self, &self->connections[self->issued % opt->clients], due);
     }
 }
@@ -790,7 +793,7 @@ int main(int argc, char **argv)
     for (const char *at = self.first_error; *at != '\0'; at++) {
         putchar(*at == '"' || *at == '\\' || *at < ' ' ? '?' : *at);
     }
-    printf("\",");
+    printf("\",\"late_p99_us\":%.3f,", histogram_percentile_us(&self.late, 0.99));
     print_figures(&self, &self.all, self.all.total, (double)(now - self.start_ns) / 1e9);
     return 0;
 }
