@@ -303,7 +303,7 @@ def ferrite() -> Kind:
     program = str(local) if local.exists() else shutil.which("ferrite-py")
     if program is None:
         raise BenchmarkError("ferrite-py is not built: run `make build`, or pass --subject-command")
-    command = (program, "--port", "{port}", "--bind", "127.0.0.1")
+    command = (program, "--port", "{port}", "--bind", "127.0.0.1", "--set", "metrics.port=0")
     return Kind("ferrite-py", "ferrite", command, short_version(_first_line(program, "--version")))
 
 

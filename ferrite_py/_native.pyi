@@ -95,10 +95,10 @@ class Server:
     def metrics(self) -> tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]:
         """The values of all metrics, of one moment: INFO's counters, and histograms.
 
-        Unix milliseconds of the start, of the last `reset_statistics` (or the start) and of now; for
-        each row of `metric_rows` a list of label values and value: a number, or of a histogram the
-        sum in 2**-30 seconds, how many were shorter than 2**-27 s, the index of the first bucket as
-        OTLP counts it at scale 3, and the counts of the buckets from it on.
+        Unix milliseconds of the start, of the last `reset_statistics` (or the start) and of now;
+        for each row of `metric_rows` a list of label values and value: a number, or of a histogram
+        the sum in 2**-30 seconds, how many were shorter than 2**-27 s, the index of the first
+        bucket as OTLP counts it at scale 3, and the counts of the buckets from it on.
         """
 
     def take_faults(self) -> list[tuple[int, int, int, int]]:

@@ -42,10 +42,15 @@ class MetricsConfig:
     """The page that Prometheus reads, on a port of its own."""
 
     enabled: bool = setting(
-        False, Boolean(), "Whether /metrics, /health and /ready are served over HTTP."
+        True,
+        Boolean(),
+        "Whether durations are counted for /metrics, and /metrics, /health and /ready are served"
+        " over HTTP.",
     )
-    bind: str = setting("127.0.0.1", Text(), "Address of that port.")
-    port: int = setting(9090, Integer(0, 65535), "The port; 0 takes any that is free.")
+    bind: str = setting(
+        "127.0.0.1", Text(), "Address of that port; nobody is asked for a password there."
+    )
+    port: int = setting(9090, Integer(0, 65535), "That port; 0 for none: only counted.")
 
 
 @dataclass(frozen=True, slots=True)

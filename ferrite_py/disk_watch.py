@@ -44,6 +44,7 @@ class DiskWatch:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._state = "ok"
+        self._error = ""
         self._unlocked = False
         self._next = 0.0
 
@@ -65,8 +66,15 @@ class DiskWatch:
                 " (RLIMIT_MEMLOCK) is below storage.hybridlog_readonly_size"
             )
 
+    def trouble(self) -> dict[str, str] | None:
+        """What is wrong with the disk, as the last look found it; None when it takes data."""
+        if self._state == "ok":
+            return None
+        return {"reason": f"disk_{self._state}", "message": self._error}
+
     def _tell_state(self, tiers: Mapping[str, Any]) -> None:
         state = disk_state(tiers)
+        self._error = last_error(tiers) if state == "failed" else "storage.max_disk is reached"
         if state == self._state:
             return
         self._state = state

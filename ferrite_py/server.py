@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -29,9 +30,14 @@ from ferrite_py.listen.carrier import Carrier, Transport
 from ferrite_py.listen.reactors import Reactors
 from ferrite_py.listen.sockets import Bound, bind_all
 from ferrite_py.listen.streams import StreamCarrier, Streams
+from ferrite_py.measure import Meter
 from ferrite_py.notify import Notifier, notifier_of
 from ferrite_py.rates import SAMPLE_SECONDS, Durations, Rates
 from ferrite_py.services import Identity, Services, Settings, engine_options, fit_connections
+from ferrite_py.standing import Standing
+
+if TYPE_CHECKING:
+    from ferrite_py.web.listener import Web
 
 log = logging.getLogger(__name__)
 
@@ -84,17 +90,23 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
             keep=keep,
         )
         front = Front(services, bound)
+        desk = Desk(services, front)
         try:
             with _signals(stopping, services, notifier):
                 front.open()
+                desk.open()
                 _announce(config, bound, notifier)
                 log.info("stopping: %s", await stopping.wait())
                 notifier.stopping()
+                desk.standing.phase = "stopping"
                 await front.close(services.settings.config.server.shutdown_timeout)
                 front.release()
+                await asyncio.to_thread(desk.leave_engine)
                 await asyncio.to_thread(keep.finish, native)
+                await desk.close()
         finally:
             front.release()
+            desk.release()
     log.info("stopped")
     return EXIT_NOT_SAVED if keep.has_failed else 0
 
@@ -206,6 +218,10 @@ class Front:
         if self._services.native.disk_fd() >= 0:
             self._loop.remove_reader(self._services.native.disk_fd())
 
+    def trouble(self) -> dict[str, str] | None:
+        """What is wrong with the disk; None when it takes data."""
+        return self._disk_watch.trouble()
+
     def _carrier_of(self, bound: Bound) -> Carrier | Reactors:
         if bound.kind == "tls":
             return StreamCarrier(self._streams, self._tls)
@@ -220,6 +236,45 @@ class Front:
         self._services.rates.sample(self._loop.time(), self._services.native.counters())
         self._disk_watch.look(self._loop.time())
         self._sampling = self._loop.call_later(SAMPLE_SECONDS, self._sample)
+
+
+class Desk:
+    """Where administrators look: metrics, health and readiness over HTTP."""
+
+    def __init__(self, services: Services, front: Front) -> None:
+        """Bind the port, if there is to be one. Raises StartupError."""
+        config = services.settings.config.metrics
+        self.standing = Standing(services.native)
+        self.standing.watch(front.trouble)
+        self.meter = Meter(services.native, services.identity.started)
+        self._web: Web | None = None
+        if config.enabled and config.port:
+            from ferrite_py.web import listener
+
+            self._web = listener.Web(config.bind, config.port, self.meter, self.standing)
+
+    def open(self) -> None:
+        """Begin to answer; the server is there for clients now."""
+        self.standing.phase = "serving"
+        if self._web is not None:
+            self._web.open()
+            log.info("metrics at http://%s/metrics", self._web.place)
+
+    def leave_engine(self) -> None:
+        """Ask nothing of the engine any more: it will be written to disk and closed. May wait."""
+        self.standing.phase = "saving"
+        self.meter.close()
+
+    async def close(self) -> None:
+        """Answer what was asked, and end."""
+        if self._web is not None:
+            await self._web.close()
+
+    def release(self) -> None:
+        """Leave nothing in the loop, however far `open` and `close` came."""
+        self.meter.close()
+        if self._web is not None:
+            self._web.release()
 
 
 @contextlib.contextmanager

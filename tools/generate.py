@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ferrite_py.config_docs import render_example, render_reference
+from tools.telemetry_docs import render_telemetry
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED: dict[str, Callable[[], str]] = {
     "ferrite.toml.example": render_example,
     "docs/configuration.md": render_reference,
+    "docs/telemetry.md": render_telemetry,
 }
 """Each generated file, from the repository's root, and what makes its text."""
 

@@ -23,7 +23,7 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without settings of the server, and with `extra`."""
     ours = ("FERRITE_", "OTEL_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**kept, **extra}
+    return {**kept, "FERRITE_METRICS_PORT": "0", **extra}
 
 
 def command(*arguments: str) -> list[str]:

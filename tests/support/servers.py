@@ -129,6 +129,7 @@ class Server:
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     self._command,
+                    env={**os.environ, "FERRITE_METRICS_PORT": "0"},
                     cwd=self._folder,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -56,7 +56,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "tls.key_file": ("k.pem", "k.pem"),
     "tls.ca_file": ("ca.pem", "ca.pem"),
     "tls.client_auth": ("optional", "optional"),
-    "metrics.enabled": ("yes", True),
+    "metrics.enabled": ("no", False),
     "metrics.bind": ("0.0.0.0", "0.0.0.0"),
     "metrics.port": ("9091", 9091),
     "telemetry.enabled": ("yes", True),

@@ -1,0 +1,219 @@
+"""Every metric at one moment: the engine's counters and what Python adds to them.
+
+The table is `native/event/events.def`. OTLP and /metrics are made from what `Meter.take` returns,
+and INFO from the same counters, so that they agree.
+"""
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ferrite_py._native import metric_rows
+
+SCALE = 3
+"""Of every histogram: each power of two has 2**SCALE buckets."""
+
+UNIT_SECONDS = 2.0**-30
+"""The native server's unit of durations."""
+
+ZERO_SECONDS = 2.0**-27
+"""What is shorter is counted as zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one metric is."""
+
+    id: str
+    name: str
+    """As OTLP has it: `ferrite.memory.used`."""
+    instrument: str
+    """counter (grows since the start or CONFIG RESETSTAT), total (since the start), gauge or
+    histogram."""
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+    in_python: bool
+    """Whether it is filled in here, not by the native server."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether it is a sum that only grows."""
+        return self.instrument in ("counter", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Durations by the buckets of an exponential histogram of OpenTelemetry, base 2, scale 3.
+
+    Bucket `i` of `counts` has the index `first + i`; index `n` is from 2**(n/8) to 2**((n+1)/8)
+    seconds.
+    """
+
+    sum_seconds: float
+    zero: int
+    """How many were shorter than ZERO_SECONDS."""
+    first: int
+    counts: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.zero + sum(self.counts)
+
+    def up_to(self, seconds: Sequence[float]) -> list[int]:
+        """How many lie in buckets that end at or below each of some bounds, which ascend.
+
+        Exact where a bound is one of a bucket: a power of two, or of the eighth root of two.
+        """
+        found: list[int] = []
+        total, at = self.zero, 0
+        for bound in seconds:
+            while at < len(self.counts) and upper_bound(self.first + at) <= bound:
+                total += self.counts[at]
+                at += 1
+            found.append(total)
+        return found
+
+    def since(self, before: "Histogram") -> "Histogram":
+        """What was counted since an earlier moment of the same histogram."""
+        first = min(self.first, before.first) if before.counts else self.first
+        old = dict(enumerate(before.counts, before.first))
+        new = dict(enumerate(self.counts, self.first))
+        last = self.first + len(self.counts)
+        counts = tuple(new.get(i, 0) - old.get(i, 0) for i in range(first, last))
+        return Histogram(
+            self.sum_seconds - before.sum_seconds, self.zero - before.zero, first, counts
+        )
+
+
+def upper_bound(index: int) -> float:
+    """Where the bucket with this index ends, in seconds."""
+    return float(2.0 ** ((index + 1) / 2**SCALE))
+
+
+Value = int | float | Histogram
+Labels = tuple[str, ...]
+Samples = Sequence[tuple[Labels, Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All values of one moment; times in Unix nanoseconds."""
+
+    started: int
+    counted_since: int
+    """The start, or the last CONFIG RESETSTAT."""
+    now: int
+    samples: Mapping[str, Samples]
+    """By the row's name; of metrics that have nothing to tell an empty list."""
+
+    def since(self, row: Row) -> int:
+        """Since when the sums of a row have been growing."""
+        return self.counted_since if row.instrument in ("counter", "histogram") else self.started
+
+
+ROWS: tuple[Row, ...] = tuple(
+    Row(id_, name, instrument, unit, tuple(filter(None, labels.split(","))), text, in_python)
+    for id_, name, instrument, unit, labels, text, in_python in metric_rows()
+)
+"""The table, in its order."""
+
+BY_ID: Mapping[str, Row] = {row.id: row for row in ROWS}
+
+Source = Callable[[], Iterable[tuple[str, Samples]]]
+"""Gives values of rows that are filled in by Python, by the row's id."""
+
+
+class MeterClosedError(Exception):
+    """The server is about to end: there is nothing to measure any more."""
+
+
+class Native(Protocol):
+    """The part of the native server that knows the values."""
+
+    def metrics(self) -> tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]:
+        """One snapshot of all of them."""
+
+
+class Meter:
+    """Takes all metrics at once."""
+
+    def __init__(self, native: Native, started: float) -> None:
+        """Name the native server, and when this server was started (monotonic seconds)."""
+        self._native = native
+        self._started = started
+        self._sources: list[Source] = [self._process]
+        self._open = threading.Lock()
+        self._is_closed = False
+
+    def add_source(self, source: Source) -> None:
+        """Ask this one as well, each time; it must be quick and may be called by any thread."""
+        self._sources.append(source)
+
+    def take(self) -> Measurement:
+        """All values of now. From any thread. Raises MeterClosedError."""
+        with self._open:
+            if self._is_closed:
+                raise MeterClosedError
+            started_ms, since_ms, now_ms, lists = self._native.metrics()
+        samples: dict[str, Samples] = {
+            row.name: [(_labels(row, labels), _value(row, value)) for labels, value in values]
+            for row, values in zip(ROWS, lists, strict=True)
+        }
+        for source in self._sources:
+            samples.update((BY_ID[id_].name, values) for id_, values in source())
+        return Measurement(started_ms * 10**6, since_ms * 10**6, now_ms * 10**6, samples)
+
+    def close(self) -> None:
+        """Leave the native server alone from now on; one that is being asked has answered then."""
+        with self._open:
+            self._is_closed = True
+
+    def _process(self) -> Iterable[tuple[str, Samples]]:
+        """What the system says of this process."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        yield "UPTIME", [((), time.monotonic() - self._started)]
+        yield "CPU_TIME", [(("user",), used.ru_utime), (("system",), used.ru_stime)]
+        yield "PAGING_FAULTS", [(("minor",), used.ru_minflt), (("major",), used.ru_majflt)]
+        yield (
+            "CONTEXT_SWITCHES",
+            [(("voluntary",), used.ru_nvcsw), (("involuntary",), used.ru_nivcsw)],
+        )
+        yield from _from_proc()
+
+
+def _from_proc() -> Iterable[tuple[str, Samples]]:
+    """What /proc tells; nothing where there is none."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+        files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - Path.iterdir makes an object of each
+    except OSError:
+        return
+    page = os.sysconf("SC_PAGE_SIZE")
+    yield "PROCESS_VIRTUAL", [((), int(pages[0]) * page)]
+    yield "PROCESS_MEMORY", [((), int(pages[1]) * page)]
+    yield "PROCESS_FILES", [((), files)]
+    threads = [line.split()[1] for line in status.splitlines() if line.startswith("Threads:")]
+    yield "PROCESS_THREADS", [((), int(count)) for count in threads]
+
+
+def _labels(row: Row, labels: Labels) -> Labels:
+    """Commands by the names that their spans have: `GET`, `CLIENT LIST`."""
+    if row.labels[:1] != ("command",):
+        return labels
+    return (labels[0].upper().replace("|", " "), *labels[1:])
+
+
+def _value(row: Row, value: Any) -> Value:
+    if row.instrument != "histogram":
+        number: int | float = value
+        return number
+    units, zero, first, counts = value
+    return Histogram(units * UNIT_SECONDS, zero, first, tuple(counts))

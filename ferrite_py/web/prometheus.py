@@ -1,0 +1,109 @@
+"""The page that Prometheus reads: one measurement, in its text format or OpenMetrics.
+
+Names are those of OTLP with underscores for dots, without a suffix for the unit, and with `_total`
+at the end of what only grows. What all Prometheus clients tell of a process has the usual names.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from ferrite_py.measure import ROWS, Histogram, Measurement, Row, Samples
+
+BOUNDS = tuple(2.0**power for power in (*range(-23, -6), -5, -3, -1, 1, 3))
+"""Where the buckets of durations end, in seconds: 119 ns to 8 s, fourteen of them below 1 ms.
+
+They are powers of two, since the buckets that are counted end there: no count is an estimate.
+"""
+
+_UNITS = {"By": "bytes", "s": "seconds", "1": "ratio"}
+
+
+def prometheus_name(row: Row) -> str:
+    """The name of a metric on the page, without what its samples add (`_total`, `_bucket`)."""
+    return row.name.replace(".", "_").removesuffix("_total") if row.grows else _plain(row.name)
+
+
+_USUAL_NAMES: dict[str, str] = {
+    "UPTIME": "process_start_time_seconds",
+    "CPU_TIME": "process_cpu_seconds_total",
+    "PROCESS_MEMORY": "process_resident_memory_bytes",
+    "PROCESS_VIRTUAL": "process_virtual_memory_bytes",
+    "PROCESS_FILES": "process_open_fds",
+}
+"""What Prometheus clients tell themselves, and call so."""
+
+
+def page_name(row: Row) -> str:
+    """What a query calls the metric; of a histogram without `_bucket`, `_sum` and `_count`."""
+    if row.id in _USUAL_NAMES:
+        return _USUAL_NAMES[row.id]
+    return prometheus_name(row) + ("_total" if row.grows else "")
+
+
+def _plain(name: str) -> str:
+    return name.replace(".", "_")
+
+
+class Page:
+    """Makes pages."""
+
+    def __init__(self) -> None:
+        # Of a registry of its own: the default one belongs to whoever embeds the server.
+        self._runtime = CollectorRegistry()
+        ProcessCollector(registry=self._runtime)
+        PlatformCollector(registry=self._runtime)
+        GCCollector(registry=self._runtime)
+
+    def render(self, measurement: Measurement, accept: str) -> tuple[bytes, str]:
+        """The text of the page and its content type, as the header Accept wants it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(_Shown(self._runtime, measurement)), content_type
+
+
+class _Shown(Collector):
+    def __init__(self, runtime: CollectorRegistry, measurement: Measurement) -> None:
+        self._runtime = runtime
+        self._measurement = measurement
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics that have values."""
+        for row in ROWS:
+            samples = self._measurement.samples.get(row.name, ())
+            if samples and row.id not in _USUAL_NAMES:
+                yield family(row, samples)
+        yield from self._runtime.collect()
+
+
+def family(row: Row, samples: Samples) -> Metric:
+    """One metric with its samples."""
+    unit = _UNITS.get(row.unit, row.unit.strip("{}"))
+    help_text, labels = f"{row.help} ({unit})", [_plain(label) for label in row.labels]
+    name = prometheus_name(row)
+    if row.instrument == "histogram":
+        return _histogram(HistogramMetricFamily(name, help_text, labels=labels), samples)
+    kind = CounterMetricFamily if row.grows else GaugeMetricFamily
+    shown = kind(name, help_text, labels=labels)
+    for values, value in samples:
+        assert not isinstance(value, Histogram)
+        shown.add_metric(values, value)
+    return shown
+
+
+def _histogram(shown: HistogramMetricFamily, samples: Samples) -> HistogramMetricFamily:
+    texts = [repr(bound) for bound in BOUNDS]
+    for values, value in samples:
+        assert isinstance(value, Histogram)
+        buckets = [*zip(texts, value.up_to(BOUNDS), strict=True), ("+Inf", value.count)]
+        shown.add_metric(values, buckets, value.sum_seconds)
+    return shown

@@ -1,0 +1,139 @@
+"""Metrics at one moment: histograms whose buckets are OTLP's, and the native server's counters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from ferrite_py._native import Server
+from ferrite_py.config import Config
+from ferrite_py.measure import (
+    BY_ID,
+    ROWS,
+    Histogram,
+    Meter,
+    MeterClosedError,
+    upper_bound,
+)
+from ferrite_py.services import engine_options
+
+SEED = {
+    "ferrite.commands.total": ("counter", "{commands}", ("command",)),
+    "ferrite.command.duration": ("histogram", "s", ("command",)),
+    "ferrite.memory.used": ("gauge", "By", ()),
+    "ferrite.memory.max": ("gauge", "By", ()),
+    "ferrite.connections.active": ("gauge", "{connections}", ()),
+    "ferrite.connections.total": ("counter", "{connections}", ()),
+    "ferrite.cache.hit.rate": ("gauge", "1", ()),
+    "ferrite.cache.hits.total": ("counter", "{hits}", ()),
+    "ferrite.cache.misses.total": ("counter", "{misses}", ()),
+    "ferrite.hybridlog.tier.size": ("gauge", "By", ("tier",)),
+    "ferrite.keys.total": ("gauge", "{keys}", ("db",)),
+    "ferrite.keys.expired.total": ("counter", "{keys}", ()),
+    "ferrite.keys.evicted.total": ("counter", "{keys}", ()),
+    "ferrite.network.bytes.received": ("counter", "By", ()),
+    "ferrite.network.bytes.sent": ("counter", "By", ()),
+    "ferrite.replication.lag": ("gauge", "By", ("replica",)),
+    "ferrite.aof.sync.duration": ("histogram", "s", ()),
+    "ferrite.epoch.current": ("gauge", "{epoch}", ()),
+}
+"""The metrics that Ferrite's documentation promises."""
+
+
+@pytest.fixture
+def native() -> Iterator[Server]:
+    """A server without connections."""
+    server = Server(engine_options(Config()))
+    yield server
+    server.close()
+
+
+def test_the_table_begins_with_the_metrics_of_ferrite() -> None:
+    """Names, instruments, units and labels are those that are promised."""
+    found = {row.name: (row.instrument, row.unit, row.labels) for row in ROWS[: len(SEED)]}
+
+    assert found == SEED
+
+
+def test_every_value_belongs_to_a_row_and_has_its_labels(native: Server) -> None:
+    """A measurement has a list for each row; each sample has a value for each label."""
+    measurement = Meter(native, 0.0).take()
+
+    assert {row.name for row in ROWS} == set(measurement.samples)
+    wrong = [
+        (row.name, labels)
+        for row in ROWS
+        for labels, _ in measurement.samples[row.name]
+        if len(labels) != len(row.labels)
+    ]
+    assert wrong == []
+
+
+def test_what_does_not_exist_has_no_values(native: Server) -> None:
+    """Replicas, an append-only file, a limit and a ratio of nothing are absent, not zero."""
+    samples = Meter(native, 0.0).take().samples
+
+    names = ("ferrite.replication.lag", "ferrite.aof.sync.duration", "ferrite.memory.max")
+    assert [[], [], []] == [samples[name] for name in names]
+    assert samples["ferrite.cache.hit.rate"] == []
+
+
+def test_what_grows_begins_anew_when_its_statistics_do(native: Server) -> None:
+    """CONFIG RESETSTAT moves the beginning of counters, not of totals."""
+    meter = Meter(native, 0.0)
+    before = meter.take()
+
+    native.reset_statistics()
+    after = meter.take()
+
+    counter, total = BY_ID["COMMANDS"], BY_ID["DISK_READS"]
+    assert before.since(counter) == before.started == after.since(total)
+    assert after.started <= after.since(counter) <= after.now
+
+
+def test_a_closed_meter_leaves_the_engine_alone(native: Server) -> None:
+    """After close nothing asks the native server any more."""
+    meter = Meter(native, 0.0)
+    meter.close()
+
+    with pytest.raises(MeterClosedError):
+        meter.take()
+
+
+def test_the_process_is_measured(native: Server) -> None:
+    """What the system says of the process comes with the rest."""
+    samples = Meter(native, 0.0).take().samples
+
+    modes = dict(samples["process.cpu.time"])
+    assert modes[("user",)] > 0  # type: ignore[operator]
+    assert samples["process.memory.usage"][0][1] > 1 << 20  # type: ignore[operator]
+    assert samples["process.unix.file_descriptor.count"][0][1] >= 3  # type: ignore[operator]
+    assert samples["process.thread.count"][0][1] >= 1  # type: ignore[operator]
+
+
+def test_bounds_are_exact_powers() -> None:
+    """Eight buckets double the bound, exactly; bucket -8 ends at half a second ... 1 s."""
+    assert upper_bound(-1) == 1.0
+    assert upper_bound(-9) == 0.5
+    assert math.isclose(upper_bound(0), 2 ** (1 / 8))
+
+
+def test_cumulative_counts_at_powers_of_two() -> None:
+    """What lies at or below a bound is counted, whatever the bounds are."""
+    histogram = Histogram(3.0, 2, -9, (5, 1, 1, 1, 1, 1, 1, 1, 1, 7))
+
+    assert [2, 7, 15, 22] == histogram.up_to([0.25, 0.5, 1.0, 2.0])
+    assert histogram.count == 22
+
+
+def test_the_difference_of_two_histograms() -> None:
+    """Buckets that were not there before count from zero."""
+    before = Histogram(1.0, 1, 4, (3, 4))
+    after = Histogram(2.5, 1, 2, (9, 0, 3, 5, 6))
+
+    since = after.since(before)
+
+    assert Histogram(1.5, 0, 2, (9, 0, 0, 1, 6)) == since
+    assert after.since(Histogram(0.0, 0, 0, ())) == after

@@ -1,0 +1,204 @@
+"""The page of a running server: it says what INFO says, and what Ferrite promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import RawClient
+from tests.support.process import Process, run_to_end
+from tests.support.resp import parse
+from tests.support.servers import free_port
+from tests.telemetry.page import ask, page_of
+
+TRANSPORTS = ("reactors", "streams")
+
+
+class Served:
+    """A server and its port of metrics."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.metrics = free_port()
+        self.process = Process(folder, f"metrics.port={self.metrics}", *settings)
+        self.client: RawClient = self.process.client()
+
+    def info(self, section: str) -> dict[str, str]:
+        """The fields of a section of INFO."""
+        text = parse(self.client.command("INFO", section).raw).text
+        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+    def close(self) -> None:
+        """End it."""
+        self.client.close()
+        self.process.stop()
+
+
+@pytest.fixture(params=TRANSPORTS)
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
+    """A server in memory, with a limit."""
+    made = Served(tmp_path, f"server.transport={request.param}", "storage.max_memory=64mb")
+    yield made
+    made.close()
+
+
+def test_the_page_says_what_info_says(served: Served) -> None:
+    """Counters on the page are INFO's, taken after it, but for the INFO itself."""
+    for number in range(50):
+        served.client.command("SET", f"key:{number}", "x" * 100)
+        served.client.command("GET", f"key:{number}")
+        served.client.command("GET", f"nokey:{number}")
+    served.client.command("INCR", "key:1")
+    served.client.command("GET", "too", "many")
+    stats, clients, keyspace = (served.info(name) for name in ("stats", "clients", "keyspace"))
+    calls = served.info("commandstats")
+
+    page = page_of(served.metrics)
+
+    assert page.value("ferrite_commands_total", command="SET") == 50
+    assert page.value("ferrite_commands_total", command="GET") == 100
+    assert f"calls={50}," in calls["cmdstat_set"]
+    assert page.value("cache_hits_total") == int(stats["keyspace_hits"]) == 50
+    assert page.value("cache_misses_total") == int(stats["keyspace_misses"]) == 50
+    assert page.value("ferrite_connections_active") == int(clients["connected_clients"])
+    assert page.value("ferrite_connections_total") == int(stats["total_connections_received"])
+    assert f"keys={page.value('ferrite_keys_total', db='0'):g}," in keyspace["db0"]
+    assert page.value("ferrite_command_failures_total", command="INCR") == 1
+    assert page.value("ferrite_command_rejections_total", command="GET") == 1
+    assert page.value("ferrite_errors_total", code="ERR") == int(stats["total_error_replies"]) == 2
+    assert page.value("ferrite_memory_max") == 64 << 20
+    assert 0 < page.value("ferrite_memory_used") < 64 << 20
+    assert page.value("ferrite_network_bytes_received_total") > 50 * 100
+    assert page.value("ferrite_network_bytes_sent_total") > 50 * 100
+
+
+def test_the_counts_of_commands_agree_with_their_histograms(served: Served) -> None:
+    """Each command's histogram has as many durations as it has calls; buckets never fall."""
+    for number in range(200):
+        served.client.command("SET", f"key:{number}", "x")
+    served.client.command("CLIENT", "LIST")
+    served.client.command("CONFIG", "GET", "maxmemory")
+
+    page = page_of(served.metrics)
+
+    calls = page.of("ferrite_commands_total")
+    assert page.of("ferrite_command_duration_count") == calls
+    assert {"SET", "CLIENT LIST", "CONFIG GET"} <= {dict(one)["command"] for one in calls}
+    for labels in calls:
+        name = dict(labels)["command"]
+        buckets = {
+            float(dict(one)["le"]): value
+            for one, value in page.of("ferrite_command_duration_bucket").items()
+            if dict(one)["command"] == name
+        }
+        ordered = [buckets[bound] for bound in sorted(buckets)]
+        assert ordered == sorted(ordered)
+        assert ordered[-1] == calls[labels]
+        total = page.value("ferrite_command_duration_sum", command=name)
+        assert total <= sum(bound * count for bound, count in buckets.items())
+
+
+def test_the_mutable_region_and_the_cache_are_told_apart(served: Served) -> None:
+    """In memory a hit of the cache is one of the mutable region; a miss is a miss of both."""
+    served.client.command("SET", "key", "x")
+    for name in ("key", "key", "key", "nokey"):
+        served.client.command("GET", name)
+
+    page = page_of(served.metrics)
+
+    assert page.value("ferrite_cache_hits_total") == 3
+    assert page.value("ferrite_cache_misses_total") == 1
+    assert page.value("ferrite_cache_hit_rate") == 0.75
+    assert page.value("ferrite_cache_tier_hits_total", tier="mutable") == 3
+    assert not page.has("ferrite_replication_lag")
+    assert "ferrite_aof_sync_duration" not in page.types
+
+
+def test_resetting_the_statistics_begins_anew(served: Served) -> None:
+    """CONFIG RESETSTAT sets counters back, as in INFO, and leaves gauges."""
+    served.client.command("SET", "key", "x")
+    served.client.command("CONFIG", "RESETSTAT")
+    served.client.command("PING")
+
+    page = page_of(served.metrics)
+
+    assert not page.has("ferrite_commands_total", command="SET")
+    assert page.value("ferrite_commands_total", command="PING") == 1
+    assert page.value("ferrite_keys_total", db="0") == 1
+
+
+def test_tiers_have_sizes_hits_and_migrations(tmp_path: Path) -> None:
+    """With a data folder each tier tells its bytes and what it answered, and the disk its reads."""
+    served = Served(
+        tmp_path,
+        f"storage.data_dir={tmp_path / 'data'}",
+        "storage.segment_size=64kb",
+        "server.enable_debug_command=yes",
+    )
+    for number in range(100):
+        served.client.command("SET", f"key:{number}", "x" * 3000)
+    served.client.command("DEBUG", "TIER", "DISK")
+    served.client.command("GET", "key:1")
+    served.client.command("GET", "key:1")
+    hybridlog = served.info("hybridlog")
+
+    page = page_of(served.metrics)
+
+    assert page.value("ferrite_hybridlog_tier_size", tier="disk") == int(hybridlog["disk_bytes"])
+    assert page.value("ferrite_cache_tier_hits_total", tier="disk") == 1
+    assert page.value("ferrite_cache_tier_hits_total", tier="read_cache") == 1
+    assert page.value("ferrite_cache_tier_misses_total", tier="mutable") == 2
+    assert page.value("ferrite_cache_hit_rate") == 0
+    assert page.value("cache_hits_total") == 2
+    assert page.value("ferrite_epoch_current") == int(hybridlog["epoch"]) > 0
+    flushed = page.value("ferrite_hybridlog_migrations_total", migration="flushed")
+    assert flushed == int(hybridlog["flushed_total"]) > 0
+    assert page.value("ferrite_disk_reads_total") == int(hybridlog["disk_reads"]) == 1
+    assert page.value("ferrite_disk_read_duration_count") == 1
+    assert page.value("ferrite_disk_ok") == 1
+    served.close()
+
+
+def test_a_port_of_metrics_in_use(tmp_path: Path) -> None:
+    """The server does not start: one line, status 1."""
+    served = Served(tmp_path)
+
+    result = run_to_end("--port", str(free_port()), "--prometheus-port", str(served.metrics))
+
+    assert (1, "") == (result.returncode, result.stdout)
+    last = result.stderr.splitlines()[-1]
+    assert "Address already in use" in last
+    assert "metrics.port" in last
+    served.close()
+
+
+def test_without_the_page_nothing_of_it_is_imported() -> None:
+    """The server's own modules do not take the time and memory of packages for the page."""
+    code = (
+        "import sys, ferrite_py.server;"
+        "print({'prometheus_client', 'starlette', 'uvicorn'} & set(sys.modules))"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert result.stdout == "set()\n"
+
+
+def test_port_0_is_no_page(tmp_path: Path) -> None:
+    """The server starts and does not speak of a page."""
+    process = Process(tmp_path, "metrics.port=0")
+
+    assert "metrics at" not in process.log()
+    process.stop()
+
+
+def test_health_and_readiness_of_a_running_server(served: Served) -> None:
+    """A server that serves is alive and ready."""
+    assert ask(served.metrics, "/health").json == {"status": "ok"}
+    assert ask(served.metrics, "/ready").json == {"ready": True, "reasons": []}
