@@ -4,6 +4,8 @@
 
 #include "store/store.h"
 
+#define FE_FROZEN_REST_MS 1000 /* before something that was left is met again */
+
 /* What is to be done next. */
 typedef struct fe_frozen_choice {
     fe_frozen_purpose purpose;

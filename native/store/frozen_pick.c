@@ -271,8 +271,10 @@ static bool is_recount_due(const fe_log *log)
 bool fe_frozen_compact_all(fe_store *store)
 {
     const fe_log *log = &store->log;
+    int64_t soon =
+        store->now_ms + FE_FROZEN_REST_MS; /* what rests because blind writes wait for it */
     bool more = store->frozen.busy || log->dead_head != 0 || is_recount_due(log) ||
-                fe_log_frozen_victim(log, CLASS_MAX_THOROUGH, store->now_ms) != 0;
+                fe_log_frozen_victim(log, CLASS_MAX_THOROUGH, soon) != 0;
     store->frozen.thorough = more;
     return more;
 }
