@@ -187,6 +187,24 @@ def test_records_by_tier_and_how_long_the_disk_took(client: RawClient) -> None:
     assert "disk_read_usec_max" not in info(client, "hybridlog")
 
 
+def test_a_restored_frequency_counts_on_the_way_down(client: RawClient) -> None:
+    """Files do not keep counters: a restored key that is used often goes to the read cache."""
+    client.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+    try:
+        dump = client.command("DUMP", "key:0").node.plain()
+        assert isinstance(dump, bytes)
+        for name, frequency in (("often", "200"), ("now and then", "6"), ("never", "0")):
+            client.command("RESTORE", name, "0", dump, "FREQ", frequency)
+            assert client.command("OBJECT", "FREQ", name).node.plain() == int(frequency)
+        send_down(client, "DISK")
+        tiers_of = [tier_of(client, name) for name in ("often", "now and then", "never", "key:1")]
+        assert tiers_of == [b"read_cache", b"read_cache", b"disk", b"disk"]
+        assert client.command("OBJECT", "FREQ", "often").node.plain() == 8
+        assert client.command("OBJECT", "FREQ", "never").node.plain() == 5
+    finally:
+        client.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
 def test_the_read_cache_is_emptied(client: RawClient) -> None:
     """Its copies are gone, its memory too; what they are copies of can be read."""
     send_down(client, "DISK")

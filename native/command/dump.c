@@ -108,7 +108,7 @@ static void store(fe_call *call, fe_key *key, fe_bytes value, int64_t deadline,
     }
     if (!fe_open_store_text(call, key, value, deadline)) return;
     if (options->frequency >= 0)
-        fe_store_set_frequency(call->store, key->record, (uint32_t)options->frequency);
+        fe_key_set_frequency(key, (uint32_t)options->frequency);
     else if (options->idle_seconds >= 0)
         fe_store_set_idle(call->store, key->record, options->idle_seconds);
     fe_reply_ok(&call->reply);

@@ -60,9 +60,21 @@ static bool is_mapped(const fe_key *key)
     return fe_log_segment(&key->store->log, key->address)->tier == FE_TIER_MAPPED;
 }
 
+/* Files do not hold the field: such a record was used when its segment was frozen, and so often as it
+ * has marks. */
+uint32_t fe_access_frozen(const fe_store *store, fe_address address)
+{
+    const fe_log *log = &store->log;
+    if (fe_store_is_lfu(store))
+        return lfu_make(store, COUNTER_START + fe_log_touched(log, address));
+    uint32_t n = fe_address_segment(address, log->offset_bits);
+    return (uint32_t)((uint64_t)log->files[n].frozen_ms / 1000u) & ACCESS_MASK;
+}
+
 uint32_t fe_access_of(const fe_key *key)
 {
-    return is_mapped(key) ? key->store->access_now : fe_record_access(key->record);
+    return is_mapped(key) ? fe_access_frozen(key->store, key->address)
+                          : fe_record_access(key->record);
 }
 
 /* Counts the read; whether the access field may be written. */
@@ -127,4 +139,13 @@ void fe_store_set_frequency(fe_store *store, fe_record *record, uint32_t frequen
     if (!fe_store_is_lfu(store)) return;
     uint32_t counter = frequency < COUNTER_MAX ? frequency : COUNTER_MAX;
     fe_record_set_access(record, lfu_make(store, counter));
+}
+
+void fe_key_set_frequency(fe_key *key, uint32_t frequency)
+{
+    fe_store *store = key->store;
+    fe_store_set_frequency(store, key->record, frequency);
+    if (!store->log.tiered || !fe_store_is_lfu(store)) return;
+    for (uint32_t step = COUNTER_START; frequency > step && step < COUNTER_START << 6; step <<= 2)
+        fe_log_touch(&store->log, key->address);
 }

@@ -470,7 +470,7 @@ static void carry_one(fe_store *store, fe_keyspace *keyspace, uint64_t *slot,
     size_t size = fe_record_size(record);
     fe_address home = fe_slot_address(*slot);
     uint64_t word = (record->word & UINT32_MAX) | (uint64_t)keyspace->id << 32 |
-                    (uint64_t)store->access_now << 44;
+                    (uint64_t)fe_access_frozen(store, home) << 44;
     fe_address copy =
         copy_make(store, FE_RING_MAIN, head_make(home, mark - 1), keyspace->id, record, size);
     if (copy == FE_ADDRESS_NONE) return;

@@ -535,7 +535,7 @@ static bool cache(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_
                   fe_fetch_read *read)
 {
     fe_record *record = record_of(read);
-    fe_image_record_restore(record, keyspace->id, store->access_now);
+    fe_image_record_restore(record, keyspace->id, fe_access_frozen(store, read->address));
     if (read->mapping == 0) return fe_cache_put(store, keyspace, hash, slot, record, read->size);
     size_t offset = (size_t)((uint8_t *)record - (uint8_t *)read->memory);
     if (!fe_cache_adopt(store, keyspace, hash, slot, read->memory, read->mapping, offset,

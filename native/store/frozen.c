@@ -24,7 +24,6 @@
 #define STEP_ENTRIES 512u
 #define STEP_BYTES ((uint64_t)64 << 10)
 #define MOVE_COST 256u /* bytes of work that a moved record counts for, beside its own */
-#define REST_MS 1000   /* before something that was left is met again */
 #define REST_ERROR_MS 30000
 #define WAIT_MAX_MS 2000
 
@@ -104,9 +103,9 @@ static void rest(fe_store *store, const fe_frozen_job *job)
     if (job->damaged_blocks != 0)
         file->rest_ms = INT64_MAX; /* it will not get better */
     else if (job->error != 0)
-        file->rest_ms = store->now_ms + (job->error == ENOMEM ? REST_MS : REST_ERROR_MS);
+        file->rest_ms = store->now_ms + (job->error == ENOMEM ? FE_FROZEN_REST_MS : REST_ERROR_MS);
     else if (job->left != 0 && file->rest_ms != INT64_MAX)
-        file->rest_ms = store->now_ms + REST_MS;
+        file->rest_ms = store->now_ms + FE_FROZEN_REST_MS;
 }
 
 static void fault_tell(fe_store *store, const fe_frozen_fault *fault)
@@ -247,13 +246,8 @@ static bool move(fe_store *store, const found *f, const uint8_t *image)
     unsigned warmth = 0;
     memcpy(record, image != NULL ? (const void *)image : fe_log_at(log, fe_slot_address(*f->slot)),
            f->size);
-    fe_image_record_restore(record, f->keyspace->id, store->access_now);
-    if (is_copied(f)) {
-        copy_replace(store, f, record, &warmth);
-    } else {
-        uint32_t n = fe_address_segment(f->home, log->offset_bits);
-        fe_store_set_idle(store, record, (store->now_ms - log->files[n].frozen_ms) / 1000);
-    }
+    fe_image_record_restore(record, f->keyspace->id, fe_access_frozen(store, f->home));
+    if (is_copied(f)) copy_replace(store, f, record, &warmth);
     fe_slot_set(f->slot, address, deadline != FE_DEADLINE_NONE);
     for (; warmth > 0; warmth--)
         fe_log_touch(log, address);

@@ -280,12 +280,16 @@ void fe_store_marks_clear(fe_store *store);
 int64_t fe_store_idle_seconds(const fe_store *store, const fe_record *record); /* LRU and others */
 uint32_t fe_store_frequency(const fe_store *store,
                             const fe_record *record); /* LFU counter, decayed */
-/* The same of a key wherever its record is; a mapped one has been idle since it was frozen at most. */
+/* The same of a key wherever its record is; one that was not used since it was frozen has been idle since
+ * then, and has a fresh key's frequency and one for each of its last reads. */
 int64_t fe_key_idle_seconds(const fe_key *key);
 uint32_t fe_key_frequency(const fe_key *key);
 /* RESTORE's IDLETIME and FREQ. */
 void fe_store_set_idle(fe_store *store, fe_record *record, int64_t idle_seconds);
 void fe_store_set_frequency(fe_store *store, fe_record *record, uint32_t frequency);
+/* The same of a key that was just written. Files do not keep the counter, but what is used often goes to the
+ * read cache when its segment leaves memory. */
+void fe_key_set_frequency(fe_key *key, uint32_t frequency);
 
 /* Steps: bounded work, called with the lock by the session or by workers. Each returns whether
  * there is more to do at once. */

@@ -154,6 +154,8 @@ void fe_spare_trim(fe_store *store);
 /* access.c: the access field of a fresh record, and of one that is read. */
 uint32_t fe_access_fresh(const fe_store *store);
 void fe_access_touch(fe_key *key);
+/* What is known of the use of a record in a segment with a file. */
+uint32_t fe_access_frozen(const fe_store *store, fe_address address);
 /* What the access field of the key's record says; where the record has none (a mapped one holds its
  * checksum there), that of a fresh record. */
 uint32_t fe_access_of(const fe_key *key);

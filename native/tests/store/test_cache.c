@@ -261,6 +261,33 @@ static void write_long(fake_disk *d, uint64_t i, size_t len)
     memset(at, (int)i, len);
 }
 
+TEST(a_key_that_was_only_looked_at_has_been_idle_since_it_was_frozen)
+{
+    for (unsigned mapped = 0; mapped < 2; mapped++) {
+        fake_disk *d = fake_new();
+        fe_cache_set_budget(d->f.store, 1 << 20);
+        fake_fill(d, 0, 5000, FE_DEADLINE_NONE);
+        for (uint32_t n = 1; n <= fake_log(d)->high; n++) {
+            fake_log(d)->files[n].frozen_ms = START_MS + 10000;
+            if (fake_is_full(d, n)) fake_map(d, n);
+        }
+        if (!mapped) fake_freeze_all(d);
+        fe_store_set_now(d->f.store, START_MS + 100000);
+
+        fe_waiter waiter = {.wake = NULL};
+        name_buf buf;
+        fe_key key;
+        fe_bytes name = name_of(&buf, 7);
+        bring(d, 7, &waiter);
+        fe_key_find(d->f.store, 0, name, fe_key_hash(&d->f.seed, name), true, &key);
+        CHECK_INT(90, fe_key_idle_seconds(&key));
+        find(&d->f, 0, name, &key);
+        CHECK_INT(mapped ? 90 : 0, fe_key_idle_seconds(&key)); /* a mapped one only counts reads */
+        fe_waiter_close(d->f.store, &waiter);
+        fake_free(d);
+    }
+}
+
 /* 8 MB would take some milliseconds under the lock. */
 TEST(a_long_record_is_kept_where_it_is_and_goes_from_ring_to_ring_with_its_segment)
 {
@@ -314,6 +341,7 @@ TEST(a_long_record_that_leaves_memory_is_not_copied_and_comes_back_to_main)
 
 int main(void)
 {
+    RUN(a_key_that_was_only_looked_at_has_been_idle_since_it_was_frozen);
     RUN(a_long_record_is_kept_where_it_is_and_goes_from_ring_to_ring_with_its_segment);
     RUN(a_long_record_that_leaves_memory_is_not_copied_and_comes_back_to_main);
     RUN(what_is_read_from_disk_again_after_it_was_dropped_goes_to_main);
