@@ -153,12 +153,37 @@ void fe_pages_discard(void *ptr, size_t size)
     }
 }
 
-void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size)
+void *fe_pages_reserve(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t counted)
 {
-    FE_ASSERT(ptr != NULL && size > 0 && size % PAGE_BYTES == 0);
+    FE_ASSERT(counted > 0 && counted <= size && size % PAGE_BYTES == 0);
+    if (refused(alloc)) return NULL;
+
+    uint8_t *ptr = map(size);
+    if (ptr == NULL) return NULL;
+    (void)madvise(ptr, size, MADV_NOHUGEPAGE); /* fails where there are none */
+    account_pages(alloc, class, (int64_t)counted);
+    return ptr;
+}
+
+bool fe_pages_count(fe_alloc *alloc, fe_alloc_class class, size_t bytes)
+{
+    if (refused(alloc)) return false;
+    account_pages(alloc, class, (int64_t)bytes);
+    return true;
+}
+
+void fe_pages_unmap_reserved(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size,
+                             size_t counted)
+{
+    FE_ASSERT(ptr != NULL && size > 0 && size % PAGE_BYTES == 0 && counted <= size);
     int failed = munmap(ptr, size);
     FE_ASSERT(failed == 0);
-    account_pages(alloc, class, -(int64_t)size);
+    account_pages(alloc, class, -(int64_t)counted);
+}
+
+void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size)
+{
+    fe_pages_unmap_reserved(alloc, class, ptr, size, size);
 }
 
 void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t old_size,

@@ -59,6 +59,16 @@ void fe_alloc_trim(void);
  * >= 4096). Accounts `size` at once. NULL on failure. */
 void *fe_pages_map(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t align);
 
+/* As fe_pages_map with align 4096, but only the first `counted` bytes (a multiple of 4096) are
+ * accounted: the rest is room to grow, which is never to be touched before fe_pages_count, and takes
+ * no memory until then, and no huge page. */
+void *fe_pages_reserve(fe_alloc *alloc, fe_alloc_class class, size_t size, size_t counted);
+/* Accounts `bytes` more of a reservation. False when a test wants that to fail. Makes no system call. */
+bool fe_pages_count(fe_alloc *alloc, fe_alloc_class class, size_t bytes);
+/* Unmaps a reservation of `size` bytes of which `counted` are accounted by now. */
+void fe_pages_unmap_reserved(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size,
+                             size_t counted);
+
 /* Gives the memory behind pages back early, in bounded pieces; what they held is lost, and they are
  * still to be unmapped. Unmapping much memory keeps other threads of the process from mapping, for
  * milliseconds if it is a gigabyte; this does not, and leaves little to it. */

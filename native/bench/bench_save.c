@@ -65,7 +65,7 @@ static void drive(rig *r, fe_flush_job *job)
     }
     fe_trash trash;
     while (fe_store_trash_take(r->store, &trash))
-        fe_pages_unmap(&r->alloc, trash.class, trash.ptr, trash.size);
+        fe_trash_unmap(&r->alloc, &trash);
 }
 
 static void load(rig *r, uint64_t keys, size_t len)

@@ -56,7 +56,7 @@ static void trash_unmap(bench *b)
 {
     fe_trash trash;
     while (fe_store_trash_take(b->store, &trash))
-        fe_pages_unmap(&b->alloc, trash.class, trash.ptr, trash.size);
+        fe_trash_unmap(&b->alloc, &trash);
 }
 
 /* Bytes of anonymous memory that are resident, from the kernel. */
@@ -306,7 +306,7 @@ static void growth_flush(bench *b, series *all, uint64_t round)
             start = cpu_us();
             taken = fe_store_trash_take(b->store, &trash);
             series_add(&all[PHASE_TRASH], round, cpu_us() - start);
-            if (taken) fe_pages_unmap(&b->alloc, trash.class, trash.ptr, trash.size);
+            if (taken) fe_trash_unmap(&b->alloc, &trash);
         }
     }
 }

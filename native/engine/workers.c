@@ -70,7 +70,7 @@ static bool empty_trash(fe_engine *engine)
         fe_lock_leave(&engine->lock);
         if (!taken) return false;
         fe_pages_discard(trash.ptr, trash.size);
-        fe_pages_unmap(&engine->alloc, trash.class, trash.ptr, trash.size);
+        fe_trash_unmap(&engine->alloc, &trash);
         if (engine->workers != NULL) engine->workers->unmapped += trash.size;
     } while (fe_clock_monotonic_ns() - began < ROUND_MAPPINGS_NS);
     return true;

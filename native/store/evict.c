@@ -307,7 +307,7 @@ static void unmap_some(fe_store *store)
         if (store->trash.count == 0) fe_spare_close(store);
         fe_trash trash;
         if (!fe_trash_pop(&store->trash, &trash)) return;
-        fe_pages_unmap(store->alloc, trash.class, trash.ptr, trash.size);
+        fe_trash_unmap(store->alloc, &trash);
     }
 }
 
@@ -380,7 +380,7 @@ static void trash_bound(fe_store *store)
     if (written <= TRASH_MAX || written <= store->log.bytes / 4) return;
     fe_trash trash;
     if (!fe_trash_pop(&store->trash, &trash)) return;
-    fe_pages_unmap(store->alloc, trash.class, trash.ptr, trash.size);
+    fe_trash_unmap(store->alloc, &trash);
 }
 
 /* Splits and merges that commands had to leave (store/index.h), at the pace of the writes. */

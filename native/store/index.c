@@ -33,7 +33,7 @@ void fe_index_reset(fe_index *index)
                                          .end = index->chunk_count,
                                          .left = index->chunk_count,
                                          .size = FE_INDEX_CHUNK_BYTES,
-                                         .last_size = index->last_bytes,
+                                         .last_counted = index->last_bytes,
                                          .class = FE_ALLOC_INDEX});
     fe_nodes_reset(index);
     index->version++;

@@ -78,7 +78,7 @@ typedef struct fe_index {
     uint64_t **chunks; /* buckets; all are full size but the last, which grows in small steps */
     uint32_t chunk_count, chunk_capacity;
     uint64_t version;  /* changes whenever `chunks` does */
-    size_t last_bytes; /* size of the last chunk */
+    size_t last_bytes; /* how much of the last chunk is in use; of all others, all is */
     uint64_t split;    /* the next bucket to split; buckets below it use level + 1 bits */
     unsigned level;
     uint8_t tag_shift[2]; /* where the tag begins in a hash, with `level` bits and with one more */

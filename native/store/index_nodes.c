@@ -150,7 +150,7 @@ void fe_nodes_reset(fe_index *index)
                                          .end = nodes->chunk_count,
                                          .left = nodes->chunks_mapped,
                                          .size = FE_NODES_CHUNK_BYTES,
-                                         .last_size = FE_NODES_CHUNK_BYTES,
+                                         .last_counted = FE_NODES_CHUNK_BYTES,
                                          .class = FE_ALLOC_INDEX});
     index->bytes -= nodes->chunks_mapped * FE_NODES_CHUNK_BYTES;
     fe_alloc_give(index->space->alloc, FE_ALLOC_INDEX, nodes->free_first);

@@ -1,7 +1,9 @@
 /* Memory of an index. See the header.
  *
- * The last chunk grows by remapping, by an eighth of the whole index at a time, up to a chunk's size;
- * then a chunk is added: the spare one, if a worker has made it, else a new mapping.
+ * Every chunk has its whole address space from the beginning, so that none ever moves: what moves
+ * pages makes the other cores forget them, and waits for those. The last chunk takes memory by an
+ * eighth of the whole index at a time, up to a chunk's size; then a chunk is added: the spare one, if
+ * a worker has made it, else a new mapping.
  *
  * Threads: the engine's lock is held.
  */
@@ -63,17 +65,17 @@ static bool directory_grow(fe_index *index)
     return true;
 }
 
+/* Address space for a whole chunk, of which `bytes` will be used for now. */
+static uint64_t *chunk_map(const fe_index *index, size_t bytes)
+{
+    return fe_pages_reserve(index->space->alloc, FE_ALLOC_INDEX, FE_INDEX_CHUNK_BYTES, bytes);
+}
+
 static bool last_chunk_grow(fe_index *index, size_t bytes)
 {
-    uint64_t **chunk = &index->chunks[index->chunk_count - 1];
-    uint64_t *moved = fe_pages_remap(index->space->alloc, FE_ALLOC_INDEX, *chunk, index->last_bytes,
-                                     index->last_bytes + bytes);
-    if (moved == NULL) return false;
-    *chunk = moved;
-    index->version++;
+    if (!fe_pages_count(index->space->alloc, FE_ALLOC_INDEX, bytes)) return false;
     index->bytes += bytes;
     index->last_bytes += bytes;
-    index->shape++;
     return true;
 }
 
@@ -87,7 +89,7 @@ static bool chunk_add(fe_index *index, size_t bytes)
     if (spare)
         index->space->spare = NULL;
     else
-        chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, PAGE);
+        chunk = chunk_map(index, bytes);
     if (chunk == NULL) return false;
     index->last_bytes = bytes;
     index->chunks[index->chunk_count++] = chunk;
@@ -138,10 +140,11 @@ bool fe_index_space_grow(fe_index *index)
 static void only_chunk_shrink(fe_index *index)
 {
     size_t bytes = (index->last_bytes / 2 + PAGE - 1) & ~(PAGE - 1);
-    uint64_t *chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, PAGE);
+    uint64_t *chunk = chunk_map(index, bytes);
     if (chunk == NULL) return;
     memcpy(chunk, index->chunks[0], index->buckets * FE_INDEX_BUCKET_BYTES);
-    fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[0], index->last_bytes);
+    fe_trash_put_reserved(index->space->trash, FE_ALLOC_INDEX, index->chunks[0],
+                          FE_INDEX_CHUNK_BYTES, index->last_bytes);
     index->chunks[0] = chunk;
     index->version++;
     index->bytes -= index->last_bytes - bytes;
@@ -152,8 +155,8 @@ static void only_chunk_shrink(fe_index *index)
 /* The last chunk goes when the one before it is half empty too. */
 static void last_chunk_drop(fe_index *index)
 {
-    fe_trash_put(index->space->trash, FE_ALLOC_INDEX, index->chunks[--index->chunk_count],
-                 index->last_bytes);
+    fe_trash_put_reserved(index->space->trash, FE_ALLOC_INDEX, index->chunks[--index->chunk_count],
+                          FE_INDEX_CHUNK_BYTES, index->last_bytes);
     index->version++;
     index->bytes -= index->last_bytes;
     index->last_bytes = FE_INDEX_CHUNK_BYTES;
@@ -180,8 +183,8 @@ bool fe_index_space_load(fe_index *index, size_t bytes)
 {
     bool full = bytes == FE_INDEX_CHUNK_BYTES;
     if (!directory_grow(index)) return false;
-    uint64_t *chunk = fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes,
-                                   full ? FE_INDEX_CHUNK_BYTES : PAGE);
+    uint64_t *chunk = full ? fe_pages_map(index->space->alloc, FE_ALLOC_INDEX, bytes, bytes)
+                           : chunk_map(index, bytes);
     if (chunk == NULL) return false;
     if (full) (void)madvise(chunk, bytes, MADV_HUGEPAGE); /* a wish: refusal is fine */
     index->last_bytes = bytes;

@@ -301,7 +301,7 @@ static void flush_finish(fe_store *store, bool wait)
     for (uint32_t i = 0; i < FLUSH_WAIT_UNMAPS && bytes < FLUSH_WAIT_UNMAP_BYTES; i++) {
         if (!fe_trash_pop(&store->trash, &trash)) return;
         bytes += trash.size;
-        fe_pages_unmap(store->alloc, trash.class, trash.ptr, trash.size);
+        fe_trash_unmap(store->alloc, &trash);
     }
 }
 

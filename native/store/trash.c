@@ -14,7 +14,7 @@ void fe_trash_put_table(fe_trash_list *list, fe_alloc *alloc, const fe_trash_tab
         lowest++;
     FE_ASSERT(table->end >= table->left && lowest < table->end);
     uint64_t bytes = (uint64_t)table->left * table->size;
-    if (table->mappings[table->end - 1] != NULL) bytes -= table->size - table->last_size;
+    if (table->mappings[table->end - 1] != NULL) bytes -= table->size - table->last_counted;
     fe_trash_table *kept = (fe_trash_table *)table->mappings[lowest];
     *kept = *table;
     kept->alloc = alloc;
@@ -31,10 +31,11 @@ static void table_pop(fe_trash_list *list, fe_trash *trash)
     fe_trash_table *table = list->tables;
     while (table->mappings[table->end - 1] == NULL) {
         table->end--;
-        table->last_size = table->size;
+        table->last_counted = table->size;
     }
-    *trash = (fe_trash){table->mappings[--table->end], table->last_size, table->class};
-    table->last_size = table->size;
+    uint64_t *mapping = table->mappings[--table->end];
+    *trash = (fe_trash){mapping, table->size, table->last_counted, table->class};
+    table->last_counted = table->size;
     if (--table->left != 0) return;
     FE_ASSERT(trash->ptr == (void *)table);
     list->tables = table->next;
@@ -45,7 +46,7 @@ static void node_pop(fe_trash_list *list, fe_trash *trash)
 {
     fe_trash_node *node = list->head;
     list->head = node->next;
-    *trash = (fe_trash){node, node->size, node->class};
+    *trash = (fe_trash){node, node->size, node->counted, node->class};
 }
 
 bool fe_trash_pop(fe_trash_list *list, fe_trash *trash)
@@ -55,7 +56,7 @@ bool fe_trash_pop(fe_trash_list *list, fe_trash *trash)
         node_pop(list, trash);
     else
         table_pop(list, trash);
-    list->bytes -= trash->size;
+    list->bytes -= trash->counted;
     list->count--;
     list->taken++;
     if (list->bulk > list->bytes) list->bulk = list->bytes;
@@ -65,5 +66,5 @@ bool fe_trash_pop(fe_trash_list *list, fe_trash *trash)
 void fe_trash_empty(fe_trash_list *list, fe_alloc *alloc)
 {
     for (fe_trash trash; fe_trash_pop(list, &trash);)
-        fe_pages_unmap(alloc, trash.class, trash.ptr, trash.size);
+        fe_trash_unmap(alloc, &trash);
 }

@@ -15,12 +15,13 @@
 typedef struct fe_trash {
     void *ptr;
     size_t size;
+    size_t counted; /* of it, what is accounted */
     fe_alloc_class class;
 } fe_trash;
 
 typedef struct fe_trash_node {
     struct fe_trash_node *next;
-    size_t size;
+    size_t size, counted;
     fe_alloc_class class;
 } fe_trash_node;
 
@@ -32,34 +33,47 @@ typedef struct fe_trash_table {
     uint32_t end;        /* those from here on have gone */
     uint32_t left;       /* mappings that have not */
     size_t size;         /* of each */
-    size_t last_size;    /* ... of the last one, until it has gone */
+    size_t last_counted; /* how much of the last one is accounted, until it has gone */
     fe_alloc_class class;
 } fe_trash_table;
 
 typedef struct fe_trash_list {
     fe_trash_node *head;
     fe_trash_table *tables;
-    uint64_t bytes, count;
+    uint64_t bytes; /* accounted */
+    uint64_t count;
     uint64_t bulk;  /* of the bytes, at most so many were flushed: no debt of writers */
     uint64_t taken; /* mappings ever taken off */
 } fe_trash_list;
 
-static inline void fe_trash_put(fe_trash_list *list, fe_alloc_class class, void *ptr, size_t size)
+/* A reservation (fe_pages_reserve) of which `counted` bytes are accounted. */
+static inline void fe_trash_put_reserved(fe_trash_list *list, fe_alloc_class class, void *ptr,
+                                         size_t size, size_t counted)
 {
     fe_trash_node *node = ptr;
-    *node = (fe_trash_node){list->head, size, class};
+    *node = (fe_trash_node){list->head, size, counted, class};
     list->head = node;
-    list->bytes += size;
+    list->bytes += counted;
     list->count++;
 }
 
-/* Puts `left` mappings of `size` bytes (the last one: `last_size`) among the first `end` of a
- * directory that was allocated under `class`, and the directory, or gives just that back when there
+static inline void fe_trash_put(fe_trash_list *list, fe_alloc_class class, void *ptr, size_t size)
+{
+    fe_trash_put_reserved(list, class, ptr, size, size);
+}
+
+/* Puts `left` mappings of `size` bytes (of the last one `last_counted` are accounted) among the first
+ * `end` of a directory that was allocated under `class`, and the directory, or gives just that back when there
  * are none. Touches one mapping. */
 void fe_trash_put_table(fe_trash_list *list, fe_alloc *alloc, const fe_trash_table *table);
 
 /* Takes one mapping off the list; false when it is empty. */
 bool fe_trash_pop(fe_trash_list *list, fe_trash *trash);
+
+static inline void fe_trash_unmap(fe_alloc *alloc, const fe_trash *trash)
+{
+    fe_pages_unmap_reserved(alloc, trash->class, trash->ptr, trash->size, trash->counted);
+}
 
 /* Unmaps everything at once. */
 void fe_trash_empty(fe_trash_list *list, fe_alloc *alloc);

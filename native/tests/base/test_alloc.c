@@ -110,6 +110,27 @@ TEST(discarded_pages_stay_mapped_and_counted_and_hold_nothing)
     }
 }
 
+TEST(a_reservation_is_counted_as_it_is_used)
+{
+    fe_alloc alloc;
+    fe_alloc_init(&alloc);
+    uint8_t *pages = fe_pages_reserve(&alloc, FE_ALLOC_INDEX, (size_t)2 << 20, 4096);
+    CHECK_INT(4096, fe_alloc_used(&alloc, FE_ALLOC_INDEX));
+    memset(pages, 'x', 4096);
+
+    CHECK(fe_pages_count(&alloc, FE_ALLOC_INDEX, 8192));
+
+    CHECK_INT(12288, fe_alloc_used(&alloc, FE_ALLOC_INDEX));
+    CHECK_INT('x', pages[4095]);
+    CHECK_INT(0, pages[4096] | pages[12287]);
+    fe_alloc_fail_after(&alloc, 0);
+    CHECK(!fe_pages_count(&alloc, FE_ALLOC_INDEX, 4096));
+    CHECK(fe_pages_reserve(&alloc, FE_ALLOC_INDEX, 8192, 4096) == NULL);
+    CHECK_INT(12288, fe_alloc_used(&alloc, FE_ALLOC_INDEX));
+    fe_pages_unmap_reserved(&alloc, FE_ALLOC_INDEX, pages, (size_t)2 << 20, 12288);
+    CHECK_INT(0, fe_alloc_used_all(&alloc));
+}
+
 TEST(growing_pages_keeps_what_they_held)
 {
     fe_alloc alloc;
@@ -200,6 +221,7 @@ int main(void)
     RUN(the_hook_fails_every_kind_of_allocation_after_the_count);
     RUN(pages_are_aligned_zeroed_and_counted);
     RUN(discarded_pages_stay_mapped_and_counted_and_hold_nothing);
+    RUN(a_reservation_is_counted_as_it_is_used);
     RUN(growing_pages_keeps_what_they_held);
     RUN(an_impossible_mapping_is_refused);
     RUN(the_hook_counts_across_threads);

@@ -96,7 +96,7 @@ static inline void empty_trash(fixture *f)
 {
     fe_trash trash;
     while (fe_store_trash_take(f->store, &trash))
-        fe_pages_unmap(&f->alloc, trash.class, trash.ptr, trash.size);
+        fe_trash_unmap(&f->alloc, &trash);
 }
 
 static inline void check_store(fixture *f)

@@ -62,7 +62,7 @@ TEST(a_spare_that_is_not_wanted_any_more_goes_to_the_trash)
     CHECK(fe_store_trash_take(f.store, &trash));
     CHECK_INT(65536, trash.size);
     CHECK_INT(FE_ALLOC_LOG, trash.class);
-    fe_pages_unmap(&f.alloc, trash.class, trash.ptr, trash.size);
+    fe_trash_unmap(&f.alloc, &trash);
     CHECK(!fe_store_trash_take(f.store, &trash));
     fixture_close(&f);
 }

@@ -17,22 +17,22 @@ static void rig_init(rig *r)
     r->list = (fe_trash_list){0};
 }
 
-/* A directory of `end` mappings, the last of `last` bytes; holes where `holes` has a bit. */
+/* A directory of `end` mappings, of the last one `last` bytes accounted; holes where `holes` has a bit. */
 static fe_trash_table table_make(rig *r, uint32_t end, size_t last, uint64_t holes)
 {
     uint64_t **mappings = fe_alloc_take_zeroed(&r->alloc, FE_ALLOC_INDEX, end * sizeof(*mappings));
     uint32_t left = 0;
     for (uint32_t i = 0; i < end; i++) {
         if (holes >> i & 1) continue;
-        size_t size = i + 1 == end ? last : PIECE;
-        mappings[i] = fe_pages_map(&r->alloc, FE_ALLOC_INDEX, size, 4096);
+        mappings[i] =
+            fe_pages_reserve(&r->alloc, FE_ALLOC_INDEX, PIECE, i + 1 == end ? last : PIECE);
         left++;
     }
     return (fe_trash_table){.mappings = mappings,
                             .end = end,
                             .left = left,
                             .size = PIECE,
-                            .last_size = last,
+                            .last_counted = last,
                             .class = FE_ALLOC_INDEX};
 }
 
@@ -42,7 +42,7 @@ static uint64_t drain(rig *r)
     uint64_t count = 0;
     for (fe_trash trash; fe_trash_pop(&r->list, &trash); count++) {
         memset(trash.ptr, 0xff, trash.size); /* nothing of the list is in what it gave away */
-        fe_pages_unmap(&r->alloc, trash.class, trash.ptr, trash.size);
+        fe_trash_unmap(&r->alloc, &trash);
     }
     CHECK_INT(0, r->list.bytes);
     CHECK_INT(0, r->list.count);
@@ -94,10 +94,10 @@ TEST(bulk_is_what_is_left_of_tables_at_most)
     fe_trash trash;
     CHECK(fe_trash_pop(&r.list, &trash));
     CHECK_INT(4096, trash.size); /* single mappings first */
-    fe_pages_unmap(&r.alloc, trash.class, trash.ptr, trash.size);
+    fe_trash_unmap(&r.alloc, &trash);
     CHECK_INT(2 * PIECE, r.list.bulk);
     CHECK(fe_trash_pop(&r.list, &trash));
-    fe_pages_unmap(&r.alloc, trash.class, trash.ptr, trash.size);
+    fe_trash_unmap(&r.alloc, &trash);
     CHECK_INT(PIECE, r.list.bulk);
 
     fe_trash_empty(&r.list, &r.alloc);
