@@ -410,7 +410,7 @@ def _segment_bytes(config: Config) -> int:
     if storage.max_memory:
         size = min(size, storage.max_memory // 128)
     if mutable:
-        size = min(size, mutable // 16)
+        size = min(size, mutable // 8)
     return max(_SEGMENT_MIN, 1 << (size.bit_length() - 1) if size else 0)
 
 

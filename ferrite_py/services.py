@@ -27,7 +27,7 @@ from ferrite_py.config import (
 )
 from ferrite_py.config_rewrite import rewrite
 from ferrite_py.errors import ConfigError, ParameterError, StartupError
-from ferrite_py.file_limit import raise_file_limit
+from ferrite_py.file_limit import raise_file_limit, segment_files_max
 from ferrite_py.keep import Keep
 from ferrite_py.rates import Durations, Rates
 
@@ -51,6 +51,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         "readonly_size": storage.hybridlog_readonly_size,
         "cache_size": storage.read_cache_size,
         "disk_max": storage.max_disk,
+        "files_max": segment_files_max(server.max_connections) if storage.data_dir else 0,
         "lock_memory": storage.lock_memory,
         "disk_depth": storage.disk_queue_depth,
         "disk_engine": storage.disk_engine.encode(),
@@ -115,7 +116,7 @@ class Settings:
         """
         put_tls = self._prepared_tls(config, renew_tls)
         wanted = config.server.max_connections
-        possible = raise_file_limit(wanted)
+        possible = raise_file_limit(wanted, segments=bool(config.storage.data_dir))
         if wanted > self._config.server.max_connections and possible < wanted:
             raise ParameterError(
                 "CONFIG SET failed (possibly related to argument 'maxclients') - The operating"
@@ -170,7 +171,7 @@ def fit_connections(config: Config) -> tuple[Config, int]:
     Also returns how many were wanted; 0 when all fit.
     """
     wanted = config.server.max_connections
-    possible = raise_file_limit(wanted)
+    possible = raise_file_limit(wanted, segments=bool(config.storage.data_dir))
     if possible == wanted:
         return config, 0
     return with_values(config, {"server.max_connections": possible}), wanted

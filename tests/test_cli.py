@@ -425,7 +425,7 @@ def test_doctor_counts_segment_files(tmp_path: Path, hard: int, level: str) -> N
     config = config_of(
         storage__data_dir=str(tmp_path),
         storage__max_disk=256 << 20,
-        storage__hybridlog_mutable_size=1 << 20,
+        storage__hybridlog_mutable_size=1 << 19,
     )
 
     found = doctor.examine(config, host_of(tmp_path, {}, files_hard=hard))

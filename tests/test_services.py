@@ -209,6 +209,26 @@ def test_file_limit(
     assert wanted == (0 if possible == 10_000 else 10_000)
 
 
+@pytest.mark.parametrize(
+    ("hard", "possible", "files"),
+    [(1_000_000, 10_000, 262_144), (20_000, 10_000, 9_968), (4096, 3040, 1024), (100, 18, 50)],
+)
+def test_clients_and_segment_files_share_the_limit(
+    monkeypatch: pytest.MonkeyPatch, hard: int, possible: int, files: int
+) -> None:
+    """With a data folder there is room for segment files, which leave that of the clients free."""
+    limits = FakeLimits(64, hard, may_raise=False)
+    monkeypatch.setattr(resource, "getrlimit", limits.get)
+    monkeypatch.setattr(resource, "setrlimit", limits.set)
+    config = with_values(Config(), {"storage.data_dir": "/nowhere"})
+
+    fitted, _ = fit_connections(config)
+
+    assert fitted.server.max_connections == possible
+    assert engine_options(fitted)["files_max"] == files
+    assert engine_options(Config())["files_max"] == 0
+
+
 def test_more_connections_than_files(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """CONFIG SET maxclients says how many would fit; fewer than now are always taken."""
     settings = settings_of(engine)

@@ -123,6 +123,7 @@ static bool read_store(PyObject *dict, fe_store_options *store)
            read_u64(dict, "readonly_size", &store->readonly_size) &&
            read_u64(dict, "cache_size", &store->cache_size) &&
            read_u64(dict, "disk_max", &store->disk_max) &&
+           read_u64(dict, "files_max", &store->files_max) &&
            read_bool(dict, "lock_memory", &store->lock_memory);
 }
 

@@ -60,7 +60,9 @@ typedef struct fe_store_options {
     /* Bytes of memory of each tier; 0: a share of what memory_max leaves for them. */
     uint64_t mutable_size, readonly_size, cache_size;
     uint64_t disk_max; /* bytes of all files; 0 = no limit */
-    bool lock_memory;  /* mapped segments stay in memory (mlock), as far as the system allows */
+    uint64_t
+        files_max; /* files that may be open, so that clients find room beside them; 0 = no limit */
+    bool lock_memory; /* mapped segments stay in memory (mlock), as far as the system allows */
 } fe_store_options;
 
 /* Counters that only grow (until fe_store_stats_reset) and gauges of now; see each comment. */

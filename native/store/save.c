@@ -87,6 +87,7 @@ static bool flush_all(fe_store *store, char *error)
     fe_flush_job job = {.fd = -1};
     unsigned failures = 0;
     store->options.disk_max = 0; /* a bound on files must not cost what is in memory */
+    store->options.files_max = 0;
     while (fe_tier_demote_all(store, FE_TIER_MAPPED) && failures < FLUSH_TRIES) {
         if (!flush_one(store, &job)) failures++;
         (void)fe_tier_step(store, FE_SEGMENT_MIN);

@@ -139,6 +139,7 @@ typedef struct fe_flush_job {
     fe_image_source source;
     uint32_t segment;
     uint64_t file_max; /* bytes that the file may have */
+    bool refused;      /* there are as many files as may be open */
     uint8_t *image;    /* the buffer */
     size_t image_bytes;
     /* the outcome */

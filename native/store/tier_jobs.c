@@ -21,6 +21,12 @@ static bool disk_is_ready(const fe_store *store)
     return tiers->state == FE_DISK_OK || store->now_ms >= tiers->retry_ms;
 }
 
+static bool is_out_of_files(const fe_store *store)
+{
+    uint64_t max = store->options.files_max;
+    return max != 0 && store->tiers->file_count >= max;
+}
+
 bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job)
 {
     fe_tiers *tiers = store->tiers;
@@ -36,6 +42,7 @@ bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job)
                           .lock = store->options.lock_memory,
                           .file_max = disk_max == 0 ? UINT64_MAX
                                                     : (bytes < disk_max ? disk_max - bytes : 0),
+                          .refused = is_out_of_files(store),
                           .image = job->image,
                           .image_bytes = job->image_bytes,
                           .fd = -1};
@@ -79,6 +86,10 @@ static void map_image(fe_device *device, fe_flush_job *job)
 void fe_tier_flush_run(fe_device *device, fe_flush_job *job)
 {
     const fe_image_source *source = &job->source;
+    if (job->refused) {
+        job->error = EMFILE;
+        return;
+    }
     fe_image_plan plan = fe_image_plan_make(source->base, source->used);
     if (plan.size_max > job->file_max) return;
     if (!image_reserve(job, plan.size_max)) {

@@ -327,6 +327,28 @@ TEST(files_never_take_more_than_disk_max)
     tiered_close(&t);
 }
 
+TEST(files_are_no_more_than_may_be_open)
+{
+    tiered t;
+    fe_store_options options = tiered_options();
+    options.files_max = 3;
+    tiered_open(&t, options);
+
+    write_until_refused(&t, FE_IO);
+
+    CHECK_INT(3, stats_of(&t).file_count);
+    CHECK_INT(3, files_in_folder(&t));
+    CHECK_INT(EMFILE, stats_of(&t).error.code);
+
+    options = *fe_store_get_options(t.f.store);
+    options.files_max = 0;
+    fe_store_set_options(t.f.store, &options);
+    CHECK(flush_sealed(&t));
+    CHECK_INT(FE_OK, fe_store_make_room(t.f.store));
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
 TEST(without_a_mapping_a_segment_is_on_disk_at_once)
 {
     tiered t;
@@ -677,6 +699,7 @@ int main(void)
     RUN(a_disk_that_refuses_is_an_error_of_writes_until_it_heals);
     RUN(short_writes_are_continued);
     RUN(files_never_take_more_than_disk_max);
+    RUN(files_are_no_more_than_may_be_open);
     RUN(without_a_mapping_a_segment_is_on_disk_at_once);
     RUN(without_memory_for_the_image_the_flush_is_tried_again);
     RUN(a_file_that_cannot_be_removed_is_an_error_and_its_number_goes_on);
