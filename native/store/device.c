@@ -325,11 +325,19 @@ static int open_for_reading(fe_device *device, const char *name)
 }
 
 /* Writes the file and closes it. False with errno. */
-static bool write_new(fe_device *device, const char *name, const uint8_t *image, size_t size)
+static bool write_new(fe_device *device, const char *name, const fe_device_piece *pieces,
+                      unsigned count)
 {
     int fd = fe_device_openat(device, device->log_folder, name, O_WRONLY | O_CREAT | O_TRUNC);
     if (fd < 0) return false;
-    bool good = fe_device_write_all(device, fd, image, size, 0) && write_back(device, fd);
+    bool good = true;
+    uint64_t offset = 0;
+    for (unsigned i = 0; good && i < count; i++) {
+        good = fe_device_write_all(device, fd, pieces[i].data, pieces[i].size, offset);
+        offset += pieces[i].size;
+    }
+    FE_ASSERT(!good || offset % FE_DEVICE_ALIGN == 0);
+    good = good && write_back(device, fd);
     int cause = errno;
     fe_device_close_fd(device, fd); /* there is nothing left that it could report */
     errno = cause;
@@ -340,10 +348,17 @@ int fe_device_write_segment(fe_device *device, uint32_t number, uint32_t generat
                             const uint8_t *image, size_t size, int *error_code)
 {
     FE_ASSERT(size > 0 && size % FE_DEVICE_ALIGN == 0);
+    fe_device_piece whole = {image, size};
+    return fe_device_write_pieces(device, number, generation, &whole, 1, error_code);
+}
+
+int fe_device_write_pieces(fe_device *device, uint32_t number, uint32_t generation,
+                           const fe_device_piece *pieces, unsigned count, int *error_code)
+{
     char name[SEGMENT_NAME];
     name_segment(name, number, generation);
     int fd = -1;
-    if (write_new(device, name, image, size)) fd = open_for_reading(device, name);
+    if (write_new(device, name, pieces, count)) fd = open_for_reading(device, name);
     if (fd >= 0) return fd;
     *error_code = errno;
     (void)fe_device_unlinkat(device, device->log_folder, name);

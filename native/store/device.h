@@ -93,6 +93,14 @@ bool fe_device_free_bytes(fe_device *device, uint64_t *bytes, int *error_code) F
  * fe_device_close_fd; or -1, and no file is left. A file of the same name is replaced. */
 int fe_device_write_segment(fe_device *device, uint32_t number, uint32_t generation,
                             const uint8_t *image, size_t size, int *error_code) FE_MUST_USE;
+/* The same of a file that lies in memory in pieces, `count` of them. */
+typedef struct fe_device_piece {
+    const uint8_t *data;
+    size_t size;
+} fe_device_piece;
+int fe_device_write_pieces(fe_device *device, uint32_t number, uint32_t generation,
+                           const fe_device_piece *pieces, unsigned count,
+                           int *error_code) FE_MUST_USE;
 
 /* Makes all segments that were written, and their names, survive a loss of power: with all else that waits
  * to be written to their file system, in one go. */

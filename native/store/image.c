@@ -194,15 +194,11 @@ static void filler_write(const fe_record *record, size_t size, uint8_t *to)
     crc_write(to, size);
 }
 
-/* Writes a record, and an entry for it unless it is dead. */
-static void record_write(const fe_image_source *source, size_t at, size_t size, uint8_t *to,
-                         footer_writer *writer)
+/* An entry for the record, unless it is dead. */
+static void record_list(const fe_image_source *source, size_t at, size_t size,
+                        footer_writer *writer)
 {
     const fe_record *record = (const fe_record *)(source->base + at);
-    uint64_t word = record->word & UINT32_MAX;
-    memcpy(to, &word, 8);
-    memcpy(to + 8, source->base + at + 8, size - 8);
-    crc_write(to, size);
     if (source->is_dead != NULL && source->is_dead(source->context, at, record)) return;
     fe_bytes key = fe_record_key(record);
     fe_footer_entry entry = {.hash = fe_hash(&source->seed, key.ptr, key.len),
@@ -213,16 +209,26 @@ static void record_write(const fe_image_source *source, size_t at, size_t size, 
     entry_write(writer, &entry);
 }
 
+/* Writes a record, and an entry for it unless it is dead. */
+static void record_write(const fe_image_source *source, size_t at, size_t size, uint8_t *to,
+                         footer_writer *writer)
+{
+    const fe_record *record = (const fe_record *)(source->base + at);
+    uint64_t word = record->word & UINT32_MAX;
+    memcpy(to, &word, 8);
+    memcpy(to + 8, source->base + at + 8, size - 8);
+    crc_write(to, size);
+    record_list(source, at, size, writer);
+}
+
 static uint64_t seed_check(const fe_hash_seed *seed)
 {
     return fe_hash(seed, (const uint8_t *)"ferrite", 7);
 }
 
-size_t fe_image_build(const fe_image_source *source, const fe_image_plan *plan, uint8_t *out,
-                      fe_image_head *head)
+static fe_image_head head_of(const fe_image_source *source, const fe_image_plan *plan)
 {
-    size_t image_size = round_up(source->used);
-    *head = (fe_image_head){
+    return (fe_image_head){
         .magic = FE_IMAGE_MAGIC,
         .version = FE_IMAGE_VERSION,
         .entry_size = (uint32_t)(plan->deadlines ? FE_IMAGE_ENTRY_DEADLINE : FE_IMAGE_ENTRY),
@@ -232,6 +238,56 @@ size_t fe_image_build(const fe_image_source *source, const fe_image_plan *plan, 
         .used = source->used,
         .created_ms = source->created_ms,
         .seed_check = seed_check(&source->seed)};
+}
+
+/* Completes the blocks and puts the trailer into the last one; the size of the file. */
+static size_t footer_finish(const footer_writer *writer, const fe_image_plan *plan)
+{
+    fe_image_head *head = writer->head;
+    footer_seal(writer);
+    head->crc = fe_crc32c(0, (const uint8_t *)head, offsetof(fe_image_head, crc));
+    size_t blocks = (size_t)fe_image_footer_blocks(head) * FE_IMAGE_BLOCK;
+    memcpy(writer->blocks + blocks - FE_IMAGE_TRAILER, head, sizeof *head);
+    size_t total = fe_image_file_size(head);
+    FE_ASSERT(total <= plan->size_max);
+    return total;
+}
+
+bool fe_image_is_long(const fe_image_source *source, const fe_image_plan *plan)
+{
+    return plan->records == 1 && source->used >= FE_IMAGE_LONG &&
+           fe_record_size((const fe_record *)source->base) == source->used;
+}
+
+size_t fe_image_build_long(const fe_image_source *source, const fe_image_plan *plan, uint8_t *out,
+                           fe_image_pieces *pieces, fe_image_head *head)
+{
+    const uint8_t *base = source->base;
+    size_t used = source->used, rest = used % FE_IMAGE_BLOCK;
+    size_t middle = used - rest - FE_IMAGE_BLOCK;
+    FE_ASSERT(fe_image_is_long(source, plan));
+    *head = head_of(source, plan);
+    uint64_t word = (load64(base) & UINT32_MAX) | (uint64_t)fe_image_record_crc(base, used) << 32;
+    memcpy(out, &word, 8);
+    memcpy(out + 8, base + 8, FE_IMAGE_BLOCK - 8);
+    uint8_t *end = out + FE_IMAGE_BLOCK;
+    memset(end, 0, FE_IMAGE_BLOCK);
+    memcpy(end, base + used - rest, rest);
+    size_t end_size = rest == 0 ? 0 : FE_IMAGE_BLOCK;
+    footer_writer writer = {end + end_size, head, 0, 0};
+    record_list(source, 0, used, &writer);
+    size_t total = footer_finish(&writer, plan);
+    *pieces = (fe_image_pieces){{out, base + FE_IMAGE_BLOCK, end},
+                                {FE_IMAGE_BLOCK, middle, end_size + FE_IMAGE_BLOCK}};
+    FE_ASSERT(total == 2 * FE_IMAGE_BLOCK + middle + end_size);
+    return total;
+}
+
+size_t fe_image_build(const fe_image_source *source, const fe_image_plan *plan, uint8_t *out,
+                      fe_image_head *head)
+{
+    size_t image_size = round_up(source->used);
+    *head = head_of(source, plan);
     footer_writer writer = {out + image_size, head, 0, 0};
     for (size_t at = 0, size; at < source->used; at += size) {
         const fe_record *record = (const fe_record *)(source->base + at);
@@ -245,12 +301,7 @@ size_t fe_image_build(const fe_image_source *source, const fe_image_plan *plan, 
         }
     }
     memset(out + source->used, 0, image_size - source->used);
-    footer_seal(&writer);
-    head->crc = fe_crc32c(0, (const uint8_t *)head, offsetof(fe_image_head, crc));
-    size_t total = fe_image_file_size(head);
-    FE_ASSERT(total <= plan->size_max);
-    memcpy(out + total - FE_IMAGE_TRAILER, head, sizeof *head);
-    return total;
+    return footer_finish(&writer, plan);
 }
 
 /* Reading -------------------------------------------------------------------------------------- */

@@ -137,6 +137,18 @@ fe_image_plan fe_image_plan_make(const uint8_t *base, size_t used);
 size_t fe_image_build(const fe_image_source *source, const fe_image_plan *plan, uint8_t *out,
                       fe_image_head *head);
 
+/* The same of a segment that is one record of at least FE_IMAGE_LONG bytes, without a copy of it: the file is
+ * `size[0]` bytes at `at[0]`, and so on; the middle is the segment's own memory, the others lie in `out`. */
+#define FE_IMAGE_LONG ((size_t)256 << 10)
+#define FE_IMAGE_ENDS (3 * FE_IMAGE_BLOCK) /* bytes of `out` */
+typedef struct fe_image_pieces {
+    const uint8_t *at[3];
+    size_t size[3];
+} fe_image_pieces;
+size_t fe_image_build_long(const fe_image_source *source, const fe_image_plan *plan, uint8_t *out,
+                           fe_image_pieces *pieces, fe_image_head *head);
+bool fe_image_is_long(const fe_image_source *source, const fe_image_plan *plan);
+
 /* Adds an entry to what the trailer says of all of them: records, live, expires, ... */
 void fe_image_head_add(fe_image_head *head, const fe_footer_entry *entry);
 

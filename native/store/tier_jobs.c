@@ -83,6 +83,25 @@ static void map_image(fe_device *device, fe_flush_job *job)
     if (job->lock) job->locked = job->mapping != NULL && fe_device_lock(device, job->mapping, size);
 }
 
+/* One long record: written from where it is, so that no second copy of it takes memory. */
+static void write_long(fe_device *device, fe_flush_job *job, const fe_image_plan *plan)
+{
+    fe_image_pieces made;
+    fe_device_piece pieces[3];
+    job->size = fe_image_build_long(&job->source, plan, job->image, &made, &job->head);
+    for (unsigned i = 0; i < 3; i++)
+        pieces[i] = (fe_device_piece){made.at[i], made.size[i]};
+    job->fd = fe_device_write_pieces(device, job->segment, job->source.generation, pieces, 3,
+                                     &job->error);
+}
+
+static void write_image(fe_device *device, fe_flush_job *job, const fe_image_plan *plan)
+{
+    job->size = fe_image_build(&job->source, plan, job->image, &job->head);
+    job->fd = fe_device_write_segment(device, job->segment, job->source.generation, job->image,
+                                      job->size, &job->error);
+}
+
 void fe_tier_flush_run(fe_device *device, fe_flush_job *job)
 {
     const fe_image_source *source = &job->source;
@@ -92,13 +111,12 @@ void fe_tier_flush_run(fe_device *device, fe_flush_job *job)
     }
     fe_image_plan plan = fe_image_plan_make(source->base, source->used);
     if (plan.size_max > job->file_max) return;
-    if (!image_reserve(job, plan.size_max)) {
+    bool is_long = fe_image_is_long(source, &plan);
+    if (!image_reserve(job, is_long ? FE_IMAGE_ENDS : plan.size_max)) {
         job->error = ENOMEM;
         return;
     }
-    job->size = fe_image_build(source, &plan, job->image, &job->head);
-    job->fd = fe_device_write_segment(device, job->segment, source->generation, job->image,
-                                      job->size, &job->error);
+    (is_long ? write_long : write_image)(device, job, &plan);
     if (job->fd >= 0) map_image(device, job);
     if (job->image_bytes > IMAGE_KEEP_MAX) fe_flush_job_close(job);
 }

@@ -272,6 +272,52 @@ static void expect(const char *cause, bool sound, const fe_image_fault *fault)
     CHECK(!sound && strcmp(cause, fault->cause) == 0);
 }
 
+static bool is_dead_always(void *context, uint64_t offset, const fe_record *record)
+{
+    (void)context, (void)offset, (void)record;
+    return true;
+}
+
+TEST(a_long_record_makes_the_same_file_in_pieces_as_in_one)
+{
+    static const size_t lens[] = {FE_IMAGE_LONG, FE_IMAGE_LONG + 4096 - 64, FE_IMAGE_LONG + 4040,
+                                  FE_IMAGE_LONG + 4071, 3 * FE_IMAGE_LONG + 8};
+    for (unsigned i = 0; i < 3 * sizeof lens / sizeof lens[0]; i++) {
+        size_t len = lens[i / 3];
+        segment s = segment_new(len + 4096);
+        uint8_t *value = malloc(len);
+        for (size_t b = 0; b < len; b++)
+            value[b] = (uint8_t)(b * 31 >> 3);
+        put_record(&s, FE_RECORD_LARGE | (i % 3 == 1 ? FE_RECORD_EXPIRY : 0u), FE_BYTES("key"),
+                   (fe_bytes){value, len}, len, 0x1122334455, 5);
+        fe_image_plan plan = fe_image_plan_make(s.base, s.used);
+        fe_image_source source = {.base = s.base,
+                                  .used = s.used,
+                                  .number = 7,
+                                  .generation = 3,
+                                  .sequence = 99,
+                                  .seed = SEGMENT_SEED,
+                                  .is_dead = i % 3 == 2 ? is_dead_always : NULL};
+        fe_image_head head, head_long;
+        fe_image_pieces pieces;
+        uint8_t *whole = malloc(plan.size_max), *ends = malloc(FE_IMAGE_ENDS);
+        memset(ends, 0xee, FE_IMAGE_ENDS);
+        CHECK(fe_image_is_long(&source, &plan));
+        size_t size = fe_image_build(&source, &plan, whole, &head);
+        CHECK_INT(size, fe_image_build_long(&source, &plan, ends, &pieces, &head_long));
+        CHECK_BYTES(&head, sizeof head, &head_long, sizeof head_long);
+        size_t at = 0;
+        for (unsigned p = 0; p < 3; at += pieces.size[p++])
+            CHECK(at + pieces.size[p] <= size &&
+                  memcmp(whole + at, pieces.at[p], pieces.size[p]) == 0);
+        CHECK_INT(size, at);
+        free(whole);
+        free(ends);
+        free(value);
+        segment_free(&s);
+    }
+}
+
 TEST(each_thing_that_can_be_wrong_with_a_trailer_is_named)
 {
     static const mutation mutations[] = {
@@ -425,6 +471,7 @@ int main(void)
     RUN(every_count_of_entries_around_the_edges_of_blocks_fits);
     RUN(dead_records_have_no_entry_and_take_no_room_in_the_footer);
     RUN(the_segments_of_a_real_store_make_sound_files);
+    RUN(a_long_record_makes_the_same_file_in_pieces_as_in_one);
     RUN(each_thing_that_can_be_wrong_with_a_trailer_is_named);
     RUN(each_thing_that_can_be_wrong_with_a_footer_block_is_named);
     RUN(the_size_of_a_record_is_told_from_as_few_bytes_as_possible);
