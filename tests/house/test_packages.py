@@ -10,12 +10,15 @@ from tests.house.sources import ROOT, imported_names, python_modules
 # Distribution names that differ from the module that they bring.
 MODULE_OF = {
     "opentelemetry-sdk": "opentelemetry",
+    "opentelemetry-api": "opentelemetry",
+    "opentelemetry-instrumentation-redis": "opentelemetry",
     "opentelemetry-proto": "opentelemetry",
     "opentelemetry-exporter-otlp": "opentelemetry",
     "prometheus-client": "prometheus_client",
     "grpcio": "grpc",
     "protobuf": "google",
 }
+CLIENT = "ferrite_py.client"
 OWN = {"ferrite_py", "tests", "benchmarks", "tools"}
 
 
@@ -38,16 +41,30 @@ def _third_party(files: list[Path]) -> set[str]:
     return tops - OWN - set(sys.stdlib_module_names)
 
 
+def _server() -> list[Path]:
+    """Return the files of ferrite_py but client/, which applications use and has its own extra."""
+    return [file for name, file in python_modules().items() if not name.startswith(CLIENT)]
+
+
+def _client() -> list[Path]:
+    return [file for name, file in python_modules().items() if name.startswith(CLIENT)]
+
+
 def test_every_import_is_declared() -> None:
     """The server imports only what an installation brings."""
-    imported = _third_party(list(python_modules().values()))
+    imported = _third_party(_server())
 
     assert imported - _names(_project()["run"]) == set()
 
 
+def test_the_client_imports_what_its_extra_brings() -> None:
+    """An application that installs ferrite-py[client] has what the client imports, and no more."""
+    assert _third_party(_client()) == _names(_project()["client"])
+
+
 def test_every_dependency_is_imported() -> None:
     """An installation brings nothing that the server does not import."""
-    imported = _third_party(list(python_modules().values()))
+    imported = _third_party(_server())
 
     assert _names(_project()["run"]) - imported == set()
 
