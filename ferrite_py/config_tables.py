@@ -19,7 +19,7 @@ _NAME = re.compile(r"[!#$&'*+.^_`|~0-9A-Za-z/:@-]+")
 _VALUE = re.compile(r"[^\0-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 # What stands for itself when a table is written as one text; a comma and % must not.
 _PLAIN = " !#$&'()*+-./:;<=>?@[]^_`{|}~"
-_FRACTION = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,9})?")
+_FRACTION = re.compile(r"[0-9]{0,9}(?:\.[0-9]{0,18})?(?<=[0-9.])(?:[eE]-[0-9]{1,2})?")
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|)")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -109,7 +109,10 @@ class Table(Kind[Pairs]):
 
 
 def _plain(number: float) -> str:
-    return f"{number:.9f}".rstrip("0").rstrip(".")
+    """The number in digits, without an exponent."""
+    if number >= 1e-4:
+        return repr(number).removesuffix(".0")
+    return f"{number:.18f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ class Fraction(Kind[float]):
         return "number from 0 to 1"
 
     def parse(self, value: object, base: float) -> float:
-        if isinstance(value, str) and _FRACTION.fullmatch(value):
+        if isinstance(value, str) and value != "." and _FRACTION.fullmatch(value):
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BadValueError(f"a {self.label}", "argument must be a number")

@@ -97,6 +97,7 @@ class TelemetryConfig:
         " own decision goes before it. OTEL_TRACES_SAMPLER chooses another sampler.",
         redis="telemetry-sample-rate",
         runtime=True,
+        otel="OTEL_TRACES_SAMPLER_ARG",
     )
     traces_enabled: bool = setting(
         True,
@@ -228,7 +229,8 @@ class TelemetryConfig:
     retain_rate_max: int = setting(
         1000,
         Integer(0, UINT32_MAX),
-        "Traces that are kept though not sampled, per second, at most; 0 is no limit.",
+        "Traces that are kept though their callers did not sample them, per second, at most; 0 is"
+        " no limit.",
         redis="telemetry-retain-rate-max",
         runtime=True,
     )

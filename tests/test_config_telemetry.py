@@ -163,6 +163,8 @@ def test_tracing_without_an_endpoint_does_not_start(tmp_path: Path) -> None:
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "compression", "gzip"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1500", "metrics_export_interval", 1.5),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "64", "batch_size", 64),
+        ("OTEL_TRACES_SAMPLER_ARG", ".1", "sample_rate", 0.1),
+        ("OTEL_TRACES_SAMPLER_ARG", "1e-5", "sample_rate", 1e-5),
         ("OTEL_BSP_SCHEDULE_DELAY", "200", "batch_timeout_ms", 200),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "4096", "event_bus_queue_size", 4096),
         ("OTEL_METRICS_EXPORTER", "none", "metrics_enabled", False),

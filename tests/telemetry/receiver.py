@@ -11,7 +11,9 @@ on time.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import socket
 import threading
 import time
 import zlib
@@ -106,6 +108,7 @@ class Arrival:
     size: int
     """Bytes of the message, not compressed."""
     is_compressed: bool = False
+    """Whether it came compressed over HTTP; gRPC does not tell."""
     was_taken: bool = True
     """Whether the sender was told that it was taken."""
 
@@ -282,10 +285,7 @@ class _Service:
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
         """Answer one request."""
         headers = {key: str(value) for key, value in context.invocation_metadata()}
-        compression = headers.get("grpc-encoding", "identity")
-        arrival = Arrival(
-            self._signal, "grpc", request, headers, request.ByteSize(), compression != "identity"
-        )
+        arrival = Arrival(self._signal, "grpc", request, headers, request.ByteSize())
         fault = self._receiver.take(arrival)
         if fault.name == "hanging":
             context.abort(grpc.StatusCode.CANCELLED, "let go")
@@ -315,7 +315,8 @@ class _HttpServer(ThreadingHTTPServer):
         self.server_close()
         for connection in list(self.connections):
             connection.close_connection = True
-            connection.connection.close()
+            with contextlib.suppress(OSError):  # the sender was quicker
+                connection.connection.shutdown(socket.SHUT_RDWR)
 
 
 class _HttpHandler(BaseHTTPRequestHandler):

@@ -1,0 +1,254 @@
+"""The thread that takes what was recorded and sends it.
+
+    serving threads -> rings -> Source.collect (native, without the GIL) -> Transport.send
+
+One request is under way at a time. While the receiver is away, it is sent again and again with
+growing pauses; the rings fill meanwhile, and what does not fit is lost there. So memory is bounded
+by the rings and one request, the serving threads never wait, and what is lost is counted.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ferrite_py.telemetry.transport import Answer, Outcome, Transport
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.025
+"""How often the rings are looked at. Serving threads tell nobody of what they record: a system call
+for each would cost them more than the record."""
+
+PAUSE_S_FIRST, PAUSE_S_MAX = 0.25, 5.0
+JITTER = 0.2
+RETRY_S_MAX = 60.0
+"""How long a request is sent again before it is given up."""
+
+END_S = 1.0
+"""How long a stop waits after its deadline for what it has cut off."""
+
+REPORT_S = 60.0
+"""Losses enter the log once in so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A request and of how much it is."""
+
+    request: bytes
+    commands: int
+    spans: int
+
+
+class Source(Protocol):
+    """What has been recorded."""
+
+    def waiting(self) -> int:
+        """Commands that wait to be collected."""
+
+    def collect(self) -> Batch | None:
+        """Take commands, up to a batch; None when there are none."""
+
+    def dropped(self) -> int:
+        """Commands that were lost so far because nobody collected in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the commands since the start."""
+
+    commands: int = 0
+    """Whose spans were taken by the receiver."""
+    spans: int = 0
+    bytes: int = 0
+    requests: int = 0
+    retries: int = 0
+    """Attempts that were followed by another."""
+    failed: int = 0
+    """Commands whose request was refused or given up."""
+    rejected: int = 0
+    """Spans of requests that were taken, which the receiver said it did not take."""
+
+
+class Drain:
+    """Sends what a source gives until it is stopped."""
+
+    def __init__(
+        self,
+        source: Source,
+        transport: Transport,
+        batch_size: int,
+        batch_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._transport = transport
+        self._batch_size = batch_size
+        self._batch_timeout_s = batch_timeout_s
+        self._clock = clock
+        self._losses = _Losses(clock)
+        self._stopping = threading.Event()
+        self._deadline = 0.0
+        self._may_collect = threading.Lock()
+        self._is_abandoned = False
+        self._counts = Counts()
+        self._under_way = 0
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the commands so far; any thread."""
+        return self._counts
+
+    def start(self) -> None:
+        """Begin to collect and send."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> None:
+        """Send what is left within a deadline, and end; the source is not used after that."""
+        self._deadline = self._clock() + deadline_s
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(deadline_s)
+            self._transport.close()
+            self._thread.join(END_S)
+        with self._may_collect:
+            self._is_abandoned = True
+            left = self._source.waiting() + self._under_way
+        self._losses.add("left at the stop", left)
+        self._losses.report(self._source.dropped(), at_once=True)
+
+    # The thread
+
+    def _run(self) -> None:
+        oldest: float | None = None
+        while not self._stopping.is_set():
+            oldest = self._look(oldest)
+            self._losses.report(self._source.dropped())
+            self._stopping.wait(POLL_S)
+        while (self._clock() < self._deadline) and self._send_one():
+            pass
+
+    def _look(self, oldest: float | None) -> float | None:
+        """Send what is due; since when the oldest that is not has waited."""
+        waiting = self._source.waiting()
+        now = self._clock()
+        oldest = now if oldest is None else oldest
+        is_due = waiting > 0 and now - oldest >= self._batch_timeout_s
+        while waiting >= self._batch_size or is_due:
+            if not self._send_one() or self._stopping.is_set():
+                return None
+            waiting = self._source.waiting()
+            is_due = False
+            oldest = self._clock()
+        return oldest if waiting > 0 else None
+
+    def _send_one(self) -> bool:
+        """Collect a batch and send it; False when there is none."""
+        with self._may_collect:
+            batch = None if self._is_abandoned else self._source.collect()
+        if batch is None:
+            return False
+        if batch.spans > 0:
+            self._under_way = batch.commands
+            self._deliver(batch)
+            self._under_way = 0
+        return True
+
+    def _deliver(self, batch: Batch) -> None:
+        began, attempt = self._clock(), 0
+        while True:
+            answer = self._attempt(batch)
+            if answer.outcome is Outcome.TAKEN:
+                self._taken(batch, answer)
+                return
+            pause_s = self._pause(answer, attempt)
+            is_late = self._clock() + pause_s - began > RETRY_S_MAX
+            if answer.outcome is Outcome.REFUSED or is_late or not self._wait(pause_s):
+                self._lost(batch, answer)
+                return
+            attempt += 1
+            self._counts = replace(self._counts, retries=self._counts.retries + 1)
+            self._losses.report(self._source.dropped())
+
+    def _attempt(self, batch: Batch) -> Answer:
+        timeout_s = self._transport.timeout_s
+        if self._stopping.is_set():
+            timeout_s = min(timeout_s, max(self._deadline - self._clock(), 0.001))
+        try:
+            return self._transport.send(batch.request, timeout_s)
+        except Exception as error:  # a library's mistake must not end the export
+            log.debug("sending failed", exc_info=True)
+            return Answer(Outcome.REFUSED, f"{type(error).__name__}: {error}")
+
+    @staticmethod
+    def _pause(answer: Answer, attempt: int) -> float:
+        if answer.wait_s is not None:
+            return min(answer.wait_s, RETRY_S_MAX)
+        pause_s = min(PAUSE_S_FIRST * 2.0**attempt, PAUSE_S_MAX)
+        jitter: float = random.uniform(1 - JITTER, 1 + JITTER)
+        return pause_s * jitter
+
+    def _wait(self, pause_s: float) -> bool:
+        """Wait between two attempts; False when there is no time for another."""
+        if not self._stopping.wait(pause_s):
+            return True
+        left_s = self._deadline - self._clock()
+        if left_s <= pause_s:
+            return False
+        time.sleep(pause_s)  # stopping already: the event would not wait
+        return True
+
+    def _taken(self, batch: Batch, answer: Answer) -> None:
+        counts = self._counts
+        self._counts = replace(
+            counts,
+            commands=counts.commands + batch.commands,
+            spans=counts.spans + batch.spans,
+            bytes=counts.bytes + len(batch.request),
+            requests=counts.requests + 1,
+            rejected=counts.rejected + answer.rejected,
+        )
+        if answer.rejected:
+            self._losses.add("spans rejected by the receiver", answer.rejected, answer.reason)
+
+    def _lost(self, batch: Batch, answer: Answer) -> None:
+        self._counts = replace(self._counts, failed=self._counts.failed + batch.commands)
+        self._losses.add("not taken by the receiver", batch.commands, answer.reason)
+
+
+@dataclass
+class _Losses:
+    """Counts what is lost, by cause, and tells the log of it now and then."""
+
+    clock: Callable[[], float]
+    causes: dict[str, int] = field(default_factory=dict)
+    reason: str = ""
+    dropped: int = 0
+    reported: float | None = None
+
+    def add(self, cause: str, count: int, reason: str = "") -> None:
+        """Note a loss."""
+        if count:
+            self.causes[cause] = self.causes.get(cause, 0) + count
+            self.reason = reason or self.reason
+
+    def report(self, dropped: int, *, at_once: bool = False) -> None:
+        """Tell of what was lost since the last time, unless that is not long ago."""
+        now = self.clock()
+        if self.reported is not None and now - self.reported < REPORT_S and not at_once:
+            return
+        self.add("no room in the queue", dropped - self.dropped)
+        self.dropped = dropped
+        if not self.causes:
+            return
+        self.reported = now
+        text = ", ".join(f"{count} {cause}" for cause, count in self.causes.items())
+        because = f"; the last reason: {self.reason}" if self.reason else ""
+        log.warning("traces of commands were lost: %s%s", text, because)
+        self.causes = {}
+        self.reason = ""

@@ -1,0 +1,219 @@
+"""The configuration as OpenTelemetry's SDK reads it: from its environment variables.
+
+`Config` has taken what it knows of those variables already, so that its values go over them here;
+a variable that it does not know (of one signal, of TLS, of limits) stays as it is. The SDK's
+objects are made while the result is in force, without arguments, so that they read it themselves.
+"""
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from ferrite_py import __version__
+from ferrite_py.config import TelemetryConfig
+from ferrite_py.config_telemetry import OTLP_PROTOCOLS
+from ferrite_py.errors import StartupError
+
+ALWAYS = 1 << 64
+"""The bound of a sampler that takes every trace id; one below which no id is takes none."""
+
+SIGNALS = ("traces", "metrics", "logs")
+SAMPLERS = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+EXPORTERS = ("otlp", "console", "none")
+TIMEOUT_MS_FROM = 1000.0
+"""The SDK reads timeouts in seconds, the specification has them in milliseconds: from here on a
+number is taken for those."""
+
+_SPAN_DELAY, _SPAN_BATCH = "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+_LOG_DELAY, _LOG_BATCH = "OTEL_BLRP_SCHEDULE_DELAY", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"
+_LOG_QUEUE = "OTEL_BLRP_MAX_QUEUE_SIZE"
+_SDK_QUEUE = 2048
+
+
+def environment(
+    config: TelemetryConfig, environ: Mapping[str, str], instance_id: str
+) -> dict[str, str]:
+    """The variables as the SDK is to see them.
+
+    Args:
+        config: the settings in force.
+        environ: the process's own environment.
+        instance_id: what service.instance.id is when nothing else is given.
+    """
+    values = dict(environ)
+    values |= {
+        "OTEL_SDK_DISABLED": "false" if config.enabled else "true",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": OTLP_PROTOCOLS[config.protocol],
+        "OTEL_RESOURCE_ATTRIBUTES": _joined(_resource(config, instance_id)),
+        "OTEL_METRIC_EXPORT_INTERVAL": str(round(config.metrics_export_interval * 1000)),
+        _SPAN_DELAY: str(config.batch_timeout_ms),
+        _SPAN_BATCH: str(config.batch_size),
+    }
+    if config.endpoint:
+        values["OTEL_EXPORTER_OTLP_ENDPOINT"] = config.endpoint
+    if config.headers:
+        values["OTEL_EXPORTER_OTLP_HEADERS"] = _joined(dict(config.headers))
+    # The SDK puts this variable over the attribute of the resource; the one that was given counts.
+    if config.service_name != TelemetryConfig().service_name or not _names_service(config):
+        values["OTEL_SERVICE_NAME"] = config.service_name
+    _put_compression(values, config)
+    _put_sampler(values, config)
+    _put_timeouts(values)
+    values.setdefault(_LOG_DELAY, str(config.batch_timeout_ms))
+    values.setdefault(_LOG_BATCH, str(config.batch_size))
+    values.setdefault(_LOG_QUEUE, str(max(_SDK_QUEUE, int(values[_LOG_BATCH]))))
+    return values
+
+
+def _names_service(config: TelemetryConfig) -> bool:
+    return any(name == "service.name" for name, _ in config.resource_attributes)
+
+
+def _resource(config: TelemetryConfig, instance_id: str) -> dict[str, str]:
+    found = {
+        "service.version": config.service_version or __version__,
+        "service.instance.id": instance_id,
+        "host.name": socket.gethostname(),
+    }
+    if config.service_namespace:
+        found["service.namespace"] = config.service_namespace
+    return found | dict(config.resource_attributes)
+
+
+def _joined(items: Mapping[str, str]) -> str:
+    """Pairs as the SDK reads them: it decodes a value only when all of it is encoded."""
+    return ",".join(f"{name}={quote(text, safe='')}" for name, text in items.items())
+
+
+def _put_compression(values: dict[str, str], config: TelemetryConfig) -> None:
+    """The gRPC exporters refuse the word `none`, which the specification has."""
+    values["OTEL_EXPORTER_OTLP_COMPRESSION"] = config.compression
+    names = [f"OTEL_EXPORTER_OTLP_{signal.upper()}_COMPRESSION" for signal in SIGNALS]
+    for name in ("OTEL_EXPORTER_OTLP_COMPRESSION", *names):
+        if values.get(name, "").strip().lower() in ("none", ""):
+            values.pop(name, None)
+
+
+def _put_sampler(values: dict[str, str], config: TelemetryConfig) -> None:
+    """A sampler and its argument are one setting; what goes over the argument goes over both."""
+    name, argument = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
+    given = values.get(argument)
+    if values.get(name) and (not given or float(given) == config.sample_rate):
+        return
+    values[name] = "parentbased_traceidratio"
+    values[argument] = repr(config.sample_rate)
+
+
+def _put_timeouts(values: dict[str, str]) -> None:
+    names = [f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT" for signal in SIGNALS]
+    for name in ("OTEL_EXPORTER_OTLP_TIMEOUT", *names):
+        text = values.get(name, "").strip()
+        if not text:
+            values.pop(name, None)
+            continue
+        try:
+            number = float(text)
+        except ValueError as error:
+            raise StartupError(f"{name}: {text!r} is no number of seconds") from error
+        values[name] = str(number / 1000 if number >= TIMEOUT_MS_FROM else number)
+
+
+@contextlib.contextmanager
+def in_force(values: Mapping[str, str]) -> Iterator[None]:
+    """Make these the process's variables for a while: the SDK reads nothing else."""
+    before = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(values)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def protocol_of(signal: str, values: Mapping[str, str]) -> str:
+    """`grpc` or `http` for a signal. Raises StartupError for what cannot be spoken."""
+    name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
+    text = values.get(name) or values["OTEL_EXPORTER_OTLP_PROTOCOL"]
+    for ours, otel in OTLP_PROTOCOLS.items():
+        if text in (ours, otel):
+            return ours
+    raise StartupError(f"{name}: {text!r} is not spoken here; there are grpc and http/protobuf")
+
+
+def exporter_of(signal: str, values: Mapping[str, str]) -> str:
+    """`otlp`, `console` or `none` for a signal. Raises StartupError for another."""
+    name = f"OTEL_{signal.upper()}_EXPORTER"
+    words = [word.strip().lower() for word in (values.get(name) or "otlp").split(",")]
+    for word in words:
+        if word not in EXPORTERS:
+            raise StartupError(
+                f"{name}: there is no exporter {word!r}; there are otlp, console, none"
+            )
+    return next(exporter for exporter in EXPORTERS if exporter in words)
+
+
+def has_endpoint(signal: str, values: Mapping[str, str]) -> bool:
+    """Whether something says where a signal goes."""
+    return bool(
+        values.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+        or values.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """A sampler as the native server has it."""
+
+    bound: int
+    """Traces that begin here are sampled when the low 64 bits of their id are below."""
+    parent_based: bool
+    """Whether the caller decides where there is one."""
+
+
+_RATIO = re.compile(r"TraceIdRatioBased\{(.*)\}")
+_PARENT_BASED = re.compile(
+    r"ParentBased\{root:(.*),remoteParentSampled:AlwaysOnSampler"
+    r",remoteParentNotSampled:AlwaysOffSampler,localParentSampled:AlwaysOnSampler"
+    r",localParentNotSampled:AlwaysOffSampler\}"
+)
+
+
+def lowered(description: str) -> Sampler:
+    """The sampler that the SDK describes with `get_description`.
+
+    Raises StartupError for one that the native server cannot do.
+    """
+    parent_based = _PARENT_BASED.fullmatch(description)
+    root = parent_based[1] if parent_based else description
+    if root == "AlwaysOnSampler":
+        return Sampler(ALWAYS, parent_based is not None)
+    if root == "AlwaysOffSampler":
+        return Sampler(0, parent_based is not None)
+    if ratio := _RATIO.fullmatch(root):
+        return Sampler(bound_of(float(ratio[1])), parent_based is not None)
+    raise StartupError(f"the sampler {description} cannot be used; there are {', '.join(SAMPLERS)}")
+
+
+def bound_of(ratio: float) -> int:
+    """The bound of a ratio, as the SDK's TraceIdRatioBased has it."""
+    return round(ratio * ALWAYS)
+
+
+def check_sampler(values: Mapping[str, str]) -> None:
+    """Raise StartupError for a sampler that the SDK would only warn of."""
+    name = values["OTEL_TRACES_SAMPLER"]
+    if name.lower() not in SAMPLERS:
+        message = f"OTEL_TRACES_SAMPLER: there is no sampler {name!r}; there are "
+        raise StartupError(message + ", ".join(SAMPLERS))

@@ -1,0 +1,178 @@
+"""The settings as the SDK reads them, and its samplers as the native server has them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider, sampling
+
+from ferrite_py import __version__
+from ferrite_py.errors import ConfigError, StartupError
+from ferrite_py.telemetry.environment import (
+    ALWAYS,
+    Sampler,
+    check_sampler,
+    environment,
+    in_force,
+    lowered,
+    protocol_of,
+)
+from tests.telemetry.exporting import telemetry
+
+
+def values_of(environ: dict[str, str] | None = None, **settings: str) -> dict[str, str]:
+    """The variables that settings and an environment give."""
+    return environment(telemetry(environ, **settings), environ or {}, "instance-1")
+
+
+def resource_of(environ: dict[str, str] | None = None, **settings: str) -> dict[str, object]:
+    """The resource that the SDK makes of them."""
+    with in_force(values_of(environ, **settings)):
+        return dict(Resource.create().attributes)
+
+
+def sampler_of(environ: dict[str, str] | None = None, **settings: str) -> Sampler:
+    """The sampler that the SDK makes of them, lowered."""
+    values = values_of(environ, **settings)
+    check_sampler(values)
+    with in_force(values):
+        return lowered(TracerProvider(shutdown_on_exit=False).sampler.get_description())
+
+
+def test_resource_of_the_settings() -> None:
+    """Service, its version and namespace, and all attributes, whatever their characters."""
+    found = resource_of(
+        service_name="cache",
+        service_namespace="production",
+        resource_attributes="deployment.environment=production,note=a%2C b%3D%25%20c",
+    )
+
+    assert found["service.name"] == "cache"
+    assert found["service.version"] == __version__
+    assert found["service.namespace"] == "production"
+    assert found["service.instance.id"] == "instance-1"
+    assert found["deployment.environment"] == "production"
+    assert found["note"] == "a, b=% c"
+    assert found["telemetry.sdk.language"] == "python"
+    assert resource_of(service_version="1.0.0")["service.version"] == "1.0.0"
+
+
+def test_resource_of_the_environment() -> None:
+    """OpenTelemetry's variables go over the settings; an attribute may name the service."""
+    environ = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=a,service.instance.id=i-0abc123"}
+
+    assert resource_of(environ)["service.name"] == "a"
+    assert resource_of(environ)["service.instance.id"] == "i-0abc123"
+    assert resource_of({**environ, "OTEL_SERVICE_NAME": "b"})["service.name"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("environ", "settings", "expected"),
+    [
+        ({}, {}, Sampler(ALWAYS, parent_based=True)),
+        ({}, {"sample_rate": "0.1"}, Sampler(round(0.1 * ALWAYS), parent_based=True)),
+        ({}, {"sample_rate": "0"}, Sampler(0, parent_based=True)),
+        ({"OTEL_TRACES_SAMPLER_ARG": "0.25"}, {}, Sampler(ALWAYS // 4, parent_based=True)),
+        ({"OTEL_TRACES_SAMPLER": "always_on"}, {}, Sampler(ALWAYS, parent_based=False)),
+        ({"OTEL_TRACES_SAMPLER": "always_off"}, {}, Sampler(0, parent_based=False)),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
+            {},
+            Sampler(ALWAYS // 2, parent_based=False),
+        ),
+        (
+            {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
+            {},
+            Sampler(ALWAYS // 2, parent_based=True),
+        ),
+        ({"OTEL_TRACES_SAMPLER": "parentbased_always_off"}, {}, Sampler(0, parent_based=True)),
+        ({"OTEL_TRACES_SAMPLER": "parentbased_always_on"}, {}, Sampler(ALWAYS, parent_based=True)),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio"}, {}, Sampler(ALWAYS, parent_based=False)),
+        (
+            {"OTEL_TRACES_SAMPLER": "always_off", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
+            {"sample_rate": "0.25"},
+            Sampler(ALWAYS // 4, parent_based=True),
+        ),
+    ],
+)
+def test_samplers(environ: dict[str, str], settings: dict[str, str], expected: Sampler) -> None:
+    """Every sampler of the SDK is lowered; the settings' ratio is under the caller's decision."""
+    assert expected == sampler_of(environ, **settings)
+
+
+def test_a_ratio_takes_the_traces_that_the_sdk_takes() -> None:
+    """The bound is the SDK's own."""
+    for ratio in (0.0, 1e-9, 0.1, 1 / 3, 0.999, 1.0):
+        sampler = sampling.TraceIdRatioBased(ratio)
+        assert sampler.bound == lowered(sampler.get_description()).bound
+
+
+def test_samplers_that_cannot_be() -> None:
+    """What the SDK only warns of is an error at the start that names it."""
+    with pytest.raises(StartupError, match="there is no sampler 'jaeger_remote'; there are always"):
+        sampler_of({"OTEL_TRACES_SAMPLER": "jaeger_remote"})
+    with pytest.raises(ConfigError, match=r'SAMPLER_ARG: telemetry\.sample_rate = "2": '):
+        sampler_of({"OTEL_TRACES_SAMPLER_ARG": "2"})
+
+
+def test_a_sampler_that_cannot_be_lowered() -> None:
+    """A parent-based sampler with delegates of its own is named."""
+    odd = sampling.ParentBased(sampling.ALWAYS_ON, remote_parent_sampled=sampling.ALWAYS_OFF)
+
+    with pytest.raises(StartupError, match=r"the sampler ParentBased\{root:AlwaysOnSampler,remote"):
+        lowered(str(odd.get_description()))  # type: ignore[no-untyped-call]
+
+
+def test_what_the_settings_do_not_know_stays() -> None:
+    """Variables of one signal, of TLS and of limits reach the SDK as they are."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://logs:4317",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/ca.pem",
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "100",
+        "OTEL_BLRP_MAX_QUEUE_SIZE": "4096",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+    }
+
+    values = values_of(environ)
+
+    assert environ == {name: values[name] for name in environ}
+
+
+def test_variables_that_follow_from_settings() -> None:
+    """Intervals, batches and protocol are the SDK's spelling of the settings."""
+    values = values_of(
+        metrics_export_interval="2500ms", batch_size="4000", batch_timeout_ms="1s", protocol="http"
+    )
+
+    expected = {
+        "OTEL_METRIC_EXPORT_INTERVAL": "2500",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4000",
+        "OTEL_BSP_SCHEDULE_DELAY": "1000",
+        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "4000",
+        "OTEL_BLRP_SCHEDULE_DELAY": "1000",
+        "OTEL_BLRP_MAX_QUEUE_SIZE": "4000",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_SDK_DISABLED": "true",
+    }
+    assert expected == {name: values[name] for name in expected}
+    assert protocol_of("traces", values) == "http"
+    assert protocol_of("logs", {**values, "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"}) == "grpc"
+
+
+def test_in_force_only_for_a_while() -> None:
+    """The process's own variables are back afterwards, also after an error."""
+    before = dict(os.environ)
+
+    def fail() -> None:
+        with in_force({"OTEL_SERVICE_NAME": "x"}):
+            seen.update(os.environ)
+            raise ZeroDivisionError
+
+    seen: dict[str, str] = {}
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert seen == {"OTEL_SERVICE_NAME": "x"}
+    assert dict(os.environ) == before
