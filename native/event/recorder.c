@@ -31,7 +31,7 @@ void fe_telemetry_destroy(fe_telemetry *telemetry)
     fe_recorder *recorder = atomic_load(&telemetry->recorders);
     while (recorder != NULL) {
         fe_recorder *next = recorder->next;
-        fe_ring_close(&recorder->ring, telemetry->alloc);
+        fe_event_ring_close(&recorder->ring, telemetry->alloc);
         fe_alloc_give(telemetry->alloc, FE_ALLOC_ENGINE, recorder);
         recorder = next;
     }
@@ -44,7 +44,7 @@ static bool switch_recorder(fe_telemetry *telemetry, fe_recorder *recorder)
     bool wanted = telemetry->options.traces;
     bool made = recorder->ring.data != NULL;
     if (wanted && !made)
-        made = fe_ring_open(&recorder->ring, telemetry->alloc, telemetry->options.ring_bytes);
+        made = fe_event_ring_open(&recorder->ring, telemetry->alloc, telemetry->options.ring_bytes);
     atomic_store_explicit(&recorder->has_ring, made, memory_order_release);
     atomic_store_explicit(&recorder->is_on, wanted && made, memory_order_release);
     return made || !wanted;
@@ -114,12 +114,11 @@ bool fe_recorder_begin(fe_recorder *recorder, fe_draft *draft, const fe_trace_pa
 {
     draft->low =
         parent != NULL ? fe_sampler_low(parent->trace_id) : fe_random_next(&recorder->random);
-    draft->open = decide(recorder, draft, parent);
-    if (!draft->open) return false;
     draft->span_id = 0;
     draft->parent.span_id = 0;
     if (parent != NULL) draft->parent = *parent;
-    return true;
+    draft->open = decide(recorder, draft, parent);
+    return draft->open;
 }
 
 void fe_recorder_adopt(fe_recorder *recorder, fe_draft *draft, const fe_trace_parent *parent)
@@ -147,21 +146,18 @@ bool fe_recorder_keep(fe_recorder *recorder, fe_draft *draft, const fe_ending *e
     const fe_retention *retention = &telemetry->options.retention;
     bool sampled = (draft->flags & FE_TRACE_SAMPLED) != 0;
     bool kept = sampled || draft->keep;
-    bool declined = draft->caller_declined && !kept;
-    if (!declined || retention->unsampled) {
-        bool holds = fe_retention_keeps(retention, ending, telemetry->slow_ticks);
-        bool may = holds || (!kept && fe_sampler_takes(&retention->rest, draft->low));
-        if (may && declined &&
-            !fe_rate_take(&telemetry->rate, draft->begun + ending->ticks,
-                          telemetry->ticks_per_us)) {
-            fe_ring_count(&telemetry->declined);
-            may = holds = false;
-        }
-        if (holds || (may && !kept)) draft->flags |= FE_TRACE_RETAINED;
-        kept |= may;
+    bool may = false;
+    if (kept || !draft->caller_declined || retention->unsampled)
+        may = fe_retention_keeps(retention, ending, telemetry->slow_ticks) ||
+              (!kept && fe_sampler_takes(&retention->rest, draft->low));
+    uint64_t ended = draft->begun + ending->ticks;
+    if (may && !kept && !fe_rate_take(&telemetry->rate, ended, telemetry->ticks_per_us)) {
+        fe_event_ring_count(&telemetry->declined);
+        may = false;
     }
-    if (kept) fe_recorder_name(recorder, draft);
-    return kept;
+    if (may) draft->flags |= FE_TRACE_RETAINED;
+    if (kept || may) fe_recorder_name(recorder, draft);
+    return kept || may;
 }
 
 /* Making. ---------------------------------------------------------------------------------------- */
@@ -210,7 +206,7 @@ fe_trace_record *fe_recorder_make(fe_recorder *recorder, const fe_draft *draft, 
     uint32_t tail = recorder->texts.len;
     uint32_t size = (uint32_t)sizeof(fe_trace_record) + tail;
     size = (size + FE_TRACE_ALIGN - 1) & ~(FE_TRACE_ALIGN - 1);
-    fe_trace_record *record = fe_ring_reserve(&recorder->ring, size);
+    fe_trace_record *record = fe_event_ring_reserve(&recorder->ring, size);
     if (FE_UNLIKELY(record == NULL)) return NULL;
     *record = (fe_trace_record){.size = size,
                                 .kind = FE_TRACE_COMMAND,
@@ -243,11 +239,11 @@ static void stamp(fe_trace_record *record, uint64_t settled, uint64_t now, uint1
 void fe_recorder_stamp(fe_recorder *recorder, uint64_t from, uint64_t to, uint32_t commands,
                        uint64_t now)
 {
-    fe_ring *ring = &recorder->ring;
+    fe_event_ring *ring = &recorder->ring;
     if (from < ring->published_here) from = ring->published_here;
     uint16_t size = commands < UINT16_MAX ? (uint16_t)commands : UINT16_MAX;
     while (from < to) {
-        fe_trace_record *record = fe_ring_at(ring, from);
+        fe_trace_record *record = fe_event_ring_at(ring, from);
         from += record->size;
         if (FE_LIKELY(record->kind == FE_TRACE_COMMAND))
             stamp(record, recorder->settled, now, size);
@@ -264,10 +260,10 @@ void fe_telemetry_drain(fe_telemetry *telemetry, fe_telemetry_taker *take, void 
         const uint8_t *data;
         size_t len;
         uint64_t left =
-            fe_ring_waiting(&it->ring); /* what comes meanwhile waits for the next time */
-        while (left > 0 && (len = fe_ring_peek(&it->ring, &data)) != 0) {
+            fe_event_ring_waiting(&it->ring); /* what comes meanwhile waits for the next time */
+        while (left > 0 && (len = fe_event_ring_peek(&it->ring, &data)) != 0) {
             take(context, data, len);
-            fe_ring_take(&it->ring, len);
+            fe_event_ring_take(&it->ring, len);
             left -= len < left ? len : left;
         }
     }
@@ -280,9 +276,9 @@ void fe_telemetry_count(const fe_telemetry *telemetry, fe_telemetry_counts *coun
     const fe_recorder *it = atomic_load_explicit(&telemetry->recorders, memory_order_acquire);
     for (; it != NULL; it = it->next) {
         if (!atomic_load_explicit(&it->has_ring, memory_order_acquire)) continue;
-        counts->records += fe_ring_records(&it->ring);
-        counts->dropped += fe_ring_dropped(&it->ring);
-        counts->waiting += fe_ring_waiting(&it->ring);
+        counts->records += fe_event_ring_records(&it->ring);
+        counts->dropped += fe_event_ring_dropped(&it->ring);
+        counts->waiting += fe_event_ring_waiting(&it->ring);
         counts->size += it->ring.size;
     }
 }

@@ -55,6 +55,15 @@ static inline size_t fe_trace_mark_size(const fe_trace_mark *mark)
     return sizeof *mark + mark->state_len + mark->baggage_len;
 }
 
+/* What an entry of a log says about the command that it is about. */
+typedef struct fe_trace_label {
+    uint8_t trace_id[16];
+    uint64_t span_id; /* 0: the command was not recorded */
+    uint32_t queued_us, located_us,
+        took_us;        /* to its turn; from there to its last key, and to its end */
+    uint32_t waited_us; /* of took_us: parked */
+} fe_trace_label;
+
 /* A command that has begun. Times are ticks. */
 typedef struct fe_draft {
     bool open;
@@ -63,6 +72,10 @@ typedef struct fe_draft {
     uint16_t flags;       /* of the record, as far as they are known */
     uint16_t batch_index, batch_size;
     uint16_t disk_reads;
+    uint16_t command; /* its number */
+    uint8_t latency;  /* the event that the latency monitor counted it under, + 1; 0: none */
+    bool inherited;   /* the caller is that of the whole transaction */
+    uint32_t argc;
     uint32_t request_bytes;
     uint64_t start, received, entered, begun;
     uint64_t located;        /* 0: no key was looked up */
@@ -73,8 +86,9 @@ typedef struct fe_draft {
     fe_trace_parent parent;  /* span_id 0: none; the trace id is set when either span id is */
     fe_bytes state, baggage; /* of the request, or of `mark` */
     fe_trace_mark *mark;     /* owned, or NULL */
+    uint64_t replied;        /* of EXEC: bytes of replies before its own */
+    uint64_t latency_ms;     /* with `latency` */
     uint64_t slow_id;        /* of its entry in the slow log, + 1; 0: none */
-    uint64_t before[12];     /* counters when it began; the session knows which */
 } fe_draft;
 
 struct fe_telemetry;
@@ -84,13 +98,14 @@ typedef struct fe_recorder {
     struct fe_telemetry *telemetry;
     _Atomic bool is_on;    /* there is a ring, and commands are recorded */
     _Atomic bool has_ring; /* once there is one it stays */
-    fe_ring ring;
+    fe_event_ring ring;
     fe_random random;
-    uint64_t readable; /* ticks: when the bytes of this round were */
-    uint64_t entered;  /* ... when the engine's lock was entered last */
-    uint64_t settled;  /* ... and left */
-    fe_draft draft;    /* of the command that runs */
-    fe_texts texts;    /* ... its tail */
+    uint64_t readable;   /* ticks: when the bytes of this round were */
+    uint64_t entered;    /* ... when the engine's lock was entered last */
+    uint64_t settled;    /* ... and left */
+    uint64_t before[12]; /* counters when the command that runs began; the session knows which */
+    fe_draft draft;      /* of that command */
+    fe_texts texts;      /* ... its tail */
     uint8_t tail[FE_TRACE_TAIL_MAX];
 } fe_recorder;
 
@@ -99,7 +114,7 @@ typedef struct fe_telemetry {
     double ticks_per_us;
     fe_telemetry_options options;
     uint64_t slow_ticks;       /* options.retention.slow_us; UINT64_MAX = none */
-    fe_rate rate;              /* of what callers declined */
+    fe_rate rate;              /* of what is kept though not sampled */
     _Atomic uint64_t declined; /* commands that a rule held for and the rate did not let pass */
     _Atomic(fe_recorder *) recorders; /* newest first; only ever added to */
 } fe_telemetry;
@@ -158,7 +173,7 @@ void fe_telemetry_drain(fe_telemetry *telemetry, fe_telemetry_taker *take, void 
 typedef struct fe_telemetry_counts {
     uint64_t records;  /* made */
     uint64_t dropped;  /* for want of room */
-    uint64_t declined; /* of traces that callers did not sample: over the rate */
+    uint64_t declined; /* a rule held for them, and the rate did not let them pass */
     uint64_t waiting;  /* bytes to be drained */
     uint64_t size;     /* bytes of all rings */
 } fe_telemetry_counts;

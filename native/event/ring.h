@@ -10,7 +10,7 @@
  * memory, a FE_TRACE_PAD fills the rest, which readers pass over.
  *
  * The writer reserves, fills, goes on changing what it has not published, and publishes all of it at
- * once. When there is no room the newest record is the one that is lost: fe_ring_reserve counts it.
+ * once. When there is no room the newest record is the one that is lost: fe_event_ring_reserve counts it.
  * Nobody ever waits.
  *
  * Threads: reserve, at, publish: the writer. peek, take: the reader. Counters: any.
@@ -23,10 +23,10 @@
 #include "base/status.h"
 #include "event/record.h"
 
-#define FE_RING_SIZE_MIN 16384u /* bytes */
-#define FE_RING_SIZE_MAX (1u << 30)
+#define FE_EVENT_RING_SIZE_MIN 16384u /* bytes */
+#define FE_EVENT_RING_SIZE_MAX (1u << 30)
 
-typedef struct fe_ring {
+typedef struct fe_event_ring {
     uint8_t *data;
     uint64_t size; /* a power of two */
     /* The writer's. What others change lies on cache lines of its own. */
@@ -39,17 +39,17 @@ typedef struct fe_ring {
     _Atomic uint64_t published;
     uint8_t apart_too[64];
     _Atomic uint64_t taken;
-} fe_ring;
+} fe_event_ring;
 
 /* Makes a ring of at least `size` bytes, rounded up to a power of two between the bounds. False when
  * memory is exhausted. */
-FE_MUST_USE bool fe_ring_open(fe_ring *ring, fe_alloc *alloc, uint64_t size);
-void fe_ring_close(fe_ring *ring, fe_alloc *alloc);
+FE_MUST_USE bool fe_event_ring_open(fe_event_ring *ring, fe_alloc *alloc, uint64_t size);
+void fe_event_ring_close(fe_event_ring *ring, fe_alloc *alloc);
 
-/* Slow path of fe_ring_reserve: looks how far the reader is, and wraps. */
-void *fe_ring_reserve_slowly(fe_ring *ring, uint32_t size);
+/* Slow path of fe_event_ring_reserve: looks how far the reader is, and wraps. */
+void *fe_event_ring_reserve_slowly(fe_event_ring *ring, uint32_t size);
 
-static inline void fe_ring_count(_Atomic uint64_t *counter)
+static inline void fe_event_ring_count(_Atomic uint64_t *counter)
 {
     /* One thread writes it: no need for an atomic addition. */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
@@ -58,25 +58,25 @@ static inline void fe_ring_count(_Atomic uint64_t *counter)
 
 /* Room for a record of `size` bytes, a multiple of FE_TRACE_ALIGN and at most a quarter of the ring; NULL
  * when there is none: the record is counted as dropped. Its content is unspecified. */
-static inline void *fe_ring_reserve(fe_ring *ring, uint32_t size)
+static inline void *fe_event_ring_reserve(fe_event_ring *ring, uint32_t size)
 {
     FE_ASSERT(size > 0 && size % FE_TRACE_ALIGN == 0 && size <= ring->size / 4);
     uint64_t at = ring->head & (ring->size - 1);
     bool fits = at + size <= ring->size && ring->head + size - ring->taken_seen <= ring->size;
-    if (FE_UNLIKELY(!fits)) return fe_ring_reserve_slowly(ring, size);
+    if (FE_UNLIKELY(!fits)) return fe_event_ring_reserve_slowly(ring, size);
     ring->head += size;
-    fe_ring_count(&ring->records);
+    fe_event_ring_count(&ring->records);
     return ring->data + at;
 }
 
 /* The record at a position between `published` and `head`, which the writer may still change. */
-static inline fe_trace_record *fe_ring_at(const fe_ring *ring, uint64_t position)
+static inline fe_trace_record *fe_event_ring_at(const fe_event_ring *ring, uint64_t position)
 {
     return (fe_trace_record *)(void *)(ring->data + (position & (ring->size - 1)));
 }
 
 /* Hands everything reserved to the reader. */
-static inline void fe_ring_publish(fe_ring *ring)
+static inline void fe_event_ring_publish(fe_event_ring *ring)
 {
     if (ring->published_here == ring->head) return;
     ring->published_here = ring->head;
@@ -84,8 +84,8 @@ static inline void fe_ring_publish(fe_ring *ring)
 }
 
 /* The published bytes that are contiguous in memory, whole records; 0 when there are none. They stay
- * as they are until fe_ring_take. */
-static inline size_t fe_ring_peek(const fe_ring *ring, const uint8_t **data)
+ * as they are until fe_event_ring_take. */
+static inline size_t fe_event_ring_peek(const fe_event_ring *ring, const uint8_t **data)
 {
     uint64_t taken = atomic_load_explicit(&ring->taken, memory_order_relaxed);
     uint64_t published = atomic_load_explicit(&ring->published, memory_order_acquire);
@@ -96,21 +96,21 @@ static inline size_t fe_ring_peek(const fe_ring *ring, const uint8_t **data)
 }
 
 /* Gives back the first `len` bytes of what was peeked, whole records. */
-static inline void fe_ring_take(fe_ring *ring, size_t len)
+static inline void fe_event_ring_take(fe_event_ring *ring, size_t len)
 {
     uint64_t taken = atomic_load_explicit(&ring->taken, memory_order_relaxed);
     atomic_store_explicit(&ring->taken, taken + len, memory_order_release);
 }
 
 /* Bytes that are published and not taken; any thread, a moment's truth. */
-uint64_t fe_ring_waiting(const fe_ring *ring);
+uint64_t fe_event_ring_waiting(const fe_event_ring *ring);
 
-static inline uint64_t fe_ring_dropped(const fe_ring *ring)
+static inline uint64_t fe_event_ring_dropped(const fe_event_ring *ring)
 {
     return atomic_load_explicit(&ring->dropped, memory_order_relaxed);
 }
 
-static inline uint64_t fe_ring_records(const fe_ring *ring)
+static inline uint64_t fe_event_ring_records(const fe_event_ring *ring)
 {
     return atomic_load_explicit(&ring->records, memory_order_relaxed);
 }

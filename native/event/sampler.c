@@ -36,7 +36,7 @@ fe_rate fe_rate_of(uint32_t per_second, double ticks_per_us)
 
 bool fe_rate_take(fe_rate *rate, uint64_t now_ticks, double ticks_per_us)
 {
-    if (rate->ticks_each == 0) return false;
+    if (rate->ticks_each == 0) return true;
     uint64_t second = (uint64_t)(ticks_per_us * 1e6);
     if (rate->paid_ticks < now_ticks) rate->paid_ticks = now_ticks;
     if (rate->paid_ticks - now_ticks + rate->ticks_each > second) return false;

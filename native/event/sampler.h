@@ -62,8 +62,8 @@ typedef struct fe_retention {
     bool disk;         /* every command that read from disk */
     int64_t slow_us;   /* every command that took at least this long; negative: none */
     fe_sampler rest;   /* of all others; parent_based is not looked at */
-    bool unsampled;    /* also of traces that their caller did not sample ... */
-    uint32_t rate_max; /* ... at most so many a second; 0 = none */
+    bool unsampled;    /* also of traces that their caller did not sample */
+    uint32_t rate_max; /* of what is kept though not sampled, a second; 0 = no limit */
 } fe_retention;
 
 /* What is known at the end of a command. */
@@ -74,7 +74,7 @@ typedef struct fe_ending {
 
 /* A cap of so many a second, as a bucket that fills with time. */
 typedef struct fe_rate {
-    uint64_t ticks_each; /* for one more; 0: none at all */
+    uint64_t ticks_each; /* for one more; 0: no limit */
     uint64_t paid_ticks; /* when all that was taken is paid for */
 } fe_rate;
 
@@ -85,7 +85,7 @@ bool fe_rate_take(fe_rate *rate, uint64_t now_ticks, double ticks_per_us);
 /* Whether any rule could keep a command that was not sampled; `caller_declined`: its caller sampled it not. */
 static inline bool fe_retention_may_keep(const fe_retention *retention, bool caller_declined)
 {
-    if (caller_declined && (!retention->unsampled || retention->rate_max == 0)) return false;
+    if (caller_declined && !retention->unsampled) return false;
     return retention->errors || retention->disk || retention->slow_us >= 0 ||
            retention->rest.kind != FE_SAMPLER_NEVER;
 }

@@ -44,7 +44,7 @@ static void collect(void *context, const uint8_t *records, size_t len)
 static const fe_trace_record *drain(fixture *it)
 {
     it->len = 0;
-    fe_ring_publish(&it->recorder->ring);
+    fe_event_ring_publish(&it->recorder->ring);
     fe_telemetry_drain(&it->telemetry, collect, it);
     return it->len == 0 ? NULL : (const void *)it->drained;
 }
@@ -228,7 +228,7 @@ TEST(what_is_published_is_not_stamped)
     open_with(&it, options_of(always));
     uint64_t from = it.recorder->ring.head;
     CHECK(run(&it, NULL, (fe_ending){.ticks = 10}));
-    fe_ring_publish(&it.recorder->ring);
+    fe_event_ring_publish(&it.recorder->ring);
 
     fe_recorder_stamp(it.recorder, from, it.recorder->ring.head, 1, 5000);
     const fe_trace_record *record = drain(&it);
@@ -307,7 +307,7 @@ TEST(a_full_ring_is_counted)
 
     fe_telemetry_counts counts;
     fe_telemetry_count(&it.telemetry, &counts);
-    CHECK_INT(FE_RING_SIZE_MIN / 128, made);
+    CHECK_INT(FE_EVENT_RING_SIZE_MIN / 128, made);
     CHECK_INT(made, counts.records);
     CHECK_INT(200 - made, counts.dropped);
     close_all(&it);
