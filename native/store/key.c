@@ -139,7 +139,9 @@ void fe_key_look_up(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, 
     bool hit = key->record != NULL;
     fe_store_count_lookup(store, hit);
     if (FE_UNLIKELY(store->log.tiered) && hit) count_hit(store, key, no_touch);
-    if (hit && !no_touch) fe_access_touch(key);
+    if (!hit) return;
+    store->stats.read_bytes += fe_record_value_len(key->record);
+    if (!no_touch) fe_access_touch(key);
 }
 
 /* Removing ------------------------------------------------------------------------------------- */
@@ -357,6 +359,7 @@ uint8_t *fe_key_write(fe_key *key, fe_type type, fe_value_kind kind, size_t len,
 {
     FE_ASSERT(type != FE_TYPE_FILLER && (kind != FE_VALUE_INT || len == 8));
     if (len > FE_VALUE_MAX || key->name.len > KEY_MAX) return NULL;
+    key->store->stats.written_bytes += len;
     if (write_same(key, type, kind, len, deadline)) return fe_record_value_ptr(key->record);
     if (deadline == FE_DEADLINE_KEEP)
         deadline = key->record != NULL ? fe_record_deadline(key->record) : FE_DEADLINE_NONE;
@@ -371,6 +374,7 @@ uint8_t *fe_key_resize(fe_key *key, size_t len)
     fe_record *record = key->record;
     FE_ASSERT(record != NULL && !(fe_record_flags(record) & FE_RECORD_INT));
     if (len > FE_VALUE_MAX) return NULL;
+    key->store->stats.written_bytes += len;
     size_t old = fe_record_value_len(record);
     if ((fe_record_flags(record) & FE_RECORD_LARGE) && len <= fe_record_value_cap(record) &&
         fe_log_is_mutable(&key->store->log, key->address)) {

@@ -484,6 +484,23 @@ void fe_store_stats_get(const fe_store *store, fe_store_stats *stats)
                 fe_deadlines_expired(&store->log.deadlines[n], store->now_ms);
 }
 
+void fe_store_tally_get(const fe_store *store, fe_store_tally *tally)
+{
+    const fe_store_stats *stats = &store->stats;
+    const uint64_t *hits = store->tier_hits;
+    *tally = (fe_store_tally){.hits = stats->hits,
+                              .misses = stats->misses,
+                              .in_place = stats->in_place,
+                              .read_bytes = stats->read_bytes,
+                              .written_bytes = stats->written_bytes,
+                              .hits_mutable = stats->hits};
+    if (FE_LIKELY(!store->log.tiered)) return;
+    tally->hits_mutable = hits[FE_TIER_MUTABLE];
+    tally->hits_readonly = hits[FE_TIER_SEALED] + hits[FE_TIER_MAPPED];
+    tally->hits_cache = hits[FE_TIER_CACHE];
+    tally->hits_disk = hits[FE_TIER_DISK];
+}
+
 void fe_store_stats_reset(fe_store *store)
 {
     memset(&store->stats, 0, sizeof(store->stats));

@@ -83,7 +83,16 @@ typedef struct fe_store_stats {
     uint64_t expired_unreclaimed_bytes; /* gauge, estimate: past their deadline, still in the log */
     uint64_t trash_mappings;            /* gauge: memory that waits to be unmapped by the workers */
     uint64_t trash_unmapped;            /* mappings that went that way since the start */
+    uint64_t read_bytes,
+        written_bytes; /* of values that look-ups found, and that were written whole */
 } fe_store_stats;
+
+/* Counters of which one command's part is the difference, while the lock is held. */
+typedef struct fe_store_tally {
+    uint64_t hits, misses, in_place, read_bytes, written_bytes;
+    /* Of the hits, by where the record was; in a memory-only store all are mutable. */
+    uint64_t hits_mutable, hits_readonly, hits_cache, hits_disk;
+} fe_store_tally;
 
 typedef struct fe_database_stats {
     uint64_t keys;
@@ -326,6 +335,7 @@ void fe_store_spare_give(fe_store *store, void *mapping, size_t size);
 /* Statistics. ---------------------------------------------------------------------------------- */
 void fe_store_count_lookup(fe_store *store, bool hit);
 void fe_store_stats_get(const fe_store *store, fe_store_stats *stats);
+void fe_store_tally_get(const fe_store *store, fe_store_tally *tally);
 void fe_store_stats_reset(fe_store *store);
 
 /* Bytes that the key takes: record (8-byte aligned), plus its share of the index (one slot). */
