@@ -108,6 +108,7 @@ void fe_client_close(fe_clients *clients, fe_client *client)
     text_free(clients, &client->name);
     text_free(clients, &client->lib_name);
     text_free(clients, &client->lib_version);
+    fe_client_set_mark(clients, client, NULL);
     fe_alloc_give(&clients->engine->alloc, FE_ALLOC_CLIENT, client->addresses);
     fe_reader_free(client->reader);
     fe_buf_free(&client->input);
@@ -139,6 +140,13 @@ void fe_client_reset(fe_clients *clients, fe_client *client)
     client->authenticated = clients->engine->options.requirepass[0] == 0;
     fe_reader_set_authenticated(client->reader, client->authenticated);
     text_free(clients, &client->name);
+    fe_client_set_mark(clients, client, NULL);
+}
+
+void fe_client_set_mark(fe_clients *clients, fe_client *client, fe_trace_mark *mark)
+{
+    fe_alloc_give(&clients->engine->alloc, FE_ALLOC_CLIENT, client->mark);
+    client->mark = mark;
 }
 
 fe_client_class fe_client_get_class(const fe_client *client)
@@ -249,8 +257,12 @@ void fe_client_kill(fe_client *client)
 
 size_t fe_client_owned_bytes(const fe_client *client)
 {
-    return client->transaction.bytes + client->transaction.watch_bytes + client->walked.cap +
-           client->name.len + client->lib_name.len + client->lib_version.len;
+    const fe_transaction *transaction = &client->transaction;
+    size_t marks = 0;
+    if (FE_UNLIKELY(client->mark != NULL)) marks += fe_trace_mark_size(client->mark);
+    if (FE_UNLIKELY(transaction->mark != NULL)) marks += fe_trace_mark_size(transaction->mark);
+    return transaction->bytes + transaction->watch_bytes + client->walked.cap + client->name.len +
+           client->lib_name.len + client->lib_version.len + marks;
 }
 
 void fe_client_account(fe_clients *clients, fe_client *client)

@@ -53,6 +53,7 @@ typedef struct fe_client {
     const char *last_command;       /* for CLIENT LIST cmd=; NULL before the first */
     uint64_t commands, net_in, net_out;
     fe_transaction transaction;
+    fe_trace_mark *mark; /* TRACEPARENT: the caller of the next command; owned, NULL: none */
     fe_reader *reader;
     fe_buf input;  /* what is left of requests that are not complete */
     fe_buf output; /* replies that are not sent */
@@ -103,6 +104,9 @@ FE_MUST_USE bool fe_client_set_text(fe_clients *clients, fe_bytes *field, fe_byt
  * replies on; unauthenticated when there is a password. Name and id stay as Redis has it (name is
  * cleared). */
 void fe_client_reset(fe_clients *clients, fe_client *client);
+
+/* Replaces the caller of the client's next command; takes `mark`, NULL for none. */
+void fe_client_set_mark(fe_clients *clients, fe_client *client, fe_trace_mark *mark);
 
 fe_client_class fe_client_get_class(const fe_client *client);
 

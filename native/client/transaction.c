@@ -53,15 +53,25 @@ bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction, struct f
         copies[i] = (fe_bytes){at, argv[i].len};
         at += argv[i].len;
     }
-    transaction->queue[transaction->count++] = (fe_queued){command, copies, argc};
+    transaction->queue[transaction->count++] = (fe_queued){command, copies, argc, NULL};
     transaction->bytes += size;
     return true;
 }
 
+void fe_transaction_mark(fe_transaction *transaction, fe_trace_mark *mark)
+{
+    FE_ASSERT(transaction->count > 0 && transaction->queue[transaction->count - 1].mark == NULL);
+    transaction->queue[transaction->count - 1].mark = mark;
+    transaction->bytes += fe_trace_mark_size(mark);
+}
+
 void fe_transaction_clear(fe_alloc *alloc, fe_transaction *transaction)
 {
-    for (uint32_t i = 0; i < transaction->count; i++)
+    for (uint32_t i = 0; i < transaction->count; i++) {
         fe_alloc_give(alloc, FE_ALLOC_CLIENT, transaction->queue[i].argv);
+        fe_alloc_give(alloc, FE_ALLOC_CLIENT, transaction->queue[i].mark);
+    }
+    fe_alloc_give(alloc, FE_ALLOC_CLIENT, transaction->mark);
     fe_alloc_give(alloc, FE_ALLOC_CLIENT, transaction->queue);
     *transaction =
         (fe_transaction){.watches = transaction->watches, .watch_bytes = transaction->watch_bytes};

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "event/recorder.h"
 #include "store/fetch.h"
 #include "store/keyspace.h"
 
@@ -18,6 +19,7 @@ typedef struct fe_queued {
     struct fe_command *command;
     fe_bytes *argv; /* owned, with the bytes behind it, in one block */
     uint32_t argc;
+    fe_trace_mark *mark; /* of its own caller, owned; NULL: that of EXEC */
 } fe_queued;
 
 typedef struct fe_watch fe_watch;
@@ -28,9 +30,10 @@ typedef struct fe_transaction {
     bool aborted; /* a command could not be queued: EXEC answers EXECABORT */
     fe_queued *queue;
     uint32_t count, cap;
-    size_t bytes;       /* heap bytes of the queue */
-    fe_watch *watches;  /* of this client, linked */
-    size_t watch_bytes; /* heap bytes of the watches */
+    size_t bytes;        /* heap bytes of the queue */
+    fe_watch *watches;   /* of this client, linked */
+    size_t watch_bytes;  /* heap bytes of the watches */
+    fe_trace_mark *mark; /* the caller of all of it, when TRACEPARENT stood before MULTI; owned */
 } fe_transaction;
 
 /* All watches by (database, hash). */
@@ -48,6 +51,9 @@ void fe_watches_destroy(fe_watches *watches);
 FE_MUST_USE bool fe_transaction_queue(fe_alloc *alloc, fe_transaction *transaction,
                                       struct fe_command *command, const fe_bytes *argv,
                                       uint32_t argc);
+
+/* Gives the command that was queued last its caller, which the transaction owns from now on. */
+void fe_transaction_mark(fe_transaction *transaction, fe_trace_mark *mark);
 
 /* Ends a transaction: queue freed, flags cleared. Watches are dropped with fe_watches_drop. */
 void fe_transaction_clear(fe_alloc *alloc, fe_transaction *transaction);

@@ -118,6 +118,7 @@ typedef struct fe_command {
     struct fe_command *parent;    /* of a subcommand */
     struct fe_command **children; /* of a container */
     uint32_t child_count;
+    uint16_t number; /* in the order of registration, subcommands too, from 0 */
     fe_command_stats stats;
 } fe_command;
 
@@ -159,6 +160,8 @@ struct fe_call {
     uint64_t secret_mask;
     /* A constant: the status to answer instead of wait_reply; then CLIENT UNBLOCK does not end it. */
     const char *wait_status;
+    uint64_t *located; /* where the ticks of the last look-up of a key go; NULL: nobody asks */
+    bool marks_next;   /* TRACEPARENT has named the caller of the next command */
     bool walked_on; /* with FE_AFTER_FETCH: what was read for earlier runs is not needed any more */
     bool wake_paused; /* the pause is over or has changed: the sessions it holds must look again */
 };

@@ -24,11 +24,13 @@ static inline uint64_t hash_of(const fe_call *call, uint32_t i)
 static inline void find(fe_call *call, uint32_t i, bool no_touch, fe_key *key)
 {
     fe_key_find(call->store, call->client->db, call->argv[i], hash_of(call, i), no_touch, key);
+    if (FE_UNLIKELY(call->located != NULL)) *call->located = fe_clock_ticks();
 }
 
 static inline bool look_up(fe_call *call, uint32_t i, bool no_touch, fe_key *key)
 {
     fe_key_look_up(call->store, call->client->db, call->argv[i], hash_of(call, i), no_touch, key);
+    if (FE_UNLIKELY(call->located != NULL)) *call->located = fe_clock_ticks();
     return fe_key_exists(key);
 }
 

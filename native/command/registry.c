@@ -28,6 +28,7 @@ struct fe_commands {
     fe_command **top;
     uint32_t top_count;
     uint32_t top_cap;
+    uint16_t count; /* of all, subcommands too */
 };
 
 static inline uint8_t lower(uint8_t byte)
@@ -195,7 +196,11 @@ bool fe_commands_add(fe_commands *commands, const fe_command_row *row)
     fe_command *command = fe_alloc_take_zeroed(commands->alloc, FE_ALLOC_ENGINE, sizeof(*command));
     if (command == NULL) return false;
     command->row = row;
-    if (child == NULL ? add_top(commands, command) : add_child(commands, top, command)) return true;
+    command->number = commands->count;
+    if (child == NULL ? add_top(commands, command) : add_child(commands, top, command)) {
+        commands->count++;
+        return true;
+    }
     fe_alloc_give(commands->alloc, FE_ALLOC_ENGINE, command);
     return false;
 }

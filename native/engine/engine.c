@@ -59,6 +59,7 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
     engine->ticks_per_us = fe_clock_ticks_per_us();
     engine->ns_per_tick_q20 = (uint64_t)(1000.0 / engine->ticks_per_us * 0x1p20);
     engine->units_per_tick_q20 = (uint64_t)(0x1p30 / 1e6 / engine->ticks_per_us * 0x1p20);
+    fe_telemetry_init(&engine->telemetry, &engine->alloc, engine->ticks_per_us);
     engine->started_ms = engine->now_ms = fe_clock_wall_ms();
     engine->counted_since_ms = engine->started_ms;
     apply_options(engine, options);
@@ -106,6 +107,7 @@ void fe_engine_free(fe_engine *engine)
     if (engine->store != NULL) fe_store_free(engine->store);
     if (engine->device != NULL) fe_device_close(engine->device);
     fe_slowlog_free(&engine->slowlog);
+    fe_telemetry_destroy(&engine->telemetry);
     fe_lock_destroy(&engine->lock);
     fe_alloc bootstrap;
     fe_alloc_init(&bootstrap);
@@ -133,6 +135,7 @@ bool fe_engine_is_paused(fe_engine *engine)
 uint64_t fe_engine_enter(fe_engine *engine)
 {
     fe_lock_enter(&engine->lock);
+    engine->epoch++;
     engine->step_cpu_ns = engine->latency_ticks == UINT64_MAX ? 0 : fe_clock_thread_ns();
     uint64_t ticks = fe_clock_ticks();
     engine->now_ms = fe_clock_wall_ms();
@@ -140,9 +143,10 @@ uint64_t fe_engine_enter(fe_engine *engine)
     return ticks;
 }
 
-void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks)
+uint64_t fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks)
 {
-    uint64_t ticks = fe_clock_ticks() - entered_ticks;
+    uint64_t now = fe_clock_ticks();
+    uint64_t ticks = now - entered_ticks;
     fe_step_stats *step = &engine->stats.steps[kind];
     step->count++;
     step->ticks_total += ticks;
@@ -158,6 +162,7 @@ void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_tick
     else if (kind == FE_STEP_COMPACT || kind == FE_STEP_FROZEN)
         fe_engine_note_latency(engine, FE_LATENCY_COMPACT_CYCLE, ticks);
     fe_lock_leave(&engine->lock);
+    return now;
 }
 
 void fe_engine_add_latency(fe_engine *engine, fe_latency_event event, uint64_t ticks)
@@ -175,6 +180,7 @@ void fe_engine_count_error(fe_engine *engine, const char *line, size_t len)
     if (code_len >= sizeof engine->errors[0].code) code_len = sizeof engine->errors[0].code - 1;
     for (uint32_t i = 0; i < FE_ERROR_KINDS_MAX; i++) {
         fe_error_count *error = &engine->errors[i];
+        engine->error_last = i;
         if (error->count == 0) {
             memcpy(error->code, line, code_len);
             error->code[code_len] = 0;
@@ -186,6 +192,7 @@ void fe_engine_count_error(fe_engine *engine, const char *line, size_t len)
             return;
         }
     }
+    engine->error_last = FE_ERROR_KINDS_MAX;
 }
 
 void fe_engine_reset_stats(fe_engine *engine)

@@ -12,6 +12,7 @@
 #include "engine/latency.h"
 #include "engine/lock.h"
 #include "engine/slowlog.h"
+#include "event/recorder.h"
 #include "store/device.h"
 #include "store/disk.h"
 #include "store/keyspace.h"
@@ -106,14 +107,17 @@ typedef struct fe_engine {
     fe_engine_options options;
     fe_engine_stats stats;
     fe_error_count errors[FE_ERROR_KINDS_MAX];
+    uint32_t error_last; /* of `errors`: that which was counted last; FE_ERROR_KINDS_MAX: no room */
     fe_slowlog slowlog;
     fe_latency latency;
+    fe_telemetry telemetry; /* the recorders of serving threads, and what they record */
     uint64_t latency_ticks; /* options.latency_threshold_ms; UINT64_MAX = off */
     fe_pause pause;
     fe_random random;
     int64_t started_ms;
     int64_t counted_since_ms; /* the start, or fe_engine_reset_stats */
     int64_t now_ms;           /* wall clock of this batch */
+    uint64_t epoch;           /* entries of the lock since the start */
     uint64_t step_cpu_ns;     /* the thread's processor time at entry; 0 when not taken */
     double ticks_per_us;
     uint64_t ns_per_tick_q20;       /* nanoseconds per tick, times 2^20 */
@@ -161,7 +165,8 @@ static inline uint64_t fe_engine_ticks_units(const fe_engine *engine, uint64_t t
 /* Takes the lock, reads the clock once for the batch. Returns the ticks at entry, to be given to
  * fe_engine_leave. */
 uint64_t fe_engine_enter(fe_engine *engine);
-void fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks);
+/* Returns the ticks at which it left. */
+uint64_t fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks);
 
 /* Slow path of fe_engine_note_latency. */
 void fe_engine_add_latency(fe_engine *engine, fe_latency_event event, uint64_t ticks);

@@ -26,13 +26,25 @@ void fe_latency_add(fe_latency *latency, fe_latency_event event, int64_t unix_se
         uint32_t newest = (series->next + FE_LATENCY_SAMPLES - 1) % FE_LATENCY_SAMPLES;
         fe_latency_sample *sample = &series->samples[newest];
         if (sample->unix_seconds == unix_seconds) {
-            if (ms > sample->ms) sample->ms = ms;
+            if (ms > sample->ms)
+                *sample = (fe_latency_sample){.unix_seconds = unix_seconds, .ms = ms};
             return;
         }
     }
-    series->samples[series->next] = (fe_latency_sample){unix_seconds, ms};
+    series->samples[series->next] = (fe_latency_sample){.unix_seconds = unix_seconds, .ms = ms};
     series->next = (series->next + 1) % FE_LATENCY_SAMPLES;
     if (series->count < FE_LATENCY_SAMPLES) series->count++;
+}
+
+void fe_latency_label(fe_latency *latency, fe_latency_event event, uint64_t ms,
+                      const fe_trace_label *label)
+{
+    FE_ASSERT(event < FE_LATENCY_EVENT_COUNT);
+    fe_latency_series *series = &latency->series[event];
+    if (series->count == 0) return;
+    uint32_t newest = (series->next + FE_LATENCY_SAMPLES - 1) % FE_LATENCY_SAMPLES;
+    fe_latency_sample *sample = &series->samples[newest];
+    if (sample->ms == ms && sample->label.span_id == 0) sample->label = *label;
 }
 
 const fe_latency_sample *fe_latency_get(const fe_latency_series *series, uint32_t n)

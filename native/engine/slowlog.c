@@ -134,6 +134,15 @@ void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
     FE_ASSERT((size_t)(at - text) <= size);
 }
 
+void fe_slowlog_label(fe_slowlog *log, uint64_t id, const fe_trace_label *label)
+{
+    for (uint32_t n = 0; n < log->count; n++) {
+        fe_slowlog_entry *entry = &log->ring[(log->newest + log->cap - n) % log->cap];
+        if (entry->id == id) entry->label = *label;
+        if (entry->id <= id) return;
+    }
+}
+
 const fe_slowlog_entry *fe_slowlog_get(const fe_slowlog *log, uint32_t n)
 {
     if (n >= log->count) return NULL;

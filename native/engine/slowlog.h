@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "event/recorder.h"
 
 #define FE_SLOWLOG_ARGS_MAX 32   /* as in Redis: more are summed up in the last one */
 #define FE_SLOWLOG_ARG_BYTES 128 /* longer ones are cut and say so */
@@ -17,6 +18,7 @@ typedef struct fe_slowlog_entry {
     fe_bytes argv[FE_SLOWLOG_ARGS_MAX]; /* into `text` */
     fe_bytes client_addr;               /* into `text` */
     fe_bytes client_name;               /* into `text` */
+    fe_trace_label label;               /* span_id 0: none */
     uint8_t *text;
 } fe_slowlog_entry;
 
@@ -36,6 +38,8 @@ void fe_slowlog_set_max(fe_slowlog *log, uint32_t entries_max);
 void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
                     const fe_bytes *argv, uint32_t argc, fe_bytes client_addr,
                     fe_bytes client_name);
+/* Says whose entry the one with this id is, if it is still there. */
+void fe_slowlog_label(fe_slowlog *log, uint64_t id, const fe_trace_label *label);
 void fe_slowlog_clear(fe_slowlog *log);
 
 /* The n-th newest entry (0 = newest), or NULL. */
