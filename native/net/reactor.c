@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "net/slice.h"
+#include "session/trace.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -87,6 +88,7 @@ struct fe_reactor {
     size_t area_used;
     fe_session *group[GROUP_MAX];
     uint32_t group_count;
+    fe_recorder *recorder; /* the engine's */
     fe_batch batch;
 };
 
@@ -230,6 +232,7 @@ static bool flush(connection *it)
         *output = empty;
     }
     it->session->unsent = it->sending.len - it->sending_at;
+    fe_trace_sent(it->session);
     return true;
 }
 
@@ -380,6 +383,7 @@ static void adopt(fe_reactor *reactor, const newcomer *guest)
         atomic_fetch_sub_explicit(&reactor->connection_count, 1, memory_order_relaxed);
         return;
     }
+    it->session->recorder = reactor->recorder;
     it->next = reactor->first;
     if (reactor->first != NULL) reactor->first->previous = it;
     reactor->first = it;
@@ -570,10 +574,12 @@ static void *run(void *argument)
     for (;;) {
         int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait_ms(reactor));
         FE_ASSERT(count >= 0 || errno == EINTR);
+        if (fe_recorder_is_on(reactor->recorder)) reactor->recorder->readable = fe_clock_ticks();
         handle_events(reactor, events, count);
         resume_due(reactor);
         cron(reactor);
         bury_dead(reactor);
+        fe_event_ring_publish(&reactor->recorder->ring);
         if (!reactor->draining && reactor->rung && drain_asked(reactor)) {
             adopt_newcomers(reactor);
             reactor->draining = true;
@@ -583,6 +589,7 @@ static void *run(void *argument)
         if (is_drained(reactor)) break;
     }
     bury_dead(reactor);
+    fe_event_ring_publish(&reactor->recorder->ring);
     return NULL;
 }
 
@@ -614,12 +621,16 @@ fe_reactor *fe_reactor_start(fe_server *server, uint32_t number)
     reactor->next_due_ms = INT64_MAX;
     reactor->cron_wait_ms = CRON_MS;
     reactor->cron_ticks = (uint64_t)(server->engine->ticks_per_us * 1000.0 * CRON_MS);
+    uint64_t entered = fe_engine_enter(server->engine);
+    reactor->recorder = fe_recorder_new(&server->engine->telemetry);
+    fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
     pthread_mutex_init(&reactor->mutex, NULL);
     reactor->area = fe_alloc_take(alloc, FE_ALLOC_CLIENT, RECEIVE_AREA);
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     reactor->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    if (reactor->area == NULL || reactor->epoll_fd < 0 || reactor->event_fd < 0 ||
+    if (reactor->recorder == NULL || reactor->area == NULL || reactor->epoll_fd < 0 ||
+        reactor->event_fd < 0 ||
         epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, reactor->event_fd, &event) != 0 ||
         !watch_disk(reactor) || pthread_create(&reactor->thread, NULL, run, reactor) != 0) {
         free_reactor(reactor);

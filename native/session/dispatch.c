@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "session/resident.h"
+#include "session/trace.h"
 #include "store/tier.h"
 
 #include <stdio.h>
@@ -45,11 +46,45 @@ static void begin(run *it, fe_session *session, fe_command *command, const fe_by
                          .reply = fe_session_reply(session)};
 }
 
+/* Bytes that the command has answered, where its reply began at `before`. */
+static fe_bytes reply_of(const run *it, size_t before)
+{
+    const fe_buf *buf = it->call.reply.buf;
+    if (buf->len <= before) return (fe_bytes){NULL, 0};
+    return (fe_bytes){buf->data + before, buf->len - before};
+}
+
+static bool is_null(fe_bytes reply)
+{
+    return fe_bytes_equal(reply, FE_BYTES("$-1\r\n")) || fe_bytes_equal(reply, FE_BYTES("_\r\n")) ||
+           fe_bytes_equal(reply, FE_BYTES("*-1\r\n"));
+}
+
+/* Gives the command's record to the recorder. Nothing that the caller says may change the record later but the transport. */
+static void record(const run *it, fe_trace_result result, size_t before, uint64_t ticks)
+{
+    fe_bytes reply = reply_of(it, before);
+    if (result == FE_RESULT_OK && it->call.failed) result = FE_RESULT_ERROR;
+    if (result == FE_RESULT_OK && is_null(reply)) result = FE_RESULT_NIL;
+    fe_trace_end_of end = {.result = result, .ticks = ticks, .reply_bytes = reply.len};
+    fe_trace_end(it->session, &it->call, &end);
+}
+
+static void answer_rejected(run *it, const char *line);
+
 /* Refuses a command before it runs: counts, spoils an open transaction, answers. */
 static void reject(run *it, const char *line)
 {
-    fe_client *client = &it->session->client;
+    size_t before = it->call.reply.buf->len;
     if (it->command != NULL) it->command->stats.rejected++;
+    answer_rejected(it, line);
+    if (FE_UNLIKELY(it->call.located != NULL))
+        record(it, FE_RESULT_REJECTED, before, fe_clock_ticks());
+}
+
+static void answer_rejected(run *it, const char *line)
+{
+    fe_client *client = &it->session->client;
     if (client->transaction.open) client->transaction.aborted = true;
     if (it->call.row != NULL && strcmp(it->call.row->name, "exec") == 0) {
         fe_watches_drop(&it->session->server->clients.watches, &client->transaction);
@@ -130,6 +165,7 @@ static bool check_form(run *it, const fe_ahead *ahead)
         if (is_http(it)) {
             it->call.engine->stats.protocol_errors++;
             client->kill = true;
+            fe_trace_drop(it->session);
             return false;
         }
         reject_unknown(it, ahead);
@@ -207,6 +243,7 @@ static void queue(run *it)
         reject(it, "OOM out of memory while queueing the command");
         return;
     }
+    if (fe_trace_is_on(it->session)) fe_trace_queued(it->session);
     fe_reply_status(&it->call.reply, "QUEUED");
 }
 
@@ -303,6 +340,7 @@ static void add_slow(const run *it, int64_t duration_us)
         argv[i] = fe_call_is_secret(call->secret_mask, i) ? FE_BYTES("(redacted)") : call->argv[i];
     fe_slowlog_add(&call->engine->slowlog, call->engine->now_ms / 1000, duration_us, argv,
                    call->argc, it->session->client.addr, it->session->client.name);
+    if (call->located != NULL) fe_trace_note_slow(it->session);
 }
 
 /* Counts a command that took so many ticks. */
@@ -328,7 +366,10 @@ static void count_ticks(const run *it, uint64_t took)
     engine->stats.commands++;
     it->session->client.commands++;
     bool fast = (it->call.row->flags & FE_FAST) != 0;
-    fe_engine_note_latency(engine, fast ? FE_LATENCY_FAST_COMMAND : FE_LATENCY_COMMAND, took);
+    fe_latency_event event = fast ? FE_LATENCY_FAST_COMMAND : FE_LATENCY_COMMAND;
+    fe_engine_note_latency(engine, event, took);
+    if (FE_UNLIKELY(took >= engine->latency_ticks) && it->call.located != NULL)
+        fe_trace_note_latency(it->session, event, took);
     if (FE_UNLIKELY(took >= engine->slowlog_ticks) && !(it->call.row->flags & FE_SKIP_SLOWLOG))
         add_slow(it, (int64_t)(ns / 1000));
 }
@@ -367,12 +408,14 @@ static void park_for_pause(fe_session *session)
 {
     const fe_pause *pause = &session->server->engine->pause;
     park(session, FE_PARK_PAUSE, pause->exclusive == 0 ? pause->until_ms : 0);
+    if (fe_trace_is_on(session)) fe_trace_park(session, true);
     join_paused(session);
 }
 
 static void park_for_room(fe_session *session)
 {
     park(session, FE_PARK_ROOM, 0);
+    if (fe_trace_is_on(session)) fe_trace_park(session, true);
     join_paused(session);
 }
 
@@ -382,10 +425,11 @@ static void ask_python(run *it)
     fe_session *session = it->session;
     session->python = fe_server_ask_python(session->server, session, &it->call);
     if (session->python == NULL) {
-        fe_call_no_memory(&it->call);
+        reject(it, "OOM command not allowed when used memory > 'maxmemory'.");
         return;
     }
     park(session, FE_PARK_PYTHON, 0);
+    if (fe_trace_is_on(session)) fe_trace_park(session, false);
 }
 
 /* A command has been answered: CLIENT REPLY SKIP is about the next one, and ends with it. */
@@ -402,6 +446,7 @@ static void end_skip(fe_client *client)
 static void park_for_disk(fe_session *session)
 {
     park(session, FE_PARK_DISK, 0);
+    if (fe_trace_is_on(session)) fe_trace_park(session, true);
 }
 
 /* Whether the session waits for the answer of the command that it runs. */
@@ -427,6 +472,7 @@ static void park_for_time(fe_session *session, const fe_call *call)
     bool for_ever = call->wait_ms == 0 ||
                     __builtin_add_overflow(fe_clock_monotonic_ms(), call->wait_ms, &due_ms);
     park(session, FE_PARK_TIME, for_ever ? INT64_MAX : due_ms);
+    if (fe_trace_is_on(session)) fe_trace_park(session, false);
 }
 
 /* A record that the command needs could not be read. */
@@ -438,10 +484,7 @@ static void refuse_unread(run *it)
              fe_fetch_error_text(waiter->error));
     fe_waiter_close(it->call.store, waiter);
     it->session->client.walking = false;
-    if (it->session->executing)
-        fe_call_error(&it->call, line);
-    else
-        reject(it, line);
+    reject(it, line);
 }
 
 /* A page of a mapped segment could not be read while the handler ran: what it has answered, from
@@ -474,6 +517,8 @@ static void run_handler(run *it, uint64_t *ticks)
     }
     if (FE_UNLIKELY(fe_tier_fault_seen(it->call.store))) refuse_faulted(it, before);
     count(it, ticks);
+    if (FE_UNLIKELY(it->call.located != NULL) && it->call.after == FE_AFTER_NEXT)
+        record(it, FE_RESULT_OK, before, *ticks);
     if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
     take_marks(session->server);
     if (FE_UNLIKELY(it->call.wake_paused)) fe_server_wake_paused(session->server);
@@ -500,14 +545,19 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
     fe_transaction *transaction = &session->client.transaction;
     bool tiered = fe_store_is_tiered(session->server->engine->store);
     while (session->exec_next < transaction->count) {
-        const fe_queued *queued = &transaction->queue[session->exec_next++];
+        uint32_t index = session->exec_next++;
+        const fe_queued *queued = &transaction->queue[index];
         run it;
         begin(&it, session, queued->command, queued->argv, queued->argc);
         it.call.in_exec = true;
+        if (fe_trace_is_on(session))
+            fe_trace_begin_queued(session, index, *ticks, &it.call);
+        else if (FE_UNLIKELY(session->parked != NULL))
+            fe_trace_drop(session);
         if (FE_UNLIKELY(session->waiter.error != 0))
             refuse_unread(&it);
         else if (FE_UNLIKELY(fe_tier_fault_seen(it.call.store)))
-            fe_call_error(&it.call, FAULT_LINE); /* its keys may be where the fault was */
+            reject(&it, FAULT_LINE); /* its keys may be where the fault was */
         else if (it.call.row->flags & FE_PYTHON)
             ask_python(&it);
         else if (FE_UNLIKELY(tiered) && !fe_resident_call(session, &it.call))
@@ -521,14 +571,37 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
         }
     }
     exec_finish(session);
+    fe_trace_exec_end(session, *ticks);
+}
+
+/* The command that has waited for a time was counted when it began to. */
+static void record_wait(fe_session *session, bool failed, size_t reply_bytes)
+{
+    fe_call call = {0};
+    fe_trace_unpark(session, &call);
+    if (FE_LIKELY(call.located == NULL)) return;
+    fe_trace_end_of end = {.result = failed ? FE_RESULT_ERROR : FE_RESULT_OK,
+                           .ticks = fe_clock_ticks(),
+                           .reply_bytes = reply_bytes};
+    fe_trace_end(session, &call, &end);
+}
+
+/* The session goes while its command waits: one that was counted already has ended. */
+static void let_go(fe_session *session)
+{
+    if (session->state == FE_SESSION_PARKED && session->park == FE_PARK_TIME)
+        record_wait(session, false, 0);
+    fe_trace_drop(session);
 }
 
 /* Runs one command of a transaction whose client has gone; nothing waits. */
-static void run_unseen(fe_session *session, const fe_queued *queued, uint64_t *ticks)
+static void run_unseen(fe_session *session, uint32_t index, uint64_t *ticks)
 {
+    const fe_queued *queued = &session->client.transaction.queue[index];
     run it;
     begin(&it, session, queued->command, queued->argv, queued->argc);
     it.call.in_exec = true;
+    if (fe_trace_is_on(session)) fe_trace_begin_queued(session, index, *ticks, &it.call);
     it.call.reply.buf = &session->server->unseen;
     if (it.call.row->flags & FE_PYTHON) {
         fe_python_request *request = fe_server_ask_python(session->server, session, &it.call);
@@ -536,6 +609,7 @@ static void run_unseen(fe_session *session, const fe_queued *queued, uint64_t *t
     } else if (FE_LIKELY(!fe_tier_fault_seen(it.call.store))) { /* else its keys may be lost */
         run_handler(&it, ticks);
     }
+    let_go(session);
     session->client.output.len = 0;
     session->state = FE_SESSION_READY;
     session->park = FE_PARK_NONE;
@@ -550,14 +624,16 @@ void fe_dispatch_abandon(fe_session *session)
             session->python->session = NULL;
         session->python = NULL;
     }
+    let_go(session);
     if (!session->executing) return;
     fe_transaction *transaction = &session->client.transaction;
     uint64_t ticks = fe_clock_ticks();
     session->state = FE_SESSION_READY;
     session->park = FE_PARK_NONE;
     while (session->exec_next < transaction->count)
-        run_unseen(session, &transaction->queue[session->exec_next++], &ticks);
+        run_unseen(session, session->exec_next++, &ticks);
     exec_finish(session);
+    fe_trace_exec_end(session, ticks);
 }
 
 static void exec_begin(fe_session *session, uint64_t *ticks)
@@ -566,6 +642,7 @@ static void exec_begin(fe_session *session, uint64_t *ticks)
     fe_clients *clients = &session->server->clients;
     fe_watches_drop(&clients->watches, transaction);
     fe_store_set_interest(session->server->engine->store, clients->watches.count > 0);
+    if (fe_trace_is_on(session)) fe_trace_exec_begin(session);
     fe_reply reply = fe_session_reply(session);
     fe_reply_array(&reply, transaction->count);
     session->executing = true;
@@ -652,12 +729,39 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     client->last_ms = it.call.engine->now_ms;
     client->serving_len = session->data_len;
     client->last_command = it.call.row != NULL ? it.call.row->name : NULL;
+    if (fe_trace_is_on(session))
+        fe_trace_begin(session, it.command, &ahead->request, *ticks, &it.call);
+    else if (FE_UNLIKELY(session->parked != NULL))
+        fe_trace_drop(session);
     take_marks(session->server);
     bool was_silent = client->reply_mode != FE_REPLY_ON;
     if (!admit(&it, ahead, ticks)) return false;
     bool skips = was_silent || client->reply_mode != FE_REPLY_ON;
     if (FE_UNLIKELY(skips) && !awaits_answer(session)) end_skip(client);
     return true;
+}
+
+/* The first line of an error reply is counted as errors of handlers are. */
+static void count_python_error(const run *it, const fe_python_request *request)
+{
+    if (!request->failed) return;
+    fe_bytes line = fe_buf_view(&request->answer);
+    size_t len = 0;
+    while (len < line.len && line.ptr[len] != '\r')
+        len++;
+    if (len > 1) fe_engine_count_error(it->call.engine, (const char *)line.ptr + 1, len - 1);
+}
+
+static void record_python(const run *it, const fe_python_request *request, uint64_t ticks)
+{
+    if (FE_LIKELY(it->call.located == NULL)) return;
+    fe_bytes reply = fe_buf_view(&request->answer);
+    fe_trace_end_of end = {.result = request->failed  ? FE_RESULT_ERROR
+                                     : is_null(reply) ? FE_RESULT_NIL
+                                                      : FE_RESULT_OK,
+                           .ticks = ticks,
+                           .reply_bytes = reply.len};
+    fe_trace_end(it->session, &it->call, &end);
 }
 
 /* Counts and shows a Python command that was answered. */
@@ -671,14 +775,12 @@ static void finish_python(fe_session *session, const fe_python_request *request)
     if (it.command == NULL) return;
     it.call.failed = request->failed;
     it.call.secret_mask = request->secret_mask;
-    count_ticks(&it, fe_clock_ticks() - request->asked_ticks);
+    fe_trace_unpark(session, &it.call);
+    uint64_t now = fe_clock_ticks();
+    count_ticks(&it, now - request->asked_ticks);
+    count_python_error(&it, request);
+    record_python(&it, request, now);
     feed_monitors(&it);
-    if (!request->failed) return;
-    fe_bytes line = fe_buf_view(&request->answer);
-    size_t len = 0;
-    while (len < line.len && line.ptr[len] != '\r')
-        len++;
-    if (len > 1) fe_engine_count_error(it.call.engine, (const char *)line.ptr + 1, len - 1);
 }
 
 static void take_python_answer(fe_session *session)
@@ -699,6 +801,8 @@ static void answer_wait(fe_session *session)
 {
     fe_client *client = &session->client;
     fe_reply reply = fe_session_reply(session);
+    size_t before = reply.buf->len;
+    bool failed = client->unblock == FE_UNBLOCK_ERROR;
     if (client->unblock == FE_UNBLOCK_ERROR) {
         static const char line[] = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
         fe_reply_error(&reply, line);
@@ -714,6 +818,7 @@ static void answer_wait(fe_session *session)
     }
     client->blocked = false;
     client->unblock = FE_UNBLOCK_NONE;
+    record_wait(session, failed, reply.buf->len - before);
 }
 
 void fe_dispatch_answered(fe_session *session, uint64_t *ticks)

@@ -127,6 +127,8 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
         fe_resident_ahead(server, batch);
     uint64_t slice = (uint64_t)(engine->ticks_per_us * SLICE_US);
     uint64_t ticks = entered;
+    if (batch->count > 0 && batch->ahead[0].session->recorder != NULL)
+        batch->ahead[0].session->recorder->entered = entered;
     for (uint32_t i = 0; i < batch->count; i++) {
         run_one(&batch->ahead[i], &ticks);
         if (FE_UNLIKELY(ticks - entered > slice) && fe_lock_is_wanted(&engine->lock)) {
@@ -228,7 +230,8 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
     for (uint32_t i = 0; i < count; i++)
         fe_session_account(sessions[i]);
     uint32_t read_count = fe_server_take_reads(server, reads);
-    fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    if (count > 0 && sessions[0]->recorder != NULL) sessions[0]->recorder->settled = left;
     fe_server_submit_reads(server, reads, read_count);
     for (uint32_t i = 0; i < count; i++)
         fe_session_keep_rest(sessions[i]);

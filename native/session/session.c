@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "session/dispatch.h"
+#include "session/trace.h"
 
 #include <stddef.h>
 
@@ -101,6 +102,7 @@ void fe_session_receive(fe_session *session, const uint8_t *data, size_t len)
     session->reads++;
     session->received += len;
     session->client.net_in += len;
+    fe_trace_received(session);
     bool in_place = input->data != NULL && data == input->data + input->len;
     if (in_place)
         input->len += len;
@@ -281,6 +283,7 @@ void fe_session_resume(fe_session *session, fe_batch *batch)
     fe_client *client = &session->client;
     uint64_t entered = fe_engine_enter(server->engine);
     uint64_t ticks = entered;
+    if (session->recorder != NULL) session->recorder->entered = entered;
     client->output.limit = client->output_limit;
     bool go_on = session->state == FE_SESSION_PARKED && unpark(session, &ticks);
     if (client->close_after_reply && session->state == FE_SESSION_READY) fe_session_finish(session);
@@ -289,7 +292,8 @@ void fe_session_resume(fe_session *session, fe_batch *batch)
     fe_session_account(session);
     fe_disk_read *reads[FE_READS_MAX];
     uint32_t read_count = fe_server_take_reads(server, reads);
-    fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    if (session->recorder != NULL) session->recorder->settled = left;
     fe_server_submit_reads(server, reads, read_count);
     if (!go_on || session->state != FE_SESSION_READY || client->input.len == 0) return;
     session->data = client->input.data;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "engine/flusher.h"
+#include "session/trace.h"
 #include "store/tier.h"
 
 #include <poll.h>
@@ -63,6 +64,9 @@ void rig_open_with(rig *it, const fe_engine_options *options)
     FE_ASSERT(it->batch != NULL && it->server != NULL);
     it->server->python_notify = notify;
     it->server->python_context = it;
+    it->recorder = fe_recorder_new(&it->server->engine->telemetry);
+    FE_ASSERT(it->recorder != NULL);
+    fe_buf_init(&it->records, &it->alloc, FE_ALLOC_SCRATCH);
     for (size_t i = 0; i < sizeof python_rows / sizeof python_rows[0]; i++)
         FE_ASSERT(fe_commands_add(it->server->commands, &python_rows[i]));
 }
@@ -90,6 +94,7 @@ void rig_close(rig *it)
     const char *violation = fe_store_check(it->server->engine->store);
     if (violation != NULL) fprintf(stderr, "the store: %s\n", violation);
     FE_ASSERT(violation == NULL);
+    fe_buf_free(&it->records);
     fe_server_free(it->server);
     fe_alloc_give(&it->alloc, FE_ALLOC_SCRATCH, it->batch);
     FE_ASSERT(fe_alloc_used_all(&it->alloc) == 0);
@@ -106,6 +111,7 @@ peer *rig_connect(rig *it)
                                    FE_BYTES("127.0.0.1:6379"), false, 7, wake, one);
     if (one->session == NULL) return NULL;
     fe_buf_init(&one->got, &it->alloc, FE_ALLOC_SCRATCH);
+    one->session->recorder = it->recorder;
     it->count++;
     return one;
 }
@@ -126,7 +132,9 @@ static void flush(peer *one)
         if (one->hold_output) return;
         if (!session->cut_off) fe_buf_append(&one->got, output->data, output->len);
         session->sent += output->len;
+        session->client.net_out += output->len;
         output->len = 0;
+        fe_trace_sent(session);
         if (session->state != FE_SESSION_PARKED || session->park != FE_PARK_OUTPUT) return;
         fe_session_resume(session, one->owner->batch);
     }
@@ -147,10 +155,44 @@ void rig_pump(rig *it)
     }
 }
 
+void rig_record(rig *it, const fe_telemetry_options *options)
+{
+    fe_telemetry_options all = {.traces = true,
+                                .sampler = {.kind = FE_SAMPLER_ALWAYS, .parent_based = true},
+                                .retention.slow_us = -1,
+                                .keys = FE_KEYS_FULL,
+                                .ring_bytes = 1u << 20};
+    uint64_t entered = fe_engine_enter(it->server->engine);
+    FE_ASSERT(fe_telemetry_set(&it->server->engine->telemetry, options != NULL ? options : &all));
+    fe_engine_leave(it->server->engine, FE_STEP_BATCH, entered);
+}
+
+static void collect(void *context, const uint8_t *records, size_t len)
+{
+    rig *it = context;
+    for (size_t at = 0; at < len;) {
+        const fe_trace_record *record = (const void *)(records + at);
+        if (record->kind == FE_TRACE_COMMAND) fe_buf_append(&it->records, record, record->size);
+        at += record->size;
+    }
+}
+
+const fe_trace_record *rig_records(rig *it, uint32_t *count)
+{
+    it->records.len = 0;
+    fe_event_ring_publish(&it->recorder->ring);
+    fe_telemetry_drain(&it->server->engine->telemetry, collect, it);
+    *count = 0;
+    for (size_t at = 0; at < it->records.len; (*count)++)
+        at += ((const fe_trace_record *)(const void *)(it->records.data + at))->size;
+    return (const void *)it->records.data;
+}
+
 /* Receives as a transport does: into the session's memory when there is unfinished input. */
 static uint8_t *receive(peer *one, const char *bytes, size_t len)
 {
     size_t space;
+    one->owner->recorder->readable = fe_clock_ticks();
     uint8_t *into = fe_session_input(one->session, &space);
     if (into != NULL && space >= len) {
         memcpy(into, bytes, len);

@@ -33,6 +33,8 @@ struct rig {
     peer peers[RIG_PEERS];
     uint32_t count;
     uint32_t notified; /* calls of python_notify */
+    fe_recorder *recorder;
+    fe_buf records; /* what rig_records took */
 };
 
 fe_engine_options rig_options(void);
@@ -68,6 +70,13 @@ void rig_settle(rig *it);
 
 /* Sends everything that was written so far down to `to` (FE_TIER_MAPPED or FE_TIER_DISK). */
 void rig_demote(rig *it, fe_tier to);
+
+/* Records commands from now on: all of them, with whole keys, when `options` is NULL. */
+void rig_record(rig *it, const fe_telemetry_options *options);
+
+/* Takes the records that were made since the last call; the next is at the end of its `size`. They live until the
+ * next call. */
+const fe_trace_record *rig_records(rig *it, uint32_t *count);
 
 /* Answers the oldest request of Python; false when there is none. */
 bool rig_answer(rig *it, const char *reply, bool failed);

@@ -1,0 +1,76 @@
+/* What a session tells its thread's recorder (event/recorder.h) about the commands that it runs.
+ *
+ *     fe_session_receive    the input is there: when
+ *     fe_trace_begin        its turn: draft, caller, decision of the sampler; a command that runs again goes on
+ *     fe_trace_park         it waits: the draft moves to the session; fe_trace_unpark when it is answered
+ *     fe_trace_end          it is over: the record, unless nobody wants it
+ *     fe_trace_sent         the transport has sent the replies of the round
+ *
+ * Each command that is counted in commandstats, as a call or as rejected, and each unknown one ends in one
+ * fe_trace_end. EXEC has its draft open while its commands run, as their parent.
+ *
+ * Threads: the session's own; all but fe_trace_sent and fe_trace_received under the engine's lock.
+ */
+#ifndef FE_SESSION_TRACE_H
+#define FE_SESSION_TRACE_H
+
+#include "session/session.h"
+
+static inline bool fe_trace_is_on(const fe_session *session)
+{
+    return FE_UNLIKELY(fe_recorder_is_on(session->recorder));
+}
+
+/* Input has been received. */
+static inline void fe_trace_received(fe_session *session)
+{
+    session->received_ticks = 0;
+    if (!fe_trace_is_on(session)) return;
+    session->readable_ticks = session->recorder->readable;
+    session->received_ticks = fe_clock_ticks();
+}
+
+/* How a command ended. */
+typedef struct fe_trace_end_of {
+    fe_trace_result result;
+    uint64_t ticks;       /* when */
+    uint64_t reply_bytes; /* of its reply */
+    fe_bytes error;       /* its code, if it is known */
+} fe_trace_end_of;
+
+/* A command's turn has come; `call->located` is set while a draft is open. `ticks` is now. */
+void fe_trace_begin(fe_session *session, const fe_command *command, const fe_request *request,
+                    uint64_t ticks, fe_call *call);
+/* The same for a command of a transaction, `index` in its queue. */
+void fe_trace_begin_queued(fe_session *session, uint32_t index, uint64_t ticks, fe_call *call);
+
+/* The command was queued: keeps its caller with it. */
+void fe_trace_queued(fe_session *session);
+
+/* The command waits; `again`: it will run again from its start. */
+void fe_trace_park(fe_session *session, bool again);
+/* The command that waited for an answer has it. Sets `call->located` when its draft is open. */
+void fe_trace_unpark(fe_session *session, fe_call *call);
+
+/* The command was added to the slow log or to the latency monitor: notes it for fe_trace_end. */
+void fe_trace_note_slow(fe_session *session);
+void fe_trace_note_latency(fe_session *session, fe_latency_event event, uint64_t ticks);
+
+/* The command has ended; `call->located` was set. */
+void fe_trace_end(fe_session *session, const fe_call *call, const fe_trace_end_of *end);
+
+/* EXEC has ended itself and its queue begins; and has ended. */
+void fe_trace_exec_begin(fe_session *session);
+void fe_trace_exec_end(fe_session *session, uint64_t ticks);
+
+/* The command under way ends without a record, as nobody counts it either; one that waits too. */
+void fe_trace_drop(fe_session *session);
+
+/* The replies were sent, as far as the peer takes them. */
+void fe_trace_stamp(fe_session *session);
+static inline void fe_trace_sent(fe_session *session)
+{
+    if (fe_trace_is_on(session)) fe_trace_stamp(session);
+}
+
+#endif
