@@ -83,7 +83,8 @@ class Server:
         """Describe every command and subcommand, in order of registration, parents first.
 
         Keys as in `register`, plus: keys (list of dicts flags, first, last, step), tips (separated
-        by spaces), python (bool), and the statistics calls, microseconds, rejected, failed.
+        by spaces), python (bool), number (that records carry, in order of registration), and the
+        statistics calls, microseconds, rejected, failed.
         """
 
     def latencies(self) -> dict[str, dict[int, int]]:
@@ -106,6 +107,30 @@ class Server:
 
         Each is the file's segment and generation, the byte in it, and errno: EBADMSG where a
         checksum is wrong. Some are lost when many come at once.
+        """
+
+    def set_telemetry(self, options: dict[str, Any], /) -> None:
+        """Say which commands are recorded, and what of them; all keys are demanded.
+
+        traces (bool: commands are recorded at all), bound (int: a trace that begins here is sampled
+        when the low 64 bits of its id are below; 0 is never, 2**64 always), parent_based (bool: the
+        caller's flag decides where there is a caller), retain_errors, retain_disk_reads,
+        retain_unsampled (bool), retain_slower_than (microseconds, -1: none), retain_bound (int:
+        `bound` for what is not sampled and kept by no rule), retain_rate_max (a second, 0: no
+        limit), record_keys ("off", "pattern", "hashed" or "full"), baggage_keys (names separated by
+        commas), queue_size (records of each serving thread, when it records first). Raises
+        KeyError, TypeError, ValueError or MemoryError.
+        """
+
+    def telemetry_counts(self) -> dict[str, int]:
+        """How much was recorded: records, dropped (the ring was full), declined (over
+        retain_rate_max), waiting_bytes (to be drained), ring_bytes (of all rings).
+        """
+
+    def telemetry_drain_raw(self) -> bytes:
+        """Take all records that wait, as native/event/record.h lays them out, one behind another.
+
+        Only one thread may drain at a time.
         """
 
     def order_tiers(self, order: str) -> bool:

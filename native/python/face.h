@@ -33,6 +33,8 @@ typedef struct server_object {
     owned_row *rows;
     struct stream_object *woken, *woken_last; /* oldest first; guarded by the engine's lock */
     uint32_t users;                           /* reactors and streams that are open */
+    fe_recorder
+        *recorder; /* the engine's: of the thread that runs all streams; NULL before the first */
 } server_object;
 
 typedef struct stream_object {
@@ -69,6 +71,11 @@ PyObject *fe_python_tiers(fe_server *server);
 PyObject *fe_python_bucket_counts(const fe_histogram *histogram);
 PyObject *fe_python_metrics(fe_server *server);
 PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
+
+/* set_telemetry(options), telemetry_counts() and telemetry_drain_raw(), see _native.pyi. */
+PyObject *fe_python_set_telemetry(fe_server *server, PyObject *options);
+PyObject *fe_python_telemetry_counts(fe_server *server);
+PyObject *fe_python_telemetry_drain_raw(fe_server *server);
 
 /* take_faults(), see _native.pyi. */
 PyObject *fe_python_take_faults(fe_server *server);

@@ -182,6 +182,26 @@ static PyObject *server_take_faults(server_object *self, PyObject *unused)
     return server == NULL ? NULL : fe_python_take_faults(server);
 }
 
+static PyObject *server_set_telemetry(server_object *self, PyObject *options)
+{
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_set_telemetry(server, options);
+}
+
+static PyObject *server_telemetry_counts(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_telemetry_counts(server);
+}
+
+static PyObject *server_telemetry_drain_raw(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_telemetry_drain_raw(server);
+}
+
 static PyObject *server_command_keys(server_object *self, PyObject *args)
 {
     fe_server *server = fe_python_open_server(self);
@@ -398,6 +418,9 @@ static PyMethodDef server_methods[] = {
     METHOD(latencies, METH_NOARGS),
     METHOD(tiers, METH_NOARGS),
     METHOD(metrics, METH_NOARGS),
+    METHOD(set_telemetry, METH_O),
+    METHOD(telemetry_counts, METH_NOARGS),
+    METHOD(telemetry_drain_raw, METH_NOARGS),
     METHOD(order_tiers, METH_O),
     METHOD(take_faults, METH_NOARGS),
     METHOD(command_keys, METH_O),

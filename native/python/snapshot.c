@@ -268,9 +268,10 @@ static PyObject *key_specs(const fe_command_row *row)
     return list;
 }
 
-static PyObject *describe(const fe_command_row *row, const fe_command_stats *stats,
+static PyObject *describe(const fe_command *command, const fe_command_stats *stats,
                           double ticks_per_us)
 {
+    const fe_command_row *row = command->row;
     PyObject *dict = PyDict_New();
     if (dict == NULL) return NULL;
     bool ok = put(dict, "name", PyUnicode_FromString(row->name)) &&
@@ -289,7 +290,8 @@ static PyObject *describe(const fe_command_row *row, const fe_command_stats *sta
               put(dict, "secret", PyBool_FromLong((row->flags & FE_SECRET) != 0)) &&
               put_u64(dict, "calls", stats->calls) &&
               put_u64(dict, "microseconds", (uint64_t)((double)stats->ticks / ticks_per_us)) &&
-              put_u64(dict, "rejected", stats->rejected) && put_u64(dict, "failed", stats->failed);
+              put_u64(dict, "rejected", stats->rejected) && put_u64(dict, "failed", stats->failed) &&
+              put_u64(dict, "number", command->number);
     if (ok) return dict;
     Py_DECREF(dict);
     return NULL;
@@ -299,7 +301,7 @@ static bool append_description(PyObject *list, fe_server *server, const fe_comma
 {
     fe_command_stats stats;
     FE_LOCKED(server->engine, stats = command->stats);
-    PyObject *dict = describe(command->row, &stats, server->engine->ticks_per_us);
+    PyObject *dict = describe(command, &stats, server->engine->ticks_per_us);
     bool ok = dict != NULL && PyList_Append(list, dict) == 0;
     Py_XDECREF(dict);
     for (uint32_t i = 0; ok && i < command->child_count; i++)

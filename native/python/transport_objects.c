@@ -1,6 +1,8 @@
 /* Reactor and Stream: the two transports, as Python sees them. */
 #include "python/face.h"
 
+#include "session/trace.h"
+
 #define REACTORS_MAX 1024 /* that admit() takes; server.io_threads allows fewer */
 
 /* Reactor. ------------------------------------------------------------------------------------------------ */
@@ -183,6 +185,15 @@ static void stream_wake_nothing(fe_client *client)
     (void)client;
 }
 
+/* Makes the recorder of the streams' thread when there is none; false without memory. */
+static bool make_recorder(server_object *owner, fe_server *server)
+{
+    if (owner->recorder == NULL)
+        FE_LOCKED(server->engine, owner->recorder = fe_recorder_new(&server->engine->telemetry));
+    if (owner->recorder == NULL) PyErr_NoMemory();
+    return owner->recorder != NULL;
+}
+
 static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"server", "addr", "laddr", "unix_socket", "fd", NULL};
@@ -195,7 +206,7 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
                                      &addr, &addr_len, &laddr, &laddr_len, &unix_socket, &fd))
         return NULL;
     fe_server *server = fe_python_open_server(owner);
-    if (server == NULL) return NULL;
+    if (server == NULL || !make_recorder(owner, server)) return NULL;
     stream_object *self = (stream_object *)PyType_GenericAlloc(type, 0);
     if (self == NULL) return NULL;
     self->owner = (server_object *)Py_NewRef((PyObject *)owner);
@@ -211,6 +222,7 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
+    self->session->recorder = owner->recorder;
     owner->users++;
     return (PyObject *)self;
 }
@@ -242,6 +254,7 @@ static PyObject *stream_close(stream_object *self, PyObject *unused)
     session->client.wake = stream_wake_nothing;
     fe_lock_leave(&session->server->engine->lock);
     fe_session_close(session);
+    fe_event_ring_publish(&self->owner->recorder->ring);
     Py_END_ALLOW_THREADS self->owner->users--;
     Py_RETURN_NONE;
 }
@@ -278,6 +291,8 @@ static PyObject *take_output(stream_object *self)
         fe_buf_free(output);
     else
         output->len = 0;
+    fe_trace_sent(self->session);
+    fe_event_ring_publish(&self->owner->recorder->ring);
     return reply;
 }
 
@@ -292,6 +307,7 @@ static PyObject *stream_feed(stream_object *self, PyObject *args)
     }
     fe_session *session = self->session;
     session->unsent = (size_t)unsent;
+    if (fe_trace_is_on(session)) session->recorder->readable = fe_clock_ticks();
     Py_BEGIN_ALLOW_THREADS fe_session_receive(session, data.buf, (size_t)data.len);
     fe_server_serve(session->server, self->batch, &session, 1);
     Py_END_ALLOW_THREADS PyBuffer_Release(&data);

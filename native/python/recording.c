@@ -1,0 +1,164 @@
+/* What Python says about the recording of commands, and a look at the records themselves. */
+#include "python/face.h"
+
+#include "base/alloc.h"
+
+static PyObject *item(PyObject *dict, const char *name)
+{
+    PyObject *value = PyDict_GetItemString(dict, name);
+    if (value == NULL) PyErr_Format(PyExc_KeyError, "option '%s' is missing", name);
+    return value;
+}
+
+static bool read_bool(PyObject *dict, const char *name, bool *out)
+{
+    PyObject *value = item(dict, name);
+    int truth = value == NULL ? -1 : PyObject_IsTrue(value);
+    *out = truth > 0;
+    return truth >= 0;
+}
+
+static bool read_int(PyObject *dict, const char *name, long long least, long long most,
+                     long long *out)
+{
+    PyObject *value = item(dict, name);
+    if (value == NULL) return false;
+    *out = PyLong_AsLongLong(value);
+    if (*out == -1 && PyErr_Occurred()) return false;
+    if (*out >= least && *out <= most) return true;
+    PyErr_Format(PyExc_ValueError, "option '%s' must be %lld..%lld", name, least, most);
+    return false;
+}
+
+/* A bound of 0 is never, of 2^64 always. */
+static bool read_sampler(PyObject *dict, const char *name, fe_sampler *sampler)
+{
+    PyObject *value = item(dict, name);
+    if (value == NULL) return false;
+    PyObject *limit = PyLong_FromString("18446744073709551616", NULL, 10);
+    if (limit == NULL) return false;
+    int whole = PyObject_RichCompareBool(value, limit, Py_GE);
+    Py_DECREF(limit);
+    if (whole < 0) return false;
+    *sampler = (fe_sampler){.kind = FE_SAMPLER_ALWAYS};
+    if (whole) return true;
+    uint64_t bound = PyLong_AsUnsignedLongLong(value);
+    if (bound == UINT64_MAX && PyErr_Occurred()) return false;
+    sampler->kind = bound == 0 ? FE_SAMPLER_NEVER : FE_SAMPLER_RATIO;
+    sampler->bound = bound;
+    return true;
+}
+
+static bool read_keys(PyObject *dict, fe_telemetry_keys *out)
+{
+    static const char *const names[] = {[FE_KEYS_OFF] = "off",
+                                        [FE_KEYS_PATTERN] = "pattern",
+                                        [FE_KEYS_HASHED] = "hashed",
+                                        [FE_KEYS_FULL] = "full"};
+    PyObject *value = item(dict, "record_keys");
+    const char *text = value == NULL ? NULL : PyUnicode_AsUTF8(value);
+    if (text == NULL) return false;
+    for (int i = FE_KEYS_OFF; i <= FE_KEYS_FULL; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        *out = (fe_telemetry_keys)i;
+        return true;
+    }
+    PyErr_Format(PyExc_ValueError, "option 'record_keys' is off, pattern, hashed or full, not '%s'",
+                 text);
+    return false;
+}
+
+/* Names separated by commas. */
+static bool read_baggage(PyObject *dict, fe_telemetry_options *options)
+{
+    PyObject *value = item(dict, "baggage_keys");
+    Py_ssize_t len;
+    const char *text = value == NULL ? NULL : PyUnicode_AsUTF8AndSize(value, &len);
+    if (text == NULL) return false;
+    if (len > (Py_ssize_t)FE_BAGGAGE_ALLOWED_MAX) {
+        PyErr_Format(PyExc_ValueError, "option 'baggage_keys' is longer than %u bytes",
+                     FE_BAGGAGE_ALLOWED_MAX);
+        return false;
+    }
+    memcpy(options->baggage, text, (size_t)len);
+    options->baggage_len = (uint32_t)len;
+    return true;
+}
+
+static bool read_retention(PyObject *dict, fe_retention *retention)
+{
+    long long slow_us, rate_max;
+    bool read = read_bool(dict, "retain_errors", &retention->errors) &&
+                read_bool(dict, "retain_disk_reads", &retention->disk) &&
+                read_bool(dict, "retain_unsampled", &retention->unsampled) &&
+                read_int(dict, "retain_slower_than", -1, INT64_MAX, &slow_us) &&
+                read_int(dict, "retain_rate_max", 0, UINT32_MAX, &rate_max) &&
+                read_sampler(dict, "retain_bound", &retention->rest);
+    if (!read) return false;
+    retention->slow_us = slow_us;
+    retention->rate_max = (uint32_t)rate_max;
+    return true;
+}
+
+static bool read_options(PyObject *dict, fe_telemetry_options *options)
+{
+    long long records;
+    bool parent_based;
+    if (!PyDict_Check(dict)) {
+        PyErr_SetString(PyExc_TypeError, "options must be a dict");
+        return false;
+    }
+    bool read = read_bool(dict, "traces", &options->traces) &&
+                read_sampler(dict, "bound", &options->sampler) &&
+                read_bool(dict, "parent_based", &parent_based) &&
+                read_retention(dict, &options->retention) && read_keys(dict, &options->keys) &&
+                read_baggage(dict, options) && read_int(dict, "queue_size", 1, 1 << 22, &records);
+    if (!read) return false;
+    options->sampler.parent_based = parent_based;
+    options->ring_bytes = (uint64_t)records * sizeof(fe_trace_record);
+    return true;
+}
+
+PyObject *fe_python_set_telemetry(fe_server *server, PyObject *dict)
+{
+    fe_telemetry_options options = {0};
+    if (!read_options(dict, &options)) return NULL;
+    bool set;
+    FE_LOCKED(server->engine, set = fe_telemetry_set(&server->engine->telemetry, &options));
+    if (!set) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+PyObject *fe_python_telemetry_counts(fe_server *server)
+{
+    fe_telemetry_counts counts;
+    fe_telemetry_count(&server->engine->telemetry, &counts);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "records", counts.records, "dropped",
+                         counts.dropped, "declined", counts.declined, "waiting_bytes",
+                         counts.waiting, "ring_bytes", counts.size);
+}
+
+/* Appends records, without the fillers between them. */
+static void collect(void *context, const uint8_t *records, size_t len)
+{
+    fe_buf *out = context;
+    for (size_t at = 0; at < len;) {
+        const fe_trace_record *record = (const void *)(records + at);
+        if (record->kind == FE_TRACE_COMMAND) fe_buf_append(out, record, record->size);
+        at += record->size;
+    }
+}
+
+PyObject *fe_python_telemetry_drain_raw(fe_server *server)
+{
+    fe_alloc alloc;
+    fe_alloc_init(&alloc);
+    fe_buf out;
+    fe_buf_init(&out, &alloc, FE_ALLOC_SCRATCH);
+    Py_BEGIN_ALLOW_THREADS fe_telemetry_drain(&server->engine->telemetry, collect, &out);
+    Py_END_ALLOW_THREADS PyObject *bytes =
+        out.failed ? PyErr_NoMemory()
+                   : PyBytes_FromStringAndSize((const char *)out.data, (Py_ssize_t)out.len);
+    fe_buf_free(&out);
+    return bytes;
+}
