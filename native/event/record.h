@@ -97,7 +97,7 @@ typedef struct fe_trace_record {
 
 /* The tail: texts, each as type, zero, length (u16), bytes, padded to 4; event/texts.h reads and writes
  * them. The command line with its literals masked is made of the command's name, argc, key_index and
- * the key by whoever reads the record (fe_otlp_text_statement). Bytes are the client's: any, not UTF-8
+ * the key by whoever reads the record (fe_texts_statement). Bytes are the client's: any, not UTF-8
  * alone. The types: */
 typedef enum fe_trace_text {
     FE_TEXT_END,

@@ -92,3 +92,38 @@ size_t fe_texts_pattern(fe_bytes key, uint8_t out[FE_TEXT_KEY_MAX])
     add_part(&to, key.ptr + from, end - from);
     return to.len;
 }
+
+/* Statements. ------------------------------------------------------------------------------------ */
+
+typedef struct line {
+    uint8_t *out;
+    size_t len, cap;
+} line;
+
+static void append(line *to, fe_bytes text)
+{
+    size_t len = text.len < to->cap - to->len ? text.len : to->cap - to->len;
+    if (len > 0) memcpy(to->out + to->len, text.ptr, len);
+    to->len += len;
+}
+
+size_t fe_texts_statement(const fe_trace_record *record, fe_bytes name, uint8_t *out, size_t cap)
+{
+    line to = {out, 0, cap};
+    uint32_t words = 1;
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t c = name.ptr[i];
+        if (c >= 'a' && c <= 'z') c = (uint8_t)(c - 'a' + 'A');
+        words += c == '|';
+        if (c == '|') c = ' ';
+        append(&to, (fe_bytes){&c, 1});
+    }
+    fe_bytes key = fe_texts_find(record, FE_TEXT_KEY);
+    uint32_t shown = record->argc < FE_TEXT_ARGS_MAX ? record->argc : FE_TEXT_ARGS_MAX;
+    for (uint32_t i = words; i < shown; i++) {
+        append(&to, FE_BYTES(" "));
+        append(&to, i == record->key_index && key.len > 0 ? key : FE_BYTES("?"));
+    }
+    if (record->argc > shown) append(&to, FE_BYTES(" ..."));
+    return to.len;
+}

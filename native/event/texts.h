@@ -6,6 +6,7 @@
 #include "event/record.h"
 
 #define FE_TEXT_KEY_MAX 128u /* bytes of a key that are shown */
+#define FE_TEXT_ARGS_MAX 16u /* arguments that a statement shows */
 
 /* A tail that is being written. */
 typedef struct fe_texts {
@@ -34,5 +35,10 @@ fe_bytes fe_texts_find(const fe_trace_record *record, fe_trace_text type);
  * decimal digit among them, and what is not printable ASCII; in other parts each run of digits does.
  * `out` has FE_TEXT_KEY_MAX bytes; returns how many were written. */
 size_t fe_texts_pattern(fe_bytes key, uint8_t out[FE_TEXT_KEY_MAX]);
+
+/* The command line with literals masked: "SET user:123 ?", or "SET ? ?" without the text of the key.
+ * `name` as in the registry ("get", "client|setname"). More than FE_TEXT_ARGS_MAX arguments end in "...".
+ * Returns the bytes written, at most `cap`. */
+size_t fe_texts_statement(const fe_trace_record *record, fe_bytes name, uint8_t *out, size_t cap);
 
 #endif

@@ -1,7 +1,9 @@
-/* The texts of a record: written and found again; what a key shows. */
+/* The texts of a record: written and found again; what a key and a command line show. */
 #include "tests/check.h"
 
 #include "event/texts.h"
+
+#define B(literal) FE_BYTES(literal)
 
 static union {
     fe_trace_record record;
@@ -24,10 +26,10 @@ TEST(texts_are_found_by_type)
 {
     fe_texts texts = begin();
 
-    fe_texts_put(&texts, FE_TEXT_ADDRESS, FE_BYTES("127.0.0.1:7"));
-    fe_texts_put(&texts, FE_TEXT_ERROR, FE_BYTES("ERR"));
-    fe_texts_put(&texts, FE_TEXT_KEY, FE_BYTES(""));
-    fe_texts_put(&texts, FE_TEXT_BAGGAGE, FE_BYTES("a=1"));
+    fe_texts_put(&texts, FE_TEXT_ADDRESS, B("127.0.0.1:7"));
+    fe_texts_put(&texts, FE_TEXT_ERROR, B("ERR"));
+    fe_texts_put(&texts, FE_TEXT_KEY, B(""));
+    fe_texts_put(&texts, FE_TEXT_BAGGAGE, B("a=1"));
     space.record.tail_len = (uint16_t)texts.len;
 
     CHECK_INT(0, texts.len % 4);
@@ -43,9 +45,9 @@ TEST(a_text_that_does_not_fit_is_cut)
     memset(much, 'x', sizeof much);
     fe_texts texts = begin();
 
-    fe_texts_put(&texts, FE_TEXT_KEY, FE_BYTES("key"));
+    fe_texts_put(&texts, FE_TEXT_KEY, B("key"));
     fe_texts_put(&texts, FE_TEXT_TRACESTATE, (fe_bytes){much, sizeof much});
-    fe_texts_put(&texts, FE_TEXT_BAGGAGE, FE_BYTES("a=1"));
+    fe_texts_put(&texts, FE_TEXT_BAGGAGE, B("a=1"));
     space.record.tail_len = (uint16_t)texts.len;
 
     CHECK_INT(FE_TRACE_TAIL_MAX, texts.len);
@@ -90,11 +92,38 @@ TEST(a_pattern_is_bounded)
     CHECK_INT(1, fe_texts_pattern((fe_bytes){key, sizeof key}, out));
 }
 
+static void check_statement(const char *name, uint32_t argc, uint16_t key_index, const char *key,
+                            const char *expected)
+{
+    uint8_t out[64];
+    fe_texts texts = begin();
+    fe_texts_put(&texts, FE_TEXT_KEY, (fe_bytes){(const uint8_t *)key, strlen(key)});
+    space.record.tail_len = (uint16_t)texts.len;
+    space.record.argc = argc;
+    space.record.key_index = key_index;
+    size_t len = fe_texts_statement(&space.record, (fe_bytes){(const uint8_t *)name, strlen(name)},
+                                    out, sizeof out);
+    CHECK_BYTES(expected, strlen(expected), out, len);
+}
+
+TEST(a_statement_masks_literals)
+{
+    check_statement("set", 3, 1, "user:123", "SET user:123 ?");
+    check_statement("set", 3, 1, "", "SET ? ?");
+    check_statement("ping", 1, 0, "", "PING");
+    check_statement("client|setname", 3, 0, "", "CLIENT SETNAME ?");
+    check_statement("bitop", 5, 2, "dest", "BITOP ? dest ? ?");
+    check_statement("mget", 99, 1, "k", "MGET k ? ? ? ? ? ? ? ? ? ? ? ? ? ? ...");
+    check_statement("a-name-that-is-longer-than-what-there-is-room-for-in-the-end-of-it", 1, 0, "",
+                    "A-NAME-THAT-IS-LONGER-THAN-WHAT-THERE-IS-ROOM-FOR-IN-THE-END-OF-");
+}
+
 int main(void)
 {
     RUN(texts_are_found_by_type);
     RUN(a_text_that_does_not_fit_is_cut);
     RUN(a_pattern_masks_what_tells_one_key_from_its_like);
     RUN(a_pattern_is_bounded);
+    RUN(a_statement_masks_literals);
     return check_done();
 }
