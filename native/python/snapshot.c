@@ -290,8 +290,8 @@ static PyObject *describe(const fe_command *command, const fe_command_stats *sta
               put(dict, "secret", PyBool_FromLong((row->flags & FE_SECRET) != 0)) &&
               put_u64(dict, "calls", stats->calls) &&
               put_u64(dict, "microseconds", (uint64_t)((double)stats->ticks / ticks_per_us)) &&
-              put_u64(dict, "rejected", stats->rejected) && put_u64(dict, "failed", stats->failed) &&
-              put_u64(dict, "number", command->number);
+              put_u64(dict, "rejected", stats->rejected) &&
+              put_u64(dict, "failed", stats->failed) && put_u64(dict, "number", command->number);
     if (ok) return dict;
     Py_DECREF(dict);
     return NULL;
