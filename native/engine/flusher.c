@@ -1,6 +1,7 @@
 /* See flusher.h.
  *
- * The thread sleeps until something is sealed or somebody waits, or for a tenth of a second. Then it
+ * The thread sleeps until something is sealed or somebody waits, or for a tenth of a second, less when the
+ * process's memory is near its limit, which budgets then follow more closely. Then it
  * writes what is sealed, segment by segment, with a step and what it unmaps after each: so no more is
  * mapped than the budget allows, however fast the disk is. Files are removed when nothing is to be
  * written. While it waits for the disk, the workers' thread does its chores. Its work needs no share of its
@@ -20,15 +21,18 @@
 
 #define STEP_BYTES ((uint64_t)64 << 10)
 #define READS_MAX 64u
-#define JOBS_MAX 16u       /* of each kind, in one round of chores */
-#define REST_NS 100000000u /* without being woken */
-#define RESIDENT_MS 100    /* between two looks at the process's memory */
+#define JOBS_MAX 16u    /* of each kind, in one round of chores */
+#define REST_MS 100     /* without being woken, and between two looks at the process's memory ... */
+#define REST_NEAR_MS 20 /* ... when that is near the limit */
+#define NEAR_SHARE 8u   /* of the limit, that is left then */
+#define NS_PER_MS ((uint64_t)1000000)
 
 struct fe_flusher {
     fe_background thread;
     fe_flush_job job;    /* the thread's own */
     bool writing;        /* it may wait for the disk; under the engine's lock */
     int64_t resident_ms; /* when the store was last told; the thread's own */
+    int64_t rest_ms;     /* until it is told again; the thread's own */
 };
 
 /* Chores --------------------------------------------------------------------------------------- */
@@ -120,12 +124,15 @@ static bool flush_one(fe_engine *engine, fe_flush_job *job)
     return true;
 }
 
-static void tell_resident(fe_engine *engine)
+/* Whether the process is near its limit. */
+static bool tell_resident(fe_engine *engine)
 {
     uint64_t bytes = fe_resident_bytes();
     fe_lock_enter(&engine->lock);
     if (bytes != 0) fe_tier_set_resident(engine->store, bytes);
+    uint64_t limit = engine->options.store.memory_max;
     fe_lock_leave(&engine->lock);
+    return limit != 0 && bytes > limit - limit / NEAR_SHARE;
 }
 
 bool fe_flusher_round(fe_engine *engine)
@@ -142,9 +149,9 @@ bool fe_flusher_round(fe_engine *engine)
 static void tell_resident_at_times(fe_engine *engine, fe_flusher *flusher)
 {
     int64_t now_ms = fe_clock_monotonic_ms();
-    if (now_ms - flusher->resident_ms < RESIDENT_MS) return;
+    if (now_ms - flusher->resident_ms < flusher->rest_ms) return;
     flusher->resident_ms = now_ms;
-    tell_resident(engine);
+    flusher->rest_ms = tell_resident(engine) ? REST_NEAR_MS : REST_MS;
 }
 
 static void *run(void *argument)
@@ -161,7 +168,7 @@ static void *run(void *argument)
             more |= unmap_some(engine);
             more |= flushed || remove_some(engine);
         }
-    } while (!fe_background_rest(&flusher->thread, REST_NS));
+    } while (!fe_background_rest(&flusher->thread, (uint64_t)flusher->rest_ms * NS_PER_MS));
     fe_flush_job_close(&flusher->job);
     return NULL;
 }
@@ -193,6 +200,7 @@ bool fe_flusher_start(fe_engine *engine)
     fe_background_init(&flusher->thread);
     flusher->job.fd = -1;
     flusher->resident_ms = INT64_MIN / 2;
+    flusher->rest_ms = REST_MS;
     fe_lock_enter(&engine->lock);
     engine->flusher = flusher;
     fe_tier_on_work(engine->store, wake, engine);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #define SLICE_US 100.0 /* after this long, give the lock to a thread that waits for it */
+#define TAKE_MAX 32u   /* reads that are taken under one entry of the lock */
 
 /* Hashes the key arguments of a request. */
 static void hash_keys(fe_batch *batch, fe_ahead *ahead, const fe_hash_seed *seed)
@@ -180,7 +181,7 @@ void fe_server_take_records(fe_server *server)
     fe_engine *engine = server->engine;
     fe_disk_read *reads[FE_READS_MAX];
     uint32_t count;
-    while ((count = fe_disk_reap(engine->disk, reads, FE_READS_MAX)) != 0) {
+    while ((count = fe_disk_reap(engine->disk, reads, TAKE_MAX)) != 0) {
         for (uint32_t i = 0; i < count; i++)
             fe_fetch_check(reads[i]);
         uint64_t entered = fe_engine_enter(engine);
