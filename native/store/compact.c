@@ -19,9 +19,9 @@
 #include "store/evict.h"
 
 #define BATCH 16u
-#define RECORD_COST 64u         /* bytes of work that a record's look-up counts for */
-#define SEGMENT_COST 512u       /* ... and looking at or freeing a segment */
-#define GARBAGE_PERCENT 15u     /* garbage above this share of the log is worth work */
+#define RECORD_COST 64u     /* bytes of work that a record's look-up counts for */
+#define SEGMENT_COST 2048u  /* ... and freeing a segment, whose memory may be far from any cache */
+#define GARBAGE_PERCENT 15u /* garbage above this share of the log is worth work */
 #define GARBAGE_PERCENT_NEAR 6u /* ... when memory is short and segments do not take their turn */
 #define VICTIM_CLASS_MAX 56u    /* of 64: at least an eighth of it is garbage */
 #define EVICT_CLASS_MAX 44u  /* of 64: with so much garbage a segment does not wait for its turn */

@@ -15,7 +15,7 @@
 
 #define MARKS_MAX ((size_t)65536)
 #define FLUSH_BY_RECORD_MAX 512u          /* keys that are killed one by one */
-#define FLUSH_SWEEP_BYTES (128u << 10)    /* sweep work that a flush does at once */
+#define FLUSH_SWEEP_BYTES (32u << 10)     /* sweep work that a flush does at once */
 #define FLUSH_WAIT_SWEEP_BYTES (1u << 20) /* ... when it waits */
 #define FLUSH_WAIT_UNMAP_BYTES (8u << 20) /* ... and of the trash it unmaps so much */
 #define FLUSH_WAIT_UNMAPS 64u
