@@ -1,0 +1,329 @@
+"""Metrics over OTLP: the engine's, merged into what the SDK exports.
+
+    PeriodicExportingMetricReader -> Merging (adds a scope of our own) -> the official OTLP exporter
+
+The SDK takes no metrics that were made elsewhere, so the exporter is wrapped: the interval is the
+reader's; endpoint, TLS, headers, compression and retries are the exporter's. The SDK's own part is
+what Python's collector of garbage does; without any the reader would not export at all.
+
+Histograms are exponential (scale 3), and exactly the buckets that were counted. Sums are cumulative
+or deltas, as OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says; a delta that the receiver has
+not taken is part of the next one.
+"""
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
+from opentelemetry.sdk.metrics import MeterProvider, ObservableCounter
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    ConsoleMetricExporter,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
+    Gauge,
+    Metric,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    NumberDataPoint,
+    PeriodicExportingMetricReader,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from ferrite_py import __version__
+from ferrite_py.measure import (
+    ROWS,
+    SCALE,
+    Histogram,
+    Labels,
+    Measurement,
+    Meter,
+    MeterClosedError,
+    Row,
+    Samples,
+)
+
+log = logging.getLogger(__name__)
+
+SCOPE = "ferrite_py"
+RUNTIME_SCOPE = "ferrite_py.runtime"
+OPERATION_DURATION = "db.server.operation.duration"
+"""The durations of commands once more, under the name of OpenTelemetry's conventions."""
+
+REPORT_S = 60.0
+"""That metrics could not be exported enters the log once in so long."""
+
+_NO_BUCKETS = Histogram(0.0, 0, 0, ())
+_Last = dict[tuple[str, Labels], int | float | Histogram]
+
+
+class Points:
+    """Makes the SDK's metrics of measurements; remembers the last one where deltas are wanted."""
+
+    def __init__(self, temporality: Mapping[type, AggregationTemporality], *, semconv: str) -> None:
+        """Take an exporter's preferred temporality, and `telemetry.semconv`."""
+        cumulative = AggregationTemporality.CUMULATIVE
+        self._sums = temporality.get(ObservableCounter, cumulative)
+        self._histograms = temporality.get(HistogramInstrument, cumulative)
+        self._has_stable = semconv != "ferrite"
+        self._last: _Last = {}
+        self._last_time: Measurement | None = None
+
+    def metrics(self, measurement: Measurement) -> list[Metric]:
+        """All metrics that have values."""
+        return [metric for row in ROWS for metric in self._of(row, measurement)]
+
+    def keep(self, measurement: Measurement) -> None:
+        """What was exported: the next deltas are from here on."""
+        self._last_time = measurement
+        self._last = {
+            (row.name, labels): value
+            for row in ROWS
+            if self._is_delta(row)
+            for labels, value in measurement.samples[row.name]
+        }
+
+    def _is_delta(self, row: Row) -> bool:
+        delta = AggregationTemporality.DELTA
+        if row.instrument == "histogram":
+            return self._histograms is delta
+        return row.grows and self._sums is delta
+
+    def _of(self, row: Row, measurement: Measurement) -> Iterator[Metric]:
+        samples = measurement.samples[row.name]
+        if not samples:
+            return
+        if row.instrument == "gauge":
+            yield _metric(row, Gauge(self._numbers(row, samples, measurement)))
+        elif row.grows:
+            points = self._numbers(row, samples, measurement)
+            yield _metric(row, Sum(points, self._sums, is_monotonic=True))
+        else:
+            points_of = self._durations(row, samples, measurement)
+            yield _metric(row, ExponentialHistogram(points_of, self._histograms))
+            if row.id == "COMMAND_DURATION" and self._has_stable:
+                yield self._operation_duration(row, points_of)
+
+    def _operation_duration(
+        self, row: Row, points: Iterable[ExponentialHistogramDataPoint]
+    ) -> Metric:
+        renamed = [
+            replace(
+                point,
+                attributes={
+                    "db.system.name": "ferrite",
+                    "db.operation.name": (point.attributes or {})["command"],
+                },
+            )
+            for point in points
+        ]
+        data = ExponentialHistogram(renamed, self._histograms)
+        return Metric(OPERATION_DURATION, row.help, row.unit, data)
+
+    def _numbers(
+        self, row: Row, samples: Samples, measurement: Measurement
+    ) -> list[NumberDataPoint]:
+        points = []
+        for labels, value in samples:
+            start, before = self._before(row, labels, measurement)
+            assert not isinstance(value, Histogram)
+            assert not isinstance(before, Histogram)
+            change = value if before is None else value - before
+            attributes = dict(zip(row.labels, labels, strict=True))
+            points.append(NumberDataPoint(attributes, start, measurement.now, change))
+        return points
+
+    def _durations(
+        self, row: Row, samples: Samples, measurement: Measurement
+    ) -> list[ExponentialHistogramDataPoint]:
+        points = []
+        for labels, value in samples:
+            start, before = self._before(row, labels, measurement)
+            assert isinstance(value, Histogram)
+            change = value.since(before) if isinstance(before, Histogram) else value
+            attributes = dict(zip(row.labels, labels, strict=True))
+            points.append(_exponential(attributes, start, measurement.now, change))
+        return points
+
+    def _before(
+        self, row: Row, labels: Labels, measurement: Measurement
+    ) -> tuple[int, int | float | Histogram | None]:
+        """Since when a value counts, and what is to be taken off it."""
+        since = measurement.since(row)
+        last = self._last_time
+        if not self._is_delta(row) or last is None or since > last.now:
+            return since, None
+        if since != last.since(row):
+            return since, None  # the statistics were reset meanwhile
+        return last.now, self._last.get((row.name, labels))
+
+
+def _metric(row: Row, data: Any) -> Metric:
+    return Metric(row.name, row.help, row.unit, data)
+
+
+def _exponential(
+    attributes: dict[str, str], start: int, now: int, histogram: Histogram
+) -> ExponentialHistogramDataPoint:
+    from opentelemetry.sdk.metrics._internal.point import Buckets
+
+    unknown: Any = None  # shortest and longest are not kept
+    return ExponentialHistogramDataPoint(
+        attributes=attributes,
+        start_time_unix_nano=start,
+        time_unix_nano=now,
+        count=histogram.count,
+        sum=histogram.sum_seconds,
+        scale=SCALE,
+        zero_count=histogram.zero,
+        positive=Buckets(histogram.first, histogram.counts),
+        negative=Buckets(0, ()),
+        flags=0,
+        min=unknown,
+        max=unknown,
+    )
+
+
+class Merging(MetricExporter):
+    """Adds our scope to what the reader exports, and hands it to the official exporter."""
+
+    def __init__(
+        self,
+        inner: MetricExporter,
+        meter: Meter,
+        semconv: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(inner._preferred_temporality, inner._preferred_aggregation)
+        self._inner = inner
+        self._meter = meter
+        self._points = Points(inner._preferred_temporality or {}, semconv=semconv)
+        self._scope = InstrumentationScope(SCOPE, __version__)
+        self._clock = clock
+        self._told: float | None = None
+        self.exported = 0
+        """Exports that the receiver has taken."""
+        self.failed = 0
+        """Exports that it has not, whatever was tried."""
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **options: Any
+    ) -> MetricExportResult:
+        """Export what the reader has collected, and ours of now."""
+        try:
+            measurement = self._meter.take()
+        except MeterClosedError:
+            return MetricExportResult.SUCCESS
+        merged = self._merged(metrics_data, self._points.metrics(measurement))
+        result = self._inner.export(merged, timeout_millis=timeout_millis, **options)
+        if result is MetricExportResult.SUCCESS:
+            self.exported += 1
+            self._points.keep(measurement)
+        else:
+            self.failed += 1
+            self._tell()
+        return result
+
+    def _merged(self, data: MetricsData, ours: list[Metric]) -> MetricsData:
+        first, *others = data.resource_metrics
+        added = ScopeMetrics(self._scope, ours, "")
+        scopes = [*first.scope_metrics, added]
+        one = ResourceMetrics(first.resource, scopes, first.schema_url)
+        return MetricsData([one, *others])
+
+    def _tell(self) -> None:
+        now = self._clock()
+        if self._told is None or now - self._told >= REPORT_S:
+            self._told = now
+            log.warning("metrics were not exported; %d times so far", self.failed)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Nothing is buffered here."""
+        return self._inner.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **options: Any) -> None:
+        """Close the connection."""
+        self._inner.shutdown(timeout_millis=timeout_millis, **options)
+
+
+def _garbage(_options: CallbackOptions) -> Iterable[Observation]:
+    """What `gc` says of each generation."""
+    for generation, stats in enumerate(gc.get_stats()):
+        yield Observation(stats["collections"], {"cpython.gc.generation": generation})
+
+
+def official_exporter(kind: str, protocol: str) -> MetricExporter:
+    """An exporter made without arguments, while the SDK's environment is in force.
+
+    Args:
+        kind: "otlp" or "console".
+        protocol: "grpc" or "http".
+    """
+    if kind == "console":
+        return ConsoleMetricExporter()
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
+            OTLPMetricExporter as GrpcExporter,
+        )
+
+        return GrpcExporter()
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
+        OTLPMetricExporter as HttpExporter,
+    )
+
+    return HttpExporter()
+
+
+class MetricsExport:
+    """Exports all metrics every so often, until it is stopped."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        resource: Resource,
+        *,
+        kind: str = "otlp",
+        protocol: str = "grpc",
+        semconv: str = "dup",
+    ) -> None:
+        """Begin; the SDK's environment is in force, and says where to and how often."""
+        self._merging = Merging(official_exporter(kind, protocol), meter, semconv)
+        self._reader = PeriodicExportingMetricReader(self._merging)
+        self._provider = MeterProvider([self._reader], resource, shutdown_on_exit=False)
+        runtime = self._provider.get_meter(RUNTIME_SCOPE, __version__)
+        runtime.create_observable_counter(
+            "cpython.gc.collections",
+            [_garbage],
+            "{collection}",
+            "Collections of garbage by CPython",
+        )
+        meter.add_source(self._outcome)
+
+    def _outcome(self) -> Iterable[tuple[str, Samples]]:
+        yield "EXPORTED", [(("metrics",), self._merging.exported)]
+        yield "EXPORT_FAILURES", [(("metrics",), self._merging.failed)]
+
+    def flush(self, timeout_s: float) -> bool:
+        """Export now; whether the receiver has taken it."""
+        before = self._merging.exported
+        self._reader.force_flush(timeout_s * 1000)
+        return self._merging.exported > before
+
+    def stop(self, deadline_s: float) -> None:
+        """Export for the last time, and end, within a deadline."""
+        ending = threading.Thread(
+            target=self._provider.shutdown, args=(deadline_s * 1000,), daemon=True
+        )
+        ending.start()
+        ending.join(deadline_s)

@@ -1,0 +1,275 @@
+"""Metrics over OTLP: what arrives at a receiver, over gRPC and over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+
+from ferrite_py._native import Server, Stream
+from ferrite_py.config import Config, with_values
+from ferrite_py.measure import ROWS, Meter
+from ferrite_py.services import engine_options
+from ferrite_py.telemetry.metrics import OPERATION_DURATION, RUNTIME_SCOPE, SCOPE, MetricsExport
+from tests.telemetry.receiver import Receiver, bad_request
+from tests.telemetry.test_measure import SEED
+from tests.telemetry.views import MetricView
+
+PROTOCOLS = ("grpc", "http")
+DELTA, CUMULATIVE = 1, 2
+NEVER_MS = "3600000"
+"""The interval: tests flush."""
+
+
+class Site:
+    """A native server whose metrics are exported to a receiver."""
+
+    def __init__(self, receiver: Receiver, protocol: str, semconv: str = "dup") -> None:
+        self.receiver = receiver
+        config = with_values(Config(), {"storage.max_memory": 64 << 20})
+        self.native = Server(engine_options(config))
+        self.meter = Meter(self.native, 0.0)
+        self.stream = Stream(self.native, "127.0.0.1:1", "127.0.0.1:2", False, -1)
+        resource = Resource({"service.name": "cache"})
+        self.export = MetricsExport(self.meter, resource, protocol=protocol, semconv=semconv)
+
+    def run(self, *commands: str) -> None:
+        """Run inline commands."""
+        for one in commands:
+            assert self.stream.feed(f"{one}\r\n".encode(), 0)
+
+    def flush(self) -> list[MetricView]:
+        """Export now; what has arrived of it."""
+        self.receiver.clear()
+        assert self.export.flush(10)
+        return self.receiver.metrics()
+
+    def close(self) -> None:
+        """End all."""
+        self.export.stop(10)
+        self.meter.close()
+        self.stream.close()
+        self.native.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver."""
+    with Receiver() as made:
+        yield made
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(
+    request: pytest.FixtureRequest, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Each protocol, with the SDK's environment in force."""
+    chosen: str = request.param
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint(chosen))
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", NEVER_MS)
+    return chosen
+
+
+@pytest.fixture
+def site(receiver: Receiver, protocol: str) -> Iterator[Site]:
+    """A server that is exported."""
+    made = Site(receiver, protocol)
+    yield made
+    made.close()
+
+
+def one(views: list[MetricView], name: str, **attributes: str) -> MetricView:
+    """The only data point of a metric with these attributes."""
+    found = [view for view in views if view.name == name and view.attributes == attributes]
+    assert len(found) == 1, (name, attributes, found)
+    return found[0]
+
+
+def test_every_metric_that_is_promised_arrives(site: Site) -> None:
+    """Names, units, instruments and labels of Ferrite; what does not exist has no data points."""
+    site.run("SET key value", "GET key", "GET nokey", "SET other value PX 1")
+
+    views = site.flush()
+
+    kinds = {"counter": "sum", "gauge": "gauge", "histogram": "exponential_histogram"}
+    absent = {"ferrite.replication.lag", "ferrite.aof.sync.duration"}
+    for name, (instrument, unit, labels) in SEED.items():
+        found = [view for view in views if view.name == name]
+        assert bool(found) is (name not in absent), name
+        assert {(view.kind, view.unit) for view in found} <= {(kinds[instrument], unit)}
+        assert all(set(view.attributes) == set(labels) for view in found)
+        assert all(view.is_monotonic for view in found if view.kind == "sum")
+    assert one(views, "ferrite.commands.total", command="GET").value == 2
+    assert one(views, "ferrite.cache.hit.rate").value == 0.5
+    assert one(views, "ferrite.memory.max").value == 64 << 20
+    assert one(views, "ferrite.hybridlog.tier.size", tier="mutable").value > 0
+    assert one(views, "ferrite.keys.total", db="0").value == 2
+
+
+def test_scopes_and_the_resource(site: Site) -> None:
+    """Ours and the SDK's own metrics come in one request, each under its scope."""
+    site.run("PING")
+
+    views = site.flush()
+
+    assert len(site.receiver.arrivals("metrics")) == 1
+    assert {view.scope for view in views} == {SCOPE, RUNTIME_SCOPE}
+    assert {view.resource["service.name"] for view in views} == {"cache"}
+    ours = {view.name for view in views if view.scope == SCOPE}
+    assert ours <= {row.name for row in ROWS} | {OPERATION_DURATION}
+    assert one(views, "process.cpu.time", **{"cpu.mode": "user"}).value > 0
+    collections = [view for view in views if view.name == "cpython.gc.collections"]
+    assert {view.attributes["cpython.gc.generation"] for view in collections} == {0, 1, 2}
+
+
+def bounds_of(point: Any) -> list[tuple[float, float, int]]:
+    """The buckets of an exponential histogram that hold something, with their bounds."""
+    base = 2.0 ** (2.0**-point.scale)
+    return [
+        (base ** (point.positive.offset + i), base ** (point.positive.offset + i + 1), count)
+        for i, count in enumerate(point.positive.bucket_counts)
+        if count
+    ]
+
+
+def test_durations_are_the_buckets_that_were_counted(site: Site) -> None:
+    """Counts, sum and bounds agree with the native server's histogram."""
+    site.run(*["SET key value"] * 300)
+    native = dict(site.meter.take().samples["ferrite.command.duration"])["SET",]
+
+    point = one(site.flush(), "ferrite.command.duration", command="SET").value
+
+    assert (300, 3) == (point.count, point.scale)
+    assert point.zero_count + sum(point.positive.bucket_counts) == 300
+    assert point.sum == native.sum_seconds  # type: ignore[union-attr]
+    assert tuple(point.positive.bucket_counts) == native.counts  # type: ignore[union-attr]
+    assert point.positive.offset == native.first  # type: ignore[union-attr]
+    least = sum(low * count for low, _, count in bounds_of(point))
+    most = sum(high * count for _, high, count in bounds_of(point))
+    assert least <= point.sum <= most + point.zero_count * 2.0**-27
+    assert not point.HasField("min")
+
+
+def test_the_name_of_the_conventions(site: Site) -> None:
+    """The same durations come as db.server.operation.duration."""
+    site.run("CLIENT ID", "SET key value")
+
+    views = site.flush()
+
+    names = {"db.system.name": "ferrite", "db.operation.name": "CLIENT ID"}
+    twin = one(views, OPERATION_DURATION, **names)
+    ours = one(views, "ferrite.command.duration", command="CLIENT ID")
+    assert ("s", "exponential_histogram") == (twin.unit, twin.kind)
+    assert twin.value.sum == ours.value.sum
+    assert twin.value.positive == ours.value.positive
+
+
+def test_only_ferrites_names(receiver: Receiver, protocol: str) -> None:
+    """With semconv = "ferrite" the name of the conventions is left out."""
+    site = Site(receiver, protocol, semconv="ferrite")
+    site.run("PING")
+
+    views = site.flush()
+
+    assert OPERATION_DURATION not in {view.name for view in views}
+    site.close()
+
+
+def test_sums_are_cumulative(site: Site) -> None:
+    """By default each export counts from the start, and begins anew with CONFIG RESETSTAT."""
+    site.run("PING", "PING")
+    first = site.flush()
+    site.run("PING")
+    second = site.flush()
+    site.native.reset_statistics()
+    site.run("PING")
+    third = site.flush()
+
+    counts = [
+        one(views, "ferrite.commands.total", command="PING") for views in (first, second, third)
+    ]
+    assert [2, 3, 1] == [view.value for view in counts]
+    assert {view.temporality for view in counts} == {CUMULATIVE}
+    starts = [
+        point.start_time_unix_nano
+        for views in (first, second, third)
+        for point in [one(views, "ferrite.command.duration", command="PING").value]
+    ]
+    assert starts[0] == starts[1] <= starts[2]
+
+
+def test_deltas(receiver: Receiver, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each export is what came since the one before; gauges stay; a reset is no negative delta."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+    site = Site(receiver, protocol)
+    site.run("PING", "PING", "SET key value")
+    first = site.flush()
+    site.run("PING")
+    second = site.flush()
+    site.run("PING", "PING")
+    site.native.reset_statistics()
+    site.run("PING")
+    third = site.flush()
+
+    pings = [
+        one(views, "ferrite.commands.total", command="PING") for views in (first, second, third)
+    ]
+    assert [2, 1, 1] == [view.value for view in pings]
+    assert {view.temporality for view in pings} == {DELTA}
+    points = [
+        one(views, "ferrite.command.duration", command="PING").value
+        for views in (first, second, third)
+    ]
+    assert [2, 1, 1] == [point.count for point in points]
+    assert points[1].start_time_unix_nano == points[0].time_unix_nano
+    assert points[2].start_time_unix_nano >= points[1].time_unix_nano
+    assert [1, 1, 1] == [
+        one(views, "ferrite.keys.total", db="0").value for views in (first, second, third)
+    ]
+    site.close()
+
+
+def test_what_was_refused_is_counted_and_comes_later(
+    receiver: Receiver,
+    protocol: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A delta that was not taken is part of the next; the failure is a metric, and logged."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+    site = Site(receiver, protocol)
+    receiver.behave(bad_request())
+    site.run("PING")
+    assert not site.export.flush(10)
+    receiver.behave()
+    site.run("PING")
+
+    views = site.flush()
+
+    assert one(views, "ferrite.commands.total", command="PING").value == 2
+    assert one(views, "ferrite.telemetry.export.failures", signal="metrics").value == 1
+    assert sum("metrics were not exported" in line for line in caplog.messages) == 1
+    site.close()
+
+
+def test_the_last_export_is_that_of_the_stop(site: Site) -> None:
+    """A stop sends what has come since the last interval."""
+    site.run("PING")
+
+    site.export.stop(10)
+
+    assert one(site.receiver.metrics(), "ferrite.commands.total", command="PING").value == 1
+
+
+def test_the_interval_is_the_environments(
+    receiver: Receiver, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a flush metrics come again and again, as often as the variable says."""
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
+    site = Site(receiver, protocol)
+
+    receiver.wait(lambda _: len(receiver.arrivals("metrics")) >= 3)
+
+    site.close()
