@@ -16,6 +16,7 @@ MODULE_OF = {
     "opentelemetry-exporter-otlp": "opentelemetry",
     "prometheus-client": "prometheus_client",
     "grpcio": "grpc",
+    "pyyaml": "yaml",
     "protobuf": "google",
 }
 CLIENT = "ferrite_py.client"

@@ -1,0 +1,290 @@
+"""The container, docker-compose.yaml and the files under deploy/ fit each other and the server.
+
+No container engine is needed: schemas, promtool and the files themselves are what is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.house.sources import NATIVE, ROOT
+from tests.support.servers import TRANSPORTS, subject_server
+
+DEPLOY = ROOT / "deploy"
+COMPOSE = ROOT / "docker-compose.yaml"
+YAML_FILES = [COMPOSE, *sorted(DEPLOY.rglob("*.y*ml"))]
+DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+# Exporters that current collectors no longer have, and their deprecated names.
+GONE = {"logging", "loki", "jaeger", "otlp", "otlphttp"}
+# Images that hold one binary and no shell: nothing in them can ask for their health.
+WITHOUT_HEALTHCHECK = {"otel-collector"}
+
+
+def read(path: Path) -> Any:
+    """The content of a YAML file."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def services() -> dict[str, Any]:
+    """The services of the compose file."""
+    found: dict[str, Any] = read(COMPOSE)["services"]
+    return found
+
+
+def collectors() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The configurations of collectors: that of the stack, and that of the operator."""
+    yield "stack", read(DEPLOY / "otel-collector.yaml")
+    yield "kubernetes", read(DEPLOY / "kubernetes" / "otel-collector.yaml")["spec"]["config"]
+
+
+def dashboard_expressions() -> dict[str, str]:
+    """Every PromQL expression of the dashboards, by its panel, with the variables filled in."""
+    found = {}
+    for path in DASHBOARDS:
+        for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
+            for target in panel.get("targets", ()):
+                if target["datasource"]["type"] == "prometheus":
+                    text = target["expr"].replace("$job", "ferrite-py").replace("$instance", ".*")
+                    found[f"{panel['title']} {target['refId']}"] = text
+    return found
+
+
+def rules() -> list[dict[str, Any]]:
+    """The recording and alert rules."""
+    groups = read(DEPLOY / "prometheus-rules.yml")["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def exported() -> set[str]:
+    """The names on /metrics, as the server's table of metrics and its rules of names give them."""
+    text = (NATIVE / "event" / "events.def").read_text(encoding="utf-8")
+    rows = re.findall(r'^FE_METRIC\w*\(\w+, "([^"]+)", (\w+),', text, re.MULTILINE)
+    names = set()
+    for name, kind in rows:
+        plain = name.replace(".", "_")
+        if kind == "HISTOGRAM":
+            names |= {f"{plain}_{part}" for part in ("bucket", "sum", "count")}
+        elif kind in ("COUNTER", "TOTAL"):
+            names.add(plain if plain.endswith("_total") else f"{plain}_total")
+        else:
+            names.add(plain)
+    return names
+
+
+def promtool(*args: str) -> None:
+    """Run promtool; what it refuses is the message."""
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    result = subprocess.run(["promtool", *args], capture_output=True, text=True, check=False)
+    assert 0 == result.returncode, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_yaml_files_can_be_read(path: Path) -> None:
+    """Each is one document with something in it."""
+    assert read(path)
+
+
+def test_the_compose_file_follows_its_schema() -> None:
+    """The schema of the Compose specification, as check-jsonschema brings it."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+
+    result = subprocess.run([*command, str(COMPOSE)], capture_output=True, text=True, check=False)
+
+    assert 0 == result.returncode, result.stdout + result.stderr
+
+
+def test_what_is_mounted_exists() -> None:
+    """The engine would make a folder of a missing file, and the service would not start."""
+    mounts = [mount for service in services().values() for mount in service.get("volumes", ())]
+    files = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    volumes = {mount.split(":")[0] for mount in mounts if not mount.startswith("./")}
+
+    assert len(files) >= 7
+    assert [name for name in files if not (ROOT / name).exists()] == []
+    assert volumes == set(read(COMPOSE)["volumes"])
+
+
+def test_images_are_pinned() -> None:
+    """Each image names a version, or is built here."""
+    images = [service["image"] for service in services().values() if "build" not in service]
+
+    assert len(images) == 5
+    assert [image for image in images if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
+
+
+def test_services_have_health_checks() -> None:
+    """Each does, in the compose file or in our image, but one whose image has no tool for it."""
+    without = {
+        name
+        for name, service in services().items()
+        if "healthcheck" not in service and "build" not in service
+    }
+
+    assert WITHOUT_HEALTHCHECK == without
+    assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_ports_are_those_of_this_machine_only() -> None:
+    """Nothing here asks for a password, so nothing is published beyond the loopback interface."""
+    ports = [port for service in services().values() for port in service.get("ports", ())]
+
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_server_takes_its_file() -> None:
+    """deploy/ferrite.toml is sound, with telemetry on and sent to the collector of the stack."""
+    path = DEPLOY / "ferrite.toml"
+    command = [sys.executable, "-m", "ferrite_py", "config", "check", "--config", str(path)]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert 0 == result.returncode, result.stdout + result.stderr
+    assert settings["telemetry"]["enabled"]
+    host, port = settings["telemetry"]["endpoint"].removeprefix("http://").split(":")
+    protocols = read(DEPLOY / "otel-collector.yaml")["receivers"]["otlp"]["protocols"]
+    assert host in services()
+    assert f"0.0.0.0:{port}" == protocols["grpc"]["endpoint"]
+
+
+def test_addresses_are_services_of_the_stack() -> None:
+    """What Prometheus scrapes, and what the collector and Grafana call, is there by that name."""
+    scraped = read(DEPLOY / "prometheus.yml")["scrape_configs"]
+    targets = [
+        target for job in scraped for part in job["static_configs"] for target in part["targets"]
+    ]
+    sources = read(DEPLOY / "grafana" / "provisioning" / "datasources" / "datasources.yaml")
+    urls = [source["url"] for source in sources["datasources"]]
+    exporters = read(DEPLOY / "otel-collector.yaml")["exporters"]
+    urls += [each["endpoint"] for name, each in exporters.items() if "/" in name]
+    hosts = {re.sub(r"^\w+://", "", address).split(":")[0] for address in targets + urls}
+    metrics = tomllib.loads((DEPLOY / "ferrite.toml").read_text(encoding="utf-8"))["metrics"]
+
+    assert hosts <= set(services())
+    assert {"ferrite-py", "otel-collector", "jaeger", "loki", "prometheus"} == hosts
+    assert f"ferrite-py:{metrics['port']}" in targets
+
+
+@pytest.mark.parametrize(("name", "config"), list(collectors()), ids=lambda value: str(value)[:10])
+def test_the_collector_uses_what_it_defines(name: str, config: dict[str, Any]) -> None:
+    """Every part of a pipeline is configured and used, and none has been removed since."""
+    used: dict[str, set[str]] = {"receivers": set(), "processors": set(), "exporters": set()}
+    for pipeline in config["service"]["pipelines"].values():
+        for kind, names in used.items():
+            names.update(pipeline[kind])
+
+    assert {"traces", "metrics", "logs"} == set(config["service"]["pipelines"])
+    for kind, names in used.items():
+        assert set(config[kind]) == names, f"{name}: {kind}"
+    assert {part.split("/")[0] for part in config["exporters"]} & GONE == set()
+    assert set(config["service"].get("extensions", ())) == set(config.get("extensions", ()))
+
+
+def test_the_collector_keeps_the_names_of_metrics() -> None:
+    """Queries run on what comes by way of the collector too: no second prefix, no units."""
+    exporter = read(DEPLOY / "otel-collector.yaml")["exporters"]["prometheus"]
+
+    assert "namespace" not in exporter
+    assert exporter["add_metric_suffixes"] is False
+
+
+def test_prometheus_takes_its_files() -> None:
+    """The configuration, and the rules that it names, pass promtool."""
+    promtool("check", "config", str(DEPLOY / "prometheus.yml"))
+
+
+def test_prometheus_takes_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    """Each passes promtool as a rule."""
+    expressions = dashboard_expressions()
+    parsed = [
+        {"record": f"panel:{at}", "expr": expr} for at, expr in enumerate(expressions.values())
+    ]
+    path = tmp_path / "panels.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": parsed}]}))
+
+    promtool("check", "rules", str(path))
+
+    assert len(parsed) > 20
+
+
+def metrics_in(expression: str) -> set[str]:
+    """The names of our metrics in an expression, those that a rule records included."""
+    return set(re.findall(r"\b(?:ferrite|cache|process)[_:][a-z0-9_:]+", expression))
+
+
+@pytest.mark.parametrize(("panel", "expression"), list(dashboard_expressions().items()))
+def test_the_server_has_every_metric_of_the_dashboard(panel: str, expression: str) -> None:
+    """A panel that asks for a name which nobody exports would stay empty."""
+    asked = metrics_in(expression)
+
+    assert asked, panel
+    assert asked - exported() == set()
+
+
+def test_the_server_has_every_metric_of_the_rules() -> None:
+    """Rules ask for what the server exports, or for what another rule records."""
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    asked = set().union(*(metrics_in(rule["expr"]) for rule in rules()))
+
+    assert recorded <= asked | {"ferrite:commands:rate1m", "ferrite:cache_hit_ratio:rate5m"}
+    assert asked - exported() - recorded == set()
+
+
+def test_dashboards_use_provisioned_data_sources() -> None:
+    """Panels, exemplars, logs and traces refer to each other by ids that exist."""
+    path = DEPLOY / "grafana" / "provisioning" / "datasources" / "datasources.yaml"
+    sources = read(path)["datasources"]
+    known = {source["uid"] for source in sources}
+    panels = [panel for path in DASHBOARDS for panel in json.loads(path.read_text())["panels"]]
+    by_panels = {panel["datasource"]["uid"] for panel in panels if "datasource" in panel}
+    by_sources = set(re.findall(r"datasourceUid: (\S+)", path.read_text(encoding="utf-8")))
+
+    assert {"prometheus", "jaeger", "loki"} == known
+    assert by_panels <= known
+    assert {"jaeger", "loki"} == by_sources
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_the_image_is_built_from_what_is_here() -> None:
+    """Each file that the Dockerfile copies exists, and nothing runs as root."""
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [
+        line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line
+    ]
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+
+    assert [name for names in copied for name in names if not (ROOT / name).exists()] == []
+    assert [name for names in copied for name in names if name in ignored] == []
+    user = [line.split()[1] for line in lines if line.startswith("USER")]
+    assert ["10001"] == user
+    assert len([line for line in lines if line.startswith("FROM")]) == 2
+
+
+def test_the_health_check_of_the_image() -> None:
+    """It is well with a server that answers, and not without one."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    command = json.loads(re.search(r"^HEALTHCHECK .*CMD (\[.*\])$", text, re.MULTILINE)[1])  # type: ignore[index]
+    server = subject_server(TRANSPORTS[0])
+
+    def check() -> int:
+        code = command[2].replace("6379", str(server.address[1]))
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+        return run.returncode
+
+    server.start()
+    running = check()
+    server.stop()
+
+    assert (0, 1) == (running, check())
