@@ -132,10 +132,20 @@ static bool read_hello(fe_call *call, hello_options *options)
     return true;
 }
 
+/* How a client may say who calls: helpers look for this key, and send nothing without it. */
+static void reply_traceparent(fe_reply *reply)
+{
+    fe_reply_bulk_text(reply, "traceparent");
+    fe_reply_array(reply, 2);
+    fe_reply_bulk_text(reply, "attribute");
+    fe_reply_bulk_text(reply, "command");
+}
+
 static void reply_identity(fe_call *call)
 {
     fe_reply *reply = &call->reply;
-    fe_reply_map(reply, 7);
+    bool traces = call->engine->telemetry.options.traces;
+    fe_reply_map(reply, traces ? 8 : 7);
     fe_reply_bulk_text(reply, "server");
     fe_reply_bulk_text(reply, "redis");
     fe_reply_bulk_text(reply, "version");
@@ -150,6 +160,7 @@ static void reply_identity(fe_call *call)
     fe_reply_bulk_text(reply, "master");
     fe_reply_bulk_text(reply, "modules");
     fe_reply_array(reply, 0);
+    if (traces) reply_traceparent(reply);
 }
 
 /* Hides user and password, and nothing else, from those who look on. */

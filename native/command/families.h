@@ -22,6 +22,7 @@
     FAMILY(dump)                                                                                   \
     FAMILY(connection)                                                                             \
     FAMILY(client)                                                                                 \
+    FAMILY(traceparent)                                                                            \
     FAMILY(transaction)                                                                            \
     FAMILY(server)                                                                                 \
     FAMILY(slowlog)                                                                                \

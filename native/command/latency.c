@@ -1,6 +1,7 @@
 /* LATENCY: what the latency monitor (engine/latency.h) has seen, and the distribution of every
  * command's duration. */
 #include "command/families.h"
+#include "command/label.h"
 
 #include <stdio.h>
 
@@ -33,6 +34,20 @@ static void history(fe_call *call)
         fe_reply_array(&call->reply, 2);
         fe_reply_integer(&call->reply, sample->unix_seconds);
         fe_reply_integer(&call->reply, (int64_t)sample->ms);
+    }
+}
+
+static void traces(fe_call *call)
+{
+    const fe_latency_series *series = find_series(call, 2);
+    uint32_t count = series == NULL ? 0 : series->count;
+    fe_reply_array(&call->reply, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const fe_latency_sample *sample = fe_latency_get(series, i);
+        fe_reply_array(&call->reply, 4);
+        fe_reply_integer(&call->reply, sample->unix_seconds);
+        fe_reply_integer(&call->reply, (int64_t)sample->ms);
+        fe_label_reply_ids(&call->reply, &sample->label);
     }
 }
 
@@ -340,6 +355,10 @@ static void help(fe_call *call)
         "    Answer the newest sample of every event: time, milliseconds, and the worst ever.",
         "RESET [<event> ...]",
         "    Forget the samples of the events, or of all.",
+        "TRACES <event>",
+        "    Answer the samples of <event>: time, milliseconds, trace id and span id (null where "
+        "no",
+        "    span was recorded).",
         NULL,
     };
     fe_call_help(call, "latency", lines);
@@ -379,6 +398,8 @@ static const fe_command_row rows[] = {
         "", VARIES),
     ROW("reset", reset, -2, ADMIN, "2.8.13", "O(1)", "Forgets the samples of events.",
         "[event [event ...]]", "request_policy:all_nodes response_policy:all_succeeded"),
+    ROW("traces", traces, 3, ADMIN, "7.2.0", "O(1)",
+        "Answers the samples of an event with their spans.", "event", VARIES),
 };
 
 FE_FAMILY_DEFINE(latency, rows);

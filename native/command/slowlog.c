@@ -1,5 +1,6 @@
 /* SLOWLOG: reading and emptying the log that session/dispatch.c fills. */
 #include "command/families.h"
+#include "command/label.h"
 #include "command/subcommand.h"
 #include "resp/number.h"
 
@@ -18,7 +19,9 @@ static void reply_entry(fe_reply *reply, const fe_slowlog_entry *entry)
     fe_reply_bulk(reply, entry->client_name);
 }
 
-static void get(fe_call *call)
+/* Answers the newest entries, as many as the call asks for. */
+static void reply_newest(fe_call *call,
+                         void (*reply_one)(fe_reply *reply, const fe_slowlog_entry *entry))
 {
     const fe_slowlog *log = &call->engine->slowlog;
     int64_t count = ENTRIES_DEFAULT;
@@ -33,7 +36,34 @@ static void get(fe_call *call)
     if (count == -1 || count > (int64_t)log->count) count = log->count;
     fe_reply_array(&call->reply, (uint64_t)count);
     for (uint32_t i = 0; i < (uint32_t)count; i++)
-        reply_entry(&call->reply, fe_slowlog_get(log, i));
+        reply_one(&call->reply, fe_slowlog_get(log, i));
+}
+
+static void get(fe_call *call)
+{
+    reply_newest(call, reply_entry);
+}
+
+static void reply_trace(fe_reply *reply, const fe_slowlog_entry *entry)
+{
+    const fe_trace_label *label = &entry->label;
+    fe_reply_array(reply, 4);
+    fe_reply_integer(reply, (int64_t)entry->id);
+    fe_label_reply_ids(reply, label);
+    fe_reply_map(reply, 4);
+    fe_reply_bulk_text(reply, "queued");
+    fe_reply_integer(reply, label->queued_us);
+    fe_reply_bulk_text(reply, "located");
+    fe_reply_integer(reply, label->located_us);
+    fe_reply_bulk_text(reply, "took");
+    fe_reply_integer(reply, label->took_us);
+    fe_reply_bulk_text(reply, "waited");
+    fe_reply_integer(reply, label->waited_us);
+}
+
+static void traces(fe_call *call)
+{
+    reply_newest(call, reply_trace);
 }
 
 static void len(fe_call *call)
@@ -57,6 +87,12 @@ static void help(fe_call *call)
         "    Answer how many entries there are.",
         "RESET",
         "    Remove all entries.",
+        "TRACES [<count>]",
+        "    Answer of the newest <count> entries (10; -1 means all): id, trace id and span id "
+        "(null",
+        "    where no span was recorded), and in microseconds how long the command was queued, "
+        "looked",
+        "    for its keys, took in all, and waited within that.",
         NULL,
     };
     fe_call_help(call, "slowlog", lines);
@@ -119,6 +155,18 @@ static const fe_command_row rows[] = {
         .summary = "Removes all entries of the slow log.",
         .syntax = "",
         .tips = "request_policy:all_nodes response_policy:all_succeeded",
+    },
+    {
+        .name = "slowlog|traces",
+        .run = traces,
+        .arity = -2,
+        .flags = FE_ADMIN | FE_LOADING | FE_STALE,
+        .group = "server",
+        .since = "7.2.0",
+        .complexity = "O(N) with N the number of entries answered",
+        .summary = "Answers the spans of entries of the slow log, and the stages of their time.",
+        .syntax = "[count]",
+        .tips = "request_policy:all_nodes nondeterministic_output",
     },
 };
 

@@ -18,8 +18,9 @@ ONLY_72 = {
     "tfunction",
     "tfcall",
 }
-# ferrite-py's own, which Redis does not have: what its tests use of DEBUG, and where a key is.
-OWN_PREFIXES = ("debug|", "object|tier")
+# ferrite-py's own, which Redis does not have: what its tests use of DEBUG, where a key is,
+# and traces.
+OWN_PREFIXES = ("debug|", "object|tier", "traceparent", "slowlog|traces", "latency|traces")
 # Commands whose flags and categories changed in 7.2: WAIT is no longer NOSCRIPT there, and not yet
 # BLOCKING, which came after 7.2 (redis/redis pull requests 11568 and 12977).
 CHANGED_72: dict[str, tuple[set[str], set[str]]] = {"wait": (set(), {"@slow", "@connection"})}
@@ -199,7 +200,7 @@ def test_docs(both: Both) -> None:
 
     assert {key.decode() for key in found.pairs()} == set(parents)
     for name, node in found.pairs().items():
-        if name.decode() in ONLY_72:
+        if name.decode() in ONLY_72 or name.decode().startswith(OWN_PREFIXES):
             continue
         fields, wanted = node.pairs(), theirs[name].pairs()
         assert fields[b"summary"].data, name

@@ -33,6 +33,7 @@ void harness_open_in(harness *it, const char *folder)
     FE_ASSERT(it->engine != NULL);
     it->commands = fe_commands_new(&it->engine->alloc);
     FE_ASSERT(it->commands != NULL);
+    it->clients.engine = it->engine;
     it->client.resp = 2;
     fe_buf_init(&it->reply, &it->engine->alloc, FE_ALLOC_CLIENT);
     fe_buf_init(&it->shown, &it->engine->alloc, FE_ALLOC_CLIENT);
@@ -46,6 +47,7 @@ void harness_close(harness *it)
     FE_ASSERT(violation == NULL);
     fe_buf_free(&it->reply);
     fe_buf_free(&it->shown);
+    fe_client_set_mark(&it->clients, &it->client, NULL);
     fe_commands_free(it->commands);
     fe_engine_free(it->engine);
 }

@@ -37,9 +37,38 @@ TEST(counts_are_checked)
     harness_close(&it);
 }
 
+TEST(entries_tell_their_span_when_it_was_recorded)
+{
+    harness it;
+    harness_open(&it);
+    add(&it, 1);
+    add(&it, 2);
+    fe_trace_label label = {.trace_id = {0xab},
+                            .span_id = 0xcd,
+                            .queued_us = 1,
+                            .located_us = 2,
+                            .took_us = 30,
+                            .waited_us = 4};
+
+    fe_slowlog_label(&it.engine->slowlog, 1, &label);
+    fe_slowlog_label(&it.engine->slowlog, 7, &label); /* is gone, or never was */
+
+    CHECK_SCRIPT(
+        &it, "SLOWLOG TRACES 1",
+        "*1 *4 :1 $32 ab000000000000000000000000000000 $16 00000000000000cd *8 $6 queued :1 "
+        "$7 located :2 $4 took :30 $6 waited :4",
+        "SLOWLOG GET 1", "*1 *6 :1 :2 :102 *2 $3 GET $1 k $3 a:1 $2 me", "SLOWLOG RESET", "+OK",
+        "SLOWLOG TRACES", "*0");
+    add(&it, 3);
+    CHECK_SCRIPT(&it, "SLOWLOG TRACES -1",
+                 "*1 *4 :2 $-1 $-1 *8 $6 queued :0 $7 located :0 $4 took :0 $6 waited :0");
+    harness_close(&it);
+}
+
 int main(void)
 {
     RUN(entries_are_answered_newest_first);
     RUN(counts_are_checked);
+    RUN(entries_tell_their_span_when_it_was_recorded);
     return check_done();
 }

@@ -322,6 +322,116 @@ TEST(a_queued_command_with_the_callers_attribute_stays_a_child)
     rig_close(&it);
 }
 
+TEST(traceparent_names_the_caller_of_the_next_command)
+{
+    rig it;
+    rig_open(&it);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+
+    CHECK_SAYS(one, "TRACEPARENT " CALLER " a=1\r\n", "+OK\r\n");
+    rig_say(one, "GET k\r\nGET k\r\n");
+    rig_say(one, "TRACEPARENT " CALLER "\r\nPYECHO x\r\n");
+    CHECK(rig_answer(&it, "+x\r\n", false));
+    rig_pump(&it);
+
+    taken all = take(&it);
+    check_names(&it, &all, "traceparent get get traceparent pyecho");
+    check_trace(all.at[0], TRACE);
+    CHECK(all.at[0]->parent_id == 0x00f067aa0ba902b7);
+    check_trace(all.at[1], TRACE);
+    CHECK(all.at[1]->parent_id == 0x00f067aa0ba902b7);
+    check_text(all.at[1], FE_TEXT_TRACESTATE, "a=1");
+    CHECK(all.at[2]->parent_id == 0);
+    CHECK(all.at[4]->parent_id == 0x00f067aa0ba902b7);
+    rig_say(one, "TRACEPARENT " CALLER "\r\n");
+    rig_hang_up(one); /* what is left over goes with it */
+    rig_close(&it);
+}
+
+TEST(traceparent_before_multi_holds_for_the_transaction)
+{
+    rig it;
+    rig_open(&it);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "TRACEPARENT " CALLER " a=1\r\nMULTI\r\nGET a\r\n");
+    CHECK_SAYS(one, "TRACEPARENT 00-" OTHER_TRACE "-" SPAN "-01\r\n",
+               "+OK\r\n+OK\r\n+QUEUED\r\n+OK\r\n");
+    rig_say(one, "GET b\r\nGET c\r\nGET\r\nDISCARD\r\n");
+    rig_say(one, "TRACEPARENT " CALLER " a=1\r\nMULTI\r\nGET a\r\n");
+    rig_say(one, "TRACEPARENT 00-" OTHER_TRACE "-" SPAN "-01\r\n");
+    rig_say(one, "GET b\r\nGET c\r\nEXEC\r\nGET d\r\n");
+
+    taken all = take(&it);
+    check_names(&it, &all,
+                "traceparent multi traceparent get discard traceparent multi traceparent "
+                "get get get exec get");
+    static const char *const traces[] = {TRACE, TRACE,       OTHER_TRACE, TRACE,
+                                         TRACE, TRACE,       TRACE,       OTHER_TRACE,
+                                         TRACE, OTHER_TRACE, TRACE,       TRACE};
+    for (uint32_t i = 0; i < 12; i++)
+        check_trace(all.at[i], traces[i]);
+    const fe_trace_record *exec = all.at[11];
+    CHECK(exec->parent_id == 0x00f067aa0ba902b7);
+    check_text(exec, FE_TEXT_TRACESTATE, "a=1");
+    CHECK(all.at[8]->parent_id == exec->span_id);
+    check_text(all.at[8], FE_TEXT_TRACESTATE, "a=1");
+    CHECK(all.at[9]->parent_id == 0x00f067aa0ba902b7);
+    CHECK(all.at[10]->parent_id == exec->span_id);
+    CHECK(all.at[12]->parent_id == 0);
+    rig_close(&it);
+}
+
+TEST(entries_of_the_slow_log_lead_to_their_span)
+{
+    fe_engine_options options = rig_options();
+    options.slowlog_threshold_us = 0;
+    rig it;
+    rig_open_with(&it, &options);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, ATTRIBUTE "GET k\r\n");
+    rig_say(one, "PYECHO x\r\n");
+    CHECK(rig_answer(&it, "+x\r\n", false));
+    rig_pump(&it);
+    rig_say(one, "WAIT 1 1\r\n");
+    rig_wait_due(one);
+
+    taken all = take(&it);
+    CHECK_INT(3, all.count);
+    for (uint32_t i = 0; i < 3; i++) {
+        const fe_slowlog_entry *entry = fe_slowlog_get(&it.server->engine->slowlog, 2 - i);
+        CHECK(entry->label.span_id == all.at[i]->span_id);
+        CHECK(memcmp(entry->label.trace_id, all.at[i]->trace_id, 16) == 0);
+        CHECK(entry->label.took_us >= entry->label.waited_us);
+    }
+    check_trace(all.at[0], TRACE);
+    rig_close(&it);
+}
+
+TEST(samples_of_the_latency_monitor_lead_to_their_span)
+{
+    fe_engine_options options = rig_options();
+    options.latency_threshold_ms = 1;
+    rig it;
+    rig_open_with(&it, &options);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "DEBUG SLEEP 0.002\r\n");
+    rig_wait_due(one);
+
+    taken all = take(&it);
+    CHECK_INT(1, all.count);
+    const fe_latency_series *series = &it.server->engine->latency.series[FE_LATENCY_COMMAND];
+    CHECK_INT(1, series->count);
+    CHECK(fe_latency_get(series, 0)->label.span_id == all.at[0]->span_id);
+    rig_close(&it);
+}
+
 TEST(a_command_of_python_has_waited)
 {
     rig it;
@@ -578,6 +688,10 @@ int main(void)
     RUN(a_pipeline_of_more_than_a_batch_is_one);
     RUN(commands_of_a_transaction_are_children_of_exec);
     RUN(a_queued_command_with_the_callers_attribute_stays_a_child);
+    RUN(traceparent_names_the_caller_of_the_next_command);
+    RUN(traceparent_before_multi_holds_for_the_transaction);
+    RUN(entries_of_the_slow_log_lead_to_their_span);
+    RUN(samples_of_the_latency_monitor_lead_to_their_span);
     RUN(a_command_of_python_has_waited);
     RUN(python_inside_a_transaction_is_a_child_as_well);
     RUN(a_command_that_blocks_has_waited);
