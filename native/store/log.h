@@ -68,8 +68,8 @@ _Static_assert(sizeof(fe_segment) == 64, "one cache line");
 
 /* What a tiered log knows of a segment besides, in a table beside the segments. */
 typedef struct fe_segment_file {
-    uint8_t *marks;    /* 2 bits of reads for each 64 bytes (see fe_log_touch) */
-    uint64_t size;     /* of the file; 0 while there is none */
+    uint8_t *marks; /* 2 bits of reads for each 64 bytes (see fe_log_touch); NULL: none are known */
+    uint64_t size;  /* of the file; 0 while there is none */
     int64_t frozen_ms; /* when it was sealed */
     int fd;            /* for reads; -1 while there is no file */
     uint32_t pins;     /* users of the fd or of the memory without the lock: not freed before 0 */
@@ -220,6 +220,8 @@ uint64_t fe_log_walk_end(fe_log *log, uint64_t counted, uint32_t records);
 void fe_log_kill_unread(fe_log *log, fe_address address);
 /* Something in the segment's file is damaged. */
 void fe_log_mark_damaged(fe_log *log, uint32_t segment);
+/* On disk nothing is marked any more: gives the marks up when they tell of no read. */
+void fe_log_drop_marks(fe_log *log, uint32_t segment);
 /* As if nothing in the segment had been read. */
 void fe_log_forget_reads(fe_log *log, uint32_t segment);
 

@@ -152,6 +152,16 @@ void fe_log_forget_reads(fe_log *log, uint32_t n)
     if (marks != NULL) memset(marks, 0, marks_size(&log->segments[n]));
 }
 
+void fe_log_drop_marks(fe_log *log, uint32_t n)
+{
+    uint8_t *marks = log->files[n].marks;
+    if (marks == NULL) return;
+    for (size_t i = 0, size = marks_size(&log->segments[n]); i < size; i++)
+        if (marks[i] != 0) return;
+    fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, marks);
+    log->files[n].marks = NULL;
+}
+
 void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)
 {
     fe_segment *segment = &log->segments[n];

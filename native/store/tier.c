@@ -303,6 +303,7 @@ static void demote(fe_store *store, uint32_t n)
     log->files[n].pins++;
     segment->base = NULL;
     fe_log_set_tier(log, n, FE_TIER_DISK);
+    fe_log_drop_marks(log, n);
     tiers->stats.demoted++;
 }
 

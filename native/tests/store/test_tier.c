@@ -153,6 +153,9 @@ TEST(what_is_mapped_beyond_its_budget_is_on_disk_only)
     CHECK(stats.tiers[FE_TIER_MAPPED].bytes <= READONLY_SIZE);
     CHECK(stats.tiers[FE_TIER_DISK].segments > 5);
     CHECK_INT(stats.demoted, stats.tiers[FE_TIER_DISK].segments);
+    const fe_log *log = &t.f.store->log; /* nothing was read: on disk no memory tells so */
+    for (uint32_t n = 1; n <= log->high; n++)
+        CHECK(log->segments[n].tier != FE_TIER_DISK || log->files[n].marks == NULL);
     uint64_t hot = 0, cold = 0;
     for (uint64_t i = 0; i < 1500; i++) {
         name_buf name;
