@@ -31,8 +31,9 @@
 #define AHEAD_MAX 1024u  /* reads under way beyond which none is started ahead of need */
 #define BUFFERS_KEPT 64u /* of each size */
 #define BUCKETS_MIN 64u
-#define LATE_MAX 64u /* reads that only settle are put off until there are so many ... */
-#define LATE_MS 20   /* ... or for so long */
+#define LATE_MAX 64u        /* reads that only settle are put off until there are so many ... */
+#define LATE_MS 20          /* ... or for so long */
+#define LATE_READS_MAX 256u /* reads with a buffer, beyond which those stay put off */
 
 /* The table ------------------------------------------------------------------------------------ */
 
@@ -98,6 +99,7 @@ static bool late_is_due(const fe_store *store)
 {
     const fe_fetch *fetch = &store->fetch;
     if (FE_LIKELY(fetch->late == NULL)) return false;
+    if (fetch->queued + fetch->in_flight >= LATE_READS_MAX) return false;
     return fetch->hurry || fetch->late_count >= LATE_MAX ||
            store->now_ms - fetch->late_ms >= LATE_MS;
 }
@@ -329,11 +331,12 @@ static void read_free(fe_store *store, fe_fetch_read *read)
 }
 
 /* Queues those that were put off; of a database that was flushed meanwhile there is nothing to settle.
- * Without memory the rest stays for the next time. */
+ * The rest stays for the next time: a disk that is slow would have a buffer for each. */
 static void late_start(fe_store *store)
 {
     fe_fetch *fetch = &store->fetch;
     while (fetch->late != NULL) {
+        if (fetch->queued + fetch->in_flight >= LATE_READS_MAX) return;
         fe_fetch_read *read = (fe_fetch_read *)fetch->late;
         fe_disk_read *next = fetch->late->next;
         bool needed = read->settles || read->waits != NULL;

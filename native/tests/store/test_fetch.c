@@ -203,6 +203,21 @@ TEST(reads_that_only_settle_are_put_off_until_they_are_many_or_old_or_waited_for
     fake_free(d);
 }
 
+TEST(a_slow_disk_has_no_buffers_for_all_that_was_put_off)
+{
+    fake_disk *d = cold_store();
+    for (uint64_t i = 0; i < 600; i++) {
+        set_blindly(d, i, "new", FE_DEADLINE_NONE);
+        (void)take_due(d);
+    }
+    CHECK_INT(256, d->count);
+    CHECK(!fe_fetch_is_wanted(d->f.store));
+    check_store(&d->f);
+    fake_complete_all(d);
+    CHECK_INT(2000, fe_store_db_size(d->f.store, 0));
+    fake_free(d);
+}
+
 TEST(what_was_put_off_for_a_database_that_is_flushed_is_never_read)
 {
     fake_disk *d = cold_store();
@@ -517,6 +532,7 @@ int main(void)
     RUN(a_record_that_cannot_be_read_can_be_deleted);
     RUN(a_blind_write_over_a_cold_key_is_settled_by_a_read);
     RUN(reads_that_only_settle_are_put_off_until_they_are_many_or_old_or_waited_for);
+    RUN(a_slow_disk_has_no_buffers_for_all_that_was_put_off);
     RUN(what_was_put_off_for_a_database_that_is_flushed_is_never_read);
     RUN(while_somebody_counts_no_other_write_is_blind);
     RUN(deleted_expired_or_set_again_before_it_settles_the_old_value_never_comes_back);
