@@ -37,12 +37,27 @@ def inspect_segment(fd: int, size: int, with_records: bool, /) -> dict[str, Any]
 class Encoder:
     """Spans of commands as OTLP: constant parts, and requests made of records with them."""
 
-    def __new__(cls, parts: dict[str, Any]) -> Encoder:
+    def __new__(cls, parts: dict[str, Any], server: Server = ...) -> Encoder:
         """Keep the constant parts, as `ferrite_py.telemetry.format` makes them.
+
+        `server` is the one to collect from; it must stay open while anybody collects.
 
         Keys: resource, scope (bytes), commands (tuple of span and name by number), unknown (the
         same of one), parts, results (tuples of bytes), slots (tuple of tuples of bytes), text_max
         (characters). Raises KeyError, TypeError or ValueError.
+        """
+
+    def waiting(self) -> int:
+        """Commands that were recorded and not collected yet. Raises RuntimeError if it is closed."""
+
+    def collect(
+        self, detail: int, threshold_ns: int, commands_max: int, bytes_max: int, /
+    ) -> tuple[bytes, int, int, int] | None:
+        """Take and encode what was recorded, up to so many commands and bytes of a request.
+
+        The request, and of how many records, commands and spans it is; None when nothing was
+        recorded. Gives the GIL back. One thread collects. Raises MemoryError, and RuntimeError when
+        the server is closed.
         """
 
     def encode(

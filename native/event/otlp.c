@@ -438,7 +438,7 @@ static const fe_otlp_command *command_of(const fe_otlp_format *format, uint16_t 
 
 void fe_otlp_begin(const fe_otlp_format *format, fe_otlp_batch *batch)
 {
-    batch->commands = batch->spans = 0;
+    batch->records = batch->commands = batch->spans = 0;
     batch->buf.len = 0;
     batch->buf.failed = false;
     size_t head = format->resource.len + format->scope.len + HEAD_LENGTHS;
@@ -457,6 +457,7 @@ size_t fe_otlp_encode(const fe_otlp_format *format, const fe_otlp_clock *clock,
         FE_ASSERT(record->size >= FE_TRACE_ALIGN && record->size <= records.len - done);
         if (record->kind != FE_TRACE_COMMAND ||
             !(record->flags & (FE_TRACE_SAMPLED | FE_TRACE_RETAINED))) {
+            batch->records += record->kind == FE_TRACE_COMMAND;
             done += record->size;
             continue;
         }
@@ -477,6 +478,7 @@ size_t fe_otlp_encode(const fe_otlp_format *format, const fe_otlp_clock *clock,
         size_t len = (size_t)(tree.cursor - (buf->data + buf->len));
         FE_ASSERT(len <= room);
         buf->len += len;
+        batch->records++;
         batch->commands++;
         batch->spans += tree.spans;
         done += record->size;

@@ -121,6 +121,7 @@ typedef struct fe_otlp_source {
 /* A request that grows. `buf` begins with room for what goes before the spans. */
 typedef struct fe_otlp_batch {
     fe_buf buf;
+    uint32_t records; /* taken, with a span or without */
     uint32_t commands;
     uint32_t spans;
 } fe_otlp_batch;

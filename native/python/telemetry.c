@@ -1,12 +1,13 @@
 /* Encoder: the constant parts of spans as Python made them, and records to requests with them. */
 #include "python/face.h"
 
-#include "event/otlp.h"
+#include "event/collect.h"
 #include "event/otlp_text.h"
 
 #include "base/clock.h"
 
 #define REPLY_BYTES_MAX (64u << 20)
+#define CLOCK_PERIOD_NS UINT64_C(5000000000)
 
 typedef struct encoder_object {
     PyObject_HEAD fe_otlp_format format;
@@ -14,6 +15,9 @@ typedef struct encoder_object {
     PyObject *kept;            /* the bytes that the format borrows */
     fe_otlp_batch batch;
     fe_otlp_clock clock;
+    uint64_t clock_read_ns; /* when the clock was adjusted last, monotonic */
+    server_object *server;  /* NULL: nothing is collected */
+    fe_span_collector collector;
     fe_alloc alloc;
 } encoder_object;
 
@@ -119,9 +123,12 @@ static bool read_format(encoder_object *self, PyObject *dict)
 
 static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"parts", NULL};
-    PyObject *dict;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!", names, &PyDict_Type, &dict)) return NULL;
+    static char *names[] = {"parts", "server", NULL};
+    PyObject *dict, *server = NULL;
+    PyTypeObject *server_type = fe_python_state_of_type(type)->server_type;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|O!", names, &PyDict_Type, &dict, server_type,
+                                     &server))
+        return NULL;
     encoder_object *self = (encoder_object *)PyType_GenericAlloc(type, 0);
     if (self == NULL) return NULL;
     fe_alloc_init(&self->alloc);
@@ -131,6 +138,15 @@ static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         Py_DECREF(self);
         return NULL;
     }
+    if (server != NULL) {
+        fe_server *open = fe_python_open_server((server_object *)server);
+        if (open == NULL) {
+            Py_DECREF(self);
+            return NULL;
+        }
+        self->server = (server_object *)Py_NewRef(server);
+        fe_span_collector_init(&self->collector, &self->alloc, &open->engine->telemetry);
+    }
     Py_BEGIN_ALLOW_THREADS fe_otlp_clock_start(&self->clock, 1000.0 / fe_clock_ticks_per_us());
     Py_END_ALLOW_THREADS return (PyObject *)self;
 }
@@ -139,6 +155,8 @@ static void encoder_dealloc(encoder_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     fe_buf_free(&self->batch.buf);
+    if (self->server != NULL) fe_span_collector_free(&self->collector);
+    Py_XDECREF(self->server);
     PyMem_Free(self->commands);
     Py_XDECREF(self->kept);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -196,7 +214,55 @@ static PyObject *encoder_encode(encoder_object *self, PyObject *args)
     return result;
 }
 
+/* The server that is collected from, or NULL with RuntimeError. */
+static fe_server *server_of(encoder_object *self)
+{
+    if (self->server != NULL) return fe_python_open_server(self->server);
+    PyErr_SetString(PyExc_RuntimeError, "the encoder was made without a server");
+    return NULL;
+}
+
+static PyObject *encoder_waiting(encoder_object *self, PyObject *unused)
+{
+    (void)unused;
+    if (server_of(self) == NULL) return NULL;
+    return PyLong_FromUnsignedLongLong(fe_span_collector_waiting(&self->collector));
+}
+
+static void renew_clock(encoder_object *self)
+{
+    uint64_t now_ns = fe_clock_monotonic_ns();
+    if (now_ns - self->clock_read_ns < CLOCK_PERIOD_NS) return;
+    self->clock_read_ns = now_ns;
+    fe_otlp_clock_renew(&self->clock, CLOCK_PERIOD_NS);
+}
+
+static PyObject *encoder_collect(encoder_object *self, PyObject *args)
+{
+    int detail;
+    unsigned long long threshold_ns;
+    unsigned int commands_max;
+    unsigned long bytes_max;
+    if (!PyArg_ParseTuple(args, "iKIk", &detail, &threshold_ns, &commands_max, &bytes_max))
+        return NULL;
+    if (server_of(self) == NULL) return NULL;
+    fe_otlp_limits limits = {(fe_otlp_detail)detail, threshold_ns, commands_max, bytes_max};
+    fe_bytes request = {0};
+    Py_BEGIN_ALLOW_THREADS renew_clock(self);
+    fe_otlp_begin(&self->format, &self->batch);
+    fe_span_collector_take(&self->collector, &self->format, &self->clock, &limits, &self->batch);
+    request = fe_otlp_finish(&self->format, &self->batch);
+    Py_END_ALLOW_THREADS if (self->batch.buf.failed) return PyErr_NoMemory();
+    if (self->batch.records == 0) Py_RETURN_NONE;
+    return Py_BuildValue("y#III", request.ptr, (Py_ssize_t)request.len, self->batch.records,
+                         self->batch.commands, self->batch.spans);
+}
+
 static PyMethodDef encoder_methods[] = {
+    {"waiting", (PyCFunction)(void (*)(void))encoder_waiting, METH_NOARGS,
+     "Commands that were recorded and not collected. See _native.pyi."},
+    {"collect", (PyCFunction)(void (*)(void))encoder_collect, METH_VARARGS,
+     "Encode what was recorded. See _native.pyi."},
     {"encode", (PyCFunction)(void (*)(void))encoder_encode, METH_VARARGS,
      "Encode records that are given. See _native.pyi."},
     {NULL, NULL, 0, NULL},

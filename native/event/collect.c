@@ -1,0 +1,81 @@
+/* Takes records from all rings in turns. The list of rings follows the register of recorders, which only
+ * grows: one that is new gets its entry when it is first seen. */
+#include "event/collect.h"
+
+void fe_span_collector_init(fe_span_collector *collector, fe_alloc *alloc, fe_telemetry *telemetry)
+{
+    *collector = (fe_span_collector){.alloc = alloc, .telemetry = telemetry};
+}
+
+void fe_span_collector_free(fe_span_collector *collector)
+{
+    while (collector->rings != NULL) {
+        fe_collect_ring *ring = collector->rings;
+        collector->rings = ring->next;
+        fe_alloc_give(collector->alloc, FE_ALLOC_ENGINE, ring);
+    }
+}
+
+uint64_t fe_span_collector_waiting(const fe_span_collector *collector)
+{
+    fe_telemetry_counts counts;
+    fe_telemetry_count(collector->telemetry, &counts);
+    return counts.records - collector->taken;
+}
+
+static bool is_known(const fe_span_collector *collector, const fe_recorder *recorder)
+{
+    for (const fe_collect_ring *ring = collector->rings; ring != NULL; ring = ring->next)
+        if (ring->recorder == recorder) return true;
+    return false;
+}
+
+/* Enters recorders that have a ring by now. Without memory they wait for the next time. */
+static void find_rings(fe_span_collector *collector)
+{
+    fe_recorder *it = atomic_load_explicit(&collector->telemetry->recorders, memory_order_acquire);
+    for (; it != NULL; it = it->next) {
+        bool has_ring = atomic_load_explicit(&it->has_ring, memory_order_acquire);
+        if (!has_ring || is_known(collector, it)) continue;
+        fe_collect_ring *ring =
+            fe_alloc_take_zeroed(collector->alloc, FE_ALLOC_ENGINE, sizeof *ring);
+        if (ring == NULL) return;
+        ring->recorder = it;
+        ring->next = collector->rings;
+        collector->rings = ring;
+    }
+}
+
+/* The first ring becomes the last. */
+static void rotate(fe_span_collector *collector)
+{
+    fe_collect_ring *first = collector->rings;
+    if (first == NULL || first->next == NULL) return;
+    collector->rings = first->next;
+    fe_collect_ring *last = collector->rings;
+    while (last->next != NULL)
+        last = last->next;
+    last->next = first;
+    first->next = NULL;
+}
+
+void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *format,
+                            const fe_otlp_clock *clock, const fe_otlp_limits *limits,
+                            fe_otlp_batch *batch)
+{
+    find_rings(collector);
+    for (fe_collect_ring *it = collector->rings; it != NULL; it = it->next) {
+        fe_bytes run;
+        while ((run.len = fe_event_ring_peek(&it->recorder->ring, &run.ptr)) > 0) {
+            uint32_t before = batch->records;
+            size_t len = fe_otlp_encode(format, clock, limits, &it->source, run, batch);
+            collector->taken += batch->records - before;
+            if (len > 0) fe_event_ring_take(&it->recorder->ring, len);
+            if (len < run.len) {
+                rotate(collector);
+                return;
+            }
+        }
+    }
+    rotate(collector);
+}

@@ -1,0 +1,39 @@
+/* Between the rings and the encoder: takes what serving threads have recorded into a batch.
+ *
+ * Rings take turns to be the first, so that one that is always full leaves the others room. A ring's
+ * records stay in it until they are encoded; what a batch has no room for waits there.
+ *
+ * Threads: one thread collects; fe_collector_waiting may be called by it only.
+ */
+#ifndef FE_EVENT_COLLECT_H
+#define FE_EVENT_COLLECT_H
+
+#include "event/otlp.h"
+#include "event/recorder.h"
+
+/* What is remembered of one ring. */
+typedef struct fe_collect_ring {
+    struct fe_collect_ring *next;
+    fe_recorder *recorder;
+    fe_otlp_source source;
+} fe_collect_ring;
+
+typedef struct fe_span_collector {
+    fe_alloc *alloc;
+    fe_telemetry *telemetry;
+    fe_collect_ring *rings; /* in the order of their turns */
+    uint64_t taken;         /* records */
+} fe_span_collector;
+
+void fe_span_collector_init(fe_span_collector *collector, fe_alloc *alloc, fe_telemetry *telemetry);
+void fe_span_collector_free(fe_span_collector *collector);
+
+/* Records that were made and not taken; those that are not published yet are among them. */
+uint64_t fe_span_collector_waiting(const fe_span_collector *collector);
+
+/* Takes records into a batch that was begun, until it is full or there are no more. */
+void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *format,
+                            const fe_otlp_clock *clock, const fe_otlp_limits *limits,
+                            fe_otlp_batch *batch);
+
+#endif

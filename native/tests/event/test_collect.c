@@ -1,0 +1,135 @@
+/* Collecting: every record of every ring once, rings in turns, and links within one ring. */
+#include "event/collect.h"
+
+#include "tests/check.h"
+
+typedef struct fixture {
+    fe_alloc alloc;
+    fe_telemetry telemetry;
+    fe_recorder *recorders[3];
+    fe_span_collector collector;
+    fe_otlp_batch batch;
+    fe_otlp_format format;
+} fixture;
+
+static const fe_otlp_clock tick_clock = {.ns_per_tick = 1.0};
+static const fe_otlp_limits no_limits = {FE_DETAIL_COMMAND, 0, UINT32_MAX, 1u << 30};
+
+static void open_all(fixture *it)
+{
+    memset(it, 0, sizeof *it);
+    fe_alloc_init(&it->alloc);
+    fe_telemetry_init(&it->telemetry, &it->alloc, 1.0);
+    for (int i = 0; i < 3; i++)
+        it->recorders[i] = fe_recorder_new(&it->telemetry);
+    fe_telemetry_options options = {.traces = true, .retention.slow_us = -1, .ring_bytes = 1};
+    CHECK(fe_telemetry_set(&it->telemetry, &options));
+    fe_span_collector_init(&it->collector, &it->alloc, &it->telemetry);
+    fe_buf_init(&it->batch.buf, &it->alloc, FE_ALLOC_ENGINE);
+    it->format.text_max = UINT32_MAX;
+}
+
+static void close_all(fixture *it)
+{
+    fe_span_collector_free(&it->collector);
+    fe_buf_free(&it->batch.buf);
+    fe_telemetry_destroy(&it->telemetry);
+    CHECK_INT(0, fe_alloc_used_all(&it->alloc));
+}
+
+static void record(fixture *it, int ring, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        fe_trace_record *one =
+            fe_event_ring_reserve(&it->recorders[ring]->ring, sizeof(fe_trace_record));
+        CHECK(one != NULL);
+        if (one == NULL) return;
+        *one = (fe_trace_record){.size = sizeof *one,
+                                 .kind = FE_TRACE_COMMAND,
+                                 .flags = FE_TRACE_SAMPLED,
+                                 .span_id = (uint64_t)ring + 1};
+    }
+    fe_event_ring_publish(&it->recorders[ring]->ring);
+}
+
+static uint32_t take(fixture *it, const fe_otlp_limits *limits)
+{
+    fe_otlp_begin(&it->format, &it->batch);
+    fe_span_collector_take(&it->collector, &it->format, &tick_clock, limits, &it->batch);
+    CHECK(!it->batch.buf.failed);
+    return it->batch.records;
+}
+
+TEST(all_rings_are_taken_once)
+{
+    fixture it;
+    open_all(&it);
+    record(&it, 0, 10);
+    record(&it, 2, 5);
+
+    CHECK_INT(15, fe_span_collector_waiting(&it.collector));
+    CHECK_INT(15, take(&it, &no_limits));
+    CHECK_INT(15, it.batch.spans);
+    CHECK_INT(0, fe_span_collector_waiting(&it.collector));
+    CHECK_INT(0, take(&it, &no_limits));
+    close_all(&it);
+}
+
+TEST(the_end_of_a_ring_is_passed)
+{
+    fixture it;
+    open_all(&it);
+    uint32_t room = (uint32_t)(it.recorders[1]->ring.size / sizeof(fe_trace_record));
+
+    for (uint32_t i = 0; i < 10; i++) {
+        record(&it, 1, room - 7);
+        CHECK_INT(room - 7, take(&it, &no_limits));
+    }
+    close_all(&it);
+}
+
+TEST(a_full_ring_leaves_the_others_their_turn)
+{
+    fixture it;
+    open_all(&it);
+    fe_otlp_limits four = no_limits;
+    four.commands_max = 4;
+    record(&it, 0, 40);
+    record(&it, 1, 4);
+    record(&it, 2, 4);
+
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(4, take(&it, &four));
+
+    CHECK_INT(36, fe_event_ring_waiting(&it.recorders[0]->ring) / sizeof(fe_trace_record));
+    CHECK_INT(0, fe_event_ring_waiting(&it.recorders[1]->ring));
+    CHECK_INT(0, fe_event_ring_waiting(&it.recorders[2]->ring));
+    CHECK_INT(36, fe_span_collector_waiting(&it.collector));
+    close_all(&it);
+}
+
+TEST(without_memory_records_wait)
+{
+    fixture it;
+    open_all(&it);
+    record(&it, 0, 3);
+
+    fe_alloc_fail_after(&it.alloc, 0);
+    fe_otlp_begin(&it.format, &it.batch);
+    fe_span_collector_take(&it.collector, &it.format, &tick_clock, &no_limits, &it.batch);
+    CHECK_INT(0, it.batch.records);
+    CHECK_INT(3, fe_span_collector_waiting(&it.collector));
+    fe_alloc_fail_after(&it.alloc, -1);
+
+    CHECK_INT(3, take(&it, &no_limits));
+    close_all(&it);
+}
+
+int main(void)
+{
+    RUN(all_rings_are_taken_once);
+    RUN(the_end_of_a_ring_is_passed);
+    RUN(a_full_ring_leaves_the_others_their_turn);
+    RUN(without_memory_records_wait);
+    return check_done();
+}
