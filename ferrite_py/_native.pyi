@@ -48,7 +48,7 @@ class Encoder:
         """
 
     def waiting(self) -> int:
-        """Commands that were recorded and not collected yet. Raises RuntimeError if it is closed."""
+        """Commands that were recorded and not collected. RuntimeError if the server is closed."""
 
     def collect(
         self, detail: int, threshold_ns: int, commands_max: int, bytes_max: int, /
@@ -138,8 +138,10 @@ class Server:
         """
 
     def telemetry_counts(self) -> dict[str, int]:
-        """How much was recorded: records, dropped (the ring was full), declined (over
-        retain_rate_max), waiting_bytes (to be drained), ring_bytes (of all rings).
+        """How much was recorded.
+
+        records, dropped (the ring was full), declined (over retain_rate_max), waiting_bytes (to be
+        drained), ring_bytes (of all rings).
         """
 
     def telemetry_drain_raw(self) -> bytes:

@@ -39,6 +39,9 @@ from ferrite_py.standing import Standing
 if TYPE_CHECKING:
     from ferrite_py.web.listener import Web
 
+if TYPE_CHECKING:
+    from ferrite_py.telemetry.export import Exporting
+
 log = logging.getLogger(__name__)
 
 RATED = ("commands", "net_in", "net_out")
@@ -91,8 +94,11 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
         )
         front = Front(services, bound)
         desk = Desk(services, front)
+        exporting = _exporting(services, sources)
         try:
             with _signals(stopping, services, notifier):
+                if exporting is not None:
+                    exporting.start()
                 front.open()
                 desk.open()
                 _announce(config, bound, notifier)
@@ -104,9 +110,13 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
                 await asyncio.to_thread(desk.leave_engine)
                 await asyncio.to_thread(keep.finish, native)
                 await desk.close()
+                if exporting is not None:
+                    await asyncio.to_thread(exporting.finish)
         finally:
             front.release()
             desk.release()
+            if exporting is not None:
+                exporting.finish()
     log.info("stopped")
     return EXIT_NOT_SAVED if keep.has_failed else 0
 
@@ -155,6 +165,19 @@ def _bound(config: Config) -> Iterator[list[Bound]]:
     finally:
         for one in bound:
             one.close()
+
+
+def _exporting(services: Services, sources: Sources) -> "Exporting | None":
+    """What is exported over OTLP; None when telemetry is off. Raises StartupError."""
+    config = services.settings.config
+    if not config.telemetry.enabled:
+        return None
+    # A server that exports nothing starts without these packages.
+    from ferrite_py.telemetry.export import Exporting
+
+    made = Exporting(services.native, config, sources.environ, services.identity.run_id)
+    services.settings.tell(made.follow)
+    return made
 
 
 class Front:

@@ -94,7 +94,12 @@ class Settings:
         self._sources = sources
         self._engine = engine
         self._prepare_tls: Callable[[TlsConfig], Callable[[], None]] | None = None
+        self._followers: list[Callable[[Config], None]] = []
         self.path = path
+
+    def tell(self, follower: Callable[[Config], None]) -> None:
+        """Name what is to hear of each configuration that is put in force; it must not fail."""
+        self._followers.append(follower)
 
     def renew_tls_with(self, prepare: Callable[[TlsConfig], Callable[[], None]]) -> None:
         """Name what reads the TLS files and returns what puts them in force.
@@ -131,6 +136,8 @@ class Settings:
         self._config = config
         logs.set_level(config.logging.level)
         put_tls()
+        for follower in self._followers:
+            follower(config)
 
     def _prepared_tls(self, config: Config, is_wanted: bool) -> Callable[[], None]:
         """Read the TLS files if they are wanted or named otherwise than before."""

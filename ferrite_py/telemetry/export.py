@@ -1,0 +1,209 @@
+"""What is exported over OTLP, from the start of the server to its stop."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+
+from ferrite_py._native import Encoder, Server
+from ferrite_py.config import Config, ServerConfig, TelemetryConfig
+from ferrite_py.telemetry.drain import Batch, Counts, Drain
+from ferrite_py.telemetry.environment import (
+    Sampler,
+    bound_of,
+    check_sampler,
+    environment,
+    exporter_of,
+    has_endpoint,
+    in_force,
+    lowered,
+)
+from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
+from ferrite_py.telemetry.names import Detail
+from ferrite_py.telemetry.transport import trace_transport
+
+log = logging.getLogger(__name__)
+
+REQUEST_BYTES_MAX = 3 << 20
+"""gRPC takes messages of 4 MiB."""
+
+PROPAGATORS = ("tracecontext", "baggage")
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """What the SDK has read of the environment."""
+
+    values: Mapping[str, str]
+    resource: Resource
+    sampler: Sampler
+    text_max: int
+    """Characters of an attribute's text."""
+    takes_baggage: bool
+
+
+def read_sdk(config: TelemetryConfig, environ: Mapping[str, str], instance_id: str) -> Sdk:
+    """Let the SDK read the settings and the environment. Raises StartupError."""
+    values = environment(config, environ, instance_id)
+    check_sampler(values)
+    with in_force(values):
+        provider = TracerProvider(shutdown_on_exit=False)
+        limit = SpanLimits().max_span_attribute_length
+    words = [word.strip() for word in (values.get("OTEL_PROPAGATORS") or "").split(",")]
+    propagators = [word for word in words if word] or PROPAGATORS
+    for word in propagators:
+        if word not in (*PROPAGATORS, "none"):
+            log.warning("OTEL_PROPAGATORS: %s is passed over; clients send tracecontext", word)
+    return Sdk(
+        values,
+        provider.resource,
+        lowered(provider.sampler.get_description()),
+        TEXT_MAX if limit is None else limit,
+        "baggage" in propagators,
+    )
+
+
+def place_of(server: ServerConfig) -> Place:
+    """Where clients find the server: its first address, or the path of its socket."""
+    if server.bind and server.port:
+        return Place(server.bind[0].removeprefix("-"), server.port)
+    return Place(server.unix_socket, 0)
+
+
+class RecordedCommands:
+    """What the native server has recorded, as batches of spans."""
+
+    def __init__(self, native: Server, parts: dict[str, Any], config: TelemetryConfig) -> None:
+        self._native = native
+        self._encoder = Encoder(parts, native)
+        self._batch_size = config.batch_size
+        self.follow(config)
+
+    def follow(self, config: TelemetryConfig) -> None:
+        """Take another detail from the next batch on; any thread."""
+        self._detail = (Detail[config.detail.upper()], config.phase_threshold * 1000)
+
+    def waiting(self) -> int:
+        """Commands that wait to be collected."""
+        return self._encoder.waiting()
+
+    def collect(self) -> Batch | None:
+        """Take commands, up to a batch."""
+        detail, threshold_ns = self._detail
+        found = self._encoder.collect(detail, threshold_ns, self._batch_size, REQUEST_BYTES_MAX)
+        if found is None:
+            return None
+        request, _, commands, spans = found
+        return Batch(request, commands, spans)
+
+    def dropped(self) -> int:
+        """Commands that had no room in a ring."""
+        return self._native.telemetry_counts()["dropped"]
+
+
+class Traces:
+    """Traces of commands: what is recorded, and the thread that sends it."""
+
+    def __init__(self, native: Server, config: Config, sdk: Sdk) -> None:
+        """Make the parts that can fail. Raises StartupError."""
+        self._native = native
+        self._sdk = sdk
+        self._sample_rate = config.telemetry.sample_rate
+        self._config = config.telemetry
+        transport = trace_transport(sdk.values)
+        rows = sorted(native.commands(), key=lambda row: int(row["number"]))
+        assert [row["number"] for row in rows] == list(range(len(rows)))
+        parts = make_format(
+            dict(sdk.resource.attributes),
+            sdk.resource.schema_url,
+            [row["name"] for row in rows],
+            semconv=config.telemetry.semconv,
+            place=place_of(config.server),
+            text_max=sdk.text_max,
+        )
+        self._source = RecordedCommands(native, parts, config.telemetry)
+        timeout_s = config.telemetry.batch_timeout_ms / 1000
+        self._drain = Drain(self._source, transport, config.telemetry.batch_size, timeout_s)
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the commands so far."""
+        return self._drain.counts
+
+    def start(self) -> None:
+        """Record commands from now on, and send them."""
+        self._native.set_telemetry(self._options(self._config))
+        self._drain.start()
+
+    def follow(self, config: TelemetryConfig) -> None:
+        """Put changed settings in force."""
+        self._source.follow(config)
+        self._native.set_telemetry(self._options(config))
+
+    def stop(self, deadline_s: float) -> None:
+        """Send what is left; no thread serves any more."""
+        self._drain.stop(deadline_s)
+
+    def _options(self, config: TelemetryConfig) -> dict[str, Any]:
+        """What `Server.set_telemetry` takes."""
+        sampler = self._sdk.sampler
+        if config.sample_rate != self._sample_rate:
+            sampler = Sampler(bound_of(config.sample_rate), parent_based=True)
+        return {
+            "traces": True,
+            "bound": sampler.bound,
+            "parent_based": sampler.parent_based,
+            "retain_errors": config.retain_errors,
+            "retain_disk_reads": config.retain_disk_reads,
+            "retain_unsampled": config.retain_unsampled,
+            "retain_slower_than": config.retain_slower_than,
+            "retain_bound": 0,
+            "retain_rate_max": config.retain_rate_max,
+            "record_keys": config.record_keys,
+            "baggage_keys": ",".join(config.baggage_keys) if self._sdk.takes_baggage else "",
+            "queue_size": config.event_bus_queue_size,
+        }
+
+
+class Exporting:
+    """Everything that is exported."""
+
+    def __init__(
+        self, native: Server, config: Config, environ: Mapping[str, str], instance_id: str
+    ) -> None:
+        """Make the parts that can fail. Raises StartupError."""
+        self.sdk = read_sdk(config.telemetry, environ, instance_id)
+        values = self.sdk.values
+        self._flush_s = config.telemetry.shutdown_flush_timeout / 1000
+        self._is_finished = False
+        self.traces: Traces | None = None
+        if config.telemetry.traces_enabled and exporter_of("traces", values) != "none":
+            self.traces = Traces(native, config, self.sdk)
+            where = config.telemetry.endpoint or values.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+            log.info("traces of commands go to %s", where or exporter_of("traces", values))
+        elif not has_endpoint("metrics", values) and not has_endpoint("logs", values):
+            log.info("telemetry is enabled, and nothing says where to; see telemetry.endpoint")
+
+    def start(self) -> None:
+        """Begin to record and to send."""
+        if self.traces is not None:
+            self.traces.start()
+
+    def follow(self, config: Config) -> None:
+        """Put changed settings in force."""
+        if self.traces is not None:
+            self.traces.follow(config.telemetry)
+
+    def finish(self) -> None:
+        """Send what is left, within `telemetry.shutdown_flush_timeout`; no thread serves any more.
+
+        Nothing of the native server is used after that. Later calls do nothing.
+        """
+        if self._is_finished:
+            return
+        self._is_finished = True
+        if self.traces is not None:
+            self.traces.stop(self._flush_s)

@@ -1,0 +1,400 @@
+"""Traces of a running server: its commands as spans, over both protocols, exactly counted."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import RawClient
+from tests.support.process import Process
+from tests.telemetry.exporting import PROTOCOLS
+from tests.telemetry.receiver import Receiver, hanging
+from tests.telemetry.views import SpanView
+
+
+class Server(Process):
+    """A server whose clients are closed with it."""
+
+    def __init__(self, folder: Path, *settings: str, config: Path | None = None) -> None:
+        self._clients: list[RawClient] = []
+        super().__init__(folder, *settings, config=config)
+
+    def client(self) -> RawClient:
+        """A new connection over TCP."""
+        self._clients.append(super().client())
+        return self._clients[-1]
+
+    def kill(self) -> None:
+        """End it by force, if it still runs, and close its clients."""
+        for client in self._clients:
+            client.close()
+        super().kill()
+
+
+Start = Callable[..., Server]
+SEED_COMMAND = {
+    "db.system": "ferrite",
+    "db.operation": "SET",
+    "db.statement": "SET user:123 ?",
+    "ferrite.command.name": "SET",
+    "ferrite.command.key": "user:123",
+    "ferrite.command.result": "OK",
+    "ferrite.command.args_count": 3,
+    "net.peer.ip": "127.0.0.1",
+    "ferrite.replication.role": "primary",
+}
+STABLE_COMMAND = {
+    "db.system.name": "ferrite",
+    "db.operation.name": "SET",
+    "db.query.text": "SET user:123 ?",
+    "db.namespace": "0",
+    "network.peer.address": "127.0.0.1",
+    "server.address": "127.0.0.1",
+}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver without a fault."""
+    with Receiver() as made:
+        yield made
+
+
+@pytest.fixture
+def start(tmp_path: Path, receiver: Receiver) -> Iterator[Start]:
+    """Start a server that exports to the receiver; settings of `[telemetry]` by name."""
+    started: list[Server] = []
+
+    def begin(*settings: str, protocol: str = "grpc", **telemetry: str) -> Server:
+        given = {
+            "enabled": "yes",
+            "endpoint": receiver.endpoint(protocol),
+            "protocol": protocol,
+            "batch_timeout_ms": "20",
+            "record_keys": "full",
+            **telemetry,
+        }
+        names = [f"telemetry.{name}={text}" for name, text in given.items()]
+        started.append(Server(tmp_path, *names, *settings))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+
+
+def commands(receiver: Receiver, count: int) -> list[SpanView]:
+    """Wait for so many commands' spans; all of them."""
+    return receiver.wait_for_spans(count, lambda span: span.kind == "SERVER")
+
+
+def below(receiver: Receiver, span: SpanView) -> list[SpanView]:
+    """The spans below one, in order."""
+    return [one for one in receiver.spans() if one.parent_id == span.span_id]
+
+
+def calls(client: RawClient) -> int:
+    """All calls that commandstats knows, those of commands that were refused among them."""
+    text = client.command("INFO", "commandstats").raw
+    fields = re.findall(rb"calls=(\d+),.*?rejected_calls=(\d+)", text)
+    return sum(int(ran) + int(rejected) for ran, rejected in fields)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("transport", ["reactors", "streams"])
+def test_a_command_has_every_attribute(
+    start: Start, receiver: Receiver, protocol: str, transport: str
+) -> None:
+    """Ferrite's names and those of the stable conventions, over both transports and protocols."""
+    server = start(f"server.transport={transport}", protocol=protocol, detail="full")
+    client = server.client()
+    assert client.command("SET", "user:123", '{"name":"Alice"}').raw == b"+OK\r\n"
+
+    [span] = commands(receiver, 1)
+
+    assert (span.name, span.kind, span.status, span.parent_id) == ("SET", "SERVER", "UNSET", "")
+    expected = SEED_COMMAND | STABLE_COMMAND
+    assert expected == {name: span.attributes[name] for name in expected}
+    assert span.attributes["net.peer.port"] == span.attributes["network.peer.port"]
+    assert span.attributes["net.peer.port"] > 0
+    assert span.attributes["ferrite.connection.id"] > 0
+    assert span.attributes["server.port"] == server.port
+    assert "Alice" not in str(span)
+    names = [one.name for one in below(receiver, span)]
+    assert names == [
+        "ferrite.resp.parse",
+        "ferrite.command.dispatch",
+        "ferrite.index.lookup",
+        "ferrite.storage.write",
+        "ferrite.response.serialize",
+        "ferrite.tcp.write",
+    ]
+    storage = below(receiver, span)[3].attributes
+    assert storage["ferrite.storage.operation"] == "write"
+    assert storage["ferrite.storage.tier"] == "mutable"
+    assert storage["ferrite.storage.cache_hit"] is False
+    assert storage["ferrite.storage.bytes"] == len('{"name":"Alice"}')
+    assert storage["ferrite.storage.epoch"] > 0
+    server.stop()
+
+
+def test_times_lie_inside_of_each_other(start: Start, receiver: Receiver) -> None:
+    """Phases follow each other within their command, at the time of the machine."""
+    server = start(detail="full")
+    client = server.client()
+    for _ in range(5):
+        client.command("GET", "k")
+
+    for span in commands(receiver, 5):
+        parts = below(receiver, span)
+        times = [time for part in parts for time in (part.start, part.end)]
+        assert times == sorted(times)
+        assert span.start <= times[0]
+        assert times[-1] == span.end
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("semconv", "name", "present", "absent"),
+    [
+        ("ferrite", "ferrite.command", SEED_COMMAND, STABLE_COMMAND),
+        ("stable", "SET", STABLE_COMMAND, ["db.system", "db.operation", "db.statement"]),
+    ],
+)
+def test_semconv_chooses_the_names(
+    start: Start,
+    receiver: Receiver,
+    semconv: str,
+    name: str,
+    present: dict[str, object],
+    absent: list[str],
+) -> None:
+    """One set of names alone, if wanted."""
+    server = start(semconv=semconv)
+    server.client().command("SET", "user:123", "v")
+
+    [span] = commands(receiver, 1)
+
+    assert span.name == name
+    assert present == {key: span.attributes[key] for key in present}
+    assert set(absent) & span.attributes.keys() == set()
+    server.stop()
+
+
+def test_errors_and_misses(start: Start, receiver: Receiver) -> None:
+    """An error is the span's status; a miss is none; values and passwords never appear."""
+    server = start()
+    client = server.client()
+    client.command("SET", "text", "secret-value")
+    client.command("INCR", "text")
+    client.command("GET", "nothing")
+    client.command("GET")
+    client.command("AUTH", "secret-password")
+    client.command("NOSUCH", "secret-argument")
+
+    _, incr, get, short, auth, unknown = commands(receiver, 6)
+
+    assert (incr.name, incr.status, incr.message) == ("INCR", "ERROR", "ERR")
+    assert incr.attributes["error.type"] == incr.attributes["db.response.status_code"] == "ERR"
+    assert incr.attributes["ferrite.command.result"] == "ERR"
+    assert (get.status, get.attributes["ferrite.command.result"]) == ("UNSET", "NIL")
+    assert get.attributes["cache.hit"] is False
+    assert short.attributes["ferrite.command.rejected"] is True
+    assert (auth.name, auth.status) == ("AUTH", "ERROR")
+    assert unknown.name == "UNKNOWN"
+    assert "secret" not in str(receiver.spans())
+    server.stop()
+
+
+def test_pipelines_and_transactions(start: Start, receiver: Receiver) -> None:
+    """Commands read at once link to the first; those of a transaction are below its EXEC."""
+    server = start()
+    client = server.client()
+    client.send(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" * 3)
+    for _ in range(3):
+        client.read()
+    client.command("MULTI")
+    client.command("SET", "a", "1")
+    client.command("MGET", "a", "b")
+    client.command("EXEC")
+
+    spans = commands(receiver, 7)
+
+    first, second, third = spans[:3]
+    assert first.links == ()
+    for span in (second, third):
+        [link] = span.links
+        assert (link.trace_id, link.span_id) == (first.trace_id, first.span_id)
+    assert {span.attributes["db.operation.batch.size"] for span in spans[:3]} == {3}
+    [executed] = [span for span in spans if span.name == "EXEC"]
+    inside = [span for span in spans if span.parent_id == executed.span_id]
+    assert [span.name for span in inside] == ["SET", "MGET"]
+    assert {span.trace_id for span in inside} == {executed.trace_id}
+    assert (inside[1].attributes["cache.hits"], inside[1].attributes["cache.misses"]) == (1, 1)
+    server.stop()
+
+
+def test_a_key_on_disk(start: Start, receiver: Receiver, tmp_path: Path) -> None:
+    """It is looked for in memory, read from disk, and from the read cache after that."""
+    settings = [
+        f"storage.data_dir={tmp_path / 'data'}",
+        "storage.segment_size=64kb",
+        "storage.hybridlog_mutable_size=256kb",
+        "storage.hybridlog_readonly_size=64kb",
+        "server.enable_debug_command=yes",
+    ]
+    server = start(*settings, detail="full")
+    client = server.client()
+    client.command("SET", "k", "v" * 1000)
+    for order in ("DISK", "TRIM"):
+        assert client.command("DEBUG", "TIER", order).raw == b"+OK\r\n"
+    commands(receiver, 3)
+    receiver.clear()
+    assert client.command("GET", "k").raw == b"$1000\r\n" + b"v" * 1000 + b"\r\n"
+    assert client.command("GET", "k").raw == b"$1000\r\n" + b"v" * 1000 + b"\r\n"
+
+    from_disk, from_cache = commands(receiver, 2)
+
+    for span, tier in ((from_disk, "disk"), (from_cache, "read_cache")):
+        looked, read = [
+            one.attributes for one in below(receiver, span) if one.name == "ferrite.storage.read"
+        ]
+        assert looked["ferrite.storage.tier"] == "mutable"
+        assert looked["ferrite.storage.cache_hit"] is False
+        assert read["ferrite.storage.tier"] == tier
+        assert read["ferrite.storage.cache_hit"] is True
+        assert span.attributes["cache.hit"] is True
+    assert from_disk.attributes["ferrite.storage.disk_reads"] == 1
+    assert from_disk.attributes["ferrite.command.wait_us"] > 0
+    server.stop()
+
+
+def test_spans_and_drops_are_the_calls(start: Start, receiver: Receiver) -> None:
+    """Every call of commandstats is a span, or is counted as dropped; the stop flushes the rest."""
+    server = start("server.io_threads=2", batch_timeout_ms="3600000", detail="command")
+    clients = [server.client() for _ in range(4)]
+    for client in clients:
+        client.send(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" * 2500)
+    for client in clients:
+        for _ in range(2500):
+            client.read()
+        client.command("GET")
+
+    counted = calls(clients[0])
+    server.stop()
+
+    spans = receiver.spans()
+    assert counted == 10004
+    assert len(spans) == counted + 1  # the INFO that counted
+    assert len({span.span_id for span in spans}) == len(spans)
+    assert "lost" not in server.log()
+
+
+def test_a_small_queue_drops_and_tells(start: Start, receiver: Receiver) -> None:
+    """What had no room in the rings is the difference, and is in the log."""
+    receiver.behave(hanging())
+    server = start(event_bus_queue_size="128", batch_size="16", shutdown_flush_timeout="100ms")
+    client = server.client()
+    client.send(b"*1\r\n$4\r\nPING\r\n" * 5000)
+    for _ in range(5000):
+        client.read()
+    counted = calls(client)
+    server.stop()
+
+    told = [int(number) for number in re.findall(r"(\d+) (?:no room|left|not taken)", server.log())]
+    assert sum(told) + len(receiver.spans()) == counted + 1
+    assert sum(told) > 4000
+
+
+def test_config_set_changes_what_is_recorded(start: Start, receiver: Receiver) -> None:
+    """The sample rate, the detail and what is said of keys change in a running server."""
+    server = start()
+    client = server.client()
+
+    assert client.command("CONFIG", "SET", "telemetry-sample-rate", "0").raw == b"+OK\r\n"
+    client.command("PING")
+    assert client.command("CONFIG", "SET", "telemetry-sample-rate", "1").raw == b"+OK\r\n"
+    client.command("CONFIG", "SET", "telemetry-record-keys", "off")
+    client.command("CONFIG", "SET", "telemetry-detail", "full")
+    client.command("GET", "user:1")
+    found = client.command("CONFIG", "GET", "telemetry-sample-rate")
+
+    spans = receiver.wait_for_spans(1, lambda span: span.name == "GET")
+    names = [span.name for span in receiver.spans()]
+    assert found.raw == b"*2\r\n$21\r\ntelemetry-sample-rate\r\n$1\r\n1\r\n"
+    assert "PING" not in names
+    assert spans[0].attributes["db.statement"] == "GET ?"
+    assert "ferrite.command.key" not in spans[0].attributes
+    assert "ferrite.resp.parse" in [span.name for span in below(receiver, spans[0])]
+    server.stop()
+
+
+def test_errors_are_kept_though_nothing_is_sampled(start: Start, receiver: Receiver) -> None:
+    """Tail retention marks what it keeps."""
+    server = start(sample_rate="0", retain_slower_than="-1")
+    client = server.client()
+    client.command("PING")
+    client.command("GET")
+
+    [span] = commands(receiver, 1)
+
+    assert (span.name, span.attributes["ferrite.trace.retained"]) == ("GET", True)
+    assert span.flags & 1 == 0
+    server.stop()
+
+
+def test_resource_and_headers(tmp_path: Path, receiver: Receiver) -> None:
+    """All that a file says of the service reaches the receiver."""
+    config = tmp_path / "ferrite.toml"
+    config.write_text(
+        f"""
+[telemetry]
+enabled = true
+endpoint = "{receiver.grpc_endpoint}"
+service_name = "ferrite"
+service_version = "1.0.0"
+service_namespace = "production"
+batch_timeout_ms = 20
+[telemetry.resource_attributes]
+"deployment.environment" = "production"
+"host.name" = "ferrite-prod-01"
+"service.instance.id" = "i-0abc123"
+[telemetry.headers]
+"Authorization" = "Bearer ${{PATH}}"
+""",
+        encoding="utf-8",
+    )
+    server = Server(tmp_path, config=config)
+    try:
+        server.client().command("PING")
+        [span] = commands(receiver, 1)
+        assert span.resource["service.name"] == "ferrite"
+        assert span.resource["service.version"] == "1.0.0"
+        assert span.resource["service.namespace"] == "production"
+        assert span.resource["deployment.environment"] == "production"
+        assert span.resource["host.name"] == "ferrite-prod-01"
+        assert span.resource["service.instance.id"] == "i-0abc123"
+        assert span.scope == "ferrite_py"
+        header = receiver.arrivals("traces")[0].headers["authorization"]
+        assert header.startswith("Bearer /")
+        server.signal(signal.SIGHUP)
+        server.wait_for_notice("READY=1")
+        server.stop()
+    finally:
+        server.kill()
+
+
+def test_without_telemetry_its_packages_are_not_loaded() -> None:
+    """A server that exports nothing starts without them."""
+    code = "import sys, ferrite_py.server; print([m for m in sys.modules if 'opentelemetry' in m])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert result.stdout.strip() == "[]"
