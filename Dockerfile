@@ -15,7 +15,7 @@ RUN useradd --system --uid 10001 --home-dir /data --create-home ferrite
 USER 10001
 WORKDIR /data
 VOLUME /data
-# The Redis protocol; /metrics, /health and /ready when metrics.enabled.
+# The Redis protocol; /metrics, /health and /ready, once metrics.bind lets others in.
 EXPOSE 6379 9090
 STOPSIGNAL SIGTERM
 # Any answer but a refusal for lack of room shows that it serves; one that asks for a password, too.
