@@ -131,7 +131,9 @@ bool fe_tier_is_lending(const fe_store *store)
 /* The budget of mapped segments is lent to what the disk is slow to take. */
 static bool memory_is_over(const fe_store *store)
 {
-    return excess_of(store) > store->tiers->readonly_max;
+    const fe_tiers *tiers = store->tiers;
+    uint64_t lent = tiers->mutable_max / 2; /* as the shares are; of a budget without a bound too */
+    return excess_of(store) > (lent < tiers->readonly_max ? lent : tiers->readonly_max);
 }
 
 /* Hooks ---------------------------------------------------------------------------------------- */
