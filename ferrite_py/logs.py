@@ -1,6 +1,7 @@
 """The server's own log: standard logging, as one JSON object a line or as text for people.
 
-A message's structured part goes into `extra={"fields": {...}}`; both forms show it.
+A message's structured part goes into `extra={"fields": {...}}`, which both forms show, and the
+trace that it is about into `extra={"trace": (trace_id, span_id)}`.
 """
 
 import json
@@ -27,17 +28,25 @@ _NAMES = {number: name for name, number in LEVELS.items()}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object for each message; times are UTC, in RFC 3339."""
+    """One JSON object for each message, with Ferrite's keys; times are UTC, in RFC 3339.
+
+    `trace_id` and `span_id` are there when the message is about a command that was traced.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line without its end."""
         entry: dict[str, object] = {
-            "time": _utc(record),
-            "level": _level(record),
-            "logger": record.name,
+            "timestamp": _utc(record),
+            "level": level_of(record).upper(),
+            "target": record.name,
             "message": record.getMessage(),
         }
-        entry |= _fields(record)
+        trace_id, span_id = trace_of(record)
+        if trace_id:
+            entry |= {"trace_id": trace_id, "span_id": span_id}
+        fields = fields_of(record)
+        if fields:
+            entry["fields"] = fields
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False, default=str)
@@ -50,10 +59,10 @@ class PrettyFormatter(logging.Formatter):
         """Return the line, or lines when there is a traceback, without the last end."""
         local = time.localtime(record.created)
         clock = f"{time.strftime('%Y-%m-%d %H:%M:%S', local)}.{int(record.msecs):03d}"
-        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        fields = "".join(f" {name}={value}" for name, value in fields_of(record).items())
         # A message is one line, whatever a client wrote into it.
         message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
-        line = f"{clock} {_level(record):<5} {message}{fields}"
+        line = f"{clock} {level_of(record):<5} {message}{fields}"
         if record.exc_info:
             line += f"\n{self.formatException(record.exc_info)}"
         return line
@@ -64,13 +73,31 @@ def _utc(record: logging.LogRecord) -> str:
     return f"{whole}.{int(record.msecs):03d}Z"
 
 
-def _level(record: logging.LogRecord) -> str:
+def level_of(record: logging.LogRecord) -> str:
+    """The level as the configuration names it."""
     return _NAMES.get(record.levelno, record.levelname.lower())
 
 
-def _fields(record: logging.LogRecord) -> dict[str, object]:
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """The structured part of a message."""
     fields = getattr(record, "fields", None)
     return fields if isinstance(fields, dict) else {}
+
+
+def trace_of(record: logging.LogRecord) -> tuple[str, str]:
+    """The trace and span that a message is about, in hexadecimal digits; empty for none."""
+    trace = getattr(record, "trace", None)
+    return trace if isinstance(trace, tuple) else ("", "")
+
+
+def add_handler(handler: logging.Handler) -> None:
+    """Send the package's messages to another handler as well."""
+    logging.getLogger(ROOT).addHandler(handler)
+
+
+def remove_handler(handler: logging.Handler) -> None:
+    """Undo `add_handler`."""
+    logging.getLogger(ROOT).removeHandler(handler)
 
 
 def set_up(config: LoggingConfig) -> None:

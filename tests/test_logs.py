@@ -45,11 +45,34 @@ def test_json(tmp_path: Path) -> None:
 
     first, second = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
 
-    assert (first["level"], first["message"], first["port"]) == ("info", "two\nlines é", 7)
-    assert (first["logger"], first["path"]) == ("ferrite_py.test", "x")
-    assert first["time"].endswith("Z")
-    assert (second["level"], second["message"]) == ("error", "failed")
+    assert (first["level"], first["message"]) == ("INFO", "two\nlines é")
+    assert (first["target"], first["fields"]) == ("ferrite_py.test", {"port": 7, "path": "x"})
+    assert first["timestamp"].endswith("Z")
+    assert "trace_id" not in first
+    assert (second["level"], second["message"]) == ("ERROR", "failed")
+    assert "fields" not in second
     assert "ValueError: no" in second["exception"]
+
+
+def test_json_leads_to_a_trace(tmp_path: Path) -> None:
+    """A message about a traced command names its trace and span."""
+    log, file = write(tmp_path, "json")
+    log.info(
+        "Command executed", extra={"trace": ("ab" * 16, "cd" * 8), "fields": {"command": "SET"}}
+    )
+
+    [line] = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
+
+    assert (line["trace_id"], line["span_id"]) == ("ab" * 16, "cd" * 8)
+    assert list(line) == [
+        "timestamp",
+        "level",
+        "target",
+        "message",
+        "trace_id",
+        "span_id",
+        "fields",
+    ]
 
 
 def test_pretty(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is exported over OTLP, from the start of the server to its stop."""
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from ferrite_py.telemetry.environment import (
     lowered,
 )
 from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
+from ferrite_py.telemetry.logs import Logs
 from ferrite_py.telemetry.names import Detail
 from ferrite_py.telemetry.transport import trace_transport
 
@@ -168,6 +170,11 @@ class Traces:
         }
 
 
+def _has_a_way(signal: str, values: Mapping[str, str]) -> bool:
+    exporter = exporter_of(signal, values)
+    return exporter == "console" or (exporter == "otlp" and has_endpoint(signal, values))
+
+
 class Exporting:
     """Everything that is exported."""
 
@@ -184,11 +191,16 @@ class Exporting:
             self.traces = Traces(native, config, self.sdk)
             where = config.telemetry.endpoint or values.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
             log.info("traces of commands go to %s", where or exporter_of("traces", values))
-        elif not has_endpoint("metrics", values) and not has_endpoint("logs", values):
+        self.logs: Logs | None = None
+        if config.telemetry.logs_enabled and _has_a_way("logs", values):
+            self.logs = Logs(values, self.sdk.resource)
+        if self.traces is None and self.logs is None and not _has_a_way("metrics", values):
             log.info("telemetry is enabled, and nothing says where to; see telemetry.endpoint")
 
     def start(self) -> None:
         """Begin to record and to send."""
+        if self.logs is not None:
+            self.logs.start()
         if self.traces is not None:
             self.traces.start()
 
@@ -205,5 +217,8 @@ class Exporting:
         if self._is_finished:
             return
         self._is_finished = True
+        end = time.monotonic() + self._flush_s
         if self.traces is not None:
             self.traces.stop(self._flush_s)
+        if self.logs is not None:
+            self.logs.stop(max(end - time.monotonic(), 0.1))
