@@ -1,4 +1,5 @@
-/* Comparing a cache line of words under a mask: the inner loop of every look-up.
+/* Comparing a cache line of words, or of halves of 16 bits, under a mask: the inner loop of every
+ * look-up.
  *
  * Here and not in the store because it is written twice, for processors with SSE2 and for all
  * others. */
@@ -33,6 +34,21 @@ static inline unsigned fe_match_words(const uint64_t *words, unsigned count, uin
     return bits;
 }
 
+/* Bit i is set when halves[i] agrees with `want` in the bits of `mask`, outside which `want` is zero,
+ * for all 32 halves of a line. */
+static inline uint32_t fe_match_halves(const uint16_t *halves, uint16_t want, uint16_t mask)
+{
+    __m128i wants = _mm_set1_epi16((short)want), masks = _mm_set1_epi16((short)mask);
+    uint32_t bits = 0;
+    for (unsigned i = 0; i < 32; i += 16) {
+        const __m128i *at = (const __m128i *)(const void *)(halves + i);
+        __m128i low = _mm_cmpeq_epi16(_mm_and_si128(_mm_loadu_si128(at), masks), wants);
+        __m128i high = _mm_cmpeq_epi16(_mm_and_si128(_mm_loadu_si128(at + 1), masks), wants);
+        bits |= (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high)) << i;
+    }
+    return bits;
+}
+
 #else
 
 static inline unsigned fe_match_words(const uint64_t *words, unsigned count, uint64_t want,
@@ -41,6 +57,14 @@ static inline unsigned fe_match_words(const uint64_t *words, unsigned count, uin
     unsigned bits = 0;
     for (unsigned i = 0; i < count; i++)
         bits |= (unsigned)(((words[i] ^ want) & mask) == 0) << i;
+    return bits;
+}
+
+static inline uint32_t fe_match_halves(const uint16_t *halves, uint16_t want, uint16_t mask)
+{
+    uint32_t bits = 0;
+    for (unsigned i = 0; i < 32; i++)
+        bits |= (uint32_t)((halves[i] & mask) == want) << i;
     return bits;
 }
 

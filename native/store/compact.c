@@ -120,7 +120,7 @@ static bool batch_move(fe_store *store, const item *batch, uint32_t count, uint6
             fe_store_remove_expired(store, it->keyspace, it->hash, slot);
             store->stats.expired_steps++;
         } else if (evicting && fe_evict_is_cold(store, record)) {
-            fe_store_remove(store, it->keyspace, it->hash, slot);
+            fe_store_remove(store, it->keyspace, it->hash, slot, FE_MISS_EVICTED);
             store->stats.evicted_keys++;
         } else if (move(store, it, slot)) {
             store->compact.moved += size;
@@ -148,7 +148,8 @@ static void own_decide(fe_store *store, uint32_t n)
         return;
     }
     uint64_t hash = fe_store_record_hash(store, record);
-    fe_store_remove(store, keyspace, hash, fe_index_find_address(&keyspace->index, hash, address));
+    uint64_t *slot = fe_index_find_address(&keyspace->index, hash, address);
+    fe_store_remove(store, keyspace, hash, slot, FE_MISS_EVICTED);
     store->stats.evicted_keys++;
 }
 

@@ -253,7 +253,7 @@ static uint64_t evict_one(fe_store *store)
         uint64_t *slot = fe_index_find_address(&keyspace->index, best->hash, best->address);
         if (slot == NULL || (is_volatile(store) && !(*slot & FE_SLOT_DEADLINE))) continue;
         size_t size = fe_record_size(fe_log_at(&store->log, best->address));
-        fe_store_remove(store, keyspace, best->hash, slot);
+        fe_store_remove(store, keyspace, best->hash, slot, FE_MISS_EVICTED);
         store->stats.evicted_keys++;
         return work + size + EVICT_COST;
     }
@@ -395,6 +395,7 @@ static void index_catch_up(fe_store *store)
 fe_status fe_store_make_room(fe_store *store)
 {
     fe_compact_pay(store);
+    if (FE_UNLIKELY(store->misses.flushed_count != 0)) fe_misses_make_room(store);
     trash_bound(store);
     if (store->tiers != NULL) {
         if (FE_UNLIKELY(store->index_space.deferred)) index_catch_up(store);

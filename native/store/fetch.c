@@ -564,6 +564,7 @@ static int take_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *re
     if (read->settles && fe_settle_record(store, keyspace, read, hash, slot, record)) return 0;
     if (fe_store_expired(store, fe_record_deadline(record))) {
         fe_store_remove_cold(store, keyspace, hash, slot, record);
+        fe_store_note_gone(store, keyspace, hash, FE_MISS_EXPIRED);
         store->stats.expired_keys++;
         store->fetch.stats.expired++;
         fe_store_mark_key(store, keyspace->db, hash);

@@ -199,7 +199,8 @@ static void refill(fe_store *store, const found *f)
 static void expire(fe_store *store, const found *f)
 {
     fe_frozen_stats *stats = &store->frozen.stats;
-    fe_store_remove_known(store, f->keyspace, f->entry->hash, f->slot, f->entry->deadline, f->size);
+    fe_store_remove_known(store, f->keyspace, f->entry->hash, f->slot, f->entry->deadline, f->size,
+                          FE_MISS_EXPIRED);
     store->stats.expired_keys++;
     store->stats.expired_steps++;
     stats->expired_keys++;
@@ -209,7 +210,8 @@ static void expire(fe_store *store, const found *f)
 static void evict(fe_store *store, const found *f)
 {
     fe_frozen_stats *stats = &store->frozen.stats;
-    fe_store_remove_known(store, f->keyspace, f->entry->hash, f->slot, f->entry->deadline, f->size);
+    fe_store_remove_known(store, f->keyspace, f->entry->hash, f->slot, f->entry->deadline, f->size,
+                          FE_MISS_EVICTED);
     store->stats.evicted_keys++;
     stats->evicted_keys++;
     stats->evicted_bytes += f->size;
@@ -218,7 +220,8 @@ static void evict(fe_store *store, const found *f)
 /* By order: what cannot be read is no key any more. */
 static void forget(fe_store *store, const found *f)
 {
-    fe_store_remove_known(store, f->keyspace, f->entry->hash, f->slot, f->entry->deadline, f->size);
+    fe_store_remove_known(store, f->keyspace, f->entry->hash, f->slot, f->entry->deadline, f->size,
+                          FE_MISS_EVICTED);
     store->fetch.stats.lost++;
 }
 

@@ -26,6 +26,19 @@ void fe_index_init(fe_index *index, fe_index_space *space)
     index->space = space;
 }
 
+/* Its memory is another's, or trash. */
+static void become_empty(fe_index *index)
+{
+    index->version++;
+    index->chunks = NULL;
+    index->chunk_count = index->chunk_capacity = 0;
+    index->last_bytes = 0;
+    index->split = index->buckets = index->count = index->shorts = index->bytes = 0;
+    fe_index_level_set(index, 0);
+    index->longest = 0;
+    index->shape++;
+}
+
 void fe_index_reset(fe_index *index)
 {
     fe_trash_put_table(index->space->trash, index->space->alloc,
@@ -36,14 +49,14 @@ void fe_index_reset(fe_index *index)
                                          .last_counted = index->last_bytes,
                                          .class = FE_ALLOC_INDEX});
     fe_nodes_reset(index);
-    index->version++;
-    index->chunks = NULL;
-    index->chunk_count = index->chunk_capacity = 0;
-    index->last_bytes = 0;
-    index->split = index->buckets = index->count = index->shorts = index->bytes = 0;
-    fe_index_level_set(index, 0);
-    index->longest = 0;
-    index->shape++;
+    become_empty(index);
+}
+
+void fe_index_take(fe_index *index, fe_index *taken)
+{
+    *taken = *index;
+    memset(&index->nodes, 0, sizeof(index->nodes));
+    become_empty(index);
 }
 
 /* Insert and remove ---------------------------------------------------------------------------- */

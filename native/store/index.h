@@ -98,6 +98,8 @@ typedef struct fe_index {
 void fe_index_init(fe_index *index, fe_index_space *space);
 /* Forgets all slots; the memory goes to the trash. The index is empty and usable afterwards. */
 void fe_index_reset(fe_index *index);
+/* The same, but its slots and memory go to `taken`, to be looked at and reset. */
+void fe_index_take(fe_index *index, fe_index *taken);
 
 static inline fe_address fe_slot_address(uint64_t slot)
 {
@@ -138,6 +140,8 @@ uint64_t *fe_index_find_home(const fe_index *index, uint64_t hash, fe_address ho
 /* What a slot of this bucket tells of its key's hash; the other bits are 0. The slot is found under
  * it (fe_index_find_address) for as long as it is there. */
 uint64_t fe_index_hash_known(const fe_index *index, uint64_t bucket, uint64_t slot);
+/* How many low bits of that are told. */
+unsigned fe_index_bits_known(const fe_index *index, uint64_t bucket, uint64_t slot);
 /* Gives a slot its whole tag back. */
 void fe_index_refill(fe_index *index, uint64_t hash, uint64_t *slot);
 

@@ -9,6 +9,8 @@
 #define FE_TAG_SHIFT 40u
 #define FE_TAG_BITS 0xfffffull
 #define FE_SHORT_BITS 0xfffull /* of a tag, that a SHORT slot has */
+#define FE_TAG_BITS_COUNT 20u
+#define FE_SHORT_BITS_COUNT 12u
 
 /* Which hash bit a tag begins with where buckets have `level` bits. */
 static inline unsigned fe_tag_base(unsigned level)

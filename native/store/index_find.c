@@ -125,6 +125,12 @@ uint64_t fe_index_hash_known(const fe_index *index, uint64_t bucket, uint64_t sl
                         << fe_tag_base(fe_bucket_level(index, bucket));
 }
 
+unsigned fe_index_bits_known(const fe_index *index, uint64_t bucket, uint64_t slot)
+{
+    unsigned tag_bits = slot & FE_SLOT_SHORT ? FE_SHORT_BITS_COUNT : FE_TAG_BITS_COUNT;
+    return fe_tag_base(fe_bucket_level(index, bucket)) + tag_bits;
+}
+
 void fe_index_refill(fe_index *index, uint64_t hash, uint64_t *slot)
 {
     if (!(*slot & FE_SLOT_SHORT)) return;

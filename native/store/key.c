@@ -132,12 +132,19 @@ static void count_hit(fe_store *store, const fe_key *key, bool no_touch)
     store->tier_hits[tier]++;
 }
 
+static void count_miss(fe_store *store, const fe_key *key)
+{
+    uint64_t salt = fe_store_salt(store, key->keyspace);
+    store->stats.misses_by[fe_gone_look(&store->misses.gone, key->hash ^ salt)]++;
+}
+
 void fe_key_look_up(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, bool no_touch,
                     fe_key *key)
 {
     fe_key_find(store, db, name, hash, true, key);
     bool hit = key->record != NULL;
     fe_store_count_lookup(store, hit);
+    if (!hit && store->misses.gone.lines != NULL) count_miss(store, key);
     if (FE_UNLIKELY(store->log.tiered) && hit) count_hit(store, key, no_touch);
     if (!hit) return;
     store->stats.read_bytes += fe_record_value_len(key->record);
@@ -170,9 +177,10 @@ void fe_store_remove_cold(fe_store *store, fe_keyspace *keyspace, uint64_t hash,
 }
 
 void fe_store_remove_known(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
-                           int64_t deadline, size_t size)
+                           int64_t deadline, size_t size, fe_miss reason)
 {
     fe_address address = fe_slot_address(*slot);
+    fe_store_note_gone(store, keyspace, hash, reason);
     deadline_leave(keyspace, deadline);
     fe_index_remove(&keyspace->index, hash, slot);
     log_kill(&store->log, address, deadline, size);
@@ -190,23 +198,25 @@ void fe_store_remove_unread(fe_store *store, fe_keyspace *keyspace, uint64_t has
     fe_store_mark_key(store, keyspace->db, hash);
 }
 
-void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
+void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
+                     fe_miss reason)
 {
     const fe_record *record = fe_log_at(&store->log, fe_slot_address(*slot));
     remove_record(store, keyspace, hash, slot, record);
+    fe_store_note_gone(store, keyspace, hash, reason);
     fe_store_mark_key(store, keyspace->db, hash);
 }
 
 void fe_store_remove_expired(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot)
 {
-    fe_store_remove(store, keyspace, hash, slot);
+    fe_store_remove(store, keyspace, hash, slot, FE_MISS_EXPIRED);
     store->stats.expired_keys++;
 }
 
 void fe_key_delete(fe_key *key)
 {
     FE_ASSERT(key->record != NULL);
-    fe_store_remove(key->store, key->keyspace, key->hash, slot_of(key));
+    fe_store_remove(key->store, key->keyspace, key->hash, slot_of(key), FE_MISS_DELETED);
     key->record = NULL;
     key->slot = NULL;
     key->store->stats.changes++;
@@ -296,6 +306,7 @@ static bool write_appended(fe_key *key, const plan *p, uint32_t access, keep wha
             fe_log_kill(log, address, p->size);
             return false;
         }
+        fe_gone_forget(&store->misses.gone, key->hash ^ fe_store_salt(store, key->keyspace));
     } else {
         if (FE_UNLIKELY(log->tiered)) warmth_inherit(log, key->address, address);
         old_deadline = fe_record_deadline(old);

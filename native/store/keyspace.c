@@ -19,9 +19,11 @@
 #define FLUSH_WAIT_SWEEP_BYTES (1u << 20) /* ... when it waits */
 #define FLUSH_WAIT_UNMAP_BYTES (8u << 20) /* ... and of the trash it unmaps so much */
 #define FLUSH_WAIT_UNMAPS 64u
-#define SCAN_TIERED_MAX 1024u  /* slots of one step, all of which may have to be read */
-#define RANDOM_PASSED_MAX 256u /* unreadable records that RANDOMKEY passes over */
-#define LIMIT_SEGMENTS 128u    /* segments that a memory limit should hold at least */
+#define FLUSH_BUCKETS 64u /* of which a flush tells why their keys are gone (store/misses.h) */
+#define FLUSH_WAIT_BUCKETS 1024u /* ... when it waits */
+#define SCAN_TIERED_MAX 1024u    /* slots of one step, all of which may have to be read */
+#define RANDOM_PASSED_MAX 256u   /* unreadable records that RANDOMKEY passes over */
+#define LIMIT_SEGMENTS 128u      /* segments that a memory limit should hold at least */
 
 /* Keyspace ids --------------------------------------------------------------------------------- */
 
@@ -62,6 +64,7 @@ static void options_apply(fe_store *store)
     fe_log_set_segment_max(&store->log, fine ? limit / LIMIT_SEGMENTS : largest);
     store->index_space.used_max = limit;
     fe_evict_limit_changed(store);
+    fe_misses_options_changed(store);
     if (store->tiers != NULL) fe_tiers_options_changed(store);
     store->access_now = fe_access_fresh(store);
 }
@@ -109,6 +112,7 @@ void fe_store_free(fe_store *store)
     if (store == NULL) return;
     for (uint32_t i = 0; i < store->options.databases; i++)
         fe_index_reset(&store->keyspaces[i].index);
+    fe_misses_close(store);
     fe_spare_close(store);
     fe_fetch_close(store);
     fe_cache_close(store);
@@ -270,8 +274,10 @@ static bool is_small(const fe_store *store, const fe_keyspace *keyspace)
     return !search.found;
 }
 
-/* The keyspace is empty from now on. `orphan`: its records stay in the log under a dead id. */
-static void keyspace_empty(fe_store *store, fe_keyspace *keyspace, bool orphan)
+/* The keyspace is empty from now on. `orphan`: its records stay in the log under a dead id.
+ * `read_buckets`: as for fe_misses_flush. */
+static void keyspace_empty(fe_store *store, fe_keyspace *keyspace, bool orphan,
+                           uint32_t *read_buckets)
 {
     fe_index *index = &keyspace->index;
     store->stats.changes += index->count;
@@ -285,7 +291,7 @@ static void keyspace_empty(fe_store *store, fe_keyspace *keyspace, bool orphan)
         for (uint64_t b = 0; b < index->buckets; b++)
             (void)fe_index_visit_bucket(index, b, kill_slot, store);
     }
-    fe_index_reset(index);
+    fe_misses_flush(store, keyspace, read_buckets);
     keyspace->expires = 0;
     keyspace->deadline_sum = 0;
 }
@@ -309,16 +315,20 @@ fe_status fe_store_flush(fe_store *store, uint32_t db, bool wait)
 {
     fe_keyspace *keyspace = store->databases[db];
     if (store->interest) mark_add(store, (fe_mark){.db = db, .kind = FE_MARK_FLUSH});
-    if (keyspace->index.count != 0) keyspace_empty(store, keyspace, !is_small(store, keyspace));
+    uint32_t buckets = wait ? FLUSH_WAIT_BUCKETS : FLUSH_BUCKETS;
+    if (keyspace->index.count != 0)
+        keyspace_empty(store, keyspace, !is_small(store, keyspace), &buckets);
     flush_finish(store, wait);
     return FE_OK;
 }
 
 fe_status fe_store_flush_all(fe_store *store, bool wait)
 {
+    uint32_t buckets = wait ? FLUSH_WAIT_BUCKETS : FLUSH_BUCKETS;
     for (uint32_t i = 0; i < store->options.databases; i++) {
+        fe_keyspace *keyspace = store->databases[i];
         if (store->interest) mark_add(store, (fe_mark){.db = i, .kind = FE_MARK_FLUSH});
-        if (store->databases[i]->index.count != 0) keyspace_empty(store, store->databases[i], true);
+        if (keyspace->index.count != 0) keyspace_empty(store, keyspace, true, &buckets);
     }
     fe_compact_drop_all(store);
     flush_finish(store, wait);
@@ -469,6 +479,11 @@ void fe_store_stats_get(const fe_store *store, fe_store_stats *stats)
     stats->log_live_bytes = store->log.live;
     stats->log_segments = store->log.segment_count;
     stats->trash_mappings = store->trash.count;
+    for (uint32_t i = 0; i < store->misses.flushed_count; i++) {
+        const fe_index *flushed = &store->misses.flushed[i].index;
+        stats->index_bytes += flushed->bytes;
+        stats->trash_mappings += flushed->chunk_count + flushed->nodes.chunks_mapped;
+    }
     stats->trash_unmapped = store->trash.taken;
     for (uint32_t i = 0; i < store->options.databases; i++) {
         const fe_index *index = &store->keyspaces[i].index;
@@ -504,6 +519,7 @@ void fe_store_tally_get(const fe_store *store, fe_store_tally *tally)
 void fe_store_stats_reset(fe_store *store)
 {
     memset(&store->stats, 0, sizeof(store->stats));
+    fe_store_misses_reset(store);
     memset(store->tier_hits, 0, sizeof(store->tier_hits));
     fe_fetch_latency_reset(store);
     for (uint32_t i = 0; i < store->options.databases; i++)
@@ -512,7 +528,7 @@ void fe_store_stats_reset(fe_store *store)
 
 bool fe_store_step_index(fe_store *store, uint32_t buckets)
 {
-    bool more = false;
+    bool more = fe_misses_step(store, buckets);
     for (uint32_t i = 0; i < store->options.databases; i++)
         more |= fe_index_step(&store->keyspaces[i].index, buckets);
     return more;
@@ -521,6 +537,7 @@ bool fe_store_step_index(fe_store *store, uint32_t buckets)
 const char *fe_store_check(fe_store *store)
 {
     const char *wrong = fe_log_check(&store->log);
+    if (wrong == NULL) wrong = fe_gone_check(&store->misses.gone);
     uint64_t live = 0;
     for (uint32_t i = 0; wrong == NULL && i < store->options.databases; i++) {
         const fe_keyspace *keyspace = store->databases[i];

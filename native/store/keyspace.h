@@ -27,6 +27,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "store/gone.h"
 #include "store/record.h"
 #include "store/trash.h"
 
@@ -62,14 +63,19 @@ typedef struct fe_store_options {
     uint64_t disk_max; /* bytes of all files; 0 = no limit */
     uint64_t
         files_max; /* files that may be open, so that clients find room beside them; 0 = no limit */
+    /* Bytes of the table that tells why keys are gone (store/misses.h), at most a 64th of memory_max;
+     * 0: reasons of misses are not told. */
+    uint64_t gone_size;
     bool lock_memory; /* mapped segments stay in memory (mlock), as far as the system allows */
 } fe_store_options;
 
 /* Counters that only grow (until fe_store_stats_reset) and gauges of now; see each comment. */
 typedef struct fe_store_stats {
-    uint64_t hits, misses;  /* counted by fe_key_look_up */
-    uint64_t expired_keys;  /* all removals because of a deadline */
-    uint64_t expired_steps; /* ... of them by the background step */
+    uint64_t hits, misses; /* counted by fe_key_look_up */
+    uint64_t
+        misses_by[FE_MISS_COUNT]; /* of the misses, while reasons are told; see fe_miss_stats */
+    uint64_t expired_keys;        /* all removals because of a deadline */
+    uint64_t expired_steps;       /* ... of them by the background step */
     uint64_t evicted_keys;
     uint64_t changes;                             /* effective modifications (Redis: dirty) */
     uint64_t compacted_segments, compacted_bytes; /* moved by compaction */
@@ -86,6 +92,18 @@ typedef struct fe_store_stats {
     uint64_t read_bytes,
         written_bytes; /* of values that look-ups found, and that were written whole */
 } fe_store_stats;
+
+/* Why look-ups found nothing, and what that rests on. */
+typedef struct fe_miss_stats {
+    uint64_t by[FE_MISS_COUNT];       /* as in fe_store_stats */
+    uint64_t by_since[FE_MISS_COUNT]; /* the same since fe_store_misses_reset */
+    /* Gauges of the table: its bytes (0: reasons are not told), how many keys it has room for, how many
+     * it remembers, and how many of those went for which reason. */
+    uint64_t bytes, capacity, keys, keys_by[FE_MISS_COUNT];
+    uint64_t forgotten; /* keys that it had to forget, or had no room for, since it began */
+    uint64_t pending;   /* gauge: flushed keys that it will be told of, at most */
+    double error;       /* gauge: chance that a key never seen is taken for one that is gone */
+} fe_miss_stats;
 
 /* Counters of which one command's part is the difference, while the lock is held. */
 typedef struct fe_store_tally {
@@ -314,7 +332,8 @@ uint64_t fe_store_used(const fe_store *store);
  * finds nothing to evict: the command answers OOM. Of a tiered store, what fe_tier_admit says. */
 FE_MUST_USE fe_status fe_store_make_room(fe_store *store);
 
-bool fe_store_step_index(fe_store *store, uint32_t buckets);  /* splits or merges that are due */
+/* Splits or merges that are due, of each index; and looks at so many buckets of what was flushed. */
+bool fe_store_step_index(fe_store *store, uint32_t buckets);
 bool fe_store_step_expire(fe_store *store, uint32_t records); /* looks at up to that many records */
 bool fe_store_step_compact(fe_store *store,
                            uint32_t bytes); /* moves up to about that many live bytes */
@@ -337,6 +356,11 @@ void fe_store_count_lookup(fe_store *store, bool hit);
 void fe_store_stats_get(const fe_store *store, fe_store_stats *stats);
 void fe_store_tally_get(const fe_store *store, fe_store_tally *tally);
 void fe_store_stats_reset(fe_store *store);
+/* "never_seen", "expired", "evicted", "deleted" or "flushed". */
+const char *fe_miss_name(fe_miss reason);
+void fe_store_misses_get(const fe_store *store, fe_miss_stats *stats);
+/* `by_since` begins anew; nothing else does. */
+void fe_store_misses_reset(fe_store *store);
 
 /* Bytes that the key takes: record (8-byte aligned), plus its share of the index (one slot). */
 size_t fe_key_memory(const fe_key *key);

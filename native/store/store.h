@@ -9,6 +9,7 @@
 #include "store/index.h"
 #include "store/keyspace.h"
 #include "store/log.h"
+#include "store/misses.h"
 
 __extension__ typedef __int128 fe_wide; /* a sum of deadlines does not fit 64 bits */
 
@@ -90,6 +91,7 @@ struct fe_store {
     bool interest, marks_lost;
     fe_cache cache; /* of a tiered log, as is `fetch` */
     fe_fetch fetch;
+    fe_misses misses;
     fe_store_stats stats;              /* counters; gauges are filled in by fe_store_stats_get */
     uint64_t tier_hits[FE_TIER_COUNT]; /* of a tiered log: see fe_look_stats */
 };
@@ -111,20 +113,35 @@ static inline bool fe_store_is_lfu(const fe_store *store)
            store->options.policy == FE_POLICY_VOLATILE_LFU;
 }
 
+/* What tells the keys of a keyspace from those of others that have the same names. */
+static inline uint64_t fe_store_salt(const fe_store *store, const fe_keyspace *keyspace)
+{
+    return (uint64_t)(keyspace - store->keyspaces) * 0x9e3779b97f4a7c15ull;
+}
+
+/* A key ends for this reason. */
+static inline void fe_store_note_gone(fe_store *store, const fe_keyspace *keyspace, uint64_t hash,
+                                      fe_miss reason)
+{
+    fe_gone_note(&store->misses.gone, hash ^ fe_store_salt(store, keyspace), reason);
+}
+
 /* keyspace.c */
 void fe_store_mark_key(fe_store *store, uint32_t db, uint64_t hash);
 
-/* key.c: removes a record whose slot is known: index, accounts, log and mark. */
-void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
+/* key.c: removes a record whose slot is known: index, accounts, log and mark. Its key ends. */
+void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
+                     fe_miss reason);
 void fe_store_remove_expired(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
-/* The same for a record on disk, of which `record` is the bytes; nobody is told. And for one whose
+/* The same for a record on disk, of which `record` is the bytes; nobody is told, and the key may
+ * live on. And for one whose
  * bytes cannot be read: its deadline counts as the average, and its segment is left miscounted. */
 void fe_store_remove_cold(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
                           const fe_record *record);
 void fe_store_remove_unread(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot);
 /* As fe_store_remove, for one of which a footer has told enough; it may be in memory too. */
 void fe_store_remove_known(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
-                           int64_t deadline, size_t size);
+                           int64_t deadline, size_t size, fe_miss reason);
 /* A record in memory dies, and the home of a copy with it. */
 void fe_store_kill(fe_store *store, fe_address address, const fe_record *record);
 

@@ -63,7 +63,7 @@ void fe_tier_forget(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash)
     fe_record *record;
     uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
     if (slot == NULL || !fe_log_is_mutable(&store->log, fe_slot_address(*slot))) return;
-    fe_store_remove(store, keyspace, hash, slot);
+    fe_store_remove(store, keyspace, hash, slot, FE_MISS_EVICTED);
     store->stats.changes++;
 }
 
