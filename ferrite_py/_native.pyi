@@ -33,6 +33,10 @@ def inspect_segment(fd: int, size: int, with_records: bool, /) -> dict[str, Any]
     cause and errno or 0; at most 1000), damage_count (of all).
     """
 
+_Note = tuple[int, int, bool, str, str, int, bytes, bytes, bytes]
+"""A command for the log: its number, result, whether a rule of retention holds for it, trace and
+span id, microseconds, and the bytes of key, client's address and error code."""
+
 @final
 class Encoder:
     """Spans of commands as OTLP: constant parts, and requests made of records with them."""
@@ -51,13 +55,14 @@ class Encoder:
         """Commands that were recorded and not collected. RuntimeError if the server is closed."""
 
     def collect(
-        self, detail: int, threshold_ns: int, commands_max: int, bytes_max: int, /
-    ) -> tuple[bytes, int, int, int] | None:
+        self, detail: int, threshold_ns: int, commands_max: int, bytes_max: int, notes: int, /
+    ) -> tuple[bytes, int, int, int, list[_Note]] | None:
         """Take and encode what was recorded, up to so many commands and bytes of a request.
 
-        The request, and of how many records, commands and spans it is; None when nothing was
-        recorded. Gives the GIL back. One thread collects. Raises MemoryError, and RuntimeError when
-        the server is closed.
+        The request, of how many records, commands and spans it is, and what the log may tell of
+        its commands: of none (notes 0), of those that a rule of retention kept (1), or of all (2),
+        up to 256 KiB of records. None when nothing was recorded. Gives the GIL back. One thread
+        collects. Raises MemoryError, and RuntimeError when the server is closed.
         """
 
     def encode(

@@ -223,7 +223,7 @@ def test_what_the_log_says(start: Start) -> None:
         "stopping: received SIGTERM",
         "stopped",
     ]
-    assert {line["level"] for line in lines} == {"info"}
+    assert {line["level"] for line in lines} == {"INFO"}
 
 
 def _fails(*arguments: str) -> str:

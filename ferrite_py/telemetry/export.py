@@ -23,6 +23,7 @@ from ferrite_py.telemetry.environment import (
     lowered,
 )
 from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
+from ferrite_py.telemetry.lines import CommandLines
 from ferrite_py.telemetry.logs import Logs
 from ferrite_py.telemetry.names import Detail
 from ferrite_py.telemetry.transport import trace_transport
@@ -78,9 +79,12 @@ def place_of(server: ServerConfig) -> Place:
 class RecordedCommands:
     """What the native server has recorded, as batches of spans."""
 
-    def __init__(self, native: Server, parts: dict[str, Any], config: TelemetryConfig) -> None:
+    def __init__(
+        self, native: Server, parts: dict[str, Any], lines: CommandLines, config: TelemetryConfig
+    ) -> None:
         self._native = native
         self._encoder = Encoder(parts, native)
+        self._lines = lines
         self._batch_size = config.batch_size
         self.follow(config)
 
@@ -95,10 +99,14 @@ class RecordedCommands:
     def collect(self) -> Batch | None:
         """Take commands, up to a batch."""
         detail, threshold_ns = self._detail
-        found = self._encoder.collect(detail, threshold_ns, self._batch_size, REQUEST_BYTES_MAX)
+        found = self._encoder.collect(
+            detail, threshold_ns, self._batch_size, REQUEST_BYTES_MAX, self._lines.choice
+        )
         if found is None:
             return None
-        request, _, commands, spans = found
+        request, _, commands, spans, notes = found
+        if notes:
+            self._lines.write(notes)
         return Batch(request, commands, spans)
 
     def dropped(self) -> int:
@@ -118,15 +126,16 @@ class Traces:
         transport = trace_transport(sdk.values)
         rows = sorted(native.commands(), key=lambda row: int(row["number"]))
         assert [row["number"] for row in rows] == list(range(len(rows)))
+        names = [str(row["name"]) for row in rows]
         parts = make_format(
             dict(sdk.resource.attributes),
             sdk.resource.schema_url,
-            [row["name"] for row in rows],
+            names,
             semconv=config.telemetry.semconv,
             place=place_of(config.server),
             text_max=sdk.text_max,
         )
-        self._source = RecordedCommands(native, parts, config.telemetry)
+        self._source = RecordedCommands(native, parts, CommandLines(names), config.telemetry)
         timeout_s = config.telemetry.batch_timeout_ms / 1000
         self._drain = Drain(self._source, transport, config.telemetry.batch_size, timeout_s)
 

@@ -5,10 +5,12 @@
 void fe_span_collector_init(fe_span_collector *collector, fe_alloc *alloc, fe_telemetry *telemetry)
 {
     *collector = (fe_span_collector){.alloc = alloc, .telemetry = telemetry};
+    fe_buf_init(&collector->notes, alloc, FE_ALLOC_ENGINE);
 }
 
 void fe_span_collector_free(fe_span_collector *collector)
 {
+    fe_buf_free(&collector->notes);
     while (collector->rings != NULL) {
         fe_collect_ring *ring = collector->rings;
         collector->rings = ring->next;
@@ -59,10 +61,33 @@ static void rotate(fe_span_collector *collector)
     first->next = NULL;
 }
 
+static void note(fe_span_collector *collector, const fe_trace_record *record)
+{
+    uint16_t wanted = FE_TRACE_RETAINED;
+    if (collector->choice == FE_NOTE_ALL) wanted |= FE_TRACE_SAMPLED;
+    if (record->kind != FE_TRACE_COMMAND || !(record->flags & wanted)) return;
+    if (collector->notes.len + record->size > FE_NOTES_MAX || collector->notes.failed)
+        collector->notes_left_out++;
+    else
+        fe_buf_append(&collector->notes, record, record->size);
+}
+
+static void note_all(fe_span_collector *collector, const uint8_t *records, size_t len)
+{
+    if (collector->choice == FE_NOTE_NONE) return;
+    for (size_t at = 0; at < len;) {
+        const fe_trace_record *record = (const void *)(records + at);
+        note(collector, record);
+        at += record->size;
+    }
+}
+
 void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *format,
                             const fe_otlp_clock *clock, const fe_otlp_limits *limits,
                             fe_otlp_batch *batch)
 {
+    collector->notes.len = 0;
+    collector->notes.failed = false;
     find_rings(collector);
     for (fe_collect_ring *it = collector->rings; it != NULL; it = it->next) {
         fe_bytes run;
@@ -70,6 +95,7 @@ void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *
             uint32_t before = batch->records;
             size_t len = fe_otlp_encode(format, clock, limits, &it->source, run, batch);
             collector->taken += batch->records - before;
+            note_all(collector, run.ptr, len);
             if (len > 0) fe_event_ring_take(&it->recorder->ring, len);
             if (len < run.len) {
                 rotate(collector);

@@ -18,11 +18,19 @@ typedef struct fe_collect_ring {
     fe_otlp_source source;
 } fe_collect_ring;
 
+/* Which records are copied for the log. */
+typedef enum fe_note_choice { FE_NOTE_NONE, FE_NOTE_RETAINED, FE_NOTE_ALL } fe_note_choice;
+
+#define FE_NOTES_MAX (256u << 10) /* bytes of records that are copied at a time */
+
 typedef struct fe_span_collector {
     fe_alloc *alloc;
     fe_telemetry *telemetry;
     fe_collect_ring *rings; /* in the order of their turns */
     uint64_t taken;         /* records */
+    fe_note_choice choice;
+    fe_buf notes;            /* copies of records of the last take that the log is to tell of */
+    uint64_t notes_left_out; /* since the start, for want of room */
 } fe_span_collector;
 
 void fe_span_collector_init(fe_span_collector *collector, fe_alloc *alloc, fe_telemetry *telemetry);
@@ -31,7 +39,8 @@ void fe_span_collector_free(fe_span_collector *collector);
 /* Records that were made and not taken; those that are not published yet are among them. */
 uint64_t fe_span_collector_waiting(const fe_span_collector *collector);
 
-/* Takes records into a batch that was begun, until it is full or there are no more. */
+/* Takes records into a batch that was begun, until it is full or there are no more. Those among them that
+ * have a span and are chosen are copied to `notes`, which is emptied first. */
 void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *format,
                             const fe_otlp_clock *clock, const fe_otlp_limits *limits,
                             fe_otlp_batch *batch);

@@ -237,25 +237,63 @@ static void renew_clock(encoder_object *self)
     fe_otlp_clock_renew(&self->clock, CLOCK_PERIOD_NS);
 }
 
+/* What the log tells of one record. */
+static PyObject *note_of(encoder_object *self, const fe_trace_record *record)
+{
+    fe_bytes texts[FE_TEXT_BAGGAGE + 1];
+    bool sound = fe_otlp_text_read(record, texts);
+    FE_ASSERT(sound);
+    uint64_t ticks =
+        fe_trace_stage_ticks(record, FE_STAGE_ENDED) - fe_trace_stage_ticks(record, FE_STAGE_BEGUN);
+    char trace_id[32], span_id[16];
+    fe_trace_id_print(trace_id, record->trace_id);
+    fe_span_id_print(span_id, record->span_id);
+    fe_bytes key = texts[FE_TEXT_KEY], address = texts[FE_TEXT_ADDRESS];
+    fe_bytes error = texts[FE_TEXT_ERROR];
+    return Py_BuildValue("(IIOs#s#Ky#y#y#)", record->command, record->result,
+                         record->flags & FE_TRACE_RETAINED ? Py_True : Py_False, trace_id,
+                         (Py_ssize_t)sizeof trace_id, span_id, (Py_ssize_t)sizeof span_id,
+                         (unsigned long long)((double)ticks * self->clock.ns_per_tick / 1000.0),
+                         key.len > 0 ? (const char *)key.ptr : "", (Py_ssize_t)key.len,
+                         address.len > 0 ? (const char *)address.ptr : "", (Py_ssize_t)address.len,
+                         error.len > 0 ? (const char *)error.ptr : "", (Py_ssize_t)error.len);
+}
+
+static PyObject *notes_of(encoder_object *self)
+{
+    const fe_buf *notes = &self->collector.notes;
+    PyObject *list = PyList_New(0);
+    for (size_t at = 0; list != NULL && at < notes->len;) {
+        const fe_trace_record *record = (const void *)(notes->data + at);
+        PyObject *note = note_of(self, record);
+        if (note == NULL || PyList_Append(list, note) != 0) Py_CLEAR(list);
+        Py_XDECREF(note);
+        at += record->size;
+    }
+    return list;
+}
+
 static PyObject *encoder_collect(encoder_object *self, PyObject *args)
 {
-    int detail;
+    int detail, choice;
     unsigned long long threshold_ns;
     unsigned int commands_max;
     unsigned long bytes_max;
-    if (!PyArg_ParseTuple(args, "iKIk", &detail, &threshold_ns, &commands_max, &bytes_max))
+    if (!PyArg_ParseTuple(args, "iKIki", &detail, &threshold_ns, &commands_max, &bytes_max,
+                          &choice))
         return NULL;
     if (server_of(self) == NULL) return NULL;
     fe_otlp_limits limits = {(fe_otlp_detail)detail, threshold_ns, commands_max, bytes_max};
     fe_bytes request = {0};
+    self->collector.choice = (fe_note_choice)choice;
     Py_BEGIN_ALLOW_THREADS renew_clock(self);
     fe_otlp_begin(&self->format, &self->batch);
     fe_span_collector_take(&self->collector, &self->format, &self->clock, &limits, &self->batch);
     request = fe_otlp_finish(&self->format, &self->batch);
     Py_END_ALLOW_THREADS if (self->batch.buf.failed) return PyErr_NoMemory();
     if (self->batch.records == 0) Py_RETURN_NONE;
-    return Py_BuildValue("y#III", request.ptr, (Py_ssize_t)request.len, self->batch.records,
-                         self->batch.commands, self->batch.spans);
+    return Py_BuildValue("y#IIIN", request.ptr, (Py_ssize_t)request.len, self->batch.records,
+                         self->batch.commands, self->batch.spans, notes_of(self));
 }
 
 static PyMethodDef encoder_methods[] = {

@@ -108,6 +108,42 @@ TEST(a_full_ring_leaves_the_others_their_turn)
     close_all(&it);
 }
 
+TEST(records_for_the_log_are_copied_as_chosen)
+{
+    fixture it;
+    open_all(&it);
+    for (int choice = FE_NOTE_NONE; choice <= FE_NOTE_ALL; choice++) {
+        record(&it, 0, 2);
+        fe_trace_record *kept =
+            fe_event_ring_reserve(&it.recorders[0]->ring, sizeof(fe_trace_record));
+        *kept = (fe_trace_record){
+            .size = sizeof *kept, .kind = FE_TRACE_COMMAND, .flags = FE_TRACE_RETAINED};
+        fe_event_ring_publish(&it.recorders[0]->ring);
+        it.collector.choice = (fe_note_choice)choice;
+
+        CHECK_INT(3, take(&it, &no_limits));
+
+        static const size_t expected[] = {0, 1, 3};
+        CHECK_INT(expected[choice] * sizeof(fe_trace_record), it.collector.notes.len);
+    }
+    close_all(&it);
+}
+
+TEST(copies_for_the_log_have_a_bound)
+{
+    fixture it;
+    open_all(&it);
+    it.collector.choice = FE_NOTE_ALL;
+    it.collector.notes.limit = 4 * sizeof(fe_trace_record);
+    record(&it, 0, 6);
+
+    CHECK_INT(6, take(&it, &no_limits));
+
+    CHECK(it.collector.notes.len <= 4 * sizeof(fe_trace_record));
+    CHECK(it.collector.notes_left_out > 0);
+    close_all(&it);
+}
+
 TEST(without_memory_records_wait)
 {
     fixture it;
@@ -130,6 +166,8 @@ int main(void)
     RUN(all_rings_are_taken_once);
     RUN(the_end_of_a_ring_is_passed);
     RUN(a_full_ring_leaves_the_others_their_turn);
+    RUN(records_for_the_log_are_copied_as_chosen);
+    RUN(copies_for_the_log_have_a_bound);
     RUN(without_memory_records_wait);
     return check_done();
 }

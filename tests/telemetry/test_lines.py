@@ -1,0 +1,96 @@
+"""Lines of the log about commands: they lead to traces, and there are not too many."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from ferrite_py.telemetry.lines import (
+    ALL,
+    LINES_PER_S,
+    NONE,
+    REPORT_S,
+    RETAINED,
+    CommandLines,
+    Note,
+)
+from tests.support.process import Process
+from tests.telemetry.receiver import Receiver
+
+
+def note(number: int = 0, *, retained: bool = True) -> Note:
+    """A command for the log."""
+    return (number, 0, retained, "ab" * 16, "cd" * 8, 45, b"user:\xff", b"10.0.0.1:5", b"")
+
+
+@pytest.mark.parametrize(("level", "wanted"), [("info", 1), ("debug", 3), ("warn", 0)])
+def test_lines_lead_to_exported_traces(tmp_path: Path, level: str, wanted: int) -> None:
+    """At info what was kept, at debug all, each with the ids of a span that arrived."""
+    with Receiver() as receiver:
+        settings = {
+            "telemetry.enabled": "yes",
+            "telemetry.logs_enabled": "no",
+            "telemetry.endpoint": receiver.grpc_endpoint,
+            "telemetry.batch_timeout_ms": "20",
+            "telemetry.record_keys": "full",
+            "telemetry.retain_slower_than": "-1",
+            "logging.format": "json",
+            "logging.level": level,
+        }
+        server = Process(tmp_path, *(f"{name}={text}" for name, text in settings.items()))
+        try:
+            with server.client() as client:
+                client.command("SET", "user:123", "v")
+                client.command("INCR", "user:123")
+                client.command("GET", "user:123")
+            spans = receiver.wait_for_spans(3, lambda span: span.kind == "SERVER")
+            server.stop()
+        finally:
+            server.kill()
+
+    lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+    told = [line for line in lines if line["message"] == "Command executed"]
+    ids = {(span.trace_id, span.span_id) for span in spans}
+    assert len(told) == wanted
+    assert all((line["trace_id"], line["span_id"]) in ids for line in told)
+    for line in told:
+        if line["fields"]["command"] == "INCR":
+            assert (line["level"], line["fields"]["result"]) == ("INFO", "ERR")
+        else:
+            assert (line["level"], line["fields"]["result"]) == ("DEBUG", "OK")
+        assert line["target"] == "ferrite_py.commands"
+        assert line["fields"]["key"] == "user:123"
+        assert line["fields"]["duration_us"] >= 0
+        assert line["fields"]["client_addr"].startswith("127.0.0.1:")
+
+
+def test_lines_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """So many a second; the rest is counted and told later."""
+    now = [10.0]
+    lines = CommandLines(["get", "config|get"], lambda: now[0])
+
+    with caplog.at_level(logging.DEBUG, "ferrite_py.commands"):
+        lines.write([note()] * 70)
+        lines.write([note(1)] * 70)
+        now[0] += 1
+        lines.write([note(99, retained=False)])
+        now[0] += REPORT_S
+        lines.write([])
+
+    records = [one for one in caplog.records if one.message == "Command executed"]
+    assert len(records) == LINES_PER_S + 1
+    assert records[0].__dict__["fields"]["key"] == "user:\ufffd"
+    assert records[-2].__dict__["fields"]["command"] == "CONFIG GET"
+    assert records[-1].__dict__["fields"]["command"] == "UNKNOWN"
+    assert caplog.records[-1].message == "40 lines about commands were left out; traces have them"
+
+
+def test_the_level_chooses(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is asked for that would not be written."""
+    lines = CommandLines(["get"])
+    for level, choice in ((logging.DEBUG, ALL), (logging.INFO, RETAINED), (logging.WARNING, NONE)):
+        with caplog.at_level(level, "ferrite_py.commands"):
+            assert lines.choice == choice
