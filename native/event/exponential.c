@@ -15,3 +15,11 @@ uint64_t fe_exponential_count(const fe_exponential *histogram)
         sum += histogram->counts[i];
     return sum;
 }
+
+void fe_exponential_merge(fe_exponential *histogram, const fe_exponential *other)
+{
+    histogram->sum += other->sum;
+    histogram->zero += other->zero;
+    for (unsigned i = 0; i < FE_EXPONENTIAL_BUCKETS; i++)
+        histogram->counts[i] += other->counts[i];
+}

@@ -51,14 +51,24 @@ static inline unsigned fe_exponential_bucket(uint64_t units)
     return (power - FE_EXPONENTIAL_POWER_MIN) * FE_EXPONENTIAL_STEPS + step;
 }
 
+/* Counts the same duration `times` times. */
+static inline void fe_exponential_add_many(fe_exponential *histogram, uint64_t units,
+                                           uint64_t times)
+{
+    histogram->sum += units * times;
+    if (units >> FE_EXPONENTIAL_POWER_MIN == 0)
+        histogram->zero += times;
+    else
+        histogram->counts[fe_exponential_bucket(units)] += times;
+}
+
 static inline void fe_exponential_add(fe_exponential *histogram, uint64_t units)
 {
-    histogram->sum += units;
-    if (units >> FE_EXPONENTIAL_POWER_MIN == 0)
-        histogram->zero++;
-    else
-        histogram->counts[fe_exponential_bucket(units)]++;
+    fe_exponential_add_many(histogram, units, 1);
 }
+
+/* Adds all that another has counted. */
+void fe_exponential_merge(fe_exponential *histogram, const fe_exponential *other);
 
 /* Nanoseconds in units; right to seven digits, up to four hours. */
 static inline uint64_t fe_exponential_of_ns(uint64_t ns)

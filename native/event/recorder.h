@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "event/ring.h"
 #include "event/sampler.h"
+#include "event/stages.h"
 #include "event/texts.h"
 
 #define FE_BAGGAGE_ALLOWED_MAX 1023u
@@ -98,6 +99,7 @@ typedef struct fe_recorder {
     struct fe_telemetry *telemetry;
     _Atomic bool is_on;    /* there is a ring, and commands are recorded */
     _Atomic bool has_ring; /* once there is one it stays */
+    fe_stages stages;      /* measured whether or not commands are recorded */
     fe_event_ring ring;
     fe_random random;
     uint64_t readable;   /* ticks: when the bytes of this round were */

@@ -318,6 +318,8 @@ static void serve_group(fe_reactor *reactor)
     fe_server_serve(reactor->server, &reactor->batch, reactor->group, reactor->group_count);
     for (uint32_t i = 0; i < reactor->group_count; i++)
         settle(reactor->group[i]->transport);
+    fe_stages *stages = &reactor->recorder->stages;
+    if (FE_UNLIKELY(stages->awaits_sent)) fe_stages_sent(stages, fe_clock_ticks());
     reactor->group_count = 0;
     reactor->area_used = 0;
 }
@@ -575,6 +577,8 @@ static void *run(void *argument)
         int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait_ms(reactor));
         FE_ASSERT(count >= 0 || errno == EINTR);
         if (fe_recorder_is_on(reactor->recorder)) reactor->recorder->readable = fe_clock_ticks();
+        fe_stages *stages = &reactor->recorder->stages;
+        stages->readable = FE_UNLIKELY(fe_stages_is_due(stages)) ? fe_clock_ticks() : 0;
         handle_events(reactor, events, count);
         resume_due(reactor);
         cron(reactor);

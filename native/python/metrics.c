@@ -44,7 +44,7 @@ typedef struct metrics_shot {
     fe_shot all;
     fe_look_stats look;
     fe_error_count errors[FE_ERROR_KINDS_MAX];
-    fe_exponential disk;
+    fe_exponential disk, phases[FE_PHASE_COUNT];
     uint64_t memory_max;
     bool tiered;
     uint32_t database_count, command_count, command_next;
@@ -329,6 +329,10 @@ static void tell_all(teller *to, const metrics_shot *shot)
         tell(to, FE_METRIC_DISK_READ_DURATION, NULL, histogram_object(&shot->disk));
     }
     tell_engine(to, shot);
+    for (int i = 0; i < FE_PHASE_COUNT; i++)
+        if (fe_exponential_count(&shot->phases[i]) != 0)
+            tell(to, FE_METRIC_STAGE_DURATION, fe_phase_name((fe_phase)i),
+                 histogram_object(&shot->phases[i]));
 }
 
 /* Taking. -------------------------------------------------------------------------------------- */
@@ -359,6 +363,9 @@ static void take(fe_server *server, metrics_shot *shot)
     fe_look_stats_get(engine->store, &shot->look);
     memcpy(shot->errors, engine->errors, sizeof shot->errors);
     shot->disk = *fe_fetch_durations(engine->store);
+    for (fe_recorder *it = atomic_load(&engine->telemetry.recorders); it != NULL; it = it->next)
+        for (int i = 0; i < FE_PHASE_COUNT; i++)
+            fe_exponential_merge(&shot->phases[i], &it->stages.phases[i]);
     shot->memory_max = engine->options.store.memory_max;
     shot->tiered = engine->device != NULL;
     for (uint32_t i = 0; i < shot->database_count; i++)

@@ -212,6 +212,9 @@ static void reset_all(fe_server *server)
 {
     fe_engine_reset_stats(server->engine);
     fe_commands_reset_stats(server->commands);
+    fe_telemetry *telemetry = &server->engine->telemetry;
+    for (fe_recorder *it = atomic_load(&telemetry->recorders); it != NULL; it = it->next)
+        fe_stages_reset(&it->stages);
 }
 
 static PyObject *server_reset_statistics(server_object *self, PyObject *unused)

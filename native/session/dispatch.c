@@ -380,6 +380,10 @@ static void count(const run *it, uint64_t *ticks)
 {
     uint64_t now = fe_clock_ticks();
     uint64_t took = now - *ticks;
+    fe_recorder *recorder = it->session->recorder;
+    if (FE_UNLIKELY(recorder != NULL && recorder->stages.measuring))
+        fe_stages_command(&recorder->stages, it->call.engine->units_per_tick_q20, *ticks,
+                          it->call.located != NULL ? *it->call.located : 0, now);
     *ticks = now;
     if (FE_UNLIKELY(it->call.wait_status != NULL)) {
         took += (uint64_t)((double)it->call.wait_ms * 1000.0 * it->call.engine->ticks_per_us);
@@ -446,6 +450,7 @@ static void end_skip(fe_client *client)
 static void park_for_disk(fe_session *session)
 {
     park(session, FE_PARK_DISK, 0);
+    session->disk_since = fe_clock_ticks();
     if (fe_trace_is_on(session)) fe_trace_park(session, true);
 }
 
@@ -712,6 +717,15 @@ static bool admit(run *it, const fe_ahead *ahead, uint64_t *ticks)
     return true;
 }
 
+/* While the stages are measured, every command says when its keys were looked up. */
+static void find_located(run *it)
+{
+    fe_recorder *recorder = it->session->recorder;
+    if (FE_LIKELY(recorder == NULL || !recorder->stages.measuring)) return;
+    recorder->stages.located = 0;
+    if (it->call.located == NULL) it->call.located = &recorder->stages.located;
+}
+
 bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
 {
     fe_session *session = ahead->session;
@@ -733,6 +747,7 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
         fe_trace_begin(session, it.command, &ahead->request, *ticks, &it.call);
     else if (FE_UNLIKELY(session->parked != NULL))
         fe_trace_drop(session);
+    find_located(&it);
     take_marks(session->server);
     bool was_silent = client->reply_mode != FE_REPLY_ON;
     if (!admit(&it, ahead, ticks)) return false;

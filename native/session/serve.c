@@ -128,8 +128,12 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
         fe_resident_ahead(server, batch);
     uint64_t slice = (uint64_t)(engine->ticks_per_us * SLICE_US);
     uint64_t ticks = entered;
-    if (batch->count > 0 && batch->ahead[0].session->recorder != NULL)
-        batch->ahead[0].session->recorder->entered = entered;
+    fe_recorder *recorder = batch->count > 0 ? batch->ahead[0].session->recorder : NULL;
+    if (FE_LIKELY(recorder != NULL)) {
+        recorder->entered = entered;
+        fe_stages_enter(&recorder->stages, engine->options.metrics, engine->units_per_tick_q20,
+                        entered, batch->count);
+    }
     for (uint32_t i = 0; i < batch->count; i++) {
         run_one(&batch->ahead[i], &ticks);
         if (FE_UNLIKELY(ticks - entered > slice) && fe_lock_is_wanted(&engine->lock)) {
@@ -166,13 +170,23 @@ void fe_server_submit_reads(fe_server *server, fe_disk_read **reads, uint32_t co
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
 }
 
+/* A batch of a group whose stages are measured has been read ahead. */
+static void note_asked(fe_recorder *recorder)
+{
+    if (recorder != NULL && FE_UNLIKELY(recorder->stages.measuring))
+        recorder->stages.asked = fe_clock_ticks();
+}
+
 static void run_full_batch(fe_server *server, fe_batch *batch)
 {
     fe_disk_read *reads[FE_READS_MAX];
+    fe_recorder *recorder = batch->ahead[0].session->recorder;
+    note_asked(recorder);
     uint64_t entered = fe_engine_enter(server->engine);
     entered = run_batch(server, batch, entered);
     uint32_t count = fe_server_take_reads(server, reads);
-    fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
+    if (recorder != NULL) recorder->stages.left = left;
     fe_server_submit_reads(server, reads, count);
 }
 
@@ -220,19 +234,26 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
 {
     batch->count = 0;
     batch->hash_count = 0;
+    fe_recorder *recorder = count > 0 ? sessions[0]->recorder : NULL;
+    if (recorder != NULL && FE_UNLIKELY(fe_stages_serve(&recorder->stages)))
+        recorder->stages.received = fe_clock_ticks();
     for (uint32_t i = 0; i < count; i++) {
         fe_client *client = &sessions[i]->client;
         client->output.limit = client->output_limit;
         if (sessions[i]->state == FE_SESSION_READY) read_session(server, batch, sessions[i]);
     }
     fe_disk_read *reads[FE_READS_MAX];
+    note_asked(recorder);
     uint64_t entered = fe_engine_enter(server->engine);
     entered = run_batch(server, batch, entered);
     for (uint32_t i = 0; i < count; i++)
         fe_session_account(sessions[i]);
     uint32_t read_count = fe_server_take_reads(server, reads);
     uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
-    if (count > 0 && sessions[0]->recorder != NULL) sessions[0]->recorder->settled = left;
+    if (recorder != NULL) {
+        recorder->settled = recorder->stages.left = left;
+        fe_stages_served(&recorder->stages);
+    }
     fe_server_submit_reads(server, reads, read_count);
     for (uint32_t i = 0; i < count; i++)
         fe_session_keep_rest(sessions[i]);

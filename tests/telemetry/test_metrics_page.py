@@ -23,6 +23,7 @@ class Served:
 
     def __init__(self, folder: Path, *settings: str) -> None:
         folder.mkdir(exist_ok=True)
+        self.is_native = "server.transport=streams" not in settings
         self.metrics = free_port()
         self.process = Process(folder, f"metrics.port={self.metrics}", *settings)
         self.client: RawClient = self.process.client()
@@ -102,6 +103,30 @@ def test_the_counts_of_commands_agree_with_their_histograms(served: Served) -> N
         assert total <= sum(bound * count for bound, count in buckets.items())
 
 
+STAGES = ("receive", "parse", "queue", "dispatch", "lookup", "execute", "serialise", "write")
+
+
+def test_stages_are_measured_in_some_groups(served: Served) -> None:
+    """One group in 16 has all stages, as far as the transport knows them; together they are less.
+
+    A client that waits for each reply makes a group of each command.
+    """
+    for _ in range(20 * 16):
+        served.client.command("GET", "key")
+
+    page = page_of(served.metrics)
+
+    counts = {
+        dict(labels)["stage"]: value
+        for labels, value in page.of("ferrite_command_stage_duration_count").items()
+    }
+    transport = ("receive", "write") if served.is_native else ()
+    expected = [one for one in STAGES if one not in ("receive", "write")] + [*transport]
+    assert set(counts) == set(expected)
+    assert all(19 <= counts[stage] <= 22 for stage in expected), counts
+    assert page.value("ferrite_command_stage_duration_sum", stage="execute") > 0
+
+
 def test_the_mutable_region_and_the_cache_are_told_apart(served: Served) -> None:
     """In memory a hit of the cache is one of the mutable region; a miss is a miss of both."""
     served.client.command("SET", "key", "x")
@@ -160,6 +185,7 @@ def test_tiers_have_sizes_hits_and_migrations(tmp_path: Path) -> None:
     assert page.value("ferrite_disk_reads_total") == int(hybridlog["disk_reads"]) == 1
     assert page.value("ferrite_disk_read_duration_count") == 1
     assert page.value("ferrite_disk_ok") == 1
+    assert page.value("ferrite_command_stage_duration_count", stage="disk_wait") == 1
     served.close()
 
 

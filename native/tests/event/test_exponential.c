@@ -50,6 +50,21 @@ TEST(nanoseconds_become_units)
     }
 }
 
+TEST(histograms_are_added_up)
+{
+    static fe_exponential one, other;
+    for (uint64_t units = 1; units < 1u << 20; units = units * 5 / 4 + 1)
+        fe_exponential_add(&one, units);
+    fe_exponential_add_many(&other, 100, 7);
+    uint64_t count = fe_exponential_count(&one), sum = one.sum;
+    uint64_t before = one.counts[fe_exponential_bucket(100)];
+    fe_exponential_merge(&one, &other);
+
+    CHECK_INT(count + 7, fe_exponential_count(&one));
+    CHECK_INT(sum + 700, one.sum);
+    CHECK_INT(before + 7, one.counts[fe_exponential_bucket(100)]);
+}
+
 TEST(what_is_shorter_counts_as_zero_and_what_is_longer_in_the_last_bucket)
 {
     static fe_exponential histogram;
@@ -69,6 +84,7 @@ int main(void)
     RUN(buckets_are_those_of_the_definition);
     RUN(each_bound_belongs_to_the_bucket_that_it_begins);
     RUN(nanoseconds_become_units);
+    RUN(histograms_are_added_up);
     RUN(what_is_shorter_counts_as_zero_and_what_is_longer_in_the_last_bucket);
     return check_done();
 }

@@ -1,0 +1,122 @@
+/* The stages of commands. */
+#include "event/stages.h"
+
+#include "tests/check.h"
+
+#define Q20 (UINT64_C(1) << 20) /* a tick is a unit */
+
+static uint64_t count_of(const fe_stages *stages, fe_phase phase)
+{
+    return fe_exponential_count(&stages->phases[phase]);
+}
+
+/* Serves one group of `commands`: it is readable at 1000, and each further step takes 100. */
+static bool serve(fe_stages *stages, uint32_t commands)
+{
+    stages->readable = fe_stages_is_due(stages) ? 1000 : 0;
+    bool measured = fe_stages_serve(stages);
+    stages->received = 1100;
+    stages->asked = 1200;
+    fe_stages_enter(stages, true, Q20, 1300, commands);
+    for (uint32_t i = 0; measured && i < commands; i++)
+        fe_stages_command(stages, Q20, 1400, i % 2 == 0 ? 1450 : 0, 1500);
+    stages->left = 1600;
+    fe_stages_served(stages);
+    if (stages->awaits_sent) fe_stages_sent(stages, 1700);
+    return measured;
+}
+
+TEST(one_group_in_some_is_measured_and_only_while_on)
+{
+    static fe_stages stages;
+    uint32_t measured = 0;
+    serve(&stages, 1); /* it learns that it is on */
+    for (unsigned i = 0; i < 10 * FE_STAGES_EVERY; i++)
+        measured += serve(&stages, 1);
+    CHECK_INT(10, measured);
+    stages.on = false;
+    CHECK(!fe_stages_is_due(&stages));
+    for (unsigned i = 0; i < 2 * FE_STAGES_EVERY; i++) {
+        CHECK(!fe_stages_serve(&stages));
+        fe_stages_served(&stages);
+    }
+}
+
+TEST(every_stage_counts_its_commands_once)
+{
+    static fe_stages stages;
+    stages.on = true;
+    while (!serve(&stages, 3)) {}
+
+    CHECK_INT(3, count_of(&stages, FE_PHASE_RECEIVE));
+    CHECK_INT(300, stages.phases[FE_PHASE_RECEIVE].sum);
+    CHECK_INT(300, stages.phases[FE_PHASE_PARSE].sum);
+    CHECK_INT(300, stages.phases[FE_PHASE_QUEUE].sum);
+    CHECK_INT(300, stages.phases[FE_PHASE_DISPATCH].sum);
+    CHECK_INT(2, count_of(&stages, FE_PHASE_LOOKUP));
+    CHECK_INT(100, stages.phases[FE_PHASE_LOOKUP].sum);
+    CHECK_INT(3, count_of(&stages, FE_PHASE_EXECUTE));
+    CHECK_INT(200, stages.phases[FE_PHASE_EXECUTE].sum);
+    CHECK_INT(0, count_of(&stages, FE_PHASE_SERIALISE));
+    CHECK_INT(0, count_of(&stages, FE_PHASE_WRITE));
+
+    serve(&stages, 1); /* the next entry adds what was not known yet */
+    CHECK_INT(3, count_of(&stages, FE_PHASE_SERIALISE));
+    CHECK_INT(300, stages.phases[FE_PHASE_SERIALISE].sum);
+    CHECK_INT(3, count_of(&stages, FE_PHASE_WRITE));
+    CHECK_INT(300, stages.phases[FE_PHASE_WRITE].sum);
+    CHECK_INT(3, count_of(&stages, FE_PHASE_EXECUTE));
+}
+
+TEST(a_batch_of_many_has_only_so_many_ends)
+{
+    static fe_stages stages;
+    stages.on = true;
+    while (!serve(&stages, FE_STAGES_ENDED_MAX + 10)) {}
+    serve(&stages, 1);
+
+    CHECK_INT(FE_STAGES_ENDED_MAX + 10, count_of(&stages, FE_PHASE_EXECUTE));
+    CHECK_INT(FE_STAGES_ENDED_MAX, count_of(&stages, FE_PHASE_SERIALISE));
+}
+
+TEST(clocks_that_go_back_count_as_nothing)
+{
+    static fe_stages stages;
+    stages.measuring = true;
+    stages.entered = 100;
+    fe_stages_command(&stages, Q20, 90, 80, 70);
+
+    CHECK_INT(1, stages.phases[FE_PHASE_DISPATCH].zero);
+    CHECK_INT(0, count_of(&stages, FE_PHASE_LOOKUP));
+    CHECK_INT(1, stages.phases[FE_PHASE_EXECUTE].zero);
+}
+
+TEST(a_reset_forgets_what_was_counted)
+{
+    static fe_stages stages;
+    stages.on = true;
+    while (!serve(&stages, 3)) {}
+    fe_stages_add(&stages, FE_PHASE_DISK_WAIT, Q20, 5000);
+    CHECK_INT(5000, stages.phases[FE_PHASE_DISK_WAIT].sum);
+    fe_stages_reset(&stages);
+
+    for (int i = 0; i < FE_PHASE_COUNT; i++)
+        CHECK_INT(0, count_of(&stages, (fe_phase)i));
+}
+
+TEST(every_stage_has_a_name)
+{
+    for (int i = 0; i < FE_PHASE_COUNT; i++)
+        CHECK(fe_phase_name((fe_phase)i) != NULL);
+}
+
+int main(void)
+{
+    RUN(one_group_in_some_is_measured_and_only_while_on);
+    RUN(every_stage_counts_its_commands_once);
+    RUN(a_batch_of_many_has_only_so_many_ends);
+    RUN(clocks_that_go_back_count_as_nothing);
+    RUN(a_reset_forgets_what_was_counted);
+    RUN(every_stage_has_a_name);
+    return check_done();
+}
