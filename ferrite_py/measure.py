@@ -126,18 +126,16 @@ ROWS: tuple[Row, ...] = tuple(
 
 BY_ID: Mapping[str, Row] = {row.id: row for row in ROWS}
 
+_Taken = tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]
+
 Source = Callable[[], Iterable[tuple[str, Samples]]]
 """Gives values of rows that are filled in by Python, by the row's id."""
-
-
-class MeterClosedError(Exception):
-    """The server is about to end: there is nothing to measure any more."""
 
 
 class Native(Protocol):
     """The part of the native server that knows the values."""
 
-    def metrics(self) -> tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]:
+    def metrics(self) -> _Taken:
         """One snapshot of all of them."""
 
 
@@ -150,30 +148,30 @@ class Meter:
         self._started = started
         self._sources: list[Source] = [self._process]
         self._open = threading.Lock()
-        self._is_closed = False
+        self._last: _Taken | None = None
 
     def add_source(self, source: Source) -> None:
         """Ask this one as well, each time; it must be quick and may be called by any thread."""
         self._sources.append(source)
 
     def take(self) -> Measurement:
-        """All values of now. From any thread. Raises MeterClosedError."""
+        """All values of now; the engine's, once it was left, are its last. From any thread."""
         with self._open:
-            if self._is_closed:
-                raise MeterClosedError
-            started_ms, since_ms, now_ms, lists = self._native.metrics()
+            started_ms, since_ms, now_ms, lists = self._last or self._native.metrics()
         samples: dict[str, Samples] = {
             row.name: [(_labels(row, labels), _value(row, value)) for labels, value in values]
             for row, values in zip(ROWS, lists, strict=True)
         }
         for source in self._sources:
-            samples.update((BY_ID[id_].name, values) for id_, values in source())
+            for id_, values in source():
+                name = BY_ID[id_].name
+                samples[name] = [*samples[name], *values]
         return Measurement(started_ms * 10**6, since_ms * 10**6, now_ms * 10**6, samples)
 
-    def close(self) -> None:
-        """Leave the native server alone from now on; one that is being asked has answered then."""
+    def leave_engine(self) -> None:
+        """Take the engine's values for the last time; it is not asked any more after that."""
         with self._open:
-            self._is_closed = True
+            self._last = self._last or self._native.metrics()
 
     def _process(self) -> Iterable[tuple[str, Samples]]:
         """What the system says of this process."""

@@ -94,7 +94,7 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
         )
         front = Front(services, bound)
         desk = Desk(services, front)
-        exporting = _exporting(services, sources)
+        exporting = _exporting(services, sources, desk.meter)
         try:
             with _signals(stopping, services, notifier):
                 if exporting is not None:
@@ -109,9 +109,9 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
                 front.release()
                 await asyncio.to_thread(desk.leave_engine)
                 await asyncio.to_thread(keep.finish, native)
-                await desk.close()
                 if exporting is not None:
                     await asyncio.to_thread(exporting.finish)
+                await desk.close()
         finally:
             front.release()
             desk.release()
@@ -167,7 +167,7 @@ def _bound(config: Config) -> Iterator[list[Bound]]:
             one.close()
 
 
-def _exporting(services: Services, sources: Sources) -> "Exporting | None":
+def _exporting(services: Services, sources: Sources, meter: Meter) -> "Exporting | None":
     """What is exported over OTLP; None when telemetry is off. Raises StartupError."""
     config = services.settings.config
     if not config.telemetry.enabled:
@@ -175,7 +175,7 @@ def _exporting(services: Services, sources: Sources) -> "Exporting | None":
     # A server that exports nothing starts without these packages.
     from ferrite_py.telemetry.export import Exporting
 
-    made = Exporting(services.native, config, sources.environ, services.identity.run_id)
+    made = Exporting(services.native, config, sources.environ, services.identity.run_id, meter)
     services.settings.tell(made.follow)
     return made
 
@@ -286,7 +286,7 @@ class Desk:
     def leave_engine(self) -> None:
         """Ask nothing of the engine any more: it will be written to disk and closed. May wait."""
         self.standing.phase = "saving"
-        self.meter.close()
+        self.meter.leave_engine()
 
     async def close(self) -> None:
         """Answer what was asked, and end."""
@@ -295,7 +295,6 @@ class Desk:
 
     def release(self) -> None:
         """Leave nothing in the loop, however far `open` and `close` came."""
-        self.meter.close()
         if self._web is not None:
             self._web.release()
 

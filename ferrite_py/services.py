@@ -67,7 +67,8 @@ def engine_options(config: Config) -> dict[str, Any]:
         "hz": server.hz,
         "hll_sparse_bytes_max": storage.hll_sparse_max_bytes,
         "latency_tracking": server.latency_tracking,
-        "metrics": config.metrics.enabled or config.telemetry.enabled,
+        "metrics": config.metrics.enabled
+        or (config.telemetry.enabled and config.telemetry.metrics_enabled),
         "flush_async": storage.lazyfree_lazy_user_flush,
         "debug_enabled": server.enable_debug_command,
         "requirepass": server.requirepass.encode("utf-8", "surrogateescape"),

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from ferrite_py._native import Encoder, Server
 from ferrite_py.config import Config, ServerConfig, TelemetryConfig
+from ferrite_py.errors import StartupError
+from ferrite_py.measure import Meter, Samples
 from ferrite_py.telemetry.drain import Batch, Counts, Drain
 from ferrite_py.telemetry.environment import (
     Sampler,
@@ -21,10 +23,12 @@ from ferrite_py.telemetry.environment import (
     has_endpoint,
     in_force,
     lowered,
+    protocol_of,
 )
 from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
 from ferrite_py.telemetry.lines import CommandLines
 from ferrite_py.telemetry.logs import Logs
+from ferrite_py.telemetry.metrics import MetricsExport
 from ferrite_py.telemetry.names import Detail
 from ferrite_py.telemetry.transport import trace_transport
 
@@ -34,6 +38,9 @@ REQUEST_BYTES_MAX = 3 << 20
 """gRPC takes messages of 4 MiB."""
 
 PROPAGATORS = ("tracecontext", "baggage")
+
+LAST_EXPORT_S = 0.2
+"""What is left for metrics and logs when traces have taken all of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +191,39 @@ def _has_a_way(signal: str, values: Mapping[str, str]) -> bool:
     return exporter == "console" or (exporter == "otlp" and has_endpoint(signal, values))
 
 
+def metrics_export(config: TelemetryConfig, sdk: Sdk, meter: Meter) -> MetricsExport | None:
+    """What exports metrics from now on; None when they are not to be. Raises StartupError."""
+    kind = exporter_of("metrics", sdk.values)
+    if not config.metrics_enabled or not _has_a_way("metrics", sdk.values):
+        return None
+    protocol = protocol_of("metrics", sdk.values)
+    try:
+        with in_force(sdk.values):
+            return MetricsExport(
+                meter, sdk.resource, kind=kind, protocol=protocol, semconv=config.semconv
+            )
+    except Exception as error:
+        # The exporters raise what their libraries raise, of files, URLs and options.
+        raise StartupError(f"cannot export metrics: {error}") from error
+
+
 class Exporting:
     """Everything that is exported."""
 
     def __init__(
-        self, native: Server, config: Config, environ: Mapping[str, str], instance_id: str
+        self,
+        native: Server,
+        config: Config,
+        environ: Mapping[str, str],
+        instance_id: str,
+        meter: Meter,
     ) -> None:
         """Make the parts that can fail. Raises StartupError."""
         self.sdk = read_sdk(config.telemetry, environ, instance_id)
         values = self.sdk.values
         self._flush_s = config.telemetry.shutdown_flush_timeout / 1000
         self._is_finished = False
+        self._native = native
         self.traces: Traces | None = None
         if config.telemetry.traces_enabled and exporter_of("traces", values) != "none":
             self.traces = Traces(native, config, self.sdk)
@@ -205,6 +234,23 @@ class Exporting:
             self.logs = Logs(values, self.sdk.resource)
         if self.traces is None and self.logs is None and not _has_a_way("metrics", values):
             log.info("telemetry is enabled, and nothing says where to; see telemetry.endpoint")
+        self.metrics = metrics_export(config.telemetry, self.sdk, meter)
+        meter.add_source(self._outcome)
+
+    def _outcome(self) -> Iterable[tuple[str, Samples]]:
+        """What became of traces, for the metrics."""
+        if self.traces is None:
+            return
+        counts, recorded = self.traces.counts, self._native.telemetry_counts()
+        yield "EXPORTED", [(("traces",), counts.requests)]
+        yield (
+            "EVENTS_LOST",
+            [
+                (("queue_full",), recorded["dropped"]),
+                (("not_taken",), counts.failed),
+                (("rate_limit",), recorded["declined"]),
+            ],
+        )
 
     def start(self) -> None:
         """Begin to record and to send."""
@@ -229,5 +275,7 @@ class Exporting:
         end = time.monotonic() + self._flush_s
         if self.traces is not None:
             self.traces.stop(self._flush_s)
+        if self.metrics is not None:
+            self.metrics.stop(max(end - time.monotonic(), LAST_EXPORT_S))
         if self.logs is not None:
-            self.logs.stop(max(end - time.monotonic(), 0.1))
+            self.logs.stop(max(end - time.monotonic(), LAST_EXPORT_S))

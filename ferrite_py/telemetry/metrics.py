@@ -49,7 +49,6 @@ from ferrite_py.measure import (
     Labels,
     Measurement,
     Meter,
-    MeterClosedError,
     Row,
     Samples,
 )
@@ -221,10 +220,7 @@ class Merging(MetricExporter):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **options: Any
     ) -> MetricExportResult:
         """Export what the reader has collected, and ours of now."""
-        try:
-            measurement = self._meter.take()
-        except MeterClosedError:
-            return MetricExportResult.SUCCESS
+        measurement = self._meter.take()
         merged = self._merged(metrics_data, self._points.metrics(measurement))
         result = self._inner.export(merged, timeout_millis=timeout_millis, **options)
         if result is MetricExportResult.SUCCESS:

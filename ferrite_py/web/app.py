@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ferrite_py.measure import Meter, MeterClosedError
+from ferrite_py.measure import Meter
 from ferrite_py.web.prometheus import Page
 
 HEALTH_SECONDS = 2.0
@@ -79,10 +79,7 @@ class Admin:
             under_way = loop.run_in_executor(self._pages, self._render, accept)
             self._page_of[accept] = under_way
             under_way.add_done_callback(lambda _: self._page_of.pop(accept, None))
-        try:
-            body, content_type = await asyncio.shield(under_way)
-        except MeterClosedError:
-            return PlainTextResponse("the server is ending\n", 503)
+        body, content_type = await asyncio.shield(under_way)
         return Response(body, headers={"Content-Type": content_type, **_NOT_STORED})
 
     def _render(self, accept: str) -> tuple[bytes, str]:

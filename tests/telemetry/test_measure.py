@@ -14,7 +14,6 @@ from ferrite_py.measure import (
     ROWS,
     Histogram,
     Meter,
-    MeterClosedError,
     upper_bound,
 )
 from ferrite_py.services import engine_options
@@ -93,13 +92,30 @@ def test_what_grows_begins_anew_when_its_statistics_do(native: Server) -> None:
     assert after.started <= after.since(counter) <= after.now
 
 
-def test_a_closed_meter_leaves_the_engine_alone(native: Server) -> None:
-    """After close nothing asks the native server any more."""
+def test_a_meter_that_has_left_the_engine_has_its_last_values() -> None:
+    """Afterwards nothing asks the native server, which may be closed; the process goes on."""
+    native = Server(engine_options(Config()))
     meter = Meter(native, 0.0)
-    meter.close()
+    meter.leave_engine()
+    native.close()
 
-    with pytest.raises(MeterClosedError):
-        meter.take()
+    first, second = meter.take(), meter.take()
+
+    assert first.now == second.now
+    assert first.samples["ferrite.memory.used"] == second.samples["ferrite.memory.used"] != []
+    uptimes = [one.samples["process.uptime"][0][1] for one in (first, second)]
+    assert uptimes[0] < uptimes[1]  # type: ignore[operator]
+
+
+def test_sources_add_to_each_other(native: Server) -> None:
+    """Two sources may tell of the same metric, each with its own labels."""
+    meter = Meter(native, 0.0)
+    meter.add_source(lambda: [("EXPORTED", [(("traces",), 3)])])
+    meter.add_source(lambda: [("EXPORTED", [(("logs",), 4)])])
+
+    samples = meter.take().samples["ferrite.telemetry.exports"]
+
+    assert [(("traces",), 3), (("logs",), 4)] == samples
 
 
 def test_the_process_is_measured(native: Server) -> None:

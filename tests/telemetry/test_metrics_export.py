@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from ferrite_py.config import Config, with_values
 from ferrite_py.measure import ROWS, Meter
 from ferrite_py.services import engine_options
 from ferrite_py.telemetry.metrics import OPERATION_DURATION, RUNTIME_SCOPE, SCOPE, MetricsExport
+from tests.telemetry.page import page_of
 from tests.telemetry.receiver import Receiver, bad_request
 from tests.telemetry.test_measure import SEED
+from tests.telemetry.test_metrics_page import Served
 from tests.telemetry.views import MetricView
 
 PROTOCOLS = ("grpc", "http")
@@ -49,7 +52,6 @@ class Site:
     def close(self) -> None:
         """End all."""
         self.export.stop(10)
-        self.meter.close()
         self.stream.close()
         self.native.close()
 
@@ -273,3 +275,55 @@ def test_the_interval_is_the_environments(
     receiver.wait(lambda _: len(receiver.arrivals("metrics")) >= 3)
 
     site.close()
+
+
+@pytest.mark.parametrize("chosen", PROTOCOLS)
+def test_a_running_server_exports_what_its_page_says(
+    receiver: Receiver, tmp_path: Path, chosen: str
+) -> None:
+    """Settings of the file are enough; at the stop the last values come, equal to the page's."""
+    served = Served(
+        tmp_path,
+        "telemetry.enabled=yes",
+        f"telemetry.endpoint={receiver.endpoint(chosen)}",
+        f"telemetry.protocol={chosen}",
+        "telemetry.metrics_export_interval=1h",
+        "telemetry.service_name=cache-7",
+        "storage.max_memory=64mb",
+    )
+    for number in range(40):
+        served.client.command("SET", f"key:{number}", "x")
+        served.client.command("GET", f"key:{number}")
+    page = page_of(served.metrics)
+
+    served.close()
+
+    views = receiver.metrics()
+    assert {view.resource["service.name"] for view in views} == {"cache-7"}
+    assert one(views, "ferrite.commands.total", command="SET").value == 40
+    assert one(views, "ferrite.cache.hits.total").value == page.value("ferrite_cache_hits_total")
+    ours = one(views, "ferrite.command.duration", command="GET").value
+    assert ours.sum == page.value("ferrite_command_duration_sum", command="GET")
+    assert ours.count == page.value("ferrite_command_duration_count", command="GET")
+    assert one(views, "ferrite.memory.max").value == page.value("ferrite_memory_max")
+    assert one(views, "ferrite.telemetry.lost", reason="queue_full").value == 0
+
+
+@pytest.mark.parametrize("switch", ["telemetry.metrics_enabled=no", "telemetry.enabled=no"])
+def test_metrics_that_are_switched_off_are_not_exported(
+    receiver: Receiver, tmp_path: Path, switch: str
+) -> None:
+    """Neither the interval nor the stop sends any."""
+    served = Served(
+        tmp_path,
+        "telemetry.enabled=yes",
+        f"telemetry.endpoint={receiver.grpc_endpoint}",
+        "telemetry.metrics_export_interval=50ms",
+        "telemetry.traces_enabled=no",
+        switch,
+    )
+    served.client.command("PING")
+
+    served.close()
+
+    assert receiver.arrivals("metrics") == []

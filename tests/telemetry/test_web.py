@@ -187,13 +187,16 @@ def test_scrapers_that_come_together_get_one_page() -> None:
     run(check)
 
 
-def test_a_server_that_ends_has_no_page() -> None:
-    """When the engine is being saved, /metrics is 503 and the loop goes on."""
+def test_a_server_that_ends_shows_its_last_page() -> None:
+    """While the engine is being saved nobody asks it, and the page has its last values."""
 
     async def check(made: Site) -> None:
-        made.meter.close()
+        await made.ask("/metrics")
+        made.meter.leave_engine()
+        asked = made.engine.asked
 
-        assert (await made.ask("/metrics")).status == 503
+        assert (await made.ask("/metrics")).status == 200
+        assert made.engine.asked == asked
 
     run(check)
 
