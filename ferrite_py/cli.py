@@ -27,6 +27,7 @@ _FEATURES = (
     ("streams", ("ferrite_py._native", "ferrite_py.listen.streams")),
     ("uvloop", ("uvloop",)),
     ("tls", ("ssl", "ferrite_py._native", "ferrite_py.listen.streams")),
+    ("otlp", ("ferrite_py._native", "ferrite_py.telemetry.export")),
 )
 
 

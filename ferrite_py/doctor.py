@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from ferrite_py.certificates import make_context
 from ferrite_py.config import Config
@@ -24,6 +25,7 @@ from ferrite_py.file_limit import RESERVED_FILES
 
 Level = Literal["ok", "warn", "fail"]
 _MIB = 1 << 20
+_CONNECT_S = 2.0
 _SYS_IO_URING_SETUP = 425  # the same on all architectures
 _READONLY_PARTS, _POOL_PARTS = 10, 108  # native/store/tier.c
 _SEGMENT_MIN, _SEGMENT_AUTO = 64 << 10, 4 << 20
@@ -93,6 +95,7 @@ def examine(config: Config, host: Host) -> list[Finding]:
         _ports,
         _unix_socket,
         _log_file,
+        _collector,
         _tls,
         _data_dir,
         _data_space,
@@ -325,6 +328,23 @@ def tls(config: Config) -> Iterator[Finding]:
         yield Finding("fail", subject, message, "check the paths and the files below [tls]")
     else:
         yield Finding("ok", "tls", "the certificates can be loaded")
+
+
+def _collector(config: Config, _host: Host) -> Iterator[Finding]:
+    """Whether somebody listens where telemetry goes; the server starts all the same."""
+    telemetry = config.telemetry
+    if not telemetry.enabled or not telemetry.endpoint:
+        return
+    subject = "telemetry.endpoint"
+    has_scheme = "://" in telemetry.endpoint
+    url = urlsplit(telemetry.endpoint if has_scheme else f"https://{telemetry.endpoint}")
+    try:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        with socket.create_connection((url.hostname or "", port), timeout=_CONNECT_S):
+            yield Finding("ok", subject, f"{url.hostname}, port {port}, takes connections")
+    except (OSError, ValueError) as error:
+        message = f"{telemetry.endpoint}: {getattr(error, 'strerror', None) or error}"
+        yield Finding("warn", subject, message, "start the collector, or change the endpoint")
 
 
 def _tls(config: Config, _host: Host) -> Iterator[Finding]:

@@ -379,6 +379,24 @@ def test_doctor_looks_at_files(tmp_path: Path) -> None:
     assert levels(doctor.examine(tls, host), "tls.cert_file") == ["fail"]
 
 
+def test_doctor_looks_for_the_collector(tmp_path: Path) -> None:
+    """Whether somebody listens at the endpoint; only when telemetry is enabled."""
+    host = host_of(tmp_path, {})
+
+    def found(endpoint: str, *, enabled: bool = True) -> list[str]:
+        config = config_of(telemetry__enabled=enabled, telemetry__endpoint=endpoint)
+        return levels(doctor.examine(config, host), "telemetry.endpoint")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+        assert found(f"http://{place}") == ["ok"]
+        assert found(place) == ["ok"]
+        assert found(f"http://{place}", enabled=False) == []
+    assert found(f"http://{place}") == ["warn"]
+    assert found("http://host:notaport") == ["warn"]
+    assert found("") == []
+
+
 def test_doctor_looks_at_no_disk_without_a_data_folder(tmp_path: Path) -> None:
     """What is kept in memory alone needs none."""
     subjects = {finding.subject for finding in doctor.examine(config_of(), host_of(tmp_path, {}))}

@@ -1,26 +1,66 @@
-"""The generated part of docs/telemetry.md: the table of all metrics."""
+"""The generated parts of docs/telemetry.md: the tables of metrics, attributes and coverage."""
 
 from pathlib import Path
 
 from ferrite_py.measure import ROWS, Row
+from ferrite_py.telemetry.names import COMMAND_CONSTANTS, SLOTS, STORAGE_CONSTANTS
 from ferrite_py.web.prometheus import page_name
+from tests.telemetry.covered import COVERED
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "telemetry.md"
 BEGIN = "<!-- metrics: written by `make generate` from native/event/events.def -->"
 END = "<!-- end of metrics -->"
+SPANS_BEGIN = "<!-- spans: written by `make generate` from ferrite_py/telemetry/names.py -->"
+SPANS_END = "<!-- end of spans -->"
+SEED_BEGIN = "<!-- covered: written by `make generate` from tests/telemetry/covered.py -->"
+SEED_END = "<!-- end of covered -->"
 
 _KINDS = {"counter": "counter", "total": "counter, kept by RESETSTAT"}
 
 
 def render_telemetry() -> str:
-    """The document with its table written anew; the rest stays."""
-    before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{DOCUMENT} lacks the line {BEGIN if not begin else END}")
+    """The document with its tables written anew; the rest stays."""
     head = "| metric | on /metrics | instrument | unit | labels | what it tells |\n" + "| --- " * 6
     lines = "\n".join(_line(row) for row in ROWS)
-    return f"{before}{BEGIN}\n{head}|\n{lines}\n{END}{after}"
+    text = DOCUMENT.read_text(encoding="utf-8")
+    text = _put(text, BEGIN, END, f"{head}|\n{lines}")
+    text = _put(text, SPANS_BEGIN, SPANS_END, _attributes())
+    return _put(text, SEED_BEGIN, SEED_END, _coverage())
+
+
+def _put(text: str, begin: str, end: str, table: str) -> str:
+    before, begun, rest = text.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"{DOCUMENT} lacks the line {end if begun else begin}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def _attributes() -> str:
+    """The attributes of spans."""
+    storage = {"ferrite.storage.bytes", "ferrite.storage.epoch"}
+    phases = {"ferrite.request.bytes": "ferrite.resp.parse"}
+    phases["ferrite.response.bytes"] = "ferrite.tcp.write"
+    lines = ["| attribute | semconv | span | value |", "| --- | --- | --- | --- |"]
+    for names in (*COMMAND_CONSTANTS, *SLOTS, *STORAGE_CONSTANTS):
+        for kind, group in (
+            ("all", names.always),
+            ("ferrite, dup", names.ferrite),
+            ("stable, dup", names.stable),
+        ):
+            for name in group:
+                span = phases.get(name, "command")
+                is_storage = name in storage or names in STORAGE_CONSTANTS
+                span = "ferrite.storage.*" if is_storage else span
+                lines.append(f"| `{name}` | {kind} | {span} | {names.meaning} |")
+    return "\n".join(lines)
+
+
+def _coverage() -> str:
+    """What the seed names, and the test that fails without it."""
+    lines = ["| what | name | test |", "| --- | --- | --- |"]
+    lines += [f"| {one.what} | `{one.name}` | `{one.file}::{one.test}` |" for one in COVERED]
+    return "\n".join(lines)
 
 
 def _line(row: Row) -> str:

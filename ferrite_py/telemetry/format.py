@@ -116,9 +116,9 @@ def _part(part: names.Part) -> bytes:
     attributes: list[tuple[str, object]] = []
     if part.operation:
         attributes = [
-            ("ferrite.storage.operation", part.operation),
-            ("ferrite.storage.tier", part.tier),
-            ("ferrite.storage.cache_hit", part.cache_hit),
+            (names.OPERATION, part.operation),
+            (names.TIER, part.tier),
+            (names.CACHE_HIT, part.cache_hit),
         ]
     span = Span(
         name=part.name, kind=Span.SpanKind.SPAN_KIND_INTERNAL, attributes=_pairs(attributes)

@@ -20,6 +20,9 @@ RESULTS = ("OK", "NIL", "ERR", "ERR")
 
 REJECTED = "ferrite.command.rejected"
 ROLE = "ferrite.replication.role"
+OPERATION = "ferrite.storage.operation"
+TIER = "ferrite.storage.tier"
+CACHE_HIT = "ferrite.storage.cache_hit"
 
 
 class Detail(IntEnum):
@@ -34,6 +37,7 @@ class Detail(IntEnum):
 class Names:
     """The names of one attribute."""
 
+    meaning: str
     always: tuple[str, ...] = ()
     ferrite: tuple[str, ...] = ()
     stable: tuple[str, ...] = ()
@@ -45,36 +49,79 @@ class Names:
         return self.always + old + new
 
 
-COMMAND_SYSTEM = Names(ferrite=("db.system",), stable=("db.system.name",))
+COMMAND_SYSTEM = Names("always `ferrite`", ferrite=("db.system",), stable=("db.system.name",))
 COMMAND_OPERATION = Names(
-    always=("ferrite.command.name",), ferrite=("db.operation",), stable=("db.operation.name",)
+    "the command: `GET`, `CONFIG GET`",
+    always=("ferrite.command.name",),
+    ferrite=("db.operation",),
+    stable=("db.operation.name",),
 )
-SERVER_ADDRESS = Names(stable=("server.address",))
-SERVER_PORT = Names(stable=("server.port",))
-RESULT = Names(always=("ferrite.command.result",))
+SERVER_ADDRESS = Names("where the server listens", stable=("server.address",))
+SERVER_PORT = Names("its port", stable=("server.port",))
+RESULT = Names("`OK`, `NIL` for a null reply, `ERR`", always=("ferrite.command.result",))
 
 SLOTS = (
-    Names(always=("ferrite.command.args_count",)),
-    Names(always=("ferrite.command.key",)),
-    Names(ferrite=("db.statement",), stable=("db.query.text",)),
-    Names(stable=("db.namespace",)),
-    Names(stable=("db.response.status_code", "error.type")),
-    Names(ferrite=("net.peer.ip",), stable=("network.peer.address",)),
-    Names(ferrite=("net.peer.port",), stable=("network.peer.port",)),
-    Names(always=("ferrite.connection.id",)),
-    Names(always=("cache.hit",)),
-    Names(always=("cache.hits",)),
-    Names(always=("cache.misses",)),
-    Names(always=("db.operation.batch.size",)),
-    Names(always=("ferrite.trace.retained",)),
-    Names(always=("ferrite.storage.disk_reads",)),
-    Names(always=("ferrite.request.bytes",)),
-    Names(always=("ferrite.response.bytes",)),
-    Names(always=("ferrite.storage.bytes",)),
-    Names(always=("ferrite.storage.epoch",)),
-    Names(always=("ferrite.command.wait_us",)),
+    Names("arguments, the command among them", always=("ferrite.command.args_count",)),
+    Names("the first key, as `telemetry.record_keys` says", always=("ferrite.command.key",)),
+    Names(
+        "the command line; `?` stands for every argument but the key",
+        ferrite=("db.statement",),
+        stable=("db.query.text",),
+    ),
+    Names("number of the database", stable=("db.namespace",)),
+    Names(
+        "the error's first word: `ERR`, `WRONGTYPE`",
+        stable=("db.response.status_code", "error.type"),
+    ),
+    Names(
+        "the client's address, or the path of its socket",
+        ferrite=("net.peer.ip",),
+        stable=("network.peer.address",),
+    ),
+    Names("the client's port", ferrite=("net.peer.port",), stable=("network.peer.port",)),
+    Names("number of the connection, as `CLIENT LIST` has it", always=("ferrite.connection.id",)),
+    Names("whether the cache had all keys that were looked up", always=("cache.hit",)),
+    Names("keys that it had, of several", always=("cache.hits",)),
+    Names("keys that it had not, of several", always=("cache.misses",)),
+    Names(
+        "commands read at once or in the transaction; keys of one that looks up several",
+        always=("db.operation.batch.size",),
+    ),
+    Names("kept by a rule of retention, though not sampled", always=("ferrite.trace.retained",)),
+    Names("records that it waited for", always=("ferrite.storage.disk_reads",)),
+    Names("bytes of the request", always=("ferrite.request.bytes",)),
+    Names("bytes of the reply", always=("ferrite.response.bytes",)),
+    Names(
+        "bytes of the value; on the command's span where several tiers gave it",
+        always=("ferrite.storage.bytes",),
+    ),
+    Names("epoch: how often a segment has changed its tier", always=("ferrite.storage.epoch",)),
+    Names(
+        "microseconds that the command waited: for the disk, a time, Python",
+        always=("ferrite.command.wait_us",),
+    ),
 )
 """Attributes whose values are in the record, as fe_otlp_slot numbers them."""
+
+
+COMMAND_CONSTANTS = (
+    COMMAND_SYSTEM,
+    COMMAND_OPERATION,
+    RESULT,
+    Names("true where the command was refused before it ran", always=(REJECTED,)),
+    Names("always `primary`; there is no replication yet", always=(ROLE,)),
+    SERVER_ADDRESS,
+    SERVER_PORT,
+)
+STORAGE_CONSTANTS = (
+    Names("`read` or `write`", always=(OPERATION,)),
+    Names("`mutable`, `read_only`, `read_cache` or `disk`", always=(TIER,)),
+    Names(
+        "whether this tier had the value; of a write: whether the mutable one did",
+        always=(CACHE_HIT,),
+    ),
+)
+"""Attributes whose values are the same for a command or a tier."""
 
 
 @dataclass(frozen=True, slots=True)
