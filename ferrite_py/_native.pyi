@@ -113,6 +113,14 @@ class Server:
     def tiers(self) -> dict[str, Any]:
         """One consistent snapshot of the tiers: a dict by tier's name, counters and gauges."""
 
+    def curve(self, sizes: Sequence[int], /) -> dict[str, Any] | None:
+        """Points of the hit-ratio curve, of at most 1024 sizes in bytes; None when it is off.
+
+        Keys: ratios (list of the shares of reads that caches of these sizes would have answered),
+        reads (that count, less what has decayed), seconds (the same of the time), rate (the share
+        of keys that is sampled), keys (that are sampled now). Raises ValueError or OverflowError.
+        """
+
     def metrics(self) -> tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]:
         """The values of all metrics, of one moment: INFO's counters, and histograms.
 

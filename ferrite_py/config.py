@@ -24,6 +24,7 @@ from ferrite_py.config_sources import (
     read_flags,
 )
 from ferrite_py.config_telemetry import (
+    InsightConfig,
     MetricsConfig,
     TelemetryConfig,
     missing_endpoint,
@@ -34,6 +35,7 @@ from ferrite_py.errors import ConfigError, ManyConfigError
 __all__ = [
     "CATALOGUE",
     "Config",
+    "InsightConfig",
     "Loaded",
     "LoggingConfig",
     "MemoryBound",
@@ -63,6 +65,7 @@ class Config:
     tls: TlsConfig = TlsConfig()  # noqa: RUF009 - it is frozen
     metrics: MetricsConfig = MetricsConfig()  # noqa: RUF009 - it is frozen
     telemetry: TelemetryConfig = TelemetryConfig()  # noqa: RUF009 - it is frozen
+    insight: InsightConfig = InsightConfig()  # noqa: RUF009 - it is frozen
 
     def value(self, name: str) -> Any:
         """The value of a setting by its dotted name."""

@@ -249,6 +249,26 @@ class TelemetryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class InsightConfig:
+    """What the server finds out about its load by sampling keys; see docs/insight.md."""
+
+    curve: bool = setting(
+        True,
+        Boolean(),
+        "Whether the hit-ratio curve is measured, for INFO mrc and MRC.",
+        redis="insight-curve",
+        runtime=True,
+    )
+    curve_half_life: int = setting(
+        3600,
+        Duration("s", high=UINT32_MAX),
+        "Reads so long ago count half in the curve, in seconds; 0 is for ever.",
+        redis="insight-curve-half-life",
+        runtime=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """A flag that sets several settings, or one without a value; `{}` stands for its value."""
 

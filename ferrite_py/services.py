@@ -69,6 +69,8 @@ def engine_options(config: Config) -> dict[str, Any]:
         "latency_tracking": server.latency_tracking,
         "metrics": config.metrics.enabled
         or (config.telemetry.enabled and config.telemetry.metrics_enabled),
+        "insight_curve": config.insight.curve,
+        "insight_curve_half_life_s": config.insight.curve_half_life,
         "flush_async": storage.lazyfree_lazy_user_flush,
         "debug_enabled": server.enable_debug_command,
         "requirepass": server.requirepass.encode("utf-8", "surrogateescape"),

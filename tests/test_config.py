@@ -28,7 +28,7 @@ from tools import generate
 TLS_NEEDS = {"tls.cert_file": "c", "tls.key_file": "k", "tls.ca_file": "ca"}
 
 
-SECTIONS = "there are [server], [storage], [logging], [tls], [metrics], [telemetry]"
+SECTIONS = "there are [server], [storage], [logging], [tls], [metrics], [telemetry], [insight]"
 PERMISSIONS = 'permission bits as octal text, such as "700"'
 
 

@@ -11,6 +11,7 @@ from ferrite_py import __version__
 from ferrite_py.commands import process
 from ferrite_py.commands.facts import Facts, Fields, facts_of, present
 from ferrite_py.commands.info_memory import memory
+from ferrite_py.commands.insight import mrc_fields
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import Reply, Verbatim, text_of
 from ferrite_py.commands.tiers import hybridlog_fields
@@ -299,6 +300,11 @@ def hybridlog(facts: Facts) -> Fields:
     return hybridlog_fields(facts.tiers)
 
 
+def mrc(facts: Facts) -> Fields:
+    """The hit-ratio curve: what a memory of another size would do."""
+    return mrc_fields(facts)
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Facts], Fields]]] = {
     "server": ("Server", server),
     "clients": ("Clients", clients),
@@ -314,11 +320,12 @@ SECTIONS: dict[str, tuple[str, Callable[[Facts], Fields]]] = {
     "cluster": ("Cluster", cluster),
     "keyspace": ("Keyspace", keyspace),
     "hybridlog": ("Hybridlog", hybridlog),
+    "mrc": ("Mrc", mrc),
     "ferrite": ("Ferrite", ferrite),
 }
 """Each section's title and what makes its fields, in the order of the reply."""
 
-_EXTRA = ("commandstats", "latencystats", "hybridlog", "ferrite")
+_EXTRA = ("commandstats", "latencystats", "hybridlog", "mrc", "ferrite")
 """Sections that are shown only when they are asked for; `hybridlog` also when there is a disk."""
 
 

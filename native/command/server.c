@@ -32,7 +32,9 @@ static void answer_flush(fe_call *call, fe_status status)
 static void flushall(fe_call *call)
 {
     bool wait;
-    if (read_flush_mode(call, &wait)) answer_flush(call, fe_store_flush_all(call->store, wait));
+    if (!read_flush_mode(call, &wait)) return;
+    answer_flush(call, fe_store_flush_all(call->store, wait));
+    fe_insight_forget(&call->engine->insight, UINT32_MAX);
 }
 
 static void flushdb(fe_call *call)
@@ -40,6 +42,7 @@ static void flushdb(fe_call *call)
     bool wait;
     if (!read_flush_mode(call, &wait)) return;
     answer_flush(call, fe_store_flush(call->store, call->client->db, wait));
+    fe_insight_forget(&call->engine->insight, call->client->db);
 }
 
 /* Argument `i` as a number that an int holds; false after `error`. */
@@ -63,6 +66,8 @@ static void swapdb(fe_call *call)
         return;
     }
     fe_store_swap(call->store, (uint32_t)one, (uint32_t)two);
+    fe_insight_forget(&call->engine->insight, (uint32_t)one);
+    fe_insight_forget(&call->engine->insight, (uint32_t)two);
     fe_reply_ok(&call->reply);
 }
 

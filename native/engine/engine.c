@@ -70,6 +70,8 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
         return NULL;
     }
     fe_store_set_now(engine->store, engine->now_ms);
+    fe_insight_open(&engine->insight, &engine->alloc, engine->store, &options->insight,
+                    engine->now_ms);
     if (engine->device != NULL)
         fe_fetch_set_block(engine->store, fe_device_block_size(engine->device));
     return engine;
@@ -104,6 +106,7 @@ void fe_engine_free(fe_engine *engine)
         fe_engine_finish_reads(engine);
         fe_disk_close(engine->disk);
     }
+    fe_insight_close(&engine->insight);
     if (engine->store != NULL) fe_store_free(engine->store);
     if (engine->device != NULL) fe_device_close(engine->device);
     fe_slowlog_free(&engine->slowlog);
@@ -122,6 +125,7 @@ void fe_engine_set_options(fe_engine *engine, const fe_engine_options *options)
     engine->options.disk_depth = fixed.disk_depth;
     engine->options.disk_kind = fixed.disk_kind;
     fe_store_set_options(engine->store, &engine->options.store);
+    fe_insight_set_options(&engine->insight, &options->insight, engine->now_ms);
 }
 
 bool fe_engine_is_paused(fe_engine *engine)
@@ -201,4 +205,5 @@ void fe_engine_reset_stats(fe_engine *engine)
     engine->counted_since_ms = engine->now_ms;
     memset(engine->errors, 0, sizeof engine->errors);
     fe_store_stats_reset(engine->store);
+    fe_insight_reset(&engine->insight, engine->now_ms);
 }

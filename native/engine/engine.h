@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "engine/insight.h"
 #include "engine/latency.h"
 #include "engine/lock.h"
 #include "engine/slowlog.h"
@@ -40,6 +41,7 @@ typedef struct fe_engine_options {
     uint32_t hll_sparse_bytes_max; /* hll-sparse-max-bytes */
     bool latency_tracking;         /* count durations by command in histograms */
     bool metrics;                  /* count what only metrics tell: durations and stages */
+    fe_insight_options insight;
     bool flush_async;      /* lazyfree-lazy-user-flush: FLUSHALL without argument is ASYNC */
     bool debug_enabled;    /* DEBUG is allowed */
     char requirepass[513]; /* "" = none; at most 512 bytes */
@@ -111,6 +113,7 @@ typedef struct fe_engine {
     fe_slowlog slowlog;
     fe_latency latency;
     fe_telemetry telemetry; /* the recorders of serving threads, and what they record */
+    fe_insight insight;
     uint64_t latency_ticks; /* options.latency_threshold_ms; UINT64_MAX = off */
     fe_pause pause;
     fe_random random;

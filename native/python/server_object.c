@@ -169,6 +169,12 @@ SNAPSHOT(server_latencies, fe_python_latencies)
 SNAPSHOT(server_tiers, fe_python_tiers)
 SNAPSHOT(server_metrics, fe_python_metrics)
 
+static PyObject *server_curve(server_object *self, PyObject *sizes)
+{
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_curve(server, sizes);
+}
+
 static PyObject *server_order_tiers(server_object *self, PyObject *name)
 {
     fe_server *server = fe_python_open_server(self);
@@ -421,6 +427,7 @@ static PyMethodDef server_methods[] = {
     METHOD(latencies, METH_NOARGS),
     METHOD(tiers, METH_NOARGS),
     METHOD(metrics, METH_NOARGS),
+    METHOD(curve, METH_O),
     METHOD(set_telemetry, METH_O),
     METHOD(telemetry_counts, METH_NOARGS),
     METHOD(telemetry_drain_raw, METH_NOARGS),

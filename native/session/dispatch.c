@@ -6,6 +6,7 @@
 #include "session/dispatch.h"
 
 #include "base/assert.h"
+#include "session/observe.h"
 #include "session/resident.h"
 #include "session/trace.h"
 #include "store/tier.h"
@@ -524,6 +525,7 @@ static void run_handler(run *it, uint64_t *ticks)
     count(it, ticks);
     if (FE_UNLIKELY(it->call.located != NULL) && it->call.after == FE_AFTER_NEXT)
         record(it, FE_RESULT_OK, before, *ticks);
+    fe_observe(&it->call);
     if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
     take_marks(session->server);
     if (FE_UNLIKELY(it->call.wake_paused)) fe_server_wake_paused(session->server);

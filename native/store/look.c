@@ -29,6 +29,7 @@ static bool look_memory(const fe_store *store, uint64_t slot, const fe_record *r
     *where = (fe_whereabouts){.tier = (fe_tier)fe_log_segment(log, address)->tier,
                               .at = place_of(log, address),
                               .bytes = fe_record_size(record),
+                              .deadline_ms = fe_record_deadline(record),
                               .certain = true};
     if (where->tier == FE_TIER_CACHE) {
         uint64_t head = fe_cache_head(log, address);

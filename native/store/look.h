@@ -23,9 +23,10 @@ typedef struct fe_place {
 typedef struct fe_whereabouts {
     fe_tier tier;
     fe_place at;
-    fe_place home;  /* of a copy in the read cache */
-    uint64_t bytes; /* of the record; 0 for one on disk, whose size only the disk knows */
-    unsigned marks; /* recent reads, 0..3 */
+    fe_place home;       /* of a copy in the read cache */
+    uint64_t bytes;      /* of the record; 0 for one on disk, whose size only the disk knows */
+    int64_t deadline_ms; /* FE_DEADLINE_NONE also for one on disk */
+    unsigned marks;      /* recent reads, 0..3 */
     /* False for a record on disk: 20 bits of the hash say that it is the key's, or 12 while its tag is
      * short. A record of another key looks the same once in a million, or in 4096. */
     bool certain;

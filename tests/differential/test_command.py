@@ -19,8 +19,8 @@ ONLY_72 = {
     "tfcall",
 }
 # ferrite-py's own, which Redis does not have: what its tests use of DEBUG, where a key is,
-# and traces.
-OWN_PREFIXES = ("debug|", "object|tier", "traceparent", "slowlog|traces", "latency|traces")
+# traces and insight.
+OWN_PREFIXES = ("debug|", "object|tier", "traceparent", "slowlog|traces", "latency|traces", "mrc")
 # Commands whose flags and categories changed in 7.2: WAIT is no longer NOSCRIPT there, and not yet
 # BLOCKING, which came after 7.2 (redis/redis pull requests 11568 and 12977).
 CHANGED_72: dict[str, tuple[set[str], set[str]]] = {"wait": (set(), {"@slow", "@connection"})}

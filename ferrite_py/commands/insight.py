@@ -1,0 +1,144 @@
+"""What the server finds out about its load by sampling: the hit-ratio curve in INFO mrc and MRC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ferrite_py._native import Server
+from ferrite_py.commands.facts import Facts, Fields, facts_of
+from ferrite_py.commands.registry import Call, command
+from ferrite_py.commands.reply import CommandError, Reply, text_of
+from ferrite_py.commands.tiers import IN_MEMORY, Tiers
+from ferrite_py.config_kinds import BadValueError, Size
+
+MULTIPLES = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
+"""Sizes that are told unless others are asked for, as multiples of what is in memory now."""
+
+_MORE = 1.25
+_SIZE = Size(1, 1 << 60)
+_SIZES_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points of the hit-ratio curve: of all reads, the share that a cache of that size answers."""
+
+    points: tuple[tuple[int, float], ...]
+    """Bytes, and the share."""
+    reads: float
+    """Reads that it was made from, less what has decayed."""
+    seconds: float
+    """For which they were counted, decayed like them."""
+    rate: float
+    """The share of keys that is sampled."""
+    keys: int
+    """How many they are now."""
+
+    def reads_saved(self, less: int, more: int) -> float:
+        """Reads per second that the point `more` answers and the point `less` does not."""
+        gain = self.points[more][1] - self.points[less][1]
+        return max(0.0, gain) * self.reads / self.seconds if self.seconds else 0.0
+
+
+def curve_of(native: Server, sizes: Sequence[int]) -> Curve | None:
+    """The curve at these sizes; None when it is turned off."""
+    found = native.curve(sizes)
+    if found is None:
+        return None
+    points = tuple(zip(sizes, found["ratios"], strict=True))
+    return Curve(points, found["reads"], found["seconds"], found["rate"], found["keys"])
+
+
+def data_in_memory(tiers: Tiers) -> int:
+    """Bytes of live records in the tiers that are memory; records are what the curve counts."""
+    return sum(int(tiers[name]["live_bytes"]) for name in IN_MEMORY)
+
+
+def mrc_fields(facts: Facts) -> Fields:
+    """INFO mrc: the curve at multiples of the memory in use, by tier, and what more would save."""
+    memory = data_in_memory(facts.tiers)
+    sizes = [int(memory * multiple) for multiple in MULTIPLES]
+    tiers = _tier_sizes(facts.tiers)
+    curve = curve_of(facts.services.native, [*sizes, *(size for _, size in tiers)])
+    if curve is None:
+        return [("mrc_enabled", 0)]
+    now, more = MULTIPLES.index(1), MULTIPLES.index(_MORE)
+    saved = f"{curve.reads_saved(now, more):.2f}"
+    is_tiered = facts.tiers["tiered"]
+    return [
+        ("mrc_enabled", 1),
+        ("mrc_reads", round(curve.reads)),
+        ("mrc_seconds", round(curve.seconds)),
+        ("mrc_sampled_keys", curve.keys),
+        ("mrc_sampling_rate", f"{curve.rate:.6f}"),
+        ("mrc_memory", memory),
+        *(
+            (f"mrc_{multiple:g}x", f"bytes={size},hit_ratio={ratio:.4f}")
+            for multiple, (size, ratio) in zip(MULTIPLES, curve.points, strict=False)
+        ),
+        *_tier_fields(tiers, curve.points[len(sizes) :]),
+        ("mrc_more_bytes", sizes[more] - memory),
+        ("mrc_more_misses_saved_per_sec", "0.00" if is_tiered else saved),
+        ("mrc_more_disk_reads_saved_per_sec", saved if is_tiered else "0.00"),
+    ]
+
+
+def _tier_sizes(tiers: Tiers) -> list[tuple[str, int]]:
+    """The tiers in memory that hold something, each with its bytes and those of the ones above."""
+    total = 0
+    sizes: list[tuple[str, int]] = []
+    for name in IN_MEMORY:
+        live = int(tiers[name]["live_bytes"])
+        total += live
+        if live:
+            sizes.append((name, total))
+    return sizes
+
+
+def _tier_fields(tiers: list[tuple[str, int]], points: Sequence[tuple[int, float]]) -> Fields:
+    """Of all reads, the share of each tier, if it holds what was used next after the one above."""
+    fields: Fields = []
+    above = 0.0
+    for (name, _), (_, ratio) in zip(tiers, points, strict=True):
+        fields.append((f"mrc_tier_{name}_hit_ratio", f"{ratio - above:.4f}"))
+        above = ratio
+    return fields
+
+
+@command(
+    "mrc",
+    arity=-1,
+    group="server",
+    since="7.2.0",
+    complexity="O(N) with N the number of sizes",
+    summary="Answers which share of reads caches of given sizes would have answered.",
+    syntax="[size [size ...]]",
+    flags=("loading", "stale"),
+    tips=("nondeterministic_output",),
+)
+async def mrc(call: Call) -> Reply:
+    """Answer points of the hit-ratio curve: at the sizes asked for, or at multiples of memory."""
+    facts = facts_of(call.services)
+    memory = data_in_memory(facts.tiers)
+    sizes = [int(memory * multiple) for multiple in MULTIPLES]
+    if len(call.args) > 1:
+        sizes = _read_sizes([text_of(word) for word in call.args[1:]])
+    curve = curve_of(call.services.native, sizes)
+    if curve is None:
+        raise CommandError("ERR the hit-ratio curve is off; CONFIG SET insight-curve yes")
+    return {
+        "memory": memory,
+        "reads": round(curve.reads),
+        "seconds": round(curve.seconds),
+        "sampled_keys": curve.keys,
+        "sampling_rate": curve.rate,
+        "curve": [[size, ratio] for size, ratio in curve.points],
+    }
+
+
+def _read_sizes(words: list[str]) -> list[int]:
+    if len(words) > _SIZES_MAX:
+        raise CommandError(f"ERR at most {_SIZES_MAX} sizes")
+    try:
+        return [_SIZE.parse(word, 0) for word in words]
+    except BadValueError as error:
+        raise CommandError("ERR a size must be a number of bytes, or text such as 64mb") from error

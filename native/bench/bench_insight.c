@@ -1,0 +1,113 @@
+/* What insight costs a command: processor time of finding keys of Zipf's law in a store of KEYS of them, told
+ * to insight or not, in turns of a pass each. Prints the median, and the quartiles, of what a pass with
+ * insight takes longer than the one before it without, in nanoseconds per command.
+ */
+#include "engine/engine.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define KEYS 1000000u
+#define USES (1u << 20)
+#define PAIRS 21
+
+typedef struct use {
+    uint64_t hash;
+    uint32_t key;
+} use;
+
+static int64_t cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static fe_bytes name_of(uint32_t key, char text[16])
+{
+    return (fe_bytes){(const uint8_t *)text, (size_t)snprintf(text, 16, "key:%08u", key)};
+}
+
+static void fill(fe_engine *engine)
+{
+    for (uint32_t i = 0; i < KEYS; i++) {
+        char text[16];
+        fe_bytes name = name_of(i, text);
+        fe_key key;
+        fe_key_find(engine->store, 0, name, fe_key_hash(fe_store_seed(engine->store), name), true,
+                    &key);
+        uint8_t *value = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, 100, FE_DEADLINE_NONE);
+        if (value == NULL) exit(1);
+        memset(value, 'v', 100);
+    }
+}
+
+/* Keys by Zipf's law with exponent 1 (by its continuous form), scattered over the key space. */
+static use *make_uses(fe_engine *engine)
+{
+    use *uses = malloc(USES * sizeof *uses);
+    if (uses == NULL) exit(1);
+    for (uint32_t i = 0; i < USES; i++) {
+        double at = (double)(fe_random_next(&engine->random) >> 11) * 0x1p-53;
+        char text[16];
+        uses[i].key = (uint32_t)(exp(at * log(KEYS)) * 7919) % KEYS;
+        uses[i].hash = fe_key_hash(fe_store_seed(engine->store), name_of(uses[i].key, text));
+    }
+    return uses;
+}
+
+static double pass_ns(fe_engine *engine, const use *uses, char (*names)[16])
+{
+    fe_insight *insight = &engine->insight;
+    int64_t began = cpu_ns();
+    for (uint32_t i = 0; i < USES; i++) {
+        fe_bytes name = {(const uint8_t *)names[i], 12};
+        fe_key key;
+        fe_key_look_up(engine->store, 0, name, uses[i].hash, false, &key);
+        if (!fe_insight_is_on(insight)) continue;
+        fe_insight_use one = {.argv = &name,
+                              .hashes = &uses[i].hash,
+                              .keys = 1,
+                              .is_read = true,
+                              .now_ms = engine->now_ms};
+        fe_insight_note(insight, &one);
+    }
+    return (double)(cpu_ns() - began) / USES;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double *one = a, *other = b;
+    return (*one > *other) - (*one < *other);
+}
+
+int main(void)
+{
+    fe_engine_options options = {.store = {.databases = 1, .samples = 5}, .hz = 10};
+    if (!fe_random_system(&options.store.seed, sizeof options.store.seed)) return 1;
+    fe_engine *engine = fe_engine_new(&options);
+    char(*names)[16] = malloc(USES * sizeof *names);
+    if (engine == NULL || names == NULL) return 1;
+    fill(engine);
+    use *uses = make_uses(engine);
+    for (uint32_t i = 0; i < USES; i++)
+        (void)name_of(uses[i].key, names[i]);
+    const fe_insight_options off = {0}, on = {.curve = true};
+    double differences[PAIRS], base = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        fe_insight_set_options(&engine->insight, &off, engine->now_ms);
+        double without = pass_ns(engine, uses, names);
+        fe_insight_set_options(&engine->insight, &on, engine->now_ms);
+        differences[i] = pass_ns(engine, uses, names) - without;
+        base += without / PAIRS;
+    }
+    qsort(differences, PAIRS, sizeof *differences, compare);
+    printf("look-up alone %.1f ns; insight %.1f ns per command (quartiles %.1f..%.1f)\n", base,
+           differences[PAIRS / 2], differences[PAIRS / 4], differences[PAIRS - 1 - PAIRS / 4]);
+    free(uses);
+    free(names);
+    fe_engine_free(engine);
+    return 0;
+}

@@ -1,0 +1,73 @@
+/* Insight: what the engine finds out about its load by sampling keys; made from the ends of commands.
+ *
+ * A part that is off costs nothing, and all parts off a branch. The engine's lock guards it.
+ */
+#ifndef FE_ENGINE_INSIGHT_H
+#define FE_ENGINE_INSIGHT_H
+
+#include "engine/mrc.h"
+#include "store/keyspace.h"
+
+#define FE_INSIGHT_KEYS_MAX 64u /* arguments of a command that are looked at */
+
+typedef struct fe_insight_options {
+    bool curve;                 /* the hit-ratio curve */
+    uint32_t curve_half_life_s; /* what was counted so long ago counts half; 0: for ever */
+} fe_insight_options;
+
+typedef struct fe_insight {
+    fe_alloc *alloc;
+    fe_store *store;
+    fe_insight_options options;
+    fe_mrc *curve;         /* NULL: off */
+    int64_t curve_aged_ms; /* when it was last aged */
+    double curve_seconds;  /* that its reads were counted for, until then; as decayed as they are */
+} fe_insight;
+
+/* One command that has run. */
+typedef struct fe_insight_use {
+    const fe_bytes *argv;
+    const uint64_t *hashes; /* by argument */
+    uint64_t keys;          /* bit i: argument i is a key, and its hash is known */
+    uint32_t db;
+    bool is_read; /* the command only reads */
+    int64_t now_ms;
+} fe_insight_use;
+
+/* With options that ask for nothing, and without memory, parts are off. */
+void fe_insight_open(fe_insight *insight, fe_alloc *alloc, fe_store *store,
+                     const fe_insight_options *options, int64_t now_ms);
+void fe_insight_set_options(fe_insight *insight, const fe_insight_options *options, int64_t now_ms);
+void fe_insight_close(fe_insight *insight);
+
+/* Whether anybody wants to know of commands. */
+static inline bool fe_insight_is_on(const fe_insight *insight)
+{
+    return insight->curve != NULL;
+}
+
+/* A key that the curve samples; the slow part of fe_insight_note. */
+__attribute__((noinline)) void fe_insight_sample(fe_insight *insight, const fe_insight_use *use,
+                                                 uint32_t argument);
+
+/* Only while it is on. */
+static inline void fe_insight_note(fe_insight *insight, const fe_insight_use *use)
+{
+    if (use->is_read) insight->curve->reads += (uint64_t)__builtin_popcountll(use->keys);
+    for (uint64_t left = use->keys; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(left);
+        if (__builtin_expect(fe_mrc_is_sampled(insight->curve, use->hashes[i]), 0))
+            fe_insight_sample(insight, use, i);
+    }
+}
+
+/* The keys of a database are gone, or were swapped with others; UINT32_MAX: those of all. */
+void fe_insight_forget(fe_insight *insight, uint32_t db);
+
+/* Begins anew: CONFIG RESETSTAT. */
+void fe_insight_reset(fe_insight *insight, int64_t now_ms);
+
+/* Seconds of reads that the curve is made from, less what has decayed. */
+double fe_insight_curve_seconds(const fe_insight *insight, int64_t now_ms);
+
+#endif

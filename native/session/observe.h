@@ -1,0 +1,27 @@
+/* Tells the engine's insight of a command that has run. The engine's lock is held. */
+#ifndef FE_SESSION_OBSERVE_H
+#define FE_SESSION_OBSERVE_H
+
+#include "command/command.h"
+
+/* The same of a command whose keys nobody has hashed: one of a transaction, or of a very long batch. */
+void fe_observe_unhashed(const fe_call *call, fe_insight_use *use);
+
+static inline void fe_observe(const fe_call *call)
+{
+    const fe_command_row *row = call->row;
+    fe_insight *insight = &call->engine->insight;
+    if (!fe_insight_is_on(insight) || row->keys[0].first == 0 || (row->flags & FE_COLD)) return;
+    fe_insight_use use = {.argv = call->argv,
+                          .hashes = call->hashes,
+                          .keys = call->hash_known_mask,
+                          .db = call->client->db,
+                          .is_read = (row->flags & FE_READONLY) != 0,
+                          .now_ms = call->engine->now_ms};
+    if (FE_LIKELY(use.keys != 0))
+        fe_insight_note(insight, &use);
+    else
+        fe_observe_unhashed(call, &use);
+}
+
+#endif

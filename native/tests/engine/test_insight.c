@@ -1,0 +1,144 @@
+/* Insight over a real store: what it is told of commands becomes a curve, and ages. */
+#include "tests/check.h"
+
+#include "engine/engine.h"
+
+#include <math.h>
+
+#define KEYS 40000u
+#define VALUE_LEN 100u
+#define START_MS 1000000
+
+typedef struct insight_rig {
+    fe_engine *engine;
+    fe_insight *insight;
+    int64_t now_ms;
+} insight_rig;
+
+static void open_rig(insight_rig *it, bool curve)
+{
+    fe_engine_options options = {.store = {.databases = 2, .samples = 5, .seed = {1, 2}},
+                                 .expire_effort = 1,
+                                 .hz = 10,
+                                 .insight = {.curve_half_life_s = 100}};
+    it->engine = fe_engine_new(&options);
+    if (it->engine == NULL) abort();
+    it->insight = &it->engine->insight;
+    it->now_ms = START_MS;
+    fe_store_set_now(it->engine->store, it->now_ms);
+    options.insight.curve = curve;
+    fe_insight_set_options(it->insight, &options.insight, it->now_ms);
+}
+
+/* Notes a use of each key; with `write` each is written before, and deleted with `remove`. */
+static void use_all(insight_rig *it, bool is_read, bool write, bool remove)
+{
+    fe_store *store = it->engine->store;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        char text[16];
+        fe_bytes name = {(const uint8_t *)text, (size_t)snprintf(text, sizeof text, "k%07u", i)};
+        uint64_t hash = fe_key_hash(fe_store_seed(store), name);
+        fe_key key;
+        fe_key_find(store, 0, name, hash, true, &key);
+        uint8_t *value =
+            write ? fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, VALUE_LEN, FE_DEADLINE_NONE)
+                  : NULL;
+        if (value != NULL) memset(value, 'v', VALUE_LEN);
+        if (remove) fe_key_delete(&key);
+        fe_insight_use use = {
+            .argv = &name, .hashes = &hash, .keys = 1, .is_read = is_read, .now_ms = it->now_ms};
+        fe_insight_note(it->insight, &use);
+    }
+}
+
+static double ratio_of(const insight_rig *it, double share)
+{
+    double bytes = share * KEYS * (double)fe_record_size_for(0, 8, VALUE_LEN);
+    return fe_mrc_hit_ratio(it->insight->curve, (uint64_t)bytes);
+}
+
+TEST(reads_in_turn_need_a_cache_of_the_size_of_all_records)
+{
+    insight_rig it;
+    open_rig(&it, true);
+
+    use_all(&it, false, true, false);
+    use_all(&it, true, false, false);
+    use_all(&it, true, false, false);
+
+    CHECK_INT(2 * KEYS, (int64_t)fe_mrc_reads(it.insight->curve));
+    CHECK(it.insight->curve->stacked > KEYS / 256);
+    CHECK(ratio_of(&it, 0.5) < 0.3);
+    CHECK(ratio_of(&it, 1.6) > 0.99);
+    fe_engine_free(it.engine);
+}
+
+TEST(deleted_and_forgotten_keys_are_misses_at_any_size)
+{
+    insight_rig it;
+    open_rig(&it, true);
+    use_all(&it, false, true, true);
+    use_all(&it, true, false, false);
+    CHECK(ratio_of(&it, 100) < 0.3);
+
+    fe_insight_reset(it.insight, it.now_ms);
+    use_all(&it, false, true, false);
+    fe_insight_forget(it.insight, 1);
+    use_all(&it, true, false, false);
+    CHECK(ratio_of(&it, 100) > 0.99);
+    fe_insight_reset(it.insight, it.now_ms);
+    fe_insight_forget(it.insight, 0);
+    CHECK_INT(0, it.insight->curve->stacked);
+    fe_engine_free(it.engine);
+}
+
+TEST(reads_and_the_time_that_they_took_decay_alike)
+{
+    insight_rig it;
+    open_rig(&it, true);
+    use_all(&it, true, true, false);
+
+    it.now_ms += 100 * 1000;
+    CHECK(fabs(fe_insight_curve_seconds(it.insight, it.now_ms) - 100) < 1e-6);
+    use_all(&it, false, false, false);
+
+    CHECK(fabs(fe_insight_curve_seconds(it.insight, it.now_ms) - 50) < 1e-6);
+    CHECK(fabs(fe_mrc_reads(it.insight->curve) - KEYS / 2.0) < 1e-6);
+    it.now_ms -= 3600 * 1000; /* the date is set back */
+    use_all(&it, false, false, false);
+    CHECK(fabs(fe_insight_curve_seconds(it.insight, it.now_ms) - 50) < 1e-6);
+    fe_engine_free(it.engine);
+}
+
+TEST(what_is_off_takes_no_memory)
+{
+    insight_rig it;
+    open_rig(&it, false);
+    fe_insight_options options = {.curve = true};
+    uint64_t off = fe_alloc_used(&it.engine->alloc, FE_ALLOC_ENGINE);
+    CHECK(!fe_insight_is_on(it.insight));
+
+    fe_alloc_fail_after(&it.engine->alloc, 2);
+    fe_insight_set_options(it.insight, &options, it.now_ms);
+    CHECK(!fe_insight_is_on(it.insight));
+    fe_alloc_fail_after(&it.engine->alloc, -1);
+    fe_insight_set_options(it.insight, &options, it.now_ms);
+    CHECK(fe_insight_is_on(it.insight));
+    CHECK(fe_alloc_used(&it.engine->alloc, FE_ALLOC_ENGINE) - off > 1 << 20);
+    CHECK(fe_alloc_used(&it.engine->alloc, FE_ALLOC_ENGINE) - off < 3 << 19);
+    options.curve = false;
+    fe_insight_set_options(it.insight, &options, it.now_ms);
+
+    CHECK(!fe_insight_is_on(it.insight));
+    CHECK_INT(off, fe_alloc_used(&it.engine->alloc, FE_ALLOC_ENGINE));
+    fe_engine_free(it.engine);
+}
+
+int main(void)
+{
+    RUN(reads_in_turn_need_a_cache_of_the_size_of_all_records);
+    RUN(deleted_and_forgotten_keys_are_misses_at_any_size);
+    RUN(reads_and_the_time_that_they_took_decay_alike);
+    RUN(what_is_off_takes_no_memory);
+    return check_done();
+}
