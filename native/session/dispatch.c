@@ -361,9 +361,11 @@ static void count_ticks(const run *it, uint64_t took)
     if (FE_LIKELY(engine->options.metrics)) {
         if (FE_UNLIKELY(stats->duration == NULL))
             fe_commands_add_duration(it->call.commands, it->command);
+        uint64_t whole = took + it->session->disk_waited;
         if (FE_LIKELY(stats->duration != NULL))
-            fe_exponential_add(stats->duration, fe_engine_ticks_units(engine, took));
+            fe_exponential_add(stats->duration, fe_engine_ticks_units(engine, whole));
     }
+    it->session->disk_waited = 0;
     engine->stats.commands++;
     it->session->client.commands++;
     bool fast = (it->call.row->flags & FE_FAST) != 0;

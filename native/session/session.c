@@ -245,12 +245,14 @@ void fe_session_keep_rest(fe_session *session)
     if (input->len == 0 && input->cap > INPUT_KEPT) fe_buf_free(input);
 }
 
-static void note_disk_wait(const fe_session *session, uint64_t now)
+static void note_disk_wait(fe_session *session, uint64_t now)
 {
     const fe_engine *engine = session->server->engine;
+    uint64_t waited = now > session->disk_since ? now - session->disk_since : 0;
+    session->disk_waited += waited;
     if (session->recorder == NULL || !engine->options.metrics) return;
     fe_stages_add(&session->recorder->stages, FE_PHASE_DISK_WAIT, engine->units_per_tick_q20,
-                  now > session->disk_since ? now - session->disk_since : 0);
+                  waited);
 }
 
 /* When the cause of parking has passed, lets the session go on; true when it is READY. The lock is

@@ -185,7 +185,9 @@ def test_tiers_have_sizes_hits_and_migrations(tmp_path: Path) -> None:
     assert page.value("ferrite_disk_reads_total") == int(hybridlog["disk_reads"]) == 1
     assert page.value("ferrite_disk_read_duration_count") == 1
     assert page.value("ferrite_disk_ok") == 1
+    waits = page.value("ferrite_command_stage_duration_sum", stage="disk_wait")
     assert page.value("ferrite_command_stage_duration_count", stage="disk_wait") == 1
+    assert 0 < waits < page.value("ferrite_command_duration_sum", command="GET")
     served.close()
 
 
