@@ -161,6 +161,7 @@ struct fe_call {
     /* A constant: the status to answer instead of wait_reply; then CLIENT UNBLOCK does not end it. */
     const char *wait_status;
     uint64_t *located; /* where the ticks of the last look-up of a key go; NULL: nobody asks */
+    bool recorded;     /* the session has a draft of its record */
     bool marks_next;   /* TRACEPARENT has named the caller of the next command */
     bool walked_on; /* with FE_AFTER_FETCH: what was read for earlier runs is not needed any more */
     bool wake_paused; /* the pause is over or has changed: the sessions it holds must look again */

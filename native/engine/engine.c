@@ -139,7 +139,6 @@ bool fe_engine_is_paused(fe_engine *engine)
 uint64_t fe_engine_enter(fe_engine *engine)
 {
     fe_lock_enter(&engine->lock);
-    engine->epoch++;
     engine->step_cpu_ns = engine->latency_ticks == UINT64_MAX ? 0 : fe_clock_thread_ns();
     uint64_t ticks = fe_clock_ticks();
     engine->now_ms = fe_clock_wall_ms();

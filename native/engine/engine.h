@@ -120,7 +120,6 @@ typedef struct fe_engine {
     int64_t started_ms;
     int64_t counted_since_ms; /* the start, or fe_engine_reset_stats */
     int64_t now_ms;           /* wall clock of this batch */
-    uint64_t epoch;           /* entries of the lock since the start */
     uint64_t step_cpu_ns;     /* the thread's processor time at entry; 0 when not taken */
     double ticks_per_us;
     uint64_t ns_per_tick_q20;       /* nanoseconds per tick, times 2^20 */

@@ -55,10 +55,10 @@ enum { /* fe_trace_record.tiers: bits of what served it */
 };
 
 typedef enum fe_trace_stage {
-    FE_STAGE_RECEIVED, /* recv has returned */
+    FE_STAGE_RECEIVED, /* the bytes of all connections of the round were received */
     FE_STAGE_ENTERED,  /* read ahead, and the engine's lock is held */
     FE_STAGE_BEGUN,    /* its turn in the batch */
-    FE_STAGE_LOCATED,  /* its last key has been looked up */
+    FE_STAGE_LOCATED,  /* its last key has been looked up; only of what is SAMPLED */
     FE_STAGE_ENDED,    /* the handler has returned: the reply is in the output buffer */
     FE_STAGE_SETTLED,  /* the batch is over, its output goes to the transport */
     FE_STAGE_WRITTEN,  /* send has returned */
@@ -82,7 +82,7 @@ typedef struct fe_trace_record {
     uint32_t waited;      /* part of ended - begun that was spent parked */
     uint32_t value_bytes; /* of values read or written, saturating; so are the next two */
     uint32_t request_bytes, reply_bytes;
-    uint32_t epoch; /* the low 32 bits */
+    uint32_t epoch; /* of the store when the command ended, the low 32 bits */
     uint64_t connection;
     uint16_t hits, misses; /* of keys, saturating */
     uint16_t db;

@@ -56,6 +56,7 @@ bool fe_telemetry_set(fe_telemetry *telemetry, const fe_telemetry_options *optio
     int64_t slow_us = options->retention.slow_us;
     double slow = (double)slow_us * telemetry->ticks_per_us;
     telemetry->slow_ticks = slow_us >= 0 && slow < 0x1p63 ? (uint64_t)slow : UINT64_MAX;
+    telemetry->may_retain = fe_retention_may_keep(&options->retention, false);
     telemetry->rate = fe_rate_of(options->retention.rate_max, telemetry->ticks_per_us);
     bool all = true;
     for (fe_recorder *it = atomic_load(&telemetry->recorders); it != NULL; it = it->next)
@@ -112,8 +113,11 @@ static bool decide(const fe_recorder *recorder, fe_draft *draft, const fe_trace_
 
 bool fe_recorder_begin(fe_recorder *recorder, fe_draft *draft, const fe_trace_parent *parent)
 {
-    draft->low =
-        parent != NULL ? fe_sampler_low(parent->trace_id) : fe_random_next(&recorder->random);
+    if (parent != NULL)
+        draft->low = fe_sampler_low(parent->trace_id);
+    else
+        draft->low = recorder->drawn != 0 ? recorder->drawn : fe_random_next(&recorder->random);
+    recorder->drawn = 0;
     draft->span_id = 0;
     draft->parent.span_id = 0;
     if (parent != NULL) draft->parent = *parent;

@@ -102,7 +102,9 @@ typedef struct fe_recorder {
     fe_stages stages;      /* measured whether or not commands are recorded */
     fe_event_ring ring;
     fe_random random;
+    uint64_t drawn;      /* the low half of a trace id that begins here; 0: none is drawn */
     uint64_t readable;   /* ticks: when the bytes of this round were */
+    uint64_t received;   /* ... when all of a group's had been received */
     uint64_t entered;    /* ... when the engine's lock was entered last */
     uint64_t settled;    /* ... and left */
     uint64_t before[12]; /* counters when the command that runs began; the session knows which */
@@ -115,6 +117,7 @@ typedef struct fe_telemetry {
     fe_alloc *alloc;
     double ticks_per_us;
     fe_telemetry_options options;
+    bool may_retain;           /* a rule of retention could keep a trace that begins here */
     uint64_t slow_ticks;       /* options.retention.slow_us; UINT64_MAX = none */
     fe_rate rate;              /* of what is kept though not sampled */
     _Atomic uint64_t declined; /* commands that a rule held for and the rate did not let pass */
@@ -136,6 +139,20 @@ fe_recorder *fe_recorder_new(fe_telemetry *telemetry);
 static inline bool fe_recorder_is_on(const fe_recorder *recorder)
 {
     return recorder != NULL && atomic_load_explicit(&recorder->is_on, memory_order_relaxed);
+}
+
+/* Draws the low half of the next trace id that begins here, which fe_recorder_begin then takes. False, and the
+ * draft is closed and empty: nothing could keep that trace. */
+static inline bool fe_recorder_draw(fe_recorder *recorder, fe_draft *draft)
+{
+    const fe_telemetry *telemetry = recorder->telemetry;
+    recorder->drawn = fe_random_next(&recorder->random);
+    if (telemetry->may_retain || fe_sampler_takes(&telemetry->options.sampler, recorder->drawn))
+        return true;
+    draft->open = draft->inherited = false;
+    draft->flags = 0;
+    draft->mark = NULL;
+    return false;
 }
 
 /* Begins a draft whose times are set by the caller. `parent`: NULL for a trace that begins here. False, and the

@@ -17,80 +17,69 @@ fe_bytes fe_texts_find(const fe_trace_record *record, fe_trace_text type)
 
 /* Patterns. -------------------------------------------------------------------------------------- */
 
-static bool is_digit(uint8_t c)
+enum { DIGIT = 1, NOT_HEX = 2, SEPARATOR = 4, STRANGE = 8 };
+
+#define UP_TO_16(c) (c), (c), (c), (c), (c), (c), (c), (c), (c), (c), (c), (c), (c), (c), (c), (c)
+#define STRANGE_32 UP_TO_16(STRANGE), UP_TO_16(STRANGE)
+
+/* What each byte says about the part of a key that it is in. */
+static const uint8_t kinds[256] = {
+    STRANGE_32,
+    /*   ! " # $ % & ' ( ) * + , - . / */
+    SEPARATOR, NOT_HEX, NOT_HEX, SEPARATOR, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
+    NOT_HEX, NOT_HEX, SEPARATOR, 0, SEPARATOR, SEPARATOR,
+    /* 0 to 9 : ; < = > ? */
+    DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, DIGIT, SEPARATOR, SEPARATOR,
+    NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
+    /* @ A to O */
+    SEPARATOR, 0, 0, 0, 0, 0, 0, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
+    NOT_HEX, NOT_HEX,
+    /* P to Z [ \ ] ^ _ */
+    UP_TO_16(NOT_HEX),
+    /* ` a to o */
+    NOT_HEX, 0, 0, 0, 0, 0, 0, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
+    NOT_HEX, NOT_HEX,
+    /* p to z { | } ~ DEL */
+    NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX, NOT_HEX,
+    NOT_HEX, SEPARATOR, SEPARATOR, SEPARATOR, NOT_HEX, STRANGE, STRANGE_32, STRANGE_32, STRANGE_32,
+    STRANGE_32};
+
+/* Whether a whole part is an identifier, by the kinds of its bytes. */
+static bool is_opaque(unsigned found, size_t len)
 {
-    return (uint8_t)(c - '0') < 10;
+    if (found & STRANGE) return true;
+    if (!(found & DIGIT)) return false;
+    return len >= OPAQUE_MIN || (len >= HEX_MIN && !(found & NOT_HEX));
 }
 
-static bool is_separator(uint8_t c)
-{
-    switch (c) {
-    case ':':
-    case '/':
-    case '|':
-    case '.':
-    case ',':
-    case ';':
-    case '#':
-    case '@':
-    case '{':
-    case '}':
-    case ' ': return true;
-    default: return false;
-    }
-}
-
-/* Whether a whole part is an identifier. */
-static bool is_opaque(const uint8_t *part, size_t len)
-{
-    bool digit = false, hex = true;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = part[i], lower = c | 0x20;
-        if (c < ' ' || c > '~') return true;
-        digit |= is_digit(c);
-        hex &= is_digit(c) || (lower >= 'a' && lower <= 'f') || c == '-';
-    }
-    return digit && (len >= OPAQUE_MIN || (hex && len >= HEX_MIN));
-}
-
-typedef struct pattern {
-    uint8_t *out;
-    size_t len;
-} pattern;
-
-static void add(pattern *to, uint8_t c)
-{
-    if (to->len < FE_TEXT_KEY_MAX) to->out[to->len++] = c;
-}
-
-static void add_part(pattern *to, const uint8_t *part, size_t len)
-{
-    if (is_opaque(part, len)) {
-        add(to, '*');
-        return;
-    }
-    for (size_t i = 0; i < len; i++) {
-        if (!is_digit(part[i]))
-            add(to, part[i]);
-        else if (i == 0 || !is_digit(part[i - 1]))
-            add(to, '*');
-    }
-}
-
+/* Writes keys as long as there is room; what is masked takes no more than what it stands for. */
 size_t fe_texts_pattern(fe_bytes key, uint8_t out[FE_TEXT_KEY_MAX])
 {
-    pattern to = {out, 0};
-    size_t from = 0;
     /* A key that is longer than what is shown is judged by its beginning. */
-    size_t end = key.len < 2 * FE_TEXT_KEY_MAX ? key.len : 2 * FE_TEXT_KEY_MAX;
-    for (size_t i = 0; i < end; i++) {
-        if (!is_separator(key.ptr[i])) continue;
-        add_part(&to, key.ptr + from, i - from);
-        add(&to, key.ptr[i]);
-        from = i + 1;
+    const uint8_t *at = key.ptr,
+                  *end = at + (key.len < 2 * FE_TEXT_KEY_MAX ? key.len : 2 * FE_TEXT_KEY_MAX);
+    uint8_t *to = out, *full = out + FE_TEXT_KEY_MAX;
+    while (at < end && to < full) {
+        const uint8_t *part = at;
+        uint8_t *part_out = to;
+        unsigned found = 0, before = 0;
+        for (; at < end; at++) {
+            unsigned kind = kinds[*at];
+            if (kind == SEPARATOR) break;
+            found |= kind;
+            bool repeats = kind == DIGIT && before == DIGIT;
+            before = kind;
+            if (repeats || to == full) continue;
+            *to++ = kind == DIGIT ? '*' : *at;
+        }
+        if (is_opaque(found, (size_t)(at - part))) {
+            to = part_out;
+            *to++ = '*';
+        }
+        if (at < end && to < full) *to++ = *at;
+        at++;
     }
-    add_part(&to, key.ptr + from, end - from);
-    return to.len;
+    return (size_t)(to - out);
 }
 
 /* Statements. ------------------------------------------------------------------------------------ */

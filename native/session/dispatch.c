@@ -79,8 +79,7 @@ static void reject(run *it, const char *line)
     size_t before = it->call.reply.buf->len;
     if (it->command != NULL) it->command->stats.rejected++;
     answer_rejected(it, line);
-    if (FE_UNLIKELY(it->call.located != NULL))
-        record(it, FE_RESULT_REJECTED, before, fe_clock_ticks());
+    if (FE_UNLIKELY(it->call.recorded)) record(it, FE_RESULT_REJECTED, before, fe_clock_ticks());
 }
 
 static void answer_rejected(run *it, const char *line)
@@ -341,7 +340,7 @@ static void add_slow(const run *it, int64_t duration_us)
         argv[i] = fe_call_is_secret(call->secret_mask, i) ? FE_BYTES("(redacted)") : call->argv[i];
     fe_slowlog_add(&call->engine->slowlog, call->engine->now_ms / 1000, duration_us, argv,
                    call->argc, it->session->client.addr, it->session->client.name);
-    if (call->located != NULL) fe_trace_note_slow(it->session);
+    if (call->recorded) fe_trace_note_slow(it->session);
 }
 
 /* Counts a command that took so many ticks. */
@@ -371,7 +370,7 @@ static void count_ticks(const run *it, uint64_t took)
     bool fast = (it->call.row->flags & FE_FAST) != 0;
     fe_latency_event event = fast ? FE_LATENCY_FAST_COMMAND : FE_LATENCY_COMMAND;
     fe_engine_note_latency(engine, event, took);
-    if (FE_UNLIKELY(took >= engine->latency_ticks) && it->call.located != NULL)
+    if (FE_UNLIKELY(took >= engine->latency_ticks) && it->call.recorded)
         fe_trace_note_latency(it->session, event, took);
     if (FE_UNLIKELY(took >= engine->slowlog_ticks) && !(it->call.row->flags & FE_SKIP_SLOWLOG))
         add_slow(it, (int64_t)(ns / 1000));
@@ -525,7 +524,7 @@ static void run_handler(run *it, uint64_t *ticks)
     }
     if (FE_UNLIKELY(fe_tier_fault_seen(it->call.store))) refuse_faulted(it, before);
     count(it, ticks);
-    if (FE_UNLIKELY(it->call.located != NULL) && it->call.after == FE_AFTER_NEXT)
+    if (FE_UNLIKELY(it->call.recorded) && it->call.after == FE_AFTER_NEXT)
         record(it, FE_RESULT_OK, before, *ticks);
     fe_observe(&it->call);
     if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
@@ -588,7 +587,7 @@ static void record_wait(fe_session *session, bool failed, size_t reply_bytes)
 {
     fe_call call = {0};
     fe_trace_unpark(session, &call);
-    if (FE_LIKELY(call.located == NULL)) return;
+    if (FE_LIKELY(!call.recorded)) return;
     fe_trace_end_of end = {.result = failed ? FE_RESULT_ERROR : FE_RESULT_OK,
                            .ticks = fe_clock_ticks(),
                            .reply_bytes = reply_bytes};
@@ -773,7 +772,7 @@ static void count_python_error(const run *it, const fe_python_request *request)
 
 static void record_python(const run *it, const fe_python_request *request, uint64_t ticks)
 {
-    if (FE_LIKELY(it->call.located == NULL)) return;
+    if (FE_LIKELY(!it->call.recorded)) return;
     fe_bytes reply = fe_buf_view(&request->answer);
     fe_trace_end_of end = {.result = request->failed  ? FE_RESULT_ERROR
                                      : is_null(reply) ? FE_RESULT_NIL

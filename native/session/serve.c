@@ -10,6 +10,7 @@
 #include "engine/workers.h"
 #include "session/dispatch.h"
 #include "session/resident.h"
+#include "session/trace.h"
 
 #include <stdio.h>
 
@@ -237,6 +238,7 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
     fe_recorder *recorder = count > 0 ? sessions[0]->recorder : NULL;
     if (recorder != NULL && FE_UNLIKELY(fe_stages_serve(&recorder->stages)))
         recorder->stages.received = fe_clock_ticks();
+    if (count > 0) fe_trace_group(sessions[0]);
     for (uint32_t i = 0; i < count; i++) {
         fe_client *client = &sessions[i]->client;
         client->output.limit = client->output_limit;

@@ -89,10 +89,9 @@ typedef struct fe_session {
     /* For session/trace.h; all but the first two are used while commands are recorded. */
     fe_recorder *recorder; /* of the thread that serves it; NULL: none */
     uint64_t
-        received_ticks; /* when the input being served was; 0: commands were not recorded then */
-    uint64_t readable_ticks;
-    fe_draft *parked;                  /* of the command that waits, or NULL */
-    fe_draft *exec;                    /* of the EXEC under way, or NULL */
+        readable_ticks; /* when the input being served was; 0: commands were not recorded then */
+    fe_draft *parked;   /* of the command that waits, or NULL */
+    fe_draft *exec;     /* of the EXEC under way, or NULL */
     uint64_t records_from, records_to; /* of this round: positions in the recorder's ring */
     uint32_t round_commands;           /* begun in this round */
     bool untraced; /* the command that is to run again was not chosen to be recorded */

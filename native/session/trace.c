@@ -55,6 +55,12 @@ static const fe_trace_parent *find_mark(fe_session *session, fe_draft *draft)
     return &mark->parent;
 }
 
+static bool has_caller(const fe_session *session, const fe_request *request)
+{
+    const fe_client *client = &session->client;
+    return request->traceparent.len > 0 || client->mark != NULL || client->transaction.mark != NULL;
+}
+
 /* The caller of a request, with what came along in the draft; NULL: it has none. */
 static const fe_trace_parent *find_caller(fe_session *session, const fe_request *request,
                                           fe_draft *draft, fe_trace_parent *read)
@@ -67,7 +73,6 @@ static const fe_trace_parent *find_caller(fe_session *session, const fe_request 
         draft->baggage = request->baggage;
         return read;
     }
-    if (FE_LIKELY(client->mark == NULL && client->transaction.mark == NULL)) return NULL;
     return find_mark(session, draft);
 }
 
@@ -93,13 +98,14 @@ static void set_command(fe_draft *draft, const fe_command *command, uint32_t arg
 {
     draft->command = command != NULL ? command->number : FE_TRACE_UNKNOWN;
     draft->argc = argc;
-    draft->flags = row_flags(command);
+    draft->flags |= row_flags(command);
 }
 
 /* What the draft holds is about another command, or nothing. */
 static void clear(fe_draft *draft)
 {
-    draft->keep = draft->inherited = false;
+    draft->open = draft->keep = draft->inherited = false;
+    draft->flags = 0;
     draft->latency = 0;
     draft->disk_reads = 0;
     draft->located = draft->waited = draft->parked = draft->slow_id = 0;
@@ -119,21 +125,27 @@ static void take_parked(fe_session *session, uint64_t ticks)
     draft->flags |= FE_TRACE_WAITED;
 }
 
+/* What is kept only for how it ends tells no time of look-up: a reading of the clock is what most of a
+ * command's record costs. */
+static void attend(fe_draft *draft, fe_call *call)
+{
+    call->recorded = true;
+    if (draft->flags & FE_TRACE_SAMPLED) call->located = &draft->located;
+}
+
 /* Whether the command goes on that waited, or is one that nobody wants; else a new one begins. */
 static bool goes_on(fe_session *session, uint64_t ticks, fe_call *call)
 {
     if (session->parked != NULL) {
         take_parked(session, ticks);
         note_counters(session);
-        call->located = &session->recorder->draft.located;
+        attend(&session->recorder->draft, call);
         return true;
     }
     if (!session->untraced) return false;
     session->untraced = false;
     fe_draft *draft = &session->recorder->draft;
     clear(draft);
-    draft->flags = 0;
-    draft->open = false;
     return true;
 }
 
@@ -141,7 +153,17 @@ static void open_draft(fe_session *session, fe_draft *draft, fe_call *call)
 {
     draft->open = true;
     note_counters(session);
-    call->located = &draft->located;
+    attend(draft, call);
+}
+
+/* When the command's bytes came. Those that waited behind another command came in an earlier round. */
+static void set_arrival(const fe_session *session, fe_draft *draft)
+{
+    const fe_recorder *recorder = session->recorder;
+    uint64_t readable = session->readable_ticks;
+    draft->entered = recorder->entered;
+    draft->start = readable != 0 ? readable : recorder->entered;
+    draft->received = readable == recorder->readable ? recorder->received : draft->start;
 }
 
 void fe_trace_begin(fe_session *session, const fe_command *command, const fe_request *request,
@@ -151,23 +173,21 @@ void fe_trace_begin(fe_session *session, const fe_command *command, const fe_req
         return;
     fe_recorder *recorder = session->recorder;
     fe_draft *draft = &recorder->draft;
-    clear(draft);
-    set_command(draft, command, request->argc);
     uint32_t index = session->round_commands++;
+    if (!has_caller(session, request) && !fe_recorder_draw(recorder, draft)) return;
+    clear(draft);
+    fe_trace_parent read;
+    const fe_trace_parent *parent = find_caller(session, request, draft, &read);
+    if (parent != NULL) draft->flags = FE_TRACE_REMOTE_PARENT;
+    /* A mark may be that of a transaction that begins: the end of the command looks at it. */
+    if (!fe_recorder_begin(recorder, draft, parent) && draft->mark == NULL) return;
+    set_command(draft, command, request->argc);
+    set_arrival(session, draft);
     draft->batch_index = index < UINT16_MAX ? (uint16_t)index : UINT16_MAX;
     draft->batch_size = 1;
     draft->request_bytes = request->size;
-    draft->entered = recorder->entered;
     draft->begun = ticks;
-    bool known = session->received_ticks != 0;
-    draft->received = known ? session->received_ticks : recorder->entered;
-    draft->start = known ? session->readable_ticks : recorder->entered;
-    fe_trace_parent read;
-    const fe_trace_parent *parent = find_caller(session, request, draft, &read);
-    if (parent != NULL) draft->flags |= FE_TRACE_REMOTE_PARENT;
-    /* A mark may be that of a transaction that begins: the end of the command looks at it. */
-    if (fe_recorder_begin(recorder, draft, parent) || draft->mark != NULL)
-        open_draft(session, draft, call);
+    open_draft(session, draft, call);
 }
 
 static bool same_caller(const fe_trace_parent *a, const fe_trace_parent *b)
@@ -295,11 +315,11 @@ void fe_trace_park(fe_session *session, bool again)
 
 void fe_trace_unpark(fe_session *session, fe_call *call)
 {
-    call->located = NULL;
+    call->recorded = false;
     if (session->parked == NULL) return;
     take_parked(session, fe_clock_ticks());
     note_counters(session);
-    call->located = &session->recorder->draft.located;
+    call->recorded = true;
 }
 
 /* Ending. ---------------------------------------------------------------------------------------- */
@@ -466,14 +486,14 @@ static void fill(fe_session *session, fe_trace_record *record, const fe_draft *d
     record->misses = low16(found->misses);
     record->value_bytes = low32(found->value_bytes);
     record->reply_bytes = low32(end->reply_bytes);
-    record->epoch = (uint32_t)session->server->engine->epoch;
+    record->epoch = (uint32_t)fe_store_epoch(session->server->engine->store);
     record->connection = session->client.id;
     record->db = (uint16_t)session->client.db;
     record->key_index = low16(key);
 }
 
 static void make(fe_session *session, fe_draft *draft, const fe_call *call,
-                 const fe_trace_end_of *end, const effects *found)
+                 const fe_trace_end_of *end)
 {
     uint32_t key = call != NULL ? key_index(call) : 0;
     bool failed = end->result == FE_RESULT_ERROR || end->result == FE_RESULT_REJECTED;
@@ -484,7 +504,9 @@ static void make(fe_session *session, fe_draft *draft, const fe_call *call,
     if (FE_UNLIKELY(draft->slow_id != 0 || draft->latency != 0))
         tell_logs(session, draft, end->ticks);
     if (FE_UNLIKELY(record == NULL)) return;
-    fill(session, record, draft, end, found, key);
+    effects found = {0}; /* what EXEC has done, its commands have */
+    if (call != NULL) found = find_effects(session, draft->flags);
+    fill(session, record, draft, end, &found, key);
     note_range(session, record->size);
 }
 
@@ -498,7 +520,7 @@ static void pass_mark_on(fe_session *session, fe_draft *draft, const fe_call *ca
 }
 
 static void end_draft(fe_session *session, fe_draft *draft, const fe_call *call,
-                      const fe_trace_end_of *end, const effects *found)
+                      const fe_trace_end_of *end)
 {
     fe_ending ending = {.failed =
                             end->result == FE_RESULT_ERROR || end->result == FE_RESULT_REJECTED,
@@ -507,7 +529,7 @@ static void end_draft(fe_session *session, fe_draft *draft, const fe_call *call,
     if (fe_recorder_keep(session->recorder, draft, &ending)) {
         if ((draft->flags & FE_TRACE_LOCAL_PARENT) && session->exec != NULL)
             session->exec->keep = true;
-        make(session, draft, call, end, found);
+        make(session, draft, call, end);
     }
     if (FE_LIKELY(draft->mark == NULL)) {
         draft->open = false;
@@ -524,8 +546,7 @@ void fe_trace_end(fe_session *session, const fe_call *call, const fe_trace_end_o
     /* TRACEPARENT itself belongs to the trace that it names. */
     if (FE_UNLIKELY(call->marks_next) && session->client.mark != NULL)
         fe_recorder_adopt(session->recorder, draft, &session->client.mark->parent);
-    effects found = find_effects(session, draft->flags);
-    end_draft(session, draft, call, end, &found);
+    end_draft(session, draft, call, end);
 }
 
 /* EXEC. ------------------------------------------------------------------------------------------ */
@@ -555,10 +576,9 @@ void fe_trace_exec_end(fe_session *session, uint64_t ticks)
     if (draft == NULL) return;
     session->exec = NULL;
     if (fe_recorder_is_on(session->recorder)) {
-        effects none = {0};
         fe_trace_end_of end = {.ticks = ticks,
                                .reply_bytes = since(replied(session), draft->replied)};
-        end_draft(session, draft, NULL, &end, &none);
+        end_draft(session, draft, NULL, &end);
     }
     drop_mark(session, draft);
     fe_alloc_give(alloc_of(session), FE_ALLOC_CLIENT, draft);
@@ -575,10 +595,7 @@ void fe_trace_drop(fe_session *session)
 
 void fe_trace_stamp(fe_session *session)
 {
-    if (session->records_from != session->records_to) {
-        fe_recorder_stamp(session->recorder, session->records_from, session->records_to,
-                          session->round_commands, fe_clock_ticks());
-        session->records_from = session->records_to = 0;
-    }
-    session->round_commands = 0;
+    fe_recorder_stamp(session->recorder, session->records_from, session->records_to,
+                      session->round_commands, fe_clock_ticks());
+    session->records_from = session->records_to = 0;
 }

@@ -1,6 +1,6 @@
 /* What a session tells its thread's recorder (event/recorder.h) about the commands that it runs.
  *
- *     fe_session_receive    the input is there: when
+ *     fe_trace_received     the input is there; fe_trace_group: that of all sessions served together
  *     fe_trace_begin        its turn: draft, caller, decision of the sampler; a command that runs again goes on
  *     fe_trace_park         it waits: the draft moves to the session; fe_trace_unpark when it is answered
  *     fe_trace_end          it is over: the record, unless nobody wants it
@@ -24,10 +24,13 @@ static inline bool fe_trace_is_on(const fe_session *session)
 /* Input has been received. */
 static inline void fe_trace_received(fe_session *session)
 {
-    session->received_ticks = 0;
-    if (!fe_trace_is_on(session)) return;
-    session->readable_ticks = session->recorder->readable;
-    session->received_ticks = fe_clock_ticks();
+    session->readable_ticks = fe_trace_is_on(session) ? session->recorder->readable : 0;
+}
+
+/* All input of a group has been received, and is read now. */
+static inline void fe_trace_group(fe_session *first)
+{
+    if (fe_trace_is_on(first)) first->recorder->received = fe_clock_ticks();
 }
 
 /* How a command ended. */
@@ -38,7 +41,7 @@ typedef struct fe_trace_end_of {
     fe_bytes error;       /* its code, if it is known */
 } fe_trace_end_of;
 
-/* A command's turn has come; `call->located` is set while a draft is open. `ticks` is now. */
+/* A command's turn has come; `call->recorded` is set while a draft is open. `ticks` is now. */
 void fe_trace_begin(fe_session *session, const fe_command *command, const fe_request *request,
                     uint64_t ticks, fe_call *call);
 /* The same for a command of a transaction, `index` in its queue. */
@@ -49,14 +52,14 @@ void fe_trace_queued(fe_session *session);
 
 /* The command waits; `again`: it will run again from its start. */
 void fe_trace_park(fe_session *session, bool again);
-/* The command that waited for an answer has it. Sets `call->located` when its draft is open. */
+/* The command that waited for an answer has it. Sets `call->recorded` when its draft is open. */
 void fe_trace_unpark(fe_session *session, fe_call *call);
 
 /* The command was added to the slow log or to the latency monitor: notes it for fe_trace_end. */
 void fe_trace_note_slow(fe_session *session);
 void fe_trace_note_latency(fe_session *session, fe_latency_event event, uint64_t ticks);
 
-/* The command has ended; `call->located` was set. */
+/* The command has ended; `call->recorded` was set. */
 void fe_trace_end(fe_session *session, const fe_call *call, const fe_trace_end_of *end);
 
 /* EXEC has ended itself and its queue begins; and has ended. */
@@ -70,7 +73,9 @@ void fe_trace_drop(fe_session *session);
 void fe_trace_stamp(fe_session *session);
 static inline void fe_trace_sent(fe_session *session)
 {
-    if (fe_trace_is_on(session)) fe_trace_stamp(session);
+    if (!fe_trace_is_on(session)) return;
+    if (session->records_from != session->records_to) fe_trace_stamp(session);
+    session->round_commands = 0;
 }
 
 #endif

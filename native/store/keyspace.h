@@ -355,6 +355,8 @@ void fe_store_spare_give(fe_store *store, void *mapping, size_t size);
 void fe_store_count_lookup(fe_store *store, bool hit);
 void fe_store_stats_get(const fe_store *store, fe_store_stats *stats);
 void fe_store_tally_get(const fe_store *store, fe_store_tally *tally);
+/* The epoch: how often a segment has gone from one tier to another; 0 in a memory-only store. */
+uint64_t fe_store_epoch(const fe_store *store);
 void fe_store_stats_reset(fe_store *store);
 /* "never_seen", "expired", "evicted", "deleted" or "flushed". */
 const char *fe_miss_name(fe_miss reason);

@@ -77,8 +77,7 @@ void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
     tiers[FE_TIER_MUTABLE].segments = log->segment_count;
     memcpy(stats->hits, store->tier_hits, sizeof(stats->hits));
     if (!log->tiered) stats->hits[FE_TIER_MUTABLE] = store->stats.hits;
-    stats->switches =
-        stats->tier.sealed + stats->tier.flushed + stats->tier.demoted + stats->tier.removed;
+    stats->switches = fe_store_epoch(store);
     for (uint32_t i = 0; i < store->options.databases; i++)
         stats->short_tags += store->keyspaces[i].index.shorts;
 }

@@ -440,6 +440,13 @@ const char *fe_store_disk_error(const fe_store *store)
     return strerror(tiers->stats.error.code);
 }
 
+uint64_t fe_store_epoch(const fe_store *store)
+{
+    if (store->tiers == NULL) return 0;
+    const fe_tier_stats *stats = &store->tiers->stats;
+    return stats->sealed + stats->flushed + stats->demoted + stats->removed;
+}
+
 void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats)
 {
     const fe_tiers *tiers = store->tiers;
