@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ferrite_py.config_kinds import UINT32_MAX, Boolean, Choice, Duration, Integer, Text, Words
+from ferrite_py.config_kinds import (
+    UINT32_MAX,
+    Boolean,
+    Choice,
+    Duration,
+    Integer,
+    Size,
+    Text,
+    Words,
+)
 from ferrite_py.config_sections import setting
 from ferrite_py.config_tables import Fraction, Pairs, Seconds, Table
 
@@ -250,7 +259,7 @@ class TelemetryConfig:
 
 @dataclass(frozen=True, slots=True)
 class InsightConfig:
-    """What the server finds out about its load by sampling keys; see docs/insight.md."""
+    """What the server finds out about its load; see docs/insight.md."""
 
     curve: bool = setting(
         True,
@@ -264,6 +273,21 @@ class InsightConfig:
         Duration("s", high=UINT32_MAX),
         "Reads so long ago count half in the curve, in seconds; 0 is for ever.",
         redis="insight-curve-half-life",
+        runtime=True,
+    )
+    miss_reasons: bool = setting(
+        True,
+        Boolean(),
+        "Whether each miss gets a reason, for INFO misses and MISSES.",
+        redis="insight-miss-reasons",
+        runtime=True,
+    )
+    miss_table_size: int = setting(
+        1 << 20,
+        Size(low=4096, high=16 << 20),
+        "Memory for the table of keys that are gone, of which 1mb remembers 458,752; rounded down"
+        " to a power of two, and no more than a 64th of max_memory. A change forgets them.",
+        redis="insight-miss-table-size",
         runtime=True,
     )
 

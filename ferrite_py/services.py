@@ -53,6 +53,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         "disk_max": storage.max_disk,
         "files_max": segment_files_max(server.max_connections) if storage.data_dir else 0,
         "lock_memory": storage.lock_memory,
+        "gone_size": config.insight.miss_table_size if config.insight.miss_reasons else 0,
         "disk_depth": storage.disk_queue_depth,
         "disk_engine": storage.disk_engine.encode(),
         "bulk_len_max": server.proto_max_bulk_len,

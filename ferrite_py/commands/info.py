@@ -305,6 +305,17 @@ def mrc(facts: Facts) -> Fields:
     return mrc_fields(facts)
 
 
+def misses(facts: Facts) -> Fields:
+    """Why look-ups found nothing, and the table of keys that are gone, which tells it."""
+    reasons = ("never_seen", "expired", "evicted", "deleted", "flushed")
+    table = ("bytes", "capacity", "keys", *reasons[1:], "pending", "forgotten")
+    return [
+        *((f"misses_{reason}", facts.number(f"misses_{reason}")) for reason in reasons),
+        *((f"misses_table_{name}", facts.number(f"gone_{name}")) for name in table),
+        ("misses_false_attribution", f"{facts.statistics['gone_error']:.6f}"),
+    ]
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Facts], Fields]]] = {
     "server": ("Server", server),
     "clients": ("Clients", clients),
@@ -321,11 +332,12 @@ SECTIONS: dict[str, tuple[str, Callable[[Facts], Fields]]] = {
     "keyspace": ("Keyspace", keyspace),
     "hybridlog": ("Hybridlog", hybridlog),
     "mrc": ("Mrc", mrc),
+    "misses": ("Misses", misses),
     "ferrite": ("Ferrite", ferrite),
 }
 """Each section's title and what makes its fields, in the order of the reply."""
 
-_EXTRA = ("commandstats", "latencystats", "hybridlog", "mrc", "ferrite")
+_EXTRA = ("commandstats", "latencystats", "hybridlog", "mrc", "misses", "ferrite")
 """Sections that are shown only when they are asked for; `hybridlog` also when there is a disk."""
 
 

@@ -27,6 +27,7 @@
     FAMILY(server)                                                                                 \
     FAMILY(slowlog)                                                                                \
     FAMILY(memory)                                                                                 \
+    FAMILY(misses)                                                                                 \
     FAMILY(latency)                                                                                \
     FAMILY(debug)
 

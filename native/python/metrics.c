@@ -153,6 +153,20 @@ static void tell_cache(teller *to, const metrics_shot *shot)
     tell_ratio(to, FE_METRIC_CACHE_HIT_RATE, hits, looked);
 }
 
+static void tell_misses(teller *to, const metrics_shot *shot)
+{
+    const fe_miss_stats *misses = &shot->all.misses;
+    if (misses->bytes == 0) return;
+    for (unsigned i = 0; i < FE_MISS_COUNT; i++) {
+        const char *name = fe_miss_name((fe_miss)i);
+        tell_of(to, FE_METRIC_MISS_REASONS, name, misses->by[i]);
+        if (i != FE_MISS_NEVER_SEEN) tell_of(to, FE_METRIC_GONE_KEYS, name, misses->keys_by[i]);
+    }
+    tell_u64(to, FE_METRIC_GONE_SIZE, misses->bytes);
+    tell_u64(to, FE_METRIC_GONE_FORGOTTEN, misses->forgotten);
+    tell(to, FE_METRIC_GONE_ERROR, NULL, PyFloat_FromDouble(misses->error));
+}
+
 static void tell_memory(teller *to, const metrics_shot *shot)
 {
     static const char *const classes[FE_ALLOC_CLASS_COUNT] = {
@@ -319,6 +333,7 @@ static void tell_all(teller *to, const metrics_shot *shot)
 {
     tell_tiers(to, shot);
     tell_cache(to, shot);
+    tell_misses(to, shot);
     tell_memory(to, shot);
     tell_connections(to, shot);
     tell_store(to, shot);

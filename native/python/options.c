@@ -124,6 +124,7 @@ static bool read_store(PyObject *dict, fe_store_options *store)
            read_u64(dict, "cache_size", &store->cache_size) &&
            read_u64(dict, "disk_max", &store->disk_max) &&
            read_u64(dict, "files_max", &store->files_max) &&
+           read_u64(dict, "gone_size", &store->gone_size) &&
            read_bool(dict, "lock_memory", &store->lock_memory);
 }
 

@@ -50,6 +50,7 @@ void fe_python_take_shot(fe_server *server, fe_shot *shot)
                       .counted_since_ms = engine->counted_since_ms,
                       .ticks_per_us = engine->ticks_per_us};
     fe_store_stats_get(engine->store, &shot->store);
+    fe_store_misses_get(engine->store, &shot->misses);
     look_at_clients(&server->clients, shot);
     for (int i = 0; i < FE_ALLOC_CLASS_COUNT; i++)
         shot->by_class[i] = fe_alloc_used(&engine->alloc, (fe_alloc_class)i);

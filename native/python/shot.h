@@ -8,6 +8,7 @@
 typedef struct fe_shot {
     fe_engine_stats engine;
     fe_store_stats store;
+    fe_miss_stats misses;
     uint64_t used, by_class[FE_ALLOC_CLASS_COUNT], clients_memory;
     uint64_t slowlog_length;
     uint64_t client_max_input, client_max_output;

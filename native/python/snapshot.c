@@ -72,6 +72,23 @@ static bool put_store(PyObject *dict, const fe_store_stats *store)
            put_u64(dict, "expired_unreclaimed_bytes", store->expired_unreclaimed_bytes);
 }
 
+static bool put_misses(PyObject *dict, const fe_miss_stats *misses)
+{
+    for (int i = 0; i < FE_MISS_COUNT; i++) {
+        char name[64];
+        PyOS_snprintf(name, sizeof name, "misses_%s", fe_miss_name((fe_miss)i));
+        if (!put_u64(dict, name, misses->by[i])) return false;
+        PyOS_snprintf(name, sizeof name, "gone_%s", fe_miss_name((fe_miss)i));
+        if (i != FE_MISS_NEVER_SEEN && !put_u64(dict, name, misses->keys_by[i])) return false;
+    }
+    return put_u64(dict, "gone_bytes", misses->bytes) &&
+           put_u64(dict, "gone_capacity", misses->capacity) &&
+           put_u64(dict, "gone_keys", misses->keys) &&
+           put_u64(dict, "gone_pending", misses->pending) &&
+           put_u64(dict, "gone_forgotten", misses->forgotten) &&
+           put(dict, "gone_error", PyFloat_FromDouble(misses->error));
+}
+
 static bool put_steps(PyObject *dict, const fe_shot *shot)
 {
     for (int i = 0; i < FE_STEP_KIND_COUNT; i++) {
@@ -98,7 +115,8 @@ PyObject *fe_python_statistics(fe_server *server)
     FE_LOCKED(server->engine, fe_python_take_shot(server, &shot));
     PyObject *dict = PyDict_New();
     if (dict == NULL) return NULL;
-    if (put_engine(dict, &shot) && put_store(dict, &shot.store) && put_steps(dict, &shot))
+    if (put_engine(dict, &shot) && put_store(dict, &shot.store) && put_misses(dict, &shot.misses) &&
+        put_steps(dict, &shot))
         return dict;
     Py_DECREF(dict);
     return NULL;

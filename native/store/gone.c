@@ -34,7 +34,7 @@ void fe_gone_resize(fe_gone *gone, fe_alloc *alloc, fe_trash_list *trash, uint64
     if (count == gone->count) return;
     if (gone->lines != NULL)
         fe_trash_put(trash, FE_ALLOC_ENGINE, gone->lines, (size_t)fe_gone_bytes(gone));
-    *gone = (fe_gone){.count = count};
+    *gone = (fe_gone){.count = count, .forgotten = gone->forgotten};
     if (count == 0) return;
     gone->lines = fe_pages_map(alloc, FE_ALLOC_ENGINE, (size_t)fe_gone_bytes(gone), PAGE);
     if (gone->lines == NULL)

@@ -100,7 +100,7 @@ typedef struct fe_miss_stats {
     /* Gauges of the table: its bytes (0: reasons are not told), how many keys it has room for, how many
      * it remembers, and how many of those went for which reason. */
     uint64_t bytes, capacity, keys, keys_by[FE_MISS_COUNT];
-    uint64_t forgotten; /* keys that it had to forget, or had no room for, since it began */
+    uint64_t forgotten; /* keys that it had to forget, or had no room for, since the start */
     uint64_t pending;   /* gauge: flushed keys that it will be told of, at most */
     double error;       /* gauge: chance that a key never seen is taken for one that is gone */
 } fe_miss_stats;

@@ -20,7 +20,10 @@ ONLY_72 = {
 }
 # ferrite-py's own, which Redis does not have: what its tests use of DEBUG, where a key is,
 # traces and insight.
-OWN_PREFIXES = ("debug|", "object|tier", "traceparent", "slowlog|traces", "latency|traces", "mrc")
+OWN_PREFIXES = (
+    *("debug|", "object|tier", "traceparent", "slowlog|traces", "latency|traces"),
+    *("mrc", "misses"),
+)
 # Commands whose flags and categories changed in 7.2: WAIT is no longer NOSCRIPT there, and not yet
 # BLOCKING, which came after 7.2 (redis/redis pull requests 11568 and 12977).
 CHANGED_72: dict[str, tuple[set[str], set[str]]] = {"wait": (set(), {"@slow", "@connection"})}

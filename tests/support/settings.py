@@ -92,6 +92,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "telemetry.shutdown_flush_timeout": ("1s", 1000),
     "insight.curve": ("no", False),
     "insight.curve_half_life": ("5m", 300),
+    "insight.miss_reasons": ("no", False),
+    "insight.miss_table_size": ("64kb", 64 << 10),
 }
 """For each setting a text that is valid and not its default, and the value that it stands for."""
 
