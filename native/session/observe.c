@@ -17,10 +17,11 @@ static void add_key(void *context, uint32_t index, uint32_t flags)
     it->use->keys |= 1ULL << index;
 }
 
-void fe_observe_unhashed(const fe_call *call, fe_insight_use *use)
+void fe_observe_unhashed(const fe_call *call, const fe_insight_use *use)
 {
-    hashing it = {.call = call, .use = use};
+    fe_insight_use hashed = *use;
+    hashing it = {.call = call, .use = &hashed};
     (void)fe_command_keys(call->row, call->argc, add_key, &it);
-    use->hashes = it.hashes;
-    fe_insight_note(&call->engine->insight, use);
+    hashed.hashes = it.hashes;
+    fe_insight_note(&call->engine->insight, &hashed);
 }

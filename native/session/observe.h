@@ -5,7 +5,7 @@
 #include "command/command.h"
 
 /* The same of a command whose keys nobody has hashed: one of a transaction, or of a very long batch. */
-void fe_observe_unhashed(const fe_call *call, fe_insight_use *use);
+void fe_observe_unhashed(const fe_call *call, const fe_insight_use *use);
 
 static inline void fe_observe(const fe_call *call)
 {
