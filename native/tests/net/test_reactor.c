@@ -197,6 +197,81 @@ TEST(many_clients_on_two_reactors_share_one_engine)
     rig_close(&it);
 }
 
+typedef struct reader {
+    fe_telemetry *telemetry;
+    _Atomic bool over;
+    uint64_t records;
+    bool whole; /* each had its stages in order */
+} reader;
+
+static void look(void *context, const uint8_t *records, size_t len)
+{
+    reader *it = context;
+    for (size_t at = 0; at < len;) {
+        const fe_trace_record *record = (const void *)(records + at);
+        at += record->size;
+        if (record->kind != FE_TRACE_COMMAND) continue;
+        it->records++;
+        it->whole &= record->span_id != 0;
+        for (int i = 1; i < FE_STAGE_COUNT; i++)
+            it->whole &= record->stages[i - 1] <= record->stages[i];
+    }
+}
+
+static void *read_records(void *argument)
+{
+    reader *it = argument;
+    while (!atomic_load(&it->over)) {
+        fe_telemetry_drain(it->telemetry, look, it);
+        poll(NULL, 0, 1);
+    }
+    return NULL;
+}
+
+TEST(records_of_all_reactors_are_read_while_they_are_made)
+{
+    rig it;
+    rig_open(&it);
+    fe_engine *engine = it.server->engine;
+    fe_telemetry_options options = {.traces = true,
+                                    .sampler = {.kind = FE_SAMPLER_ALWAYS},
+                                    .retention.slow_us = -1,
+                                    .keys = FE_KEYS_FULL,
+                                    .ring_bytes = 1};
+    uint64_t entered = fe_engine_enter(engine);
+    CHECK(fe_telemetry_set(&engine->telemetry, &options));
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+    reader reading = {.telemetry = &engine->telemetry, .whole = true};
+    pthread_t thread, threads[CLIENTS];
+    load loads[CLIENTS];
+
+    pthread_create(&thread, NULL, read_records, &reading);
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        loads[i] = (load){&it, i};
+        pthread_create(&threads[i], NULL, run_load, &loads[i]);
+    }
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        pthread_join(threads[i], NULL);
+    for (uint32_t i = 0; i < REACTORS; i++)
+        fe_reactor_drain(it.reactors[i], 2000);
+    for (uint32_t i = 0; i < REACTORS; i++)
+        fe_reactor_join(it.reactors[i]);
+    atomic_store(&reading.over, true);
+    pthread_join(thread, NULL);
+    fe_telemetry_drain(&engine->telemetry, look, &reading);
+
+    fe_telemetry_counts counts;
+    fe_telemetry_count(&engine->telemetry, &counts);
+    CHECK_INT(CLIENTS * ROUNDS * 5, counts.records + counts.dropped);
+    CHECK_INT(counts.records, reading.records);
+    CHECK(reading.whole);
+    for (uint32_t i = 0; i < REACTORS; i++) {
+        it.reactors[i] = fe_reactor_start(it.server, i); /* for rig_close to end */
+        CHECK(it.reactors[i] != NULL);
+    }
+    rig_close(&it);
+}
+
 TEST(a_reply_larger_than_the_socket_takes_arrives_whole)
 {
     rig it;
@@ -412,6 +487,7 @@ int main(void)
 {
     RUN(a_pipeline_is_answered_in_order);
     RUN(many_clients_on_two_reactors_share_one_engine);
+    RUN(records_of_all_reactors_are_read_while_they_are_made);
     RUN(a_reply_larger_than_the_socket_takes_arrives_whole);
     RUN(draining_answers_what_was_received_and_closes);
     RUN(draining_answers_all_that_the_kernel_holds);
