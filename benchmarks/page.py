@@ -4,175 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plots
+from benchmarks import page_telemetry, page_tiers, plots
+from benchmarks.columns import MAX, P50, P99, P999, RATE, SERVER, Column, Part, Section
 
 Document = dict[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table: the field of the summary row, its heading with unit, its format."""
-
-    name: str
-    heading: str
-    style: str = ""
-
-    def text(self, row: dict[str, Any]) -> str:
-        """Return the cell; a figure that could not be measured is a dash."""
-        value = row.get(self.name)
-        if value is None:
-            return "–"
-        return format(value, self.style) if isinstance(value, int | float) else str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A table of a benchmark that has several: that of the summary rows with `part` == name."""
-
-    name: str
-    text: str
-    columns: tuple[Column, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """How one benchmark appears on the page: with one table, or with one for each part."""
-
-    title: str
-    text: str
-    columns: tuple[Column, ...] = ()
-    parts: tuple[Part, ...] = ()
-
-
-_SERVER = Column("server", "server")
-_RATE = Column("ops_per_second", "operations/s", ",.0f")
-_P50 = Column("p50_us", "p50 µs", ",.0f")
-_P99 = Column("p99_us", "p99 µs", ",.0f")
-_P999 = Column("p999_us", "p99.9 µs", ",.0f")
-_MAX = Column("max_us", "maximum µs", ",.0f")
-
-TIERS = (
-    Part(
-        "restart",
-        "Load in order, clean stop, start, and every key read back in no order of theirs.",
-        (
-            Column("keys", "keys", ",d"),
-            Column("load_s", "load s", ".1f"),
-            Column("load_per_second", "SET/s", ",.0f"),
-            Column("load_max_us", "longest µs", ",.0f"),
-            Column("stop_s", "stop s", ".2f"),
-            Column("start_s", "start s", ".2f"),
-            Column("keys_after", "keys after", ",d"),
-            Column("read_per_second", "GET/s", ",.0f"),
-            Column("read_cpu_us", "CPU µs per GET", ".1f"),
-            Column("missing", "missing", ",d"),
-            Column("wrong", "wrong", ",d"),
-        ),
-    ),
-    Part(
-        "memory",
-        "Resident memory by phase, sampled every 50 ms, at its highest; files are mapped pages, "
-        "programs and libraries included.",
-        (
-            Column("phase", "phase"),
-            Column("resident_mib", "resident MiB", ".1f"),
-            Column("anonymous_mib", "of it anonymous", ".1f"),
-            Column("file_mib", "files", ".1f"),
-            Column("ratio", "× limit", ".2f"),
-        ),
-    ),
-    Part(
-        "depth",
-        "Zipf(0.99) reads, one request in flight on each connection, and enough connections to "
-        "keep a disk queue of the given bound full. fio reads 4 KiB from the same files, past the "
-        "page cache, at the same depth, just before.",
-        (
-            Column("depth", "disk queue", "d"),
-            Column("connections", "connections", "d"),
-            _RATE,
-            Column("hit_ratio", "from memory", ".1%"),
-            Column("misses_per_second", "disk reads/s", ",.0f"),
-            Column("fio_per_second", "fio, reads/s", ",.0f"),
-            Column("x_fio", "× fio", ".2f"),
-            Column("queue", "waiting and in flight", ".1f"),
-            Column("core_share", "server's core", ".0%"),
-            Column("others_share", "others on it", ".0%"),
-            Column("limit", "limit"),
-            Column("cpu_us_per_op", "CPU µs per GET", ".1f"),
-            _P50,
-            _P99,
-        ),
-    ),
-    Part(
-        "hot",
-        "A client with connections of its own that reads 1,000 hot keys at 2,000 requests/s.",
-        (
-            Column("state", "state"),
-            Column("other_per_second", "other requests/s", ",.0f"),
-            Column("disk_reads_per_second", "disk reads/s", ",.0f"),
-            Column("core_share", "server's core", ".0%"),
-            _P50,
-            _P99,
-            Column("x_alone", "× alone", ".2f"),
-            _P999,
-            _MAX,
-        ),
-    ),
-    Part(
-        "cost",
-        "Server CPU per GET of 1 KiB by where the key is; from disk each key is read once.",
-        (
-            Column("tier", "tier"),
-            Column("pipeline", "pipeline", "d"),
-            Column("cpu_us_per_op", "CPU µs per GET", ".2f"),
-            Column("low", "lowest", ".2f"),
-            Column("high", "highest", ".2f"),
-            Column("x_mutable", "× mutable", ".2f"),
-            _RATE,
-            _P99,
-        ),
-    ),
-    Part(
-        "requests",
-        "The same Zipf(0.99) requests, 50 connections. redis-server has the same limit of memory "
-        "and evicts (allkeys-lru); what it misses is written to it again, and 1 ms is charged for "
-        "it, computed, one after the other. The tiered server has every key; the last column "
-        "charges its disk reads, which are in its seconds already, as if they were misses.",
-        (
-            _SERVER,
-            Column("requests", "requests", ",d"),
-            Column("hit_ratio", "answered", ".1%"),
-            Column("memory_ratio", "from memory", ".1%"),
-            Column("disk_reads", "disk reads", ",.0f"),
-            Column("misses", "misses", ",.0f"),
-            Column("seconds", "s", ",.1f"),
-            Column("charged_s", "s, misses charged", ",.1f"),
-            Column("all_charged_s", "s, disk reads charged too", ",.1f"),
-        ),
-    ),
-    Part(
-        "updates",
-        "Random updates at a fixed rate; latency counts from the intended send time.",
-        (
-            Column("seconds", "s", ",.0f"),
-            Column("ops_per_second", "SET/s", ",.0f"),
-            Column("write_amplification", "write amplification", ".2f"),
-            Column("space_amplification", "space amplification, worst", ".2f"),
-            Column("space_amplification_last", "last", ".2f"),
-            Column("cpu_us_per_op", "CPU µs per SET", ".1f"),
-            Column("engine_step_max_us", "longest step µs", ",.0f"),
-            Column("engine_step_max_cpu_us", "of processor time", ",.0f"),
-            _P50,
-            _P99,
-            _P999,
-            _MAX,
-        ),
-    ),
-)
 
 SECTIONS: dict[str, Section] = {
     "throughput": Section(
@@ -195,7 +34,7 @@ SECTIONS: dict[str, Section] = {
         "Memory per key",
         "Resident anonymous memory after filling, the empty process subtracted, index included.",
         (
-            _SERVER,
+            SERVER,
             Column("deadlines", "TTL"),
             Column("keys", "keys", ",d"),
             Column("bytes_per_key", "bytes per key", ".1f"),
@@ -207,7 +46,7 @@ SECTIONS: dict[str, Section] = {
         "Start-up",
         "From starting the process to its first answer, and what the empty server weighs.",
         (
-            _SERVER,
+            SERVER,
             Column("start_up_ms", "ms, median", ".1f"),
             Column("start_up_ms_low", "lowest", ".1f"),
             Column("start_up_ms_high", "highest", ".1f"),
@@ -219,13 +58,13 @@ SECTIONS: dict[str, Section] = {
         "Requests at a fixed rate, latency counted from the intended send time: inserts while the "
         "index grows, then reads and writes around a FLUSHALL ASYNC.",
         (
-            _SERVER,
+            SERVER,
             Column("phase", "phase"),
-            _P50,
-            _P99,
-            _P999,
+            P50,
+            P99,
+            P999,
             Column("p9999_us", "p99.99 µs", ",.0f"),
-            _MAX,
+            MAX,
             Column("engine_step_max_us", "longest engine step µs", ",.0f"),
             Column("engine_step_max_cpu_us", "of processor time", ",.0f"),
         ),
@@ -237,20 +76,20 @@ SECTIONS: dict[str, Section] = {
         "outside costs is the price of sharing the generator's core; what inside costs beyond that "
         "would be the GIL.",
         (
-            _SERVER,
+            SERVER,
             Column("state", "state"),
-            _P50,
+            P50,
             Column("p50_ratio", "× idle", ".2f"),
-            _P99,
-            _P999,
-            _MAX,
+            P99,
+            P999,
+            MAX,
         ),
     ),
     "churn": Section(
         "Overwriting with changing sizes",
         "Random overwrites of 16 B to 1 KiB; memory beside live data, speed first and last.",
         (
-            _SERVER,
+            SERVER,
             Column("live_mib", "live data MiB", ",.0f"),
             Column("memory_mib", "memory MiB", ",.0f"),
             Column("memory_ratio", "× live", ".2f"),
@@ -265,7 +104,7 @@ SECTIONS: dict[str, Section] = {
         "Expiring unread",
         "Keys whose deadlines fall evenly into a few seconds, and no reads at all.",
         (
-            _SERVER,
+            SERVER,
             Column("resident_reclaimed", "resident memory reclaimed", ".1%"),
             Column("used_memory_reclaimed", "used_memory reclaimed", ".1%"),
             Column("keys_left", "keys left", ",.0f"),
@@ -279,7 +118,7 @@ SECTIONS: dict[str, Section] = {
         "Half-open, one byte a second, and giant lengths, a third each, beside a healthy client at "
         "10,000 requests/s. Illegal lengths are refused, and come back every second.",
         (
-            _SERVER,
+            SERVER,
             Column("connections", "hostile, open", ",.0f"),
             Column("refused", "closed by the server", ",.0f"),
             Column("p99_us_normal", "p99 µs normal", ",.0f"),
@@ -313,7 +152,13 @@ SECTIONS: dict[str, Section] = {
         "Data larger than memory",
         "A server with a data folder and a limit of memory, over data ten and more times as large, "
         "in values of 1 KiB that follow from their key and are compared when they are read.",
-        parts=TIERS,
+        parts=page_tiers.TIERS,
+    ),
+    "telemetry": Section(
+        "Telemetry",
+        "The server with telemetry on, beside one with it off, in one run; a receiver on the "
+        "generator's core takes the spans and counts them. 50 connections; 4 reads for each write.",
+        parts=page_telemetry.TELEMETRY,
     ),
 }
 
@@ -321,7 +166,7 @@ SECTIONS: dict[str, Section] = {
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; columns of numbers are aligned to the right."""
     numeric = [
-        bool(rows) and all(row[i][:1].isdigit() or row[i][:1] in "–-" for row in rows)
+        bool(rows) and all(row[i][:1].isdigit() or row[i][:1] in "–-+" for row in rows)
         for i in range(len(headings))
     ]
     lines = ["| " + " | ".join(headings) + " |"]
@@ -384,8 +229,8 @@ def _throughput_tables(document: Document) -> str:
         Column("pipeline", "pipeline", "d"),
         Column("value_bytes", "value B", ",d"),
         Column("keys", "keys", ",d"),
-        _SERVER,
-        *(_RATE, _P50, _P99, _P999),
+        SERVER,
+        *(RATE, P50, P99, P999),
     )
     rows = document["summary"]
     lines = [[column.text(row) for column in columns] for row in rows]

@@ -8,68 +8,26 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-Document = dict[str, Any]
-Rows = list[dict[str, Any]]
+from benchmarks import plots_telemetry
+from benchmarks.drawing import (
+    COLOURS,
+    STAND_IN,
+    STYLE,
+    Document,
+    add_legend,
+    colour_of,
+    new_figure,
+    plain_log_scale,
+    plain_numbers,
+    servers_of,
+)
 
-_COLOURS = {
-    "redis-server": "#6b7280",
-    "ferrite-py": "#c2410c",
-    "ferrite-py (streams)": "#fb923c",
-    "valkey-server": "#2563eb",
-    "memcached": "#15803d",
-}
-_STAND_IN = "#7c3aed"
 _PAYLOAD = "#d1d5db"
-_STYLE: Any = {
-    "font.size": 9.0,
-    "axes.titlesize": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e5e7eb",
-    "legend.frameon": False,
-    "svg.hashsalt": "ferrite-py",
-}
 _BOUNDS = {1: 0.90, 16: 0.35, 64: 0.25}
 _COMMANDS = ("PING", "SET", "GET", "INCR", "MSET", "MGET", "SETEX")
-
-
-def _colour(server: str) -> str:
-    return _COLOURS.get(server, _STAND_IN)
-
-
-def _servers(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(row["server"] for row in rows))
-
-
-def _figure(
-    panels: int, title: str, width: float = 9.0, height: float = 3.4
-) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    return figure, list(axes[0])
-
-
-def _legend(figure: Figure, axes: Axes, columns: int) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-
-
-def _plain_numbers(value: float, _position: int) -> str:
-    return f"{value:g}"
-
-
-def _plain_log_scale(axis: Axis) -> None:
-    """Label a logarithmic axis at 1, 2 and 5 of each decade, without powers of ten."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(_plain_numbers))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _size_text(size: float, _position: int) -> str:
@@ -84,12 +42,12 @@ def throughput_cpu(document: Document) -> Figure:
     # Servers that know only some of the commands, and the reference, have no bars.
     servers = [
         name
-        for name in _servers(rows)
+        for name in servers_of(rows)
         if name != "redis-server"
         and {row["command"] for row in rows if row["server"] == name} >= set(commands)
     ]
     title = "Server CPU per operation relative to redis-server (64-byte values; lower is better)"
-    figure, panels = _figure(3, title, width=11.0, height=3.8)
+    figure, panels = new_figure(3, title, width=11.0, height=3.8)
     width = 0.8 / len(servers)
     for axes, pipeline in zip(panels, (1, 16, 64), strict=True):
         for number, server in enumerate(servers):
@@ -98,9 +56,9 @@ def throughput_cpu(document: Document) -> Figure:
             }
             places = [i + (number - (len(servers) - 1) / 2) * width for i in range(len(commands))]
             ratios = [chosen[command]["cpu_ratio"] for command in commands]
-            bars = axes.bar(places, ratios, width * 0.92, color=_colour(server), label=server)
+            bars = axes.bar(places, ratios, width * 0.92, color=colour_of(server), label=server)
             axes.bar_label(bars, fmt="%.2f", fontsize=6, rotation=90, padding=2)
-        axes.axhline(1.0, color=_COLOURS["redis-server"], linewidth=1, label="redis-server")
+        axes.axhline(1.0, color=COLOURS["redis-server"], linewidth=1, label="redis-server")
         axes.axhline(_BOUNDS[pipeline], color="black", linewidth=1, linestyle="--", label="target")
         axes.set_xticks(range(len(commands)), commands, fontsize=8)
         axes.set_ylim(
@@ -109,7 +67,7 @@ def throughput_cpu(document: Document) -> Figure:
         axes.set_title(f"pipeline {pipeline}")
         axes.grid(axis="x", visible=False)
     panels[0].set_ylabel("CPU time, × redis-server")
-    _legend(figure, panels[0], len(servers) + 2)
+    add_legend(figure, panels[0], len(servers) + 2)
     return figure
 
 
@@ -117,11 +75,11 @@ def throughput_size(document: Document) -> Figure:
     """Server CPU per operation over the size of the value."""
     smallest = document["summary"][0]["keys"]
     rows = [r for r in document["summary"] if r["pipeline"] == 16 and r["keys"] <= smallest]
-    figure, panels = _figure(
+    figure, panels = new_figure(
         2, "Server CPU per operation over value size (pipeline 16; lower is better)"
     )
     for axes, command in zip(panels, ("GET", "SET"), strict=True):
-        for server in _servers(rows):
+        for server in servers_of(rows):
             chosen = [r for r in rows if (r["server"], r["command"]) == (server, command)]
             chosen.sort(key=lambda row: float(row["value_bytes"]))
             if len(chosen) > 1:
@@ -129,18 +87,20 @@ def throughput_size(document: Document) -> Figure:
                 middle = [row["cpu_us_per_op"] for row in chosen]
                 low = [row["cpu_us_low"] for row in chosen]
                 high = [row["cpu_us_high"] for row in chosen]
-                axes.fill_between(sizes, low, high, color=_colour(server), alpha=0.15, linewidth=0)
+                axes.fill_between(
+                    sizes, low, high, color=colour_of(server), alpha=0.15, linewidth=0
+                )
                 axes.plot(
-                    sizes, middle, marker="o", markersize=3, color=_colour(server), label=server
+                    sizes, middle, marker="o", markersize=3, color=colour_of(server), label=server
                 )
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(_size_text))
-        _plain_log_scale(axes.yaxis)
+        plain_log_scale(axes.yaxis)
         axes.set_xlabel("value size")
         axes.set_ylabel("CPU per operation, µs")
         axes.set_title(command)
-    _legend(figure, panels[0], 4)
+    add_legend(figure, panels[0], 4)
     return figure
 
 
@@ -150,11 +110,11 @@ def memory(document: Document) -> Figure:
     title = (
         f"Memory per key: 16-byte keys, 64-byte values, {keys / 1e6:g} M of them (lower is better)"
     )
-    figure, panels = _figure(2, title, height=2.8)
+    figure, panels = new_figure(2, title, height=2.8)
     for axes, deadlines in zip(panels, ("without", "with"), strict=True):
         rows = [row for row in document["summary"] if row["deadlines"] == deadlines][::-1]
         names = [row["server"] for row in rows]
-        colours = [_colour(name) for name in names]
+        colours = [colour_of(name) for name in names]
         axes.barh(names, [80] * len(rows), color=_PAYLOAD, label="payload, 80 B")
         overhead = [row["overhead_per_key"] for row in rows]
         bars = axes.barh(names, overhead, left=80, color=colours, label="overhead")
@@ -178,29 +138,29 @@ def latency(document: Document) -> Figure:
     title = (
         f"Worst latency while {keys / 1e6:g} M keys are inserted, then dropped (lower is better)"
     )
-    figure, panels = _figure(2, title)
+    figure, panels = new_figure(2, title)
     labels = {
         "growth": (f"inserts, {document['parameters']['insert_rate']:,}/s", "each second"),
         "flush": (f"FLUSHALL ASYNC at {document['parameters']['flush_at_s']:g} s", "each 250 ms"),
     }
     for axes, phase in zip(panels, labels, strict=True):
         rows = [r for r in document["samples"] if r["phase"] == phase and _whole_window(r, phase)]
-        for server in _servers(rows):
+        for server in servers_of(rows):
             for number in sorted({row["round"] for row in rows}):
                 chosen = [r for r in rows if (r["server"], r["round"]) == (server, number)]
                 label = server if number == 0 else "_again"
                 times = [row["at_s"] for row in chosen]
                 worst = [row["max_us"] / 1e3 for row in chosen]
-                axes.plot(times, worst, color=_colour(server), linewidth=1.1, label=label)
+                axes.plot(times, worst, color=colour_of(server), linewidth=1.1, label=label)
         axes.set_yscale("log")
-        _plain_log_scale(axes.yaxis)
+        plain_log_scale(axes.yaxis)
         axes.set_xlabel("time, s")
         axes.set_ylabel(f"maximum of {labels[phase][1]}, ms")
         axes.set_title(labels[phase][0])
     panels[1].axvline(
         document["parameters"]["flush_at_s"], color="black", linewidth=1, linestyle=":"
     )
-    _legend(figure, panels[0], 3)
+    add_legend(figure, panels[0], 3)
     return figure
 
 
@@ -213,9 +173,9 @@ def spin(document: Document) -> Figure:
     }
     shades = {"idle": "#d1d5db", "outside": "#9ca3af", "inside": "#c2410c"}
     rows = document["summary"]
-    servers = _servers(rows)
+    servers = servers_of(rows)
     title = "Median latency at 20,000 requests/s while Python computes (lower is better)"
-    figure, (axes,) = _figure(1, title, width=7.5, height=1.8 + 0.9 * len(servers))
+    figure, (axes,) = new_figure(1, title, width=7.5, height=1.8 + 0.9 * len(servers))
     for number, state in enumerate(names):
         chosen = {row["server"]: row for row in rows if row["state"] == state}
         places = [i + (number - 1) * 0.26 for i, server in enumerate(servers) if server in chosen]
@@ -226,23 +186,23 @@ def spin(document: Document) -> Figure:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlim(10, max(row["p50_us"] for row in rows) * 2.5)
-    _plain_log_scale(axes.xaxis)
+    plain_log_scale(axes.xaxis)
     axes.set_xlabel("p50 from the intended send time, µs")
     axes.grid(axis="y", visible=False)
-    _legend(figure, axes, 3)
+    add_legend(figure, axes, 3)
     return figure
 
 
 def churn(document: Document) -> Figure:
     """Memory over live data, and throughput over the first tenth's, as overwriting goes on."""
     count = document["parameters"]["overwrites"]
-    figure, panels = _figure(2, f"{count / 1e6:g} M random overwrites of 16 B to 1 KiB")
+    figure, panels = new_figure(2, f"{count / 1e6:g} M random overwrites of 16 B to 1 KiB")
     rows = [row for row in document["samples"] if row["tenth"] != "settled"]
-    for server in _servers(rows):
+    for server in servers_of(rows):
         chosen = [row for row in rows if row["server"] == server]
         tenths = [int(row["tenth"]) for row in chosen]
         style: dict[str, Any] = {
-            "color": _colour(server),
+            "color": colour_of(server),
             "marker": "o",
             "markersize": 3,
             "label": server,
@@ -261,7 +221,7 @@ def churn(document: Document) -> Figure:
         axes.set_ylabel(label)
     panels[0].set_title("memory stays bounded (lower is better)")
     panels[1].set_title("speed stays (higher is better)")
-    _legend(figure, panels[0], 3)
+    add_legend(figure, panels[0], 3)
     return figure
 
 
@@ -277,14 +237,14 @@ def expiry(document: Document) -> Figure:
         "anonymous_bytes": "resident anonymous memory",
         "key_count": "keys in DBSIZE",
     }
-    figure, panels = _figure(3, title, width=11.0)
+    figure, panels = new_figure(3, title, width=11.0)
     for axes, (name, label) in zip(panels, columns.items(), strict=True):
         rows = [row for row in document["samples"] if row["at_s"] >= -0.5]
-        for server in _servers(rows):
+        for server in servers_of(rows):
             chosen = [row for row in rows if row["server"] == server]
             start = chosen[0][name]
             left = [row[name] / start for row in chosen]
-            axes.plot([row["at_s"] for row in chosen], left, color=_colour(server), label=server)
+            axes.plot([row["at_s"] for row in chosen], left, color=colour_of(server), label=server)
         axes.plot(
             [0, window], [1, 0], color="black", linewidth=1, linestyle=":", label="not yet expired"
         )
@@ -296,7 +256,7 @@ def expiry(document: Document) -> Figure:
         axes.set_xlabel("time since the first deadline, s")
         axes.set_title(label)
     panels[0].set_ylabel("share left")
-    _legend(figure, panels[0], 4)
+    add_legend(figure, panels[0], 4)
     return figure
 
 
@@ -307,12 +267,12 @@ def hostile(document: Document) -> Figure:
     states = ("normal", "attacked", "afterwards")
     count = document["parameters"]["connections"]
     title = f"A healthy client's p99, and server memory, beside {count:,} hostile connections"
-    figure, (axes,) = _figure(1, title, width=7.5)
+    figure, (axes,) = new_figure(1, title, width=7.5)
     width = 0.8 / len(servers)
     for number, server in enumerate(servers):
         places = [i + (number - (len(servers) - 1) / 2) * width for i in range(len(states))]
         values = [rows[server][f"p99_us_{state}"] / 1e3 for state in states]
-        bars = axes.bar(places, values, width * 0.92, color=_colour(server), label=server)
+        bars = axes.bar(places, values, width * 0.92, color=colour_of(server), label=server)
         memory_mib = [rows[server][f"memory_mib_{state}"] for state in states]
         texts = [f"{v:.2f} ms\n{m:.0f} MiB" for v, m in zip(values, memory_mib, strict=True)]
         axes.bar_label(bars, texts, fontsize=8, padding=2)
@@ -320,7 +280,7 @@ def hostile(document: Document) -> Figure:
     axes.set_ylim(0, axes.dataLim.ymax * 1.25)
     axes.set_ylabel("p99, ms")
     axes.grid(axis="x", visible=False)
-    _legend(figure, axes, 3)
+    add_legend(figure, axes, 3)
     return figure
 
 
@@ -346,7 +306,7 @@ def profile(document: Document) -> Figure:
     """Server CPU per operation, split by what it is spent on."""
     rows = [row for row in document["samples"] if row["kind"] == "group"]
     title = "What the server's CPU time per operation is spent on (64-byte values)"
-    figure, panels = _figure(2, title, width=10.0, height=3.6)
+    figure, panels = new_figure(2, title, width=10.0, height=3.6)
     groups = [name for name in _GROUP_COLOURS if any(row["name"] == name for row in rows)]
     groups += sorted({row["name"] for row in rows} - set(groups))
     pipelines = sorted({row["pipeline"] for row in rows})
@@ -360,7 +320,7 @@ def profile(document: Document) -> Figure:
                 if (row["command"], row["name"]) == key
             }
             shares = [by_pipeline.get(pipeline, 0.0) for pipeline in pipelines]
-            colour = _GROUP_COLOURS.get(group, _STAND_IN)
+            colour = _GROUP_COLOURS.get(group, STAND_IN)
             axes.barh(range(len(pipelines)), shares, left=left, color=colour, label=group)
             left = [start + share for start, share in zip(left, shares, strict=True)]
         labels = [
@@ -375,7 +335,7 @@ def profile(document: Document) -> Figure:
         axes.set_xlabel("share of CPU time")
         axes.set_title(command)
         axes.grid(visible=False)
-    _legend(figure, panels[0], 7)
+    add_legend(figure, panels[0], 7)
     return figure
 
 
@@ -391,7 +351,7 @@ _KNOWN_COLOURS = {
 def readcache(document: Document) -> Figure:
     """Disk reads of the ways to use the memory by load, and what each choice is worth."""
     title = "Reads that reach the disk, simulated, by what the memory in front of it is used for"
-    figure, (left, right) = _figure(2, title, width=11.0, height=6.4)
+    figure, (left, right) = new_figure(2, title, width=11.0, height=6.4)
     rows = {
         (row["variant"], row["load"], row["memory_percent"]): row["disk_reads_per_read"]
         for row in document["samples"]
@@ -413,7 +373,7 @@ def readcache(document: Document) -> Figure:
     places = list(range(len(others)))
     for name, colour, label in (
         ("x_chosen", "#c2410c", "judged loads"),
-        ("x_chosen_write_heavy", _STAND_IN, "write-heavy"),
+        ("x_chosen_write_heavy", STAND_IN, "write-heavy"),
     ):
         values = [100 * (row[name] - 1) for row in others]
         right.plot(values, places, "o", color=colour, markersize=4, label=label)
@@ -423,7 +383,7 @@ def readcache(document: Document) -> Figure:
     right.set_xlabel("disk reads against the chosen one, % (lower is better)")
     right.set_title("what else was tried")
     right.legend(loc="lower right")
-    _legend(figure, left, 5)
+    add_legend(figure, left, 5)
     return figure
 
 
@@ -448,8 +408,8 @@ def _resident(axes: Axes, document: Document) -> None:
 def _misses(axes: Axes, document: Document) -> None:
     rows = [row for row in document["summary"] if row["part"] == "depth"]
     for name, label, colour in (
-        ("fio_per_second", "fio, 4 KiB", _COLOURS["redis-server"]),
-        ("misses_per_second", "misses served", _COLOURS["ferrite-py"]),
+        ("fio_per_second", "fio, 4 KiB", COLOURS["redis-server"]),
+        ("misses_per_second", "misses served", COLOURS["ferrite-py"]),
     ):
         chosen = [row for row in rows if row.get(name) is not None]
         depths, rates = [row["depth"] for row in chosen], [row[name] / 1e3 for row in chosen]
@@ -460,7 +420,7 @@ def _misses(axes: Axes, document: Document) -> None:
         axes.annotate(text, place, (0, -10), textcoords="offset points", fontsize=7, ha="center")
     axes.set_xscale("log", base=2)
     axes.set_ylim(0, None)
-    axes.xaxis.set_major_formatter(FuncFormatter(_plain_numbers))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain_numbers))
     axes.set_xlabel("depth of the disk queue")
     axes.set_ylabel("thousand reads per second")
     axes.set_title("reads from disk under Zipf(0.99)")
@@ -469,7 +429,7 @@ def _misses(axes: Axes, document: Document) -> None:
 
 def tiers(document: Document) -> Figure:
     """Resident memory during the whole run; misses served beside fio."""
-    figure, (left, right) = _figure(2, "Data larger than memory", width=11.0, height=3.8)
+    figure, (left, right) = new_figure(2, "Data larger than memory", width=11.0, height=3.8)
     _resident(left, document)
     _misses(right, document)
     return figure
@@ -486,13 +446,14 @@ PLOTS: dict[str, Sequence[tuple[str, Callable[[Document], Figure]]]] = {
     "hostile": (("hostile", hostile),),
     "readcache": (("readcache", readcache),),
     "tiers": (("tiers", tiers),),
+    "telemetry": (("telemetry", plots_telemetry.telemetry),),
 }
 
 
 def write(document: Document, folder: Path, suffix: str = "svg") -> list[str]:
     """Draw the plots of one benchmark's document into `folder`; return the names of the files."""
     names = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, draw in PLOTS.get(document["benchmark"], ()):
             path = folder / f"{name}.{suffix}"
             metadata = {"Date": None} if suffix == "svg" else None

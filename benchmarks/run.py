@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, with a progress bar.
 
-Data, tables and plots go to docs/benchmarks/. --quick takes about 6 minutes, the default about 25,
+Data, tables and plots go to docs/benchmarks/. --quick takes about 9 minutes, the default about 35,
 --full as long as the sizes of the targets need.
 """
 
@@ -26,6 +26,7 @@ from benchmarks import (
     readcache,
     spin,
     startup,
+    telemetry,
     throughput,
     tiers,
 )
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "hostile": hostile.run,
     "readcache": readcache.run,
     "tiers": tiers.run,
+    "telemetry": telemetry.run,
 }
 
 

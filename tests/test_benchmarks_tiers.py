@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("numpy", reason="the bench extra is not installed")
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
-from benchmarks import fio, generators, page, proc, tierreads, tierserver
+from benchmarks import columns, fio, generators, page, proc, tierreads, tierserver
 from benchmarks.harness import Row
 
 KEYS = 500
@@ -205,7 +205,8 @@ def test_misses_are_judged_by_disk_or_core(
 def test_page_shows_a_table_for_each_part() -> None:
     """Rows of a part that has no rows leave no heading behind."""
     parts = [
-        page.Part(name, f"about {name}", (page.Column("x", name, ".1f"),)) for name in ("a", "b")
+        columns.Part(name, f"about {name}", (columns.Column("x", name, ".1f"),))
+        for name in ("a", "b")
     ]
 
     text = page._part_tables(parts, [{"part": "b", "x": 1.25}])
