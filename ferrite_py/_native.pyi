@@ -121,6 +121,13 @@ class Server:
         of keys that is sampled), keys (that are sampled now). Raises ValueError or OverflowError.
         """
 
+    def hot_keys(self, by: int, /) -> list[tuple[int, bytes, bool, float, float]] | None:
+        """The keys with the most of 0 uses, 1 bytes, 2 microseconds; None when they are off.
+
+        Each is database, name, whether the name is cut, amount per second and its error at most;
+        at most 128, the first first. Raises ValueError for another number.
+        """
+
     def metrics(self) -> tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]:
         """The values of all metrics, of one moment: INFO's counters, and histograms.
 

@@ -261,6 +261,21 @@ class TelemetryConfig:
 class InsightConfig:
     """What the server finds out about its load; see docs/insight.md."""
 
+    hot_keys: bool = setting(
+        False,
+        Boolean(),
+        "Whether the hottest keys are looked for, for HOTKEYS.",
+        redis="insight-hot-keys",
+        runtime=True,
+    )
+    hot_keys_half_life: int = setting(
+        60,
+        Duration("s", low=1, high=86_400),
+        "Uses of keys so long ago count half for HOTKEYS, in seconds.",
+        redis="insight-hot-keys-half-life",
+        runtime=True,
+    )
+
     curve: bool = setting(
         True,
         Boolean(),

@@ -70,6 +70,8 @@ def engine_options(config: Config) -> dict[str, Any]:
         "latency_tracking": server.latency_tracking,
         "metrics": config.metrics.enabled
         or (config.telemetry.enabled and config.telemetry.metrics_enabled),
+        "insight_hot_keys": config.insight.hot_keys,
+        "insight_hot_half_life_s": config.insight.hot_keys_half_life,
         "insight_curve": config.insight.curve,
         "insight_curve_half_life_s": config.insight.curve_half_life,
         "flush_async": storage.lazyfree_lazy_user_flush,

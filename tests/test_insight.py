@@ -163,3 +163,32 @@ def memory_of_engine(client: RawClient) -> int:
     lines = client.command("INFO", "ferrite").node.text.splitlines()
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
     return int(fields["memory_engine"])
+
+
+def hot_keys(client: RawClient, *words: str) -> list[dict[bytes, object]]:
+    """What HOTKEYS answers."""
+    items = client.command("HOTKEYS", *words).node.items
+    return [{name: value.plain() for name, value in one.pairs().items()} for one in items]
+
+
+def test_the_hot_keys_by_rate_bytes_and_processor_time(client: RawClient) -> None:
+    """One is read most, another is largest; the switch works in the running server."""
+    assert "insight-hot-keys" in client.command("HOTKEYS").node.text
+    client.command("CONFIG", "SET", "insight-hot-keys", "yes")
+    client.command("SET", "large", "v" * 1_000_000)
+    run_all(client, [("GET", "often" if number % 2 else number) for number in range(20_000)])
+    client.command("GET", "large")
+
+    rated = hot_keys(client, "COUNT", "3")
+    sized = hot_keys(client, "BY", "BYTES", "COUNT", "1")
+    timed = hot_keys(client, "by", "cpu")
+
+    assert len(rated) == 3
+    assert rated[0][b"key"] == b"often"
+    assert float(str(rated[0][b"per_second"]).strip("b'")) > 0
+    assert sized[0][b"key"] == b"large"
+    assert len(timed) == 10
+    for words in (("BY",), ("BY", "luck"), ("COUNT", "0"), ("COUNT", "129")):
+        assert client.command("HOTKEYS", *words).node.is_error
+    client.command("CONFIG", "SET", "insight-hot-keys", "no")
+    assert client.command("HOTKEYS").node.is_error

@@ -1,4 +1,4 @@
-"""What the server finds out about its load by sampling: the hit-ratio curve in INFO mrc and MRC."""
+"""What the server finds out about its load by sampling: INFO mrc and MRC, HOTKEYS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ferrite_py.commands.facts import Facts, Fields, facts_of
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import CommandError, Reply, text_of
 from ferrite_py.commands.tiers import IN_MEMORY, Tiers
-from ferrite_py.config_kinds import BadValueError, Size
+from ferrite_py.config_kinds import BadValueError, Integer, Size
 
 MULTIPLES = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
 """Sizes that are told unless others are asked for, as multiples of what is in memory now."""
@@ -142,3 +142,48 @@ def _read_sizes(words: list[str]) -> list[int]:
         return [_SIZE.parse(word, 0) for word in words]
     except BadValueError as error:
         raise CommandError("ERR a size must be a number of bytes, or text such as 64mb") from error
+
+
+_ORDERS = ("rate", "bytes", "cpu")
+_COUNT = Integer(1, 128)
+
+
+@command(
+    "hotkeys",
+    arity=-1,
+    group="server",
+    since="7.2.0",
+    complexity="O(1)",
+    summary="Answers the keys that are used most, or take most bytes or processor time.",
+    syntax="[BY <RATE | BYTES | CPU>] [COUNT count]",
+    flags=("loading", "stale"),
+    categories=("dangerous",),
+    tips=("nondeterministic_output",),
+)
+async def hotkeys(call: Call) -> Reply:
+    """Answer a map for each key: uses, bytes or microseconds per second, and the error at most."""
+    words = [text_of(word) for word in call.args[1:]]
+    if len(words) % 2:
+        raise CommandError("ERR syntax error")
+    by, count = "rate", 10
+    for name, value in zip(words[::2], words[1::2], strict=True):
+        if name.lower() == "by" and value.lower() in _ORDERS:
+            by = value.lower()
+        elif name.lower() == "count":
+            count = _read_count(value)
+        else:
+            raise CommandError("ERR syntax error")
+    found = call.services.native.hot_keys(_ORDERS.index(by))
+    if found is None:
+        raise CommandError("ERR hot keys are off; CONFIG SET insight-hot-keys yes")
+    return [
+        {"key": key, "cut": cut, "db": db, "per_second": per_second, "error": error}
+        for db, key, cut, per_second, error in found[:count]
+    ]
+
+
+def _read_count(word: str) -> int:
+    try:
+        return _COUNT.parse(word, 0)
+    except BadValueError as error:
+        raise CommandError("ERR COUNT must be from 1 to 128") from error

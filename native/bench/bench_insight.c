@@ -68,6 +68,9 @@ static double pass_ns(fe_engine *engine, const use *uses, char (*names)[16])
         fe_key_look_up(engine->store, 0, name, uses[i].hash, false, &key);
         if (!fe_insight_is_on(insight)) continue;
         fe_insight_use one = {.argv = &name,
+                              .argc = 1,
+                              .ticks = 100,
+                              .reply_bytes = 100,
                               .hashes = &uses[i].hash,
                               .keys = 1,
                               .is_read = true,
@@ -94,7 +97,8 @@ int main(void)
     use *uses = make_uses(engine);
     for (uint32_t i = 0; i < USES; i++)
         (void)name_of(uses[i].key, names[i]);
-    const fe_insight_options off = {0}, on = {.curve = true};
+    const fe_insight_options off = {0},
+                             on = {.curve = true, .hot_keys = true, .hot_half_life_s = 60};
     double differences[PAIRS], base = 0;
     for (int i = 0; i < PAIRS; i++) {
         fe_insight_set_options(&engine->insight, &off, engine->now_ms);

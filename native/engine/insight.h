@@ -5,17 +5,36 @@
 #ifndef FE_ENGINE_INSIGHT_H
 #define FE_ENGINE_INSIGHT_H
 
+#include "base/random.h"
+#include "engine/hotkeys.h"
 #include "engine/mrc.h"
 #include "store/keyspace.h"
 
 #define FE_INSIGHT_KEYS_MAX 64u /* arguments of a command that are looked at */
 
+/* What keys are hot by; of bytes, those of requests and replies. */
+typedef enum fe_hot_by { FE_HOT_RATE, FE_HOT_BYTES, FE_HOT_TICKS, FE_HOT_BY_COUNT } fe_hot_by;
+
 typedef struct fe_insight_options {
+    bool hot_keys;
+    uint32_t hot_half_life_s;   /* 1..86400 */
     bool curve;                 /* the hit-ratio curve */
     uint32_t curve_half_life_s; /* what was counted so long ago counts half; 0: for ever */
 } fe_insight_options;
 
+/* Which uses of keys are looked at: one in `interval` on average, which follows the load so that some
+ * thousand a second are. */
+typedef struct fe_insight_hot {
+    fe_hot_table by[FE_HOT_BY_COUNT];
+    fe_random random;
+    uint32_t interval;
+    uint32_t samples; /* of this window of a second */
+    int64_t window_ms;
+} fe_insight_hot;
+
 typedef struct fe_insight {
+    fe_insight_hot *hot; /* NULL: off */
+    int64_t hot_wait;    /* uses until the next one that is looked at */
     fe_alloc *alloc;
     fe_store *store;
     fe_insight_options options;
@@ -27,6 +46,9 @@ typedef struct fe_insight {
 /* One command that has run. */
 typedef struct fe_insight_use {
     const fe_bytes *argv;
+    uint32_t argc;
+    uint64_t reply_bytes;
+    uint64_t ticks;         /* that it took */
     const uint64_t *hashes; /* by argument */
     uint64_t keys;          /* bit i: argument i is a key, and its hash is known */
     uint32_t db;
@@ -43,15 +65,17 @@ void fe_insight_close(fe_insight *insight);
 /* Whether anybody wants to know of commands. */
 static inline bool fe_insight_is_on(const fe_insight *insight)
 {
-    return insight->curve != NULL;
+    return insight->curve != NULL || insight->hot != NULL;
 }
 
 /* A key that the curve samples; the slow part of fe_insight_note. */
 __attribute__((noinline)) void fe_insight_sample(fe_insight *insight, const fe_insight_use *use,
                                                  uint32_t argument);
 
-/* Only while it is on. */
-static inline void fe_insight_note(fe_insight *insight, const fe_insight_use *use)
+/* One of its keys counts for the hot ones; the other slow part. */
+__attribute__((noinline)) void fe_insight_heat(fe_insight *insight, const fe_insight_use *use);
+
+static inline void fe_insight_note_curve(fe_insight *insight, const fe_insight_use *use)
 {
     if (use->is_read) insight->curve->reads += (uint64_t)__builtin_popcountll(use->keys);
     for (uint64_t left = use->keys; left != 0; left &= left - 1) {
@@ -59,6 +83,15 @@ static inline void fe_insight_note(fe_insight *insight, const fe_insight_use *us
         if (__builtin_expect(fe_mrc_is_sampled(insight->curve, use->hashes[i]), 0))
             fe_insight_sample(insight, use, i);
     }
+}
+
+/* Only while it is on, and of a command with keys. */
+static inline void fe_insight_note(fe_insight *insight, const fe_insight_use *use)
+{
+    if (insight->curve != NULL) fe_insight_note_curve(insight, use);
+    if (insight->hot == NULL) return;
+    insight->hot_wait -= __builtin_popcountll(use->keys);
+    if (__builtin_expect(insight->hot_wait < 0, 0)) fe_insight_heat(insight, use);
 }
 
 /* The keys of a database are gone, or were swapped with others; UINT32_MAX: those of all. */

@@ -166,6 +166,8 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
         !read_u32(dict, "hll_sparse_bytes_max", 0, &options->hll_sparse_bytes_max) ||
         !read_bool(dict, "latency_tracking", &options->latency_tracking) ||
         !read_bool(dict, "metrics", &options->metrics) ||
+        !read_bool(dict, "insight_hot_keys", &options->insight.hot_keys) ||
+        !read_u32(dict, "insight_hot_half_life_s", 1, &options->insight.hot_half_life_s) ||
         !read_bool(dict, "insight_curve", &options->insight.curve) ||
         !read_u32(dict, "insight_curve_half_life_s", 0, &options->insight.curve_half_life_s) ||
         !read_bool(dict, "flush_async", &options->flush_async) ||

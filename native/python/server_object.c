@@ -175,6 +175,12 @@ static PyObject *server_curve(server_object *self, PyObject *sizes)
     return server == NULL ? NULL : fe_python_curve(server, sizes);
 }
 
+static PyObject *server_hot_keys(server_object *self, PyObject *by)
+{
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_hot_keys(server, by);
+}
+
 static PyObject *server_order_tiers(server_object *self, PyObject *name)
 {
     fe_server *server = fe_python_open_server(self);
@@ -428,6 +434,7 @@ static PyMethodDef server_methods[] = {
     METHOD(tiers, METH_NOARGS),
     METHOD(metrics, METH_NOARGS),
     METHOD(curve, METH_O),
+    METHOD(hot_keys, METH_O),
     METHOD(set_telemetry, METH_O),
     METHOD(telemetry_counts, METH_NOARGS),
     METHOD(telemetry_drain_raw, METH_NOARGS),

@@ -523,10 +523,11 @@ static void run_handler(run *it, uint64_t *ticks)
         it->call.row->run(&it->call);
     }
     if (FE_UNLIKELY(fe_tier_fault_seen(it->call.store))) refuse_faulted(it, before);
+    uint64_t began = *ticks;
     count(it, ticks);
     if (FE_UNLIKELY(it->call.recorded) && it->call.after == FE_AFTER_NEXT)
         record(it, FE_RESULT_OK, before, *ticks);
-    fe_observe(&it->call);
+    fe_observe(&it->call, *ticks - began, before);
     if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
     take_marks(session->server);
     if (FE_UNLIKELY(it->call.wake_paused)) fe_server_wake_paused(session->server);

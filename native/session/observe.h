@@ -7,12 +7,16 @@
 /* The same of a command whose keys nobody has hashed: one of a transaction, or of a very long batch. */
 void fe_observe_unhashed(const fe_call *call, const fe_insight_use *use);
 
-static inline void fe_observe(const fe_call *call)
+/* `ticks`: that it took; `before`: the length of the reply buffer when it began. */
+static inline void fe_observe(const fe_call *call, uint64_t ticks, size_t before)
 {
     const fe_command_row *row = call->row;
     fe_insight *insight = &call->engine->insight;
     if (!fe_insight_is_on(insight) || row->keys[0].first == 0 || (row->flags & FE_COLD)) return;
     fe_insight_use use = {.argv = call->argv,
+                          .argc = call->argc,
+                          .reply_bytes = call->reply.buf->len - before,
+                          .ticks = ticks,
                           .hashes = call->hashes,
                           .keys = call->hash_known_mask,
                           .db = call->client->db,

@@ -90,6 +90,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "telemetry.retain_rate_max": ("10", 10),
     "telemetry.event_bus_queue_size": ("10000", 10000),
     "telemetry.shutdown_flush_timeout": ("1s", 1000),
+    "insight.hot_keys": ("yes", True),
+    "insight.hot_keys_half_life": ("5m", 300),
     "insight.curve": ("no", False),
     "insight.curve_half_life": ("5m", 300),
     "insight.miss_reasons": ("no", False),

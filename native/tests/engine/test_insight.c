@@ -110,6 +110,42 @@ TEST(reads_and_the_time_that_they_took_decay_alike)
     fe_engine_free(it.engine);
 }
 
+TEST(sampled_uses_of_keys_stand_for_all_of_them)
+{
+    insight_rig it;
+    open_rig(&it, false);
+    fe_insight_options options = {.hot_keys = true, .hot_half_life_s = 60};
+    fe_insight_set_options(it.insight, &options, it.now_ms);
+    const fe_bytes argv[] = {FE_BYTES("MGET"), FE_BYTES("a"), FE_BYTES("b")};
+    const uint64_t hashes[] = {0, 1, 2};
+    for (uint32_t n = 0; n < 400000; n++) {
+        fe_insight_use use = {.argv = argv,
+                              .argc = 3,
+                              .reply_bytes = 94,
+                              .hashes = hashes,
+                              .keys = n % 4 == 0 ? 6 : 2,
+                              .now_ms = it.now_ms};
+        fe_insight_note(it.insight, &use);
+    }
+
+    fe_hot_line lines[FE_HOT_KEYS];
+    CHECK_INT(2, fe_hot_list(&it.insight->hot->by[FE_HOT_RATE], it.now_ms, lines));
+    CHECK(fabs(lines[0].per_second / 400000 - 1) < 0.1);
+    CHECK(fabs(lines[1].per_second / 100000 - 1) < 0.2);
+    CHECK_INT(2, fe_hot_list(&it.insight->hot->by[FE_HOT_BYTES], it.now_ms, lines));
+    CHECK(fabs((lines[0].per_second + lines[1].per_second) / 40e6 - 1) < 0.1);
+    CHECK_INT(0, fe_hot_list(&it.insight->hot->by[FE_HOT_TICKS], it.now_ms, lines));
+    CHECK(it.insight->hot->interval > 16);
+    it.now_ms += 60000; /* little happens: all is looked at again */
+    use_all(&it, true, false, false);
+    fe_insight_reset(it.insight, it.now_ms);
+    CHECK_INT(0, fe_hot_list(&it.insight->hot->by[FE_HOT_RATE], it.now_ms, lines));
+    options.hot_keys = false;
+    fe_insight_set_options(it.insight, &options, it.now_ms);
+    CHECK(!fe_insight_is_on(it.insight));
+    fe_engine_free(it.engine);
+}
+
 TEST(what_is_off_takes_no_memory)
 {
     insight_rig it;
@@ -139,6 +175,7 @@ int main(void)
     RUN(reads_in_turn_need_a_cache_of_the_size_of_all_records);
     RUN(deleted_and_forgotten_keys_are_misses_at_any_size);
     RUN(reads_and_the_time_that_they_took_decay_alike);
+    RUN(sampled_uses_of_keys_stand_for_all_of_them);
     RUN(what_is_off_takes_no_memory);
     return check_done();
 }
