@@ -2,6 +2,8 @@
  *
  *   bench_store basic <keys>             insert, find, overwrite, delete in batches with prefetch
  *   bench_store growth <keys> <rounds>   the longest steps while keys are inserted, flushed and freed
+ *                                        (with reasons of misses; `off` behind it: without)
+ *   bench_store misses <keys> <rounds>   what reasons of misses cost: stores with and without, in turn
  *   bench_store churn <keys> <writes>    overwrites of 16 B to 1 KiB: memory against live data
  *   bench_store expire <keys> <seconds>  keys that expire evenly, without reads, in real time
  *   bench_store evict <MiB> <writes>     new keys under a limit, allkeys-lru
@@ -20,6 +22,7 @@
 #include <time.h>
 
 #define BATCH 32u
+#define GONE_SIZE (1u << 20) /* as the server's, where reasons of misses are told */
 
 typedef struct bench {
     fe_alloc alloc;
@@ -50,6 +53,12 @@ static double cpu_us(void)
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static void gone_set(bench *b, uint64_t bytes)
+{
+    b->options.gone_size = bytes;
+    fe_store_set_options(b->store, &b->options);
 }
 
 static void trash_unmap(bench *b)
@@ -113,7 +122,15 @@ static void write_one(bench *b, const batch *at, unsigned i, size_t len, int64_t
     if (value != NULL) memset(value, 'v', len);
 }
 
-typedef enum work { WORK_INSERT, WORK_FIND, WORK_MISS, WORK_OVERWRITE, WORK_DELETE } work;
+/* GONE: look-ups that count, of keys that were deleted. */
+typedef enum work {
+    WORK_INSERT,
+    WORK_FIND,
+    WORK_MISS,
+    WORK_OVERWRITE,
+    WORK_DELETE,
+    WORK_GONE
+} work;
 
 static void work_one(bench *b, const batch *at, unsigned i, work what)
 {
@@ -121,6 +138,10 @@ static void work_one(bench *b, const batch *at, unsigned i, work what)
     if (what == WORK_INSERT || what == WORK_OVERWRITE) {
         make_room(b);
         write_one(b, at, i, 64, FE_DEADLINE_NONE);
+        return;
+    }
+    if (what == WORK_GONE) {
+        fe_key_look_up(b->store, 0, at->name[i], at->hash[i], false, &key);
         return;
     }
     fe_key_find(b->store, 0, at->name[i], at->hash[i], false, &key);
@@ -274,7 +295,14 @@ static void series_print(const series *s)
            over[2]);
 }
 
-typedef enum phase { PHASE_INSERT, PHASE_FLUSH, PHASE_SWEEP, PHASE_TRASH, PHASES } phase;
+typedef enum phase {
+    PHASE_INSERT,
+    PHASE_FLUSH,
+    PHASE_READ,
+    PHASE_SWEEP,
+    PHASE_TRASH,
+    PHASES
+} phase;
 
 static void growth_insert(bench *b, series *all, uint64_t keys, uint64_t round)
 {
@@ -299,6 +327,11 @@ static void growth_flush(bench *b, series *all, uint64_t round)
     series_add(&all[PHASE_FLUSH], round, cpu_us() - start);
     for (bool more = true; more;) {
         start = cpu_us();
+        more = fe_store_step_index(b->store, 256);
+        series_add(&all[PHASE_READ], round, cpu_us() - start);
+    }
+    for (bool more = true; more;) {
+        start = cpu_us();
         more = fe_store_step_compact(b->store, 64 << 10);
         series_add(&all[PHASE_SWEEP], round, cpu_us() - start);
         fe_trash trash;
@@ -311,15 +344,17 @@ static void growth_flush(bench *b, series *all, uint64_t round)
     }
 }
 
-static void run_growth(uint64_t keys, uint64_t rounds)
+static void run_growth(uint64_t keys, uint64_t rounds, bool reasons)
 {
-    static const char *const names[PHASES] = {"insert of 32", "flush all", "sweep", "trash"};
+    static const char *const names[PHASES] = {"insert of 32", "flush all", "reading tags", "sweep",
+                                              "trash"};
     series all[PHASES];
     for (unsigned i = 0; i < PHASES; i++)
         series_open(&all[i], names[i], keys / BATCH + 65536);
     for (uint64_t round = 0; round < rounds; round++) {
         bench b;
         bench_open(&b, 0, FE_POLICY_NOEVICTION);
+        if (reasons) gone_set(&b, GONE_SIZE);
         for (unsigned i = 0; i < PHASES; i++)
             all[i].count = 0;
         growth_insert(&b, all, keys, round);
@@ -332,6 +367,55 @@ static void run_growth(uint64_t keys, uint64_t rounds)
         series_print(&all[i]);
         free(all[i].us);
     }
+}
+
+#define ROUNDS_MAX 101u
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median of what the second store takes more than the first, and of what that takes. */
+static void cost_print(const char *what, double ns[2][ROUNDS_MAX], uint64_t rounds)
+{
+    double more[ROUNDS_MAX];
+    for (uint64_t i = 0; i < rounds; i++)
+        more[i] = ns[1][i] - ns[0][i];
+    qsort(more, rounds, sizeof *more, by_value);
+    qsort(ns[0], rounds, sizeof *more, by_value);
+    printf("%s: %.1f ns without, %+.1f with (quartiles %+.1f, %+.1f)\n", what, ns[0][rounds / 2],
+           more[rounds / 2], more[rounds / 4], more[rounds * 3 / 4]);
+}
+
+/* Two stores, in turn: all keys are inserted, deleted, and looked up in vain. */
+static void run_misses(uint64_t keys, uint64_t rounds)
+{
+    static const work works[] = {WORK_INSERT, WORK_DELETE, WORK_GONE};
+    static const char *const names[] = {"insert", "delete", "miss"};
+    static double ns[3][2][ROUNDS_MAX];
+    bench b[2];
+    if (rounds > ROUNDS_MAX) rounds = ROUNDS_MAX;
+    keys -= keys % (BATCH * BLOCK);
+    for (unsigned i = 0; i < 2; i++)
+        bench_open(&b[i], 0, FE_POLICY_NOEVICTION);
+    gone_set(&b[1], GONE_SIZE);
+    for (uint64_t round = 0; round < rounds + 1; round++)
+        for (unsigned w = 0; w < 3; w++)
+            for (unsigned i = 0; i < 2; i++) {
+                unsigned which = (i + (unsigned)round) % 2;
+                double took = work_run(&b[which], works[w], keys, keys);
+                if (round > 0) ns[w][which][round - 1] = took; /* the first warms up */
+            }
+    for (unsigned w = 0; w < 3; w++)
+        cost_print(names[w], ns[w], rounds);
+    fe_miss_stats stats;
+    fe_store_misses_get(b[1].store, &stats);
+    printf("table: %lu of %lu keys, false attribution %.6f\n", stats.keys, stats.capacity,
+           stats.error);
+    for (unsigned i = 0; i < 2; i++)
+        fe_store_free(b[i].store);
 }
 
 static void run_churn(uint64_t keys, uint64_t writes)
@@ -483,7 +567,11 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "basic") == 0) {
         run_basic(a);
     } else if (argc == 4 && strcmp(argv[1], "growth") == 0) {
-        run_growth(a, c);
+        run_growth(a, c, true);
+    } else if (argc == 5 && strcmp(argv[1], "growth") == 0 && strcmp(argv[4], "off") == 0) {
+        run_growth(a, c, false);
+    } else if (argc == 4 && strcmp(argv[1], "misses") == 0 && c > 0) {
+        run_misses(a, c);
     } else if (argc == 4 && strcmp(argv[1], "churn") == 0) {
         run_churn(a, c);
     } else if (argc == 4 && strcmp(argv[1], "expire") == 0) {
@@ -491,7 +579,8 @@ int main(int argc, char **argv)
     } else if (argc == 4 && strcmp(argv[1], "evict") == 0) {
         run_evict(a, c);
     } else {
-        fprintf(stderr, "usage: bench_store basic <keys> | growth <keys> <rounds> | "
+        fprintf(stderr, "usage: bench_store basic <keys> | growth <keys> <rounds> [off] | "
+                        "misses <keys> <rounds> | "
                         "churn <keys> <writes> | expire <keys> <seconds> | evict <MiB> <writes>\n");
         return 1;
     }

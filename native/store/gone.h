@@ -18,6 +18,7 @@
 #ifndef FE_STORE_GONE_H
 #define FE_STORE_GONE_H
 
+#include "store/prefetch.h"
 #include "store/trash.h"
 
 /* Why a look-up found nothing. */
@@ -65,6 +66,12 @@ void fe_gone_note_flushed(fe_gone *gone, uint64_t hash, unsigned known, bool lat
 void fe_gone_forget(fe_gone *gone, uint64_t hash);
 /* Why a key that is not there is not. */
 fe_miss fe_gone_look(const fe_gone *gone, uint64_t hash);
+
+/* Asks for the line that one of these calls is going to need. */
+static inline void fe_gone_prefetch(const fe_gone *gone, uint64_t hash)
+{
+    if (gone->lines != NULL) fe_prefetch(&gone->lines[hash & (gone->count - 1)]);
+}
 
 static inline uint64_t fe_gone_capacity(const fe_gone *gone)
 {

@@ -103,7 +103,8 @@ void fe_key_find(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, boo
     *key = (fe_key){.name = name, .hash = hash, .store = store, .keyspace = keyspace, .db = db};
     fe_record *record;
     uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
-    if (slot == NULL) {
+    if (slot == NULL) { /* a miss, or the key is going to be written */
+        fe_gone_prefetch(&store->misses.gone, hash ^ fe_store_salt(store, keyspace));
         if (FE_UNLIKELY(store->log.tiered)) fe_settle_meet(store, keyspace, hash);
         return;
     }
@@ -202,6 +203,7 @@ void fe_store_remove(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint
                      fe_miss reason)
 {
     const fe_record *record = fe_log_at(&store->log, fe_slot_address(*slot));
+    fe_gone_prefetch(&store->misses.gone, hash ^ fe_store_salt(store, keyspace));
     remove_record(store, keyspace, hash, slot, record);
     fe_store_note_gone(store, keyspace, hash, reason);
     fe_store_mark_key(store, keyspace->db, hash);

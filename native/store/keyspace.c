@@ -20,10 +20,10 @@
 #define FLUSH_WAIT_UNMAP_BYTES (8u << 20) /* ... and of the trash it unmaps so much */
 #define FLUSH_WAIT_UNMAPS 64u
 #define FLUSH_BUCKETS 64u /* of which a flush tells why their keys are gone (store/misses.h) */
-#define FLUSH_WAIT_BUCKETS 1024u /* ... when it waits */
-#define SCAN_TIERED_MAX 1024u    /* slots of one step, all of which may have to be read */
-#define RANDOM_PASSED_MAX 256u   /* unreadable records that RANDOMKEY passes over */
-#define LIMIT_SEGMENTS 128u      /* segments that a memory limit should hold at least */
+#define FLUSH_WAIT_BUCKETS 256u /* ... when it waits */
+#define SCAN_TIERED_MAX 1024u   /* slots of one step, all of which may have to be read */
+#define RANDOM_PASSED_MAX 256u  /* unreadable records that RANDOMKEY passes over */
+#define LIMIT_SEGMENTS 128u     /* segments that a memory limit should hold at least */
 
 /* Keyspace ids --------------------------------------------------------------------------------- */
 
