@@ -394,7 +394,7 @@ static void run_misses(uint64_t keys, uint64_t rounds)
 {
     static const work works[] = {WORK_INSERT, WORK_DELETE, WORK_GONE};
     static const char *const names[] = {"insert", "delete", "miss"};
-    static double ns[3][2][ROUNDS_MAX];
+    double ns[3][2][ROUNDS_MAX];
     bench b[2];
     if (rounds > ROUNDS_MAX) rounds = ROUNDS_MAX;
     keys -= keys % (BATCH * BLOCK);
