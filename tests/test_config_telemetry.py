@@ -237,6 +237,15 @@ def test_rewrite_keeps_the_other_name_of_the_section() -> None:
         (["--prometheus-port=9191"], {"metrics.enabled": True, "metrics.port": 9191}),
     ],
 )
+@pytest.mark.seed(
+    "--disable-observability",
+    "--disable-metrics",
+    "--disable-logging",
+    "--enable-tracing",
+    "--event-bus-queue-size",
+    "--otlp-endpoint",
+    "--prometheus-port",
+)
 def test_flags(flags: list[str], expected: dict[str, object]) -> None:
     """Each flag of observability sets what it names, before and behind a command."""
     for argv in (flags, ["config", "show", *flags]):

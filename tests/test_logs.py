@@ -34,6 +34,9 @@ def write(tmp_path: Path, form: str, level: str = "info") -> tuple[logging.Logge
     return logging.getLogger(f"{logs.ROOT}.test"), file
 
 
+@pytest.mark.seed(
+    "log.timestamp",
+)
 def test_json(tmp_path: Path) -> None:
     """One object a line: message, fields and traceback."""
     log, file = write(tmp_path, "json")

@@ -5,14 +5,14 @@ from pathlib import Path
 from ferrite_py.measure import ROWS, Row
 from ferrite_py.telemetry.names import COMMAND_CONSTANTS, SLOTS, STORAGE_CONSTANTS
 from ferrite_py.web.prometheus import page_name
-from tests.telemetry.covered import COVERED
+from tests.telemetry.seed_names import MISSING, NAMES, WITHOUT_VALUES, marks
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "telemetry.md"
 BEGIN = "<!-- metrics: written by `make generate` from native/event/events.def -->"
 END = "<!-- end of metrics -->"
 SPANS_BEGIN = "<!-- spans: written by `make generate` from ferrite_py/telemetry/names.py -->"
 SPANS_END = "<!-- end of spans -->"
-SEED_BEGIN = "<!-- covered: written by `make generate` from tests/telemetry/covered.py -->"
+SEED_BEGIN = "<!-- covered: written by `make generate` from the marks of tests -->"
 SEED_END = "<!-- end of covered -->"
 
 _KINDS = {"counter": "counter", "total": "counter, kept by RESETSTAT"}
@@ -57,9 +57,14 @@ def _attributes() -> str:
 
 
 def _coverage() -> str:
-    """What the seed names, and the test that fails without it."""
+    """What Ferrite's documentation names, and the tests that fail without it."""
+    found = marks()
     lines = ["| what | name | test |", "| --- | --- | --- |"]
-    lines += [f"| {one.what} | `{one.name}` | `{one.file}::{one.test}` |" for one in COVERED]
+    for kind, names in NAMES.items():
+        for name in names:
+            tests = [f"`{test}`" for test in found.get(name, ())]
+            tests += [remarks[name] for remarks in (MISSING, WITHOUT_VALUES) if name in remarks]
+            lines.append(f"| {kind} | `{name}` | {'; '.join(tests)} |")
     return "\n".join(lines)
 
 

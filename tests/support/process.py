@@ -46,7 +46,13 @@ def run_to_end(*arguments: str) -> subprocess.CompletedProcess[str]:
 class Process:
     """A running server on a free port of 127.0.0.1, its files in `folder`."""
 
-    def __init__(self, folder: Path, *settings: str, config: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *settings: str,
+        config: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it with settings such as `server.timeout=5` and wait until it is ready."""
         self.port = free_port()
         self.log_file = folder / "server.log"
@@ -59,7 +65,7 @@ class Process:
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 command(*arguments),
-                env=environment({"NOTIFY_SOCKET": str(folder / "notify")}),
+                env=environment({"NOTIFY_SOCKET": str(folder / "notify"), **(environ or {})}),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -148,6 +148,9 @@ def test_bytes_are_those_of_the_official_writer(records: list[Record]) -> None:
     assert spans == len(list(spans_of(parsed)))
 
 
+@pytest.mark.seed(
+    "ferrite.storage.read",
+)
 def test_a_get_from_the_read_only_tier() -> None:
     """The example of the documentation: looked for in memory, read from the mapped file."""
     record = Record(

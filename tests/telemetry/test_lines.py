@@ -27,6 +27,21 @@ def note(number: int = 0, *, retained: bool = True) -> Note:
 
 
 @pytest.mark.parametrize(("level", "wanted"), [("info", 1), ("debug", 3), ("warn", 0)])
+@pytest.mark.seed(
+    "logging.level",
+    "logging.format",
+    "log.level",
+    "log.target",
+    "log.message",
+    "log.trace_id",
+    "log.span_id",
+    "log.fields",
+    "log.fields.command",
+    "log.fields.key",
+    "log.fields.duration_us",
+    "log.fields.result",
+    "log.fields.client_addr",
+)
 def test_lines_lead_to_exported_traces(tmp_path: Path, level: str, wanted: int) -> None:
     """At info what was kept, at debug all, each with the ids of a span that arrived."""
     with Receiver() as receiver:

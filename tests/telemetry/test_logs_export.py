@@ -55,6 +55,9 @@ def test_messages_of_a_server_arrive(tmp_path: Path, protocol: str) -> None:
         assert receiver.spans() == []
 
 
+@pytest.mark.seed(
+    "telemetry.logs_enabled",
+)
 def test_logs_enabled_is_a_switch(tmp_path: Path) -> None:
     """Without it nothing of the log is sent."""
     with Receiver() as receiver:

@@ -49,6 +49,10 @@ def native() -> Iterator[Server]:
     server.close()
 
 
+@pytest.mark.seed(
+    "ferrite.replication.lag",
+    "ferrite.aof.sync.duration",
+)
 def test_the_table_begins_with_the_metrics_of_ferrite() -> None:
     """Names, instruments, units and labels are those that are promised."""
     found = {row.name: (row.instrument, row.unit, row.labels) for row in ROWS[: len(SEED)]}

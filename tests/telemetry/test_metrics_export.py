@@ -310,6 +310,9 @@ def test_a_running_server_exports_what_its_page_says(
 
 
 @pytest.mark.parametrize("switch", ["telemetry.metrics_enabled=no", "telemetry.enabled=no"])
+@pytest.mark.seed(
+    "telemetry.metrics_enabled",
+)
 def test_metrics_that_are_switched_off_are_not_exported(
     receiver: Receiver, tmp_path: Path, switch: str
 ) -> None:

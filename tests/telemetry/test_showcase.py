@@ -60,6 +60,9 @@ def test_100_of_100_commands_arrive(shown: Run) -> None:
     assert len({span.span_id for span in shown.spans}) == len(shown.spans)
 
 
+@pytest.mark.seed(
+    "traceparent",
+)
 def test_the_parent_of_each_command_is_its_clients_span(shown: Run) -> None:
     """Its own, that of its pipeline, or EXEC's; only HELLO begins a trace, and says so once."""
     by_id = {span.span_id: span for span in shown.spans}
@@ -123,6 +126,10 @@ def test_every_command_has_its_stages(shown: Run) -> None:
         ("a value on disk is changed", "APPEND", [("write", "mutable", False)]),
     ],
 )
+@pytest.mark.seed(
+    "mutable",
+    "read_only",
+)
 def test_tiers(shown: Run, title: str, command: str, expected: list[tuple[str, str, bool]]) -> None:
     """Each command of a step tells the tiers that it was about."""
     found = [span for span in named(shown, title) if span.name == command]
@@ -131,6 +138,9 @@ def test_tiers(shown: Run, title: str, command: str, expected: list[tuple[str, s
     assert [storage(shown, span) for span in found] == [expected] * len(found)
 
 
+@pytest.mark.seed(
+    "disk",
+)
 def test_the_disk_and_the_read_cache(shown: Run) -> None:
     """The first read is from disk and has waited; the second is from the cache and has not."""
     title = "a read from disk, and from the read cache after it"

@@ -108,6 +108,33 @@ def calls(client: RawClient) -> int:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("transport", ["reactors", "streams"])
+@pytest.mark.seed(
+    "db.system",
+    "db.operation",
+    "db.statement",
+    "ferrite.command.name",
+    "ferrite.command.key",
+    "ferrite.command.result",
+    "ferrite.command.args_count",
+    "ferrite.storage.operation",
+    "ferrite.storage.tier",
+    "ferrite.storage.cache_hit",
+    "ferrite.storage.bytes",
+    "ferrite.storage.epoch",
+    "net.peer.ip",
+    "net.peer.port",
+    "ferrite.connection.id",
+    "ferrite.replication.role",
+    "ferrite.resp.parse",
+    "ferrite.command.dispatch",
+    "ferrite.index.lookup",
+    "ferrite.storage.write",
+    "ferrite.response.serialize",
+    "ferrite.tcp.write",
+    "telemetry.enabled",
+    "telemetry.endpoint",
+    "telemetry.protocol",
+)
 def test_a_command_has_every_attribute(
     start: Start, receiver: Receiver, protocol: str, transport: str
 ) -> None:
@@ -166,6 +193,9 @@ def test_times_lie_inside_of_each_other(start: Start, receiver: Receiver) -> Non
         ("ferrite", "ferrite.command", SEED_COMMAND, STABLE_COMMAND),
         ("stable", "SET", STABLE_COMMAND, ["db.system", "db.operation", "db.statement"]),
     ],
+)
+@pytest.mark.seed(
+    "ferrite.command",
 )
 def test_semconv_chooses_the_names(
     start: Start,
@@ -335,6 +365,9 @@ def test_config_set_changes_what_is_recorded(start: Start, receiver: Receiver) -
     server.stop()
 
 
+@pytest.mark.seed(
+    "telemetry.sample_rate",
+)
 def test_errors_are_kept_though_nothing_is_sampled(start: Start, receiver: Receiver) -> None:
     """Tail retention marks what it keeps."""
     server = start(sample_rate="0", retain_slower_than="-1")
@@ -349,6 +382,19 @@ def test_errors_are_kept_though_nothing_is_sampled(start: Start, receiver: Recei
     server.stop()
 
 
+@pytest.mark.seed(
+    "service.name",
+    "service.version",
+    "service.namespace",
+    "service.instance.id",
+    "deployment.environment",
+    "host.name",
+    "telemetry.service_name",
+    "telemetry.service_version",
+    "telemetry.service_namespace",
+    "telemetry.resource_attributes",
+    "telemetry.headers",
+)
 def test_resource_and_headers(tmp_path: Path, receiver: Receiver) -> None:
     """All that a file says of the service reaches the receiver."""
     config = tmp_path / "ferrite.toml"
@@ -357,7 +403,7 @@ def test_resource_and_headers(tmp_path: Path, receiver: Receiver) -> None:
 [telemetry]
 enabled = true
 endpoint = "{receiver.grpc_endpoint}"
-service_name = "ferrite"
+service_name = "cache-7"
 service_version = "1.0.0"
 service_namespace = "production"
 batch_timeout_ms = 20
@@ -374,7 +420,7 @@ batch_timeout_ms = 20
     try:
         server.client().command("PING")
         [span] = commands(receiver, 1)
-        assert span.resource["service.name"] == "ferrite"
+        assert span.resource["service.name"] == "cache-7"
         assert span.resource["service.version"] == "1.0.0"
         assert span.resource["service.namespace"] == "production"
         assert span.resource["deployment.environment"] == "production"
