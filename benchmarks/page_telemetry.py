@@ -48,6 +48,8 @@ TELEMETRY = (
     _cost(1, "Unpipelined, against that: differences, each with its interval of 95 %."),
     _baseline(16, "Telemetry off, 16 commands in flight on each connection:"),
     _cost(16, "The same against that."),
+    _baseline(0, "Telemetry off, 50,000 commands/s; latency counts from the intended send time:"),
+    _cost(0, "The same against that, where neither core is full."),
     Part(
         "exact",
         "Every command is a span that was received, or counted as dropped: all signals at 100 %, "

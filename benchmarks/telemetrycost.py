@@ -14,12 +14,17 @@ from dataclasses import dataclass
 
 from benchmarks import collector, stats, telemetryserver
 from benchmarks.collector import Collector
+from benchmarks.generators import Load
 from benchmarks.harness import Claim, Context, Row
 from benchmarks.servers import Server
 from benchmarks.stats import Interval
 from benchmarks.telemetryserver import CONTROL, OFF, VARIANTS, Variant, load_of, measure, memory
 
-PIPELINES = (1, 16)
+FIXED_RATE = 0
+"""In place of a pipeline: RATE commands/s, which leave both cores some time."""
+
+RATE = 50_000
+PIPELINES = (1, 16, FIXED_RATE)
 P99_BOUND_MS = 0.08
 MEMORY_BOUND_MIB = 60.0
 CONTROL_WIDTH = 0.3
@@ -50,9 +55,9 @@ class Plan:
 def plan_of(context: Context) -> Plan:
     """Return the plan of the mode."""
     plans = {
-        "quick": Plan({1: 4, 16: 2}, {1: 20_000, 16: 160_000}, 1, 1),
-        "default": Plan({1: 6, 16: 3}, {1: 40_000, 16: 320_000}, 3, 5),
-        "full": Plan({1: 10, 16: 4}, {1: 50_000, 16: 400_000}, 6, 30),
+        "quick": Plan({1: 4, 16: 2, 0: 2}, {1: 40_000, 16: 320_000, 0: 15_000}, 1, 1),
+        "default": Plan({1: 6, 16: 3, 0: 3}, {1: 60_000, 16: 640_000, 0: 25_000}, 3, 5),
+        "full": Plan({1: 10, 16: 4, 0: 4}, {1: 100_000, 16: 1_000_000, 0: 25_000}, 6, 30),
     }
     return plans[context.mode]
 
@@ -75,6 +80,12 @@ def turns(number: int) -> list[Variant]:
     return [OFF, *(one for variant in order for one in (variant, OFF))]
 
 
+def _load(pipeline: int, operations: int) -> Load:
+    if pipeline == FIXED_RATE:
+        return load_of(1, operations, rate=RATE)
+    return load_of(pipeline, operations)
+
+
 def _round(
     found: dict[str, Server], number: int, load: tuple[int, int], receiver: Collector, core: int
 ) -> list[Row]:
@@ -82,7 +93,7 @@ def _round(
     rows: list[Row] = []
     for place, variant in enumerate(turns(number)):
         before = receiver.counts().commands
-        row = measure(found[variant.name], load_of(*load), core)
+        row = measure(found[variant.name], _load(*load), core)
         arrived = receiver.counts().commands - before
         head: Row = {"part": "cost", "variant": variant.name, "round": number, "place": place}
         rows.append(head | {"pipeline": load[0], "arrived": arrived} | row)
