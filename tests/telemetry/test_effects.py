@@ -280,9 +280,11 @@ def test_metrics_are_what_happened(metrics: Metrics) -> None:
     with metrics.process.client() as second:
         second.command("SELECT", "3")
         second.command("SET", "other", "x")
-        tiers, memory = metrics.info("hybridlog"), metrics.info("memory")
+        tiers, before = metrics.info("hybridlog"), metrics.info("memory")
 
         views = metrics.after_now()
+
+        memory = sorted(int(one["used_memory"]) for one in (before, metrics.info("memory")))
 
     assert value(views, "ferrite.commands.total", command="SET") == 42
     assert value(views, "ferrite.command.duration", command="SET") == 42
@@ -294,7 +296,9 @@ def test_metrics_are_what_happened(metrics: Metrics) -> None:
     assert value(views, "ferrite.keys.total", db="0") == 41
     assert value(views, "ferrite.keys.total", db="3") == 1
     assert value(views, "ferrite.memory.max") == 64 << 20
-    assert abs(value(views, "ferrite.memory.used") - int(memory["used_memory"])) < 1 << 20
+    # What moved to the disk may be given back in between.
+    used = value(views, "ferrite.memory.used")
+    assert memory[0] - 65536 < used < memory[1] + 65536
     assert value(views, "ferrite.hybridlog.tier.size", tier="disk") == int(tiers["disk_bytes"]) > 0
     assert value(views, "ferrite.epoch.current") == int(tiers["epoch"]) > 0
     received = value(views, "ferrite.network.bytes.received")
