@@ -15,6 +15,7 @@ VALUE_MIN, VALUE_MAX = 16, 1024
 PIPELINE = 16
 WINDOWS = 10
 MEMORY_BOUND = 1.3
+REFERENCE_MAX = 20_000_000
 THROUGHPUT_BOUND = 0.9
 
 
@@ -82,13 +83,16 @@ def run(context: Context) -> Outcome:
     samples: list[Row] = []
     summary: list[Row] = []
     for kind in context.rivals:
-        context.progress.step(f"{kind.name}: {count:,} overwrites")
-        rows = measure(context, kind, count, keys)
+        # No claim is about the reference, and 200 million would take it a quarter of an hour.
+        own = count if kind == context.subject else min(count, REFERENCE_MAX)
+        context.progress.step(f"{kind.name}: {own:,} overwrites")
+        rows = measure(context, kind, own, keys)
         samples += rows
         first, last, settled = rows[0], rows[WINDOWS - 1], rows[-1]
         summary.append(
             {
                 "server": kind.name,
+                "overwrites": own,
                 "ops_per_second_first": first["ops_per_second"],
                 "ops_per_second_last": last["ops_per_second"],
                 "last_over_first": _figure(last, "ops_per_second")
