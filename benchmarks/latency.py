@@ -136,12 +136,33 @@ def claims(summary: Sequence[Row], reference: str, subject: str, keys: int) -> l
     return found
 
 
+def bare_gaps(context: Context, seconds: float) -> Row:
+    """Return the longest gaps of a loop that does nothing, on the server's core."""
+    context.progress.step(f"a bare loop for {seconds:.0f} s")
+    command = [str(generators.compiled("gaps")), str(seconds)]
+    with generators.json_lines(command, context.cores.server) as lines:
+        (line,) = [line for line in lines if line["type"] == "result"]
+    return {"gap_wall_us": line["wall_us"], "gap_cpu_us": line["cpu_us"]}
+
+
+def gaps_note(gaps: Row, seconds: float) -> str:
+    """Say what the machine itself does to the longest step."""
+    return (
+        f"A loop that only reads clocks had gaps of up to {float(str(gaps['gap_cpu_us'])):,.0f} µs "
+        f"of processor time ({float(str(gaps['gap_wall_us'])):,.0f} µs on the wall clock) in "
+        f"{seconds:.0f} s on the server's core: longest steps of that size say nothing of the "
+        "server. `bench_store growth` takes the least of several rounds instead."
+    )
+
+
 def run(context: Context) -> Outcome:
     """Run both phases on the reference and the subject, in alternating rounds."""
     keys = context.pick(400_000, 4_000_000, 20_000_000)
     rounds = 1  # the full size takes nine minutes
     flush_s = float(context.pick(4, 8, 12))
-    context.progress.begin("latency", rounds * 4)
+    bare_s = float(context.pick(3, 10, 60))
+    context.progress.begin("latency", rounds * 4 + 1)
+    gaps = bare_gaps(context, bare_s)
     samples: list[Row] = []
     for number in range(rounds):
         for kind in context.rivals:
@@ -156,7 +177,8 @@ def run(context: Context) -> Outcome:
         "flush_rate": FLUSH_RATE,
         "flush_at_s": FLUSH_AT_S,
     }
-    return Outcome("latency", parameters, samples, summary, found)
+    parameters |= gaps
+    return Outcome("latency", parameters, samples, summary, found, [gaps_note(gaps, bare_s)])
 
 
 if __name__ == "__main__":
