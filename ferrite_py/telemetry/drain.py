@@ -26,7 +26,11 @@ for each would cost them more than the record."""
 PAUSE_S_FIRST, PAUSE_S_MAX = 0.25, 5.0
 JITTER = 0.2
 RETRY_S_MAX = 60.0
-"""How long a request is sent again before it is given up."""
+"""How long a request is sent again before it is given up; what the receiver itself asks to be left
+alone for does not count."""
+
+WAIT_S_MAX = 300.0
+"""A receiver that wants to be left alone for longer is asked again after so long."""
 
 END_S = 1.0
 """How long a stop waits after its deadline for what it has cut off."""
@@ -95,6 +99,7 @@ class Drain:
         self._deadline = 0.0
         self._may_collect = threading.Lock()
         self._is_abandoned = False
+        self._not_before = 0.0  # the receiver wants to be left alone until then
         self._counts = Counts()
         self._under_way = 0
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -127,11 +132,24 @@ class Drain:
     def _run(self) -> None:
         oldest: float | None = None
         while not self._stopping.is_set():
-            oldest = self._look(oldest)
+            if not self._is_held():
+                oldest = self._look(oldest)
             self._losses.report(self._source.dropped())
             self._stopping.wait(POLL_S)
-        while (self._clock() < self._deadline) and self._send_one():
+        while self._may_send_still() and self._send_one():
             pass
+
+    def _is_held(self) -> bool:
+        """Whether the receiver wants to be left alone now; what is recorded waits in the rings."""
+        return self._clock() < self._not_before
+
+    def _may_send_still(self) -> bool:
+        """While stopping: whether there is time for a request, once the receiver wants one."""
+        pause_s = max(self._not_before - self._clock(), 0.0)
+        if self._clock() + pause_s >= self._deadline:
+            return False
+        time.sleep(pause_s)
+        return True
 
     def _look(self, oldest: float | None) -> float | None:
         """Send what is due; since when the oldest that is not has waited."""
@@ -140,7 +158,7 @@ class Drain:
         oldest = now if oldest is None else oldest
         is_due = waiting > 0 and now - oldest >= self._batch_timeout_s
         while waiting >= self._batch_size or is_due:
-            if not self._send_one() or self._stopping.is_set():
+            if not self._send_one() or self._stopping.is_set() or self._is_held():
                 return None
             waiting = self._source.waiting()
             is_due = False
@@ -167,6 +185,9 @@ class Drain:
                 self._taken(batch, answer)
                 return
             pause_s = self._pause(answer, attempt)
+            if answer.wait_s is not None:
+                self._not_before = self._clock() + pause_s
+                began += pause_s
             is_late = self._clock() + pause_s - began > RETRY_S_MAX
             if answer.outcome is Outcome.REFUSED or is_late or not self._wait(pause_s):
                 self._lost(batch, answer)
@@ -188,7 +209,7 @@ class Drain:
     @staticmethod
     def _pause(answer: Answer, attempt: int) -> float:
         if answer.wait_s is not None:
-            return min(answer.wait_s, RETRY_S_MAX)
+            return min(max(answer.wait_s, PAUSE_S_FIRST), WAIT_S_MAX)
         pause_s = min(PAUSE_S_FIRST * 2.0**attempt, PAUSE_S_MAX)
         jitter: float = random.uniform(1 - JITTER, 1 + JITTER)
         return pause_s * jitter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -282,3 +283,75 @@ def test_pauses_grow_with_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
         assert plain * (1 - drains.JITTER) <= pause_s <= plain * (1 + drains.JITTER)
     assert len(set(pauses[5:])) == 5
     assert Drain._pause(Answer(Outcome.AGAIN, wait_s=2.5), 0) == 2.5
+    assert Drain._pause(Answer(Outcome.AGAIN, wait_s=0.0), 0) == drains.PAUSE_S_FIRST
+    assert Drain._pause(Answer(Outcome.AGAIN, wait_s=1e9), 0) == drains.WAIT_S_MAX
+
+
+def test_a_receiver_that_wants_to_be_left_alone_is(receiver: Receiver) -> None:
+    """With Retry-After of a minute it gets one request, and nothing is given up meanwhile."""
+    source = FilledSource()
+    receiver.behave(unavailable(retry_after_s=60))
+    drain = started(receiver, source, protocol="http")
+
+    source.add(300)
+    receiver.wait(lambda one: len(one.arrivals("traces", taken=False)) >= 1)
+    time.sleep(0.3)  # a sender that goes on needs a few milliseconds for each of the three
+
+    assert len(receiver.arrivals("traces", taken=False)) == 1
+    assert drain.counts.failed == 0
+    drain.stop(0.1)
+
+
+def test_the_time_that_a_receiver_asks_for_is_no_delay(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is tried again after it, though it is longer than requests are tried for."""
+    monkeypatch.setattr(drains, "RETRY_S_MAX", 0.5)
+    source = FilledSource()
+    receiver.behave(unavailable(retry_after_s=1))
+    drain = started(receiver, source, protocol="http")
+
+    began = time.monotonic()
+    source.add(100)
+    receiver.wait(lambda one: len(one.arrivals("traces", taken=False)) >= 1)
+    receiver.behave()
+    receiver.wait_for_spans(100)
+    took_s = time.monotonic() - began
+
+    assert took_s >= 1.0
+    drain.stop(5.0)
+    assert (drain.counts.commands, drain.counts.failed) == (100, 0)
+
+
+class Throttling:
+    """A transport whose receiver always wants to be left alone for a while."""
+
+    timeout_s = 1.0
+
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self.times: list[float] = []
+
+    def send(self, request: bytes, timeout_s: float) -> Answer:  # noqa: ARG002
+        """Say so."""
+        self.times.append(time.monotonic())
+        return Answer(Outcome.AGAIN, "throttled", wait_s=self._wait_s)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_the_next_request_waits_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for holds for the request after one that is given up."""
+    monkeypatch.setattr(drains, "RETRY_S_MAX", -1.0)
+    source, transport = FilledSource(), Throttling(0.2)
+    drain = Drain(source, transport, 100, 0.02)
+    drain.start()
+
+    source.add(400)
+    until(lambda: len(transport.times) >= 4)
+    drain.stop(0.0)
+
+    gaps = [later - one for one, later in itertools.pairwise(transport.times)]
+    assert drain.counts.failed >= 300
+    assert min(gaps) >= 0.19
