@@ -7,11 +7,12 @@ growing pauses; the rings fill meanwhile, and what does not fit is lost there. S
 by the rings and one request, the serving threads never wait, and what is lost is counted.
 """
 
+import contextlib
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -76,6 +77,8 @@ class Counts:
     """Commands whose request was refused or given up."""
     rejected: int = 0
     """Spans of requests that were taken, which the receiver said it did not take."""
+    errors: int = 0
+    """Mistakes while collecting; of how many commands is not known."""
 
 
 class Drain:
@@ -132,12 +135,32 @@ class Drain:
     def _run(self) -> None:
         oldest: float | None = None
         while not self._stopping.is_set():
-            if not self._is_held():
-                oldest = self._look(oldest)
-            self._losses.report(self._source.dropped())
+            oldest = self._step(oldest)
             self._stopping.wait(POLL_S)
-        while self._may_send_still() and self._send_one():
-            pass
+        with self._noted():
+            while self._may_send_still() and self._send_one():
+                pass
+
+    def _step(self, oldest: float | None) -> float | None:
+        """Send what is due, and tell the log what was lost."""
+        found = None
+        with self._noted():
+            found = oldest if self._is_held() else self._look(oldest)
+            self._losses.report(self._source.dropped())
+        return found
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Count what is raised and go on: a batch without memory, say, must not end the export."""
+        try:
+            yield
+        except Exception as error:
+            if self._is_abandoned:
+                return  # the source may be closed by now
+            log.debug("collecting failed", exc_info=True)
+            self._under_way = 0
+            self._counts = replace(self._counts, errors=self._counts.errors + 1)
+            self._losses.add("errors of the exporter", 1, f"{type(error).__name__}: {error}")
 
     def _is_held(self) -> bool:
         """Whether the receiver wants to be left alone now; what is recorded waits in the rings."""

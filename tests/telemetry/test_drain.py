@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ferrite_py.telemetry import drain as drains
-from ferrite_py.telemetry.drain import Drain
+from ferrite_py.telemetry.drain import Batch, Drain
 from ferrite_py.telemetry.transport import Answer, Outcome
 from tests.telemetry.exporting import PROTOCOLS, FilledSource, numbers, transport_to
 from tests.telemetry.receiver import (
@@ -269,6 +269,32 @@ def test_a_transport_that_raises_does_not_end_the_thread(receiver: Receiver) -> 
     drain.stop(5.0)
 
     assert (drain.counts.failed, drain.counts.commands) == (100, 100)
+
+
+def test_a_source_that_raises_does_not_end_the_thread(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that has no memory is counted and told; those after it go on, and so does the log."""
+    source = FilledSource()
+    collect, calls = source.collect, []
+
+    def failing() -> Batch | None:
+        calls.append(1)
+        if len(calls) <= 2:
+            raise MemoryError("no room for a batch")
+        return collect()
+
+    monkeypatch.setattr(source, "collect", failing)
+    drain = started(receiver, source)
+    with caplog.at_level(logging.WARNING, "ferrite_py"):
+        source.add(200)
+        receiver.wait_for_spans(200)
+        drain.stop(5.0)
+
+    assert (drain.counts.errors, drain.counts.commands) == (2, 200)
+    told = [line for line in caplog.messages if "errors of the exporter" in line]
+    assert sum(int(line.split(": ")[1].split(" ")[0]) for line in told) == 2
+    assert "MemoryError: no room for a batch" in told[0]
 
 
 def test_pauses_grow_with_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
