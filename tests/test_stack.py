@@ -276,6 +276,7 @@ def test_a_live_server_has_every_metric() -> None:
 
 QUEUE_FULL = 'ferrite_telemetry_lost_total{instance="a",reason="queue_full"}'
 RATE_LIMIT = 'ferrite_telemetry_lost_total{instance="a",reason="rate_limit"}'
+LOGS_LOST = 'ferrite_telemetry_logs_lost_total{instance="a",reason="queue_full"}'
 FAILURES = 'ferrite_telemetry_export_failures_total{instance="a",signal="logs"}'
 
 
@@ -284,6 +285,7 @@ FAILURES = 'ferrite_telemetry_export_failures_total{instance="a",signal="logs"}'
     [
         ({QUEUE_FULL: "0+60x40"}, True),
         ({FAILURES: "0+60x40"}, True),
+        ({LOGS_LOST: "0+60x40"}, True),
         ({QUEUE_FULL: "0x40", FAILURES: "0+60x40"}, True),
         ({RATE_LIMIT: "0+60x40"}, False),
         ({QUEUE_FULL: "0x40", FAILURES: "0x40"}, False),

@@ -71,6 +71,8 @@ class Counts:
     spans: int = 0
     bytes: int = 0
     requests: int = 0
+    refused: int = 0
+    """Requests that were refused or given up."""
     retries: int = 0
     """Attempts that were followed by another."""
     failed: int = 0
@@ -261,7 +263,9 @@ class Drain:
             self._losses.add("spans rejected by the receiver", answer.rejected, answer.reason)
 
     def _lost(self, batch: Batch, answer: Answer) -> None:
-        self._counts = replace(self._counts, failed=self._counts.failed + batch.commands)
+        counts = self._counts
+        failed = counts.failed + batch.commands
+        self._counts = replace(counts, failed=failed, refused=counts.refused + 1)
         self._losses.add("not taken by the receiver", batch.commands, answer.reason)
 
 

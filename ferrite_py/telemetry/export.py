@@ -238,11 +238,16 @@ class Exporting:
         meter.add_source(self._outcome)
 
     def _outcome(self) -> Iterable[tuple[str, Samples]]:
-        """What became of traces, for the metrics."""
+        """What became of traces and logs, for the metrics."""
+        if self.logs is not None:
+            yield from self.logs.outcome()
         if self.traces is None:
             return
         counts, recorded = self.traces.counts, self._native.telemetry_counts()
         yield "EXPORTED", [(("traces",), counts.requests)]
+        yield "EXPORT_FAILURES", [(("traces",), counts.refused + counts.errors)]
+        yield "EXPORT_RETRIES", [(("traces",), counts.retries)]
+        yield "EXPORT_REJECTED", [(("traces",), counts.rejected)]
         yield (
             "EVENTS_LOST",
             [

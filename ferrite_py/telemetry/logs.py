@@ -6,18 +6,26 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, ConsoleLogRecordExporter
+from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk._logs.export import (
+    BatchLogRecordProcessor,
+    ConsoleLogRecordExporter,
+    LogRecordExporter,
+    LogRecordExportResult,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TraceFlags
 
 from ferrite_py import logs
 from ferrite_py.errors import StartupError
+from ferrite_py.measure import Samples
 from ferrite_py.telemetry.environment import exporter_of, in_force, protocol_of
+
+log = logging.getLogger(__name__)
 
 SEVERITIES = {
     "debug": SeverityNumber.DEBUG,
@@ -86,6 +94,62 @@ class Quiet(logging.Filter):
         return True
 
 
+class Counting(LogRecordExporter):
+    """Hands messages to the official exporter, and counts what becomes of them."""
+
+    def __init__(self, inner: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._told: float | None = None
+        self.exported = 0
+        """Requests that the receiver has taken."""
+        self.failed = 0
+        """Requests that it has not, whatever was tried."""
+        self.lost = 0
+        """Messages in those."""
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Export, with the exporter's own retries."""
+        result: LogRecordExportResult = LogRecordExportResult.FAILURE
+        try:
+            result = self._inner.export(batch)
+        finally:
+            if result is LogRecordExportResult.SUCCESS:
+                self.exported += 1
+            else:
+                self._fail(len(batch))
+        return result
+
+    def _fail(self, count: int) -> None:
+        self.failed += 1
+        self.lost += count
+        now = self._clock()
+        if self._told is None or now - self._told >= QUIET_S:
+            self._told = now
+            log.warning("messages of the log were not exported; %d so far", self.lost)
+
+    def shutdown(self) -> None:
+        """Give up what is under way, and close the connection."""
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is buffered here."""
+        return bool(self._inner.force_flush(timeout_millis))
+
+
+class Queue(BatchLogRecordProcessor):
+    """The SDK's queue of messages, which counts those that push out an older one."""
+
+    dropped = 0
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Queue a message; `logging` lets in one thread at a time."""
+        queue = self._batch_processor
+        if len(queue._queue) >= queue._max_queue_size:
+            self.dropped += 1
+        super().on_emit(log_record)
+
+
 class Logs:
     """Messages on their way to the collector."""
 
@@ -94,14 +158,21 @@ class Logs:
         try:
             with in_force(values):
                 self._provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-                self._exporter = _exporter(values)
-                processor = BatchLogRecordProcessor(self._exporter)
+                self._exporter = Counting(_exporter(values))
+                self._queue = Queue(self._exporter)
         except StartupError:
             raise
         except Exception as error:
             raise StartupError(f"cannot export logs: {error}") from error
-        self._provider.add_log_record_processor(processor)
+        self._provider.add_log_record_processor(self._queue)
         self._handler = OtlpHandler(self._provider)
+
+    def outcome(self) -> Iterable[tuple[str, Samples]]:
+        """What became of messages, for the metrics."""
+        yield "EXPORTED", [(("logs",), self._exporter.exported)]
+        yield "EXPORT_FAILURES", [(("logs",), self._exporter.failed)]
+        lost = [(("queue_full",), self._queue.dropped), (("not_taken",), self._exporter.lost)]
+        yield "LOGS_LOST", lost
 
     def start(self) -> None:
         """Export messages from now on; the SDK's complaints enter our log, sparingly."""

@@ -144,7 +144,7 @@ def test_what_must_not_be_sent_again_is_counted(
         receiver.wait_for_spans(50)
         drain.stop(5.0)
 
-    assert drain.counts.commands == 50
+    assert (drain.counts.commands, drain.counts.refused) == (50, 1)
     assert sent(receiver) == list(range(101, 151))
     assert "100 not taken by the receiver" in caplog.text
     assert "INVALID_ARGUMENT" in caplog.text

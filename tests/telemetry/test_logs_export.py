@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from opentelemetry._logs import LogRecord
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import LogRecordExportResult
 
-from ferrite_py.telemetry.logs import END_S, QUIET_S, Quiet, translated
+from ferrite_py.telemetry.logs import END_S, QUIET_S, Counting, Queue, Quiet, translated
 from tests.support.process import Process
 from tests.telemetry.exporting import PROTOCOLS
 from tests.telemetry.receiver import Receiver, unavailable
@@ -114,3 +118,44 @@ def test_quiet_lets_each_kind_through_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert [quiet.filter(record_of(text)) for text in ("a", "a", "b")] == [True, False, True]
     now[0] += QUIET_S + 1
     assert quiet.filter(record_of("a"))
+
+
+class Stuck:
+    """An exporter that waits to be let go, and fails then."""
+
+    def __init__(self) -> None:
+        self.is_asked, self.go = threading.Event(), threading.Event()
+
+    def export(self, batch: object) -> LogRecordExportResult:  # noqa: ARG002
+        """Wait."""
+        self.is_asked.set()
+        assert self.go.wait(20)
+        return LogRecordExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        """Nothing is open."""
+
+
+def test_messages_that_are_lost_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Those that the queue had no room for, and those of requests that failed."""
+    inner = Stuck()
+    exporter = Counting(inner)
+    queue = Queue(exporter, max_queue_size=4, max_export_batch_size=4)
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(queue)
+    logger = provider.get_logger("x")
+
+    with caplog.at_level(logging.WARNING, "ferrite_py"):
+        for _ in range(4):
+            logger.emit(LogRecord(body="m"))
+        assert inner.is_asked.wait(20)
+        for _ in range(7):
+            logger.emit(LogRecord(body="m"))
+        assert queue.dropped == 3
+        inner.go.set()
+        provider.shutdown()
+
+    assert (exporter.exported, exporter.failed, exporter.lost) == (0, 2, 8)
+    assert [line for line in caplog.messages if "log were not exported" in line] == [
+        "messages of the log were not exported; 4 so far"
+    ]

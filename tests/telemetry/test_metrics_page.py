@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.support.process import Process, run_to_end
 from tests.support.resp import parse
 from tests.support.servers import free_port
 from tests.telemetry.page import ask, page_of
+from tests.telemetry.receiver import Receiver, bad_request, partial_success, unavailable
 
 TRANSPORTS = ("reactors", "streams")
 
@@ -230,3 +232,40 @@ def test_health_and_readiness_of_a_running_server(served: Served) -> None:
     """A server that serves is alive and ready."""
     assert ask(served.metrics, "/health").json == {"status": "ok"}
     assert ask(served.metrics, "/ready").json == {"ready": True, "reasons": []}
+
+
+SIGNALS = ("traces", "metrics", "logs")
+
+
+def test_what_a_receiver_does_not_take_is_counted(tmp_path: Path) -> None:
+    """Of each signal the requests that failed, and what was lost with them; then what succeeds."""
+    with Receiver() as receiver:
+        receiver.behave(bad_request())
+        served = Served(
+            tmp_path,
+            "telemetry.enabled=yes",
+            f"telemetry.endpoint={receiver.grpc_endpoint}",
+            "telemetry.batch_timeout_ms=20",
+            "telemetry.metrics_export_interval=50ms",
+        )
+
+        def wait_for(metric: str, label: str, values: tuple[str, ...]) -> None:
+            end = time.monotonic() + 20
+            while not all(
+                page_of(served.metrics).value(metric, **{label: one}) > 0 for one in values
+            ):
+                assert time.monotonic() < end, metric
+                served.client.command("PING")
+
+        try:
+            wait_for("ferrite_telemetry_export_failures_total", "signal", SIGNALS)
+            wait_for("ferrite_telemetry_lost_total", "reason", ("not_taken",))
+            wait_for("ferrite_telemetry_logs_lost_total", "reason", ("not_taken",))
+            receiver.behave(partial_success(1))
+            wait_for("ferrite_telemetry_export_rejected_total", "signal", ("traces",))
+            receiver.behave(unavailable())
+            wait_for("ferrite_telemetry_export_retries_total", "signal", ("traces",))
+            receiver.behave()
+            wait_for("ferrite_telemetry_exports_total", "signal", ("traces", "metrics"))
+        finally:
+            served.close()
