@@ -16,6 +16,9 @@ from ferrite_py.errors import StartupError
 ROOT = "ferrite_py"
 """The logger above all others of this package."""
 
+SDK = "opentelemetry"
+"""The logger above all others of OpenTelemetry's SDK and exporters."""
+
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -129,5 +132,8 @@ def _handler(file: str) -> logging.Handler:
 
 
 def set_level(level: str) -> None:
-    """Write messages from this level on; one of LEVELS."""
-    logging.getLogger(ROOT).setLevel(LEVELS[level])
+    """Write messages from this level on; one of LEVELS. Of the SDK's, warnings unless at debug."""
+    number = LEVELS[level]
+    logging.getLogger(ROOT).setLevel(number)
+    of_sdk = number if number == logging.DEBUG else max(number, logging.WARNING)
+    logging.getLogger(SDK).setLevel(of_sdk)

@@ -27,7 +27,7 @@ from ferrite_py.telemetry.environment import (
 )
 from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
 from ferrite_py.telemetry.lines import CommandLines
-from ferrite_py.telemetry.logs import Logs
+from ferrite_py.telemetry.logs import Logs, hear_complaints
 from ferrite_py.telemetry.metrics import MetricsExport
 from ferrite_py.telemetry.names import Detail
 from ferrite_py.telemetry.transport import trace_transport
@@ -219,6 +219,7 @@ class Exporting:
         meter: Meter,
     ) -> None:
         """Make the parts that can fail. Raises StartupError."""
+        hear_complaints()
         self.sdk = read_sdk(config.telemetry, environ, instance_id)
         values = self.sdk.values
         self._flush_s = config.telemetry.shutdown_flush_timeout / 1000

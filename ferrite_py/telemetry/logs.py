@@ -23,7 +23,7 @@ from opentelemetry.trace import TraceFlags
 from ferrite_py import logs
 from ferrite_py.errors import StartupError
 from ferrite_py.measure import Samples
-from ferrite_py.telemetry.environment import exporter_of, in_force, protocol_of
+from ferrite_py.telemetry.environment import SIGNALS, exporter_of, in_force, protocol_of
 
 log = logging.getLogger(__name__)
 
@@ -79,19 +79,42 @@ def translated(record: logging.LogRecord) -> LogRecord:
 
 
 class Quiet(logging.Filter):
-    """Lets each kind of message through once a minute; a receiver that is away makes many."""
+    """Lets each kind of warning through once a minute; a receiver that is away makes many."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, float] = {}
+        self._told: dict[object, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the message is to be written."""
+        if record.levelno < logging.WARNING:
+            return True
         now = time.monotonic()
-        if now - self._told.get(record.msg, now - 2 * QUIET_S) < QUIET_S:
+        args = record.args if isinstance(record.args, tuple) else ()
+        kind = (record.msg, *(one for one in args if one in SIGNALS))
+        if now - self._told.get(kind, now - 2 * QUIET_S) < QUIET_S:
             return False
-        self._told[record.msg] = now
+        self._told[kind] = now
         return True
+
+
+class Complaints(logging.Handler):
+    """Passes what the SDK says on to where the server's own log goes, but not over OTLP."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        for handler in logging.getLogger(logs.ROOT).handlers:
+            if not isinstance(handler, OtlpHandler):
+                handler.handle(record)
+
+
+def hear_complaints() -> None:
+    """From now on the SDK's complaints, of any signal, enter our log, sparingly."""
+    handler = Complaints()
+    handler.addFilter(Quiet())
+    logger = logging.getLogger(logs.SDK)
+    logger.handlers = [handler]
+    logger.propagate = False
 
 
 class Counting(LogRecordExporter):
@@ -175,16 +198,8 @@ class Logs:
         yield "LOGS_LOST", lost
 
     def start(self) -> None:
-        """Export messages from now on; the SDK's complaints enter our log, sparingly."""
+        """Export messages from now on."""
         logs.add_handler(self._handler)
-        logger = logging.getLogger("opentelemetry")
-        logger.handlers = [
-            one for one in logging.getLogger(logs.ROOT).handlers if one is not self._handler
-        ]
-        logger.propagate = False
-        for name in list(logging.Logger.manager.loggerDict):
-            if name.startswith("opentelemetry."):
-                logging.getLogger(name).addFilter(Quiet())
 
     def stop(self, deadline_s: float) -> None:
         """Send what is left within a deadline."""

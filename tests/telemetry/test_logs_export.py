@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
@@ -13,10 +14,11 @@ from opentelemetry._logs import LogRecord
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import LogRecordExportResult
 
+from ferrite_py.logs import LEVELS, set_level
 from ferrite_py.telemetry.logs import END_S, QUIET_S, Counting, Queue, Quiet, translated
 from tests.support.process import Process
 from tests.telemetry.exporting import PROTOCOLS
-from tests.telemetry.receiver import Receiver, unavailable
+from tests.telemetry.receiver import Receiver, bad_request, unavailable
 
 
 def record_of(message: str, **extra: object) -> logging.LogRecord:
@@ -118,6 +120,57 @@ def test_quiet_lets_each_kind_through_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert [quiet.filter(record_of(text)) for text in ("a", "a", "b")] == [True, False, True]
     now[0] += QUIET_S + 1
     assert quiet.filter(record_of("a"))
+    debug = record_of("a")
+    debug.levelno = logging.DEBUG
+    assert quiet.filter(debug)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_complaints_are_lines_of_the_log_without_logs_over_otlp(
+    tmp_path: Path, protocol: str
+) -> None:
+    """What the exporter of metrics says is as JSON as all else, and once a minute."""
+    with Receiver() as receiver:
+        receiver.behave(bad_request())
+        server = started(
+            tmp_path,
+            receiver,
+            protocol,
+            "telemetry.logs_enabled=no",
+            "telemetry.metrics_export_interval=30ms",
+            "logging.format=json",
+        )
+        try:
+            receiver.wait(lambda one: len(one.arrivals("metrics", taken=False)) >= 5)
+            server.stop()
+        finally:
+            server.kill()
+
+    lines = [json.loads(line) for line in server.log().splitlines()]
+    told = [line["message"] for line in lines if line["target"].startswith("opentelemetry.")]
+    assert len([text for text in told if "export" in text and "metrics" in text]) == 1
+    assert len([one for one in lines if "metrics were not exported" in one["message"]]) == 1
+
+
+def test_debug_reaches_the_sdk() -> None:
+    """At debug its own messages are wanted too; else warnings, and not those below ours."""
+    sdk = logging.getLogger("opentelemetry.exporter.otlp")
+    before = [(one, one.level) for one in map(logging.getLogger, ("ferrite_py", "opentelemetry"))]
+    try:
+        levels = {}
+        for name in LEVELS:
+            set_level(name)
+            levels[name] = sdk.getEffectiveLevel()
+    finally:
+        for logger, level in before:
+            logger.setLevel(level)
+
+    assert levels == {
+        "debug": logging.DEBUG,
+        "info": logging.WARNING,
+        "warn": logging.WARNING,
+        "error": logging.ERROR,
+    }
 
 
 class Stuck:
