@@ -100,6 +100,7 @@ class Drain:
         self._batch_timeout_s = batch_timeout_s
         self._clock = clock
         self._losses = _Losses(clock)
+        self._trouble = _Trouble(clock)
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._may_collect = threading.Lock()
@@ -209,6 +210,7 @@ class Drain:
             if answer.outcome is Outcome.TAKEN:
                 self._taken(batch, answer)
                 return
+            self._trouble.meet(answer.reason)
             pause_s = self._pause(answer, attempt)
             if answer.wait_s is not None:
                 self._not_before = self._clock() + pause_s
@@ -259,6 +261,13 @@ class Drain:
             requests=counts.requests + 1,
             rejected=counts.rejected + answer.rejected,
         )
+        self._trouble.end()
+        log.debug(
+            "sent %d commands as %d spans, %d bytes",
+            batch.commands,
+            batch.spans,
+            len(batch.request),
+        )
         if answer.rejected:
             self._losses.add("spans rejected by the receiver", answer.rejected, answer.reason)
 
@@ -267,6 +276,28 @@ class Drain:
         failed = counts.failed + batch.commands
         self._counts = replace(counts, failed=failed, refused=counts.refused + 1)
         self._losses.add("not taken by the receiver", batch.commands, answer.reason)
+
+
+@dataclass
+class _Trouble:
+    """Tells the log when a receiver does not take a request, and when it takes one again."""
+
+    clock: Callable[[], float]
+    is_told: bool = False
+    told: float | None = None
+
+    def meet(self, reason: str) -> None:
+        """A request was not taken; nothing need be lost yet."""
+        now = self.clock()
+        if self.told is None or now - self.told >= REPORT_S:
+            self.told, self.is_told = now, True
+            log.warning("the receiver does not take traces: %s", reason)
+
+    def end(self) -> None:
+        """A request was taken."""
+        if self.is_told:
+            self.is_told = False
+            log.info("the receiver takes traces again")
 
 
 @dataclass

@@ -163,7 +163,7 @@ def test_a_full_queue_is_counted_and_told_once(
             source.add(100)
             time.sleep(0.01)
         until(lambda: drain.counts.retries >= 3)
-        lines = [one.getMessage() for one in caplog.records]
+        lines = [line for line in caplog.messages if "lost" in line]
         receiver.behave()
         drain.stop(5.0)
 
@@ -176,6 +176,28 @@ def test_a_full_queue_is_counted_and_told_once(
         if "no room in the queue" in one.getMessage()
     )
     assert told == source.dropped()
+
+
+def test_trouble_is_told_at_once_and_its_end(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first request that is not taken is a line, with the reason; no other for a minute."""
+    source = FilledSource()
+    receiver.behave(unavailable())
+    drain = started(receiver, source)
+
+    with caplog.at_level(logging.DEBUG, "ferrite_py"):
+        source.add(100)
+        until(lambda: drain.counts.retries >= 3)
+        before = list(caplog.messages)
+        receiver.behave()
+        receiver.wait_for_spans(100)
+        drain.stop(5.0)
+
+    assert len(before) == 1
+    assert before[0].startswith("the receiver does not take traces: UNAVAILABLE")
+    assert caplog.messages.count("the receiver takes traces again") == 1
+    assert any(line.startswith("sent 100 commands as 100 spans, ") for line in caplog.messages)
 
 
 def test_partial_success_is_read(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
