@@ -93,6 +93,12 @@ def trace_of(record: logging.LogRecord) -> tuple[str, str]:
     return trace if isinstance(trace, tuple) else ("", "")
 
 
+def unix_ns_of(record: logging.LogRecord) -> int:
+    """When it was, exactly where that is known."""
+    found = getattr(record, "unix_ns", None)
+    return found if isinstance(found, int) else int(record.created * 1e9)
+
+
 def add_handler(handler: logging.Handler) -> None:
     """Send the package's messages to another handler as well."""
     logging.getLogger(ROOT).addHandler(handler)

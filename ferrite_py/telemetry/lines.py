@@ -1,6 +1,7 @@
 """Lines of the log about commands: those that a rule of retention kept, and at debug all.
 
-Only what is exported is told of, so that a line always leads to a trace.
+Only what is handed to the exporter is told of, so that a line leads to a trace, unless the receiver
+does not take it. Lines come with the batch, and have the time at which the command ended.
 """
 
 import logging
@@ -11,8 +12,8 @@ from ferrite_py.telemetry.names import RESULTS, operation_name
 
 log = logging.getLogger("ferrite_py.commands")
 
-Note = tuple[int, int, bool, str, str, int, bytes, bytes, bytes]
-"""A command as `_native.Encoder.collect` tells of it."""
+Note = tuple[int, int, bool, str, str, int, bytes, bytes, bytes, int]
+"""A command as `_native.Encoder.collect` tells of it; the last is when it ended, in Unix ns."""
 
 LINES_PER_S = 100
 """A log that takes more would cost more than the commands."""
@@ -55,7 +56,7 @@ class CommandLines:
         self._report()
 
     def _write(self, note: Note) -> None:
-        number, result, is_retained, trace_id, span_id, micros, key, address, error = note
+        number, result, is_retained, trace_id, span_id, micros, key, address, error, ended = note
         fields: dict[str, object] = {
             "command": self._names[number] if number < len(self._names) else "UNKNOWN",
             "duration_us": micros,
@@ -66,7 +67,12 @@ class CommandLines:
         if address:
             fields["client_addr"] = address.decode("utf-8", "replace")
         level = logging.INFO if is_retained else logging.DEBUG
-        log.log(level, MESSAGE, extra={"trace": (trace_id, span_id), "fields": fields})
+        if not log.isEnabledFor(level):
+            return
+        extra = {"trace": (trace_id, span_id), "fields": fields, "unix_ns": ended}
+        record = log.makeRecord(log.name, level, __file__, 0, MESSAGE, (), None, extra=extra)
+        record.created, record.msecs = ended // 1000 / 1e6, ended // 1_000_000 % 1000
+        log.handle(record)
 
     def _report(self) -> None:
         now = self._clock()

@@ -66,7 +66,7 @@ def translated(record: logging.LogRecord) -> LogRecord:
         attributes["exception.stacktrace"] = logging.Formatter().formatException(record.exc_info)
     trace_id, span_id = logs.trace_of(record)
     return LogRecord(
-        timestamp=int(record.created * 1e9),
+        timestamp=logs.unix_ns_of(record),
         observed_timestamp=time.time_ns(),
         trace_id=int(trace_id or "0", 16),
         span_id=int(span_id or "0", 16),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from ferrite_py.logs import JsonFormatter
 from ferrite_py.telemetry.lines import (
     ALL,
     LINES_PER_S,
@@ -17,13 +19,18 @@ from ferrite_py.telemetry.lines import (
     CommandLines,
     Note,
 )
+from ferrite_py.telemetry.logs import translated
 from tests.support.process import Process
 from tests.telemetry.receiver import Receiver
+
+ENDED = 1_700_000_000_999_999_999
+"""When the commands of these tests ended, in Unix nanoseconds."""
 
 
 def note(number: int = 0, *, retained: bool = True) -> Note:
     """A command for the log."""
-    return (number, 0, retained, "ab" * 16, "cd" * 8, 45, b"user:\xff", b"10.0.0.1:5", b"")
+    texts = b"user:\xff", b"10.0.0.1:5", b""
+    return (number, 0, retained, "ab" * 16, "cd" * 8, 45, *texts, ENDED)
 
 
 @pytest.mark.parametrize(("level", "wanted"), [("info", 1), ("debug", 3), ("warn", 0)])
@@ -49,7 +56,7 @@ def test_lines_lead_to_exported_traces(tmp_path: Path, level: str, wanted: int) 
             "telemetry.enabled": "yes",
             "telemetry.logs_enabled": "no",
             "telemetry.endpoint": receiver.grpc_endpoint,
-            "telemetry.batch_timeout_ms": "20",
+            "telemetry.batch_timeout_ms": "300",  # after which the lines are written
             "telemetry.record_keys": "full",
             "telemetry.retain_slower_than": "-1",
             "logging.format": "json",
@@ -71,7 +78,11 @@ def test_lines_lead_to_exported_traces(tmp_path: Path, level: str, wanted: int) 
     ids = {(span.trace_id, span.span_id) for span in spans}
     assert len(told) == wanted
     assert all((line["trace_id"], line["span_id"]) in ids for line in told)
+    spans_by_id = {span.span_id: span for span in spans}
     for line in told:
+        span = spans_by_id[line["span_id"]]
+        told_ms = round(datetime.fromisoformat(line["timestamp"]).timestamp() * 1000)
+        assert span.start // 10**6 <= told_ms <= span.end // 10**6
         if line["fields"]["command"] == "INCR":
             assert (line["level"], line["fields"]["result"]) == ("INFO", "ERR")
         else:
@@ -80,6 +91,16 @@ def test_lines_lead_to_exported_traces(tmp_path: Path, level: str, wanted: int) 
         assert line["fields"]["key"] == "user:123"
         assert line["fields"]["duration_us"] >= 0
         assert line["fields"]["client_addr"].startswith("127.0.0.1:")
+
+
+def test_lines_have_the_time_of_the_command(caplog: pytest.LogCaptureFixture) -> None:
+    """In the log and over OTLP, to the nanosecond, not that at which they are written."""
+    with caplog.at_level(logging.DEBUG, "ferrite_py.commands"):
+        CommandLines(["get"]).write([note()])
+
+    [record] = caplog.records
+    assert json.loads(JsonFormatter().format(record))["timestamp"] == "2023-11-14T22:13:20.999Z"
+    assert translated(record).timestamp == ENDED
 
 
 def test_lines_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
