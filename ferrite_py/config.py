@@ -118,6 +118,12 @@ class Sources:
             raise _contradiction(loaded.origins, "telemetry.enabled", missing)
         return loaded
 
+    def goes_over_otel(self, name: str) -> bool:
+        """Whether a setting is given in a layer above OpenTelemetry's variables."""
+        setting = CATALOGUE.find(name)
+        given = any(CATALOGUE.find(flag) is setting for flag in self.flags)
+        return given or (setting is not None and setting.environment in self.environ)
+
     def warnings(self) -> list[str]:
         """What is odd about the layers, though nothing in them is wrong: a line for each."""
         names = foreign_variables(self.environ, CATALOGUE)

@@ -175,7 +175,7 @@ def _exporting(services: Services, sources: Sources, meter: Meter) -> "Exporting
     # A server that exports nothing starts without these packages.
     from ferrite_py.telemetry.export import Exporting
 
-    made = Exporting(services.native, config, sources.environ, services.identity.run_id, meter)
+    made = Exporting(services.native, config, sources, services.identity.run_id, meter)
     services.settings.tell(made.follow)
     return made
 

@@ -42,7 +42,11 @@ _SDK_QUEUE = 2048
 
 
 def environment(
-    config: TelemetryConfig, environ: Mapping[str, str], instance_id: str
+    config: TelemetryConfig,
+    environ: Mapping[str, str],
+    instance_id: str,
+    *,
+    is_rate_ours: bool = False,
 ) -> dict[str, str]:
     """The variables as the SDK is to see them.
 
@@ -50,6 +54,7 @@ def environment(
         config: the settings in force.
         environ: the process's own environment.
         instance_id: what service.instance.id is when nothing else is given.
+        is_rate_ours: whether our variable or a flag gives the sample rate, over OTEL_TRACES_*.
     """
     values = dict(environ)
     values |= {
@@ -68,7 +73,7 @@ def environment(
     if config.service_name != TelemetryConfig().service_name or not _names_service(config):
         values["OTEL_SERVICE_NAME"] = config.service_name
     _put_compression(values, config)
-    _put_sampler(values, config)
+    _put_sampler(values, config, is_rate_ours=is_rate_ours)
     _put_timeouts(values)
     values.setdefault(_LOG_DELAY, str(config.batch_timeout_ms))
     values.setdefault(_LOG_BATCH, str(config.batch_size))
@@ -105,11 +110,10 @@ def _put_compression(values: dict[str, str], config: TelemetryConfig) -> None:
             values.pop(name, None)
 
 
-def _put_sampler(values: dict[str, str], config: TelemetryConfig) -> None:
+def _put_sampler(values: dict[str, str], config: TelemetryConfig, *, is_rate_ours: bool) -> None:
     """A sampler and its argument are one setting; what goes over the argument goes over both."""
     name, argument = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
-    given = values.get(argument)
-    if values.get(name) and (not given or float(given) == config.sample_rate):
+    if values.get(name) and not is_rate_ours:
         return
     values[name] = "parentbased_traceidratio"
     values[argument] = repr(config.sample_rate)

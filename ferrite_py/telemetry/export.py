@@ -10,7 +10,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from ferrite_py._native import Encoder, Server
-from ferrite_py.config import Config, ServerConfig, TelemetryConfig
+from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig
 from ferrite_py.errors import StartupError
 from ferrite_py.measure import Meter, Samples
 from ferrite_py.telemetry.drain import Batch, Counts, Drain
@@ -55,9 +55,15 @@ class Sdk:
     takes_baggage: bool
 
 
-def read_sdk(config: TelemetryConfig, environ: Mapping[str, str], instance_id: str) -> Sdk:
+def read_sdk(
+    config: TelemetryConfig,
+    environ: Mapping[str, str],
+    instance_id: str,
+    *,
+    is_rate_ours: bool = False,
+) -> Sdk:
     """Let the SDK read the settings and the environment. Raises StartupError."""
-    values = environment(config, environ, instance_id)
+    values = environment(config, environ, instance_id, is_rate_ours=is_rate_ours)
     check_sampler(values)
     with in_force(values):
         provider = TracerProvider(shutdown_on_exit=False)
@@ -214,13 +220,18 @@ class Exporting:
         self,
         native: Server,
         config: Config,
-        environ: Mapping[str, str],
+        sources: Sources,
         instance_id: str,
         meter: Meter,
     ) -> None:
         """Make the parts that can fail. Raises StartupError."""
         hear_complaints()
-        self.sdk = read_sdk(config.telemetry, environ, instance_id)
+        self.sdk = read_sdk(
+            config.telemetry,
+            sources.environ,
+            instance_id,
+            is_rate_ours=sources.goes_over_otel("telemetry.sample_rate"),
+        )
         values = self.sdk.values
         self._flush_s = config.telemetry.shutdown_flush_timeout / 1000
         self._is_finished = False

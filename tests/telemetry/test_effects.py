@@ -200,6 +200,19 @@ def test_the_sampler_of_the_environment(
     assert [span.name for span in receiver.spans()] == names
 
 
+def test_a_flag_goes_over_the_sampler_of_the_environment(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """`--set telemetry.sample_rate=0` is none, though the variable says all."""
+    settings = traced(receiver, retain_slower_than="-1", sample_rate="0.0")
+    server = Process(tmp_path, *settings, environ={"OTEL_TRACES_SAMPLER": "parentbased_always_on"})
+    with server.client() as client:
+        client.command("PING")
+    server.stop()
+
+    assert receiver.spans() == []
+
+
 class Metrics:
     """A server of 64 MiB whose metrics are exported all the time."""
 

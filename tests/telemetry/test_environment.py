@@ -9,6 +9,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider, sampling
 
 from ferrite_py import __version__
+from ferrite_py.config import Sources
 from ferrite_py.errors import ConfigError, StartupError
 from ferrite_py.telemetry.environment import (
     ALWAYS,
@@ -23,8 +24,11 @@ from tests.telemetry.exporting import telemetry
 
 
 def values_of(environ: dict[str, str] | None = None, **settings: str) -> dict[str, str]:
-    """The variables that settings and an environment give."""
-    return environment(telemetry(environ, **settings), environ or {}, "instance-1")
+    """The variables that flags and an environment give."""
+    config = telemetry(environ, **settings)
+    sources = Sources(None, environ or {}, {f"telemetry.{name}": "" for name in settings})
+    is_rate_ours = sources.goes_over_otel("telemetry.sample_rate")
+    return environment(config, environ or {}, "instance-1", is_rate_ours=is_rate_ours)
 
 
 def resource_of(environ: dict[str, str] | None = None, **settings: str) -> dict[str, object]:
@@ -93,6 +97,25 @@ def test_resource_of_the_environment() -> None:
         (
             {"OTEL_TRACES_SAMPLER": "always_off", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
             {"sample_rate": "0.25"},
+            Sampler(ALWAYS // 4, parent_based=True),
+        ),
+        (
+            {"OTEL_TRACES_SAMPLER": "parentbased_always_on"},
+            {"sample_rate": "0.25"},
+            Sampler(ALWAYS // 4, parent_based=True),
+        ),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "FERRITE_TELEMETRY_SAMPLE_RATE": "0.25"},
+            {},
+            Sampler(ALWAYS // 4, parent_based=True),
+        ),
+        (
+            {
+                "OTEL_TRACES_SAMPLER": "always_off",
+                "OTEL_TRACES_SAMPLER_ARG": "0.25",
+                "FERRITE_TELEMETRY_SAMPLE_RATE": "0.25",
+            },
+            {},
             Sampler(ALWAYS // 4, parent_based=True),
         ),
     ],
