@@ -222,7 +222,8 @@ def test_version_and_features(
     for name in ("ferrite_py._native", "ferrite_py.listen", "ferrite_py.listen.streams"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, "ferrite_py.listen.reactors", None)
-    monkeypatch.setitem(sys.modules, "uvloop", None)
+    for name in ("uvloop", "ferrite_py.telemetry.export"):
+        monkeypatch.setitem(sys.modules, name, None)
 
     with pytest.raises(SystemExit) as caught:
         cli.main(["--version"])

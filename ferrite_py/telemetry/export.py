@@ -10,7 +10,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from ferrite_py._native import Encoder, Server
-from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig
+from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig, TlsConfig
 from ferrite_py.errors import StartupError
 from ferrite_py.measure import Meter, Samples
 from ferrite_py.telemetry.drain import Batch, Counts, Drain
@@ -82,11 +82,23 @@ def read_sdk(
     )
 
 
-def place_of(server: ServerConfig) -> Place:
-    """Where clients find the server: its first address, or the path of its socket."""
-    if server.bind and server.port:
-        return Place(server.bind[0].removeprefix("-"), server.port)
-    return Place(server.unix_socket, 0)
+EVERY_ADDRESS = ("0.0.0.0", "::", "*", "::*")
+
+
+def place_of(server: ServerConfig, tls: TlsConfig) -> Place:
+    """Where clients find the server, as far as that is the same for all of them.
+
+    Its first address, or the path of its socket when it has no other; no address where it listens
+    on all that the machine has, and no port where there is one with TLS and one without.
+    """
+    ports = [port for port in (server.port, tls.port) if port]
+    if not server.bind or not ports:
+        return Place(server.unix_socket, 0)
+    address = server.bind[0].removeprefix("-")
+    return Place(
+        "" if address in EVERY_ADDRESS else address,
+        ports[0] if len(ports) == 1 else 0,
+    )
 
 
 class RecordedCommands:
@@ -145,7 +157,7 @@ class Traces:
             sdk.resource.schema_url,
             names,
             semconv=config.telemetry.semconv,
-            place=place_of(config.server),
+            place=place_of(config.server, config.tls),
             text_max=sdk.text_max,
         )
         self._source = RecordedCommands(native, parts, CommandLines(names), config.telemetry)

@@ -18,10 +18,12 @@ TEXT_MAX = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the server listens: a host and a port, or the path of a socket and 0."""
+    """Where the server listens: a host and a port, or the path of a socket."""
 
     address: str
+    """Empty if it is not known."""
     port: int
+    """0 if it is not known, or there is none."""
 
 
 def make_format(
@@ -93,7 +95,8 @@ def _shared_attributes(semconv: str, place: Place) -> list[tuple[str, object]]:
     """What all commands have."""
     found: list[tuple[str, object]] = []
     found += [(name, names.SYSTEM) for name in names.COMMAND_SYSTEM.under(semconv)]
-    found += [(name, place.address) for name in names.SERVER_ADDRESS.under(semconv)]
+    if place.address:
+        found += [(name, place.address) for name in names.SERVER_ADDRESS.under(semconv)]
     if place.port:
         found += [(name, place.port) for name in names.SERVER_PORT.under(semconv)]
     return [*found, (names.ROLE, "primary")]

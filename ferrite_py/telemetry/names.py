@@ -56,8 +56,13 @@ COMMAND_OPERATION = Names(
     ferrite=("db.operation",),
     stable=("db.operation.name",),
 )
-SERVER_ADDRESS = Names("where the server listens", stable=("server.address",))
-SERVER_PORT = Names("its port", stable=("server.port",))
+SERVER_ADDRESS = Names(
+    "the first of `server.bind`, or the path of the only socket; absent where it is a wildcard",
+    stable=("server.address",),
+)
+SERVER_PORT = Names(
+    "its port; absent where TLS and plain connections have each their own", stable=("server.port",)
+)
 RESULT = Names("`OK`, `NIL` for a null reply, `ERR`", always=("ferrite.command.result",))
 
 SLOTS = (

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ferrite_py._native import Encoder
+from ferrite_py.config import load
+from ferrite_py.telemetry.export import place_of
 from ferrite_py.telemetry.format import Place, make_format
 from ferrite_py.telemetry.names import Detail
 from tests.telemetry import expand
@@ -220,3 +223,34 @@ def test_a_format_that_is_wrong() -> None:
         Encoder({**good, "parts": good["parts"][1:]})
     with pytest.raises(TypeError):
         Encoder({**good, "resource": "text"})
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, Place("127.0.0.1", 6379)),
+        ({"server.bind": "-10.0.0.7 127.0.0.1", "server.port": "7"}, Place("10.0.0.7", 7)),
+        ({"server.bind": "0.0.0.0"}, Place("", 6379)),
+        ({"server.bind": "-::*"}, Place("", 6379)),
+        ({"server.port": "0", "tls.port": "6380"}, Place("127.0.0.1", 6380)),
+        ({"tls.port": "6380"}, Place("127.0.0.1", 0)),
+        ({"server.port": "0", "server.unix_socket": "/run/f.sock"}, Place("/run/f.sock", 0)),
+    ],
+)
+def test_the_place_is_what_is_known(flags: dict[str, str], expected: Place) -> None:
+    """A wildcard is no address, and where there are two ports neither is everybody's."""
+    files = {"tls.cert_file": "c.pem", "tls.key_file": "k.pem", "tls.client_auth": "no"}
+    config = load(None, {}, flags | (files if "tls.port" in flags else {}))
+
+    assert place_of(config.server, config.tls) == expected
+
+
+def test_a_place_that_is_not_known_is_left_out() -> None:
+    """There is no empty address and no port 0."""
+    names = []
+    for place in (Place("", 0), Place("h", 1)):
+        parts = make_format({}, "", ("get",), semconv="dup", place=place)
+        span = Span.FromString(parts["commands"][0][0])
+        names.append({one.key for one in span.attributes})
+
+    assert names[1] - names[0] == {"server.address", "server.port"}
