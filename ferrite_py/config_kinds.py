@@ -373,9 +373,13 @@ def _is_plain(text: str) -> bool:
 class Words(Kind[tuple[str, ...]]):
     """A list of texts without blanks; outside TOML separated by blanks or commas."""
 
+    bytes_max: int = 0
+    """Of all with a comma between them; 0 is no limit."""
+
     @property
     def label(self) -> str:
-        return f"list of up to {LIST_ITEMS_MAX} words"
+        length = f" of {self.bytes_max} bytes together" if self.bytes_max else ""
+        return f"list of up to {LIST_ITEMS_MAX} words{length}"
 
     def parse(self, value: object, base: tuple[str, ...]) -> tuple[str, ...]:
         items = re.split(r"[\s,]+", value.strip(" ,")) if isinstance(value, str) else value
@@ -390,6 +394,9 @@ class Words(Kind[tuple[str, ...]]):
             )
         if not all(_is_plain(item) for item in items):
             raise BadValueError("words in UTF-8 without NUL", "argument must be text in UTF-8")
+        if self.bytes_max and len(",".join(items).encode()) > self.bytes_max:
+            message = f"argument must have at most {self.bytes_max} bytes"
+            raise BadValueError(f"a {self.label}", message)
         return tuple(items)
 
     def redis_format(self, value: tuple[str, ...]) -> str:

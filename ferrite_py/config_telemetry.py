@@ -201,7 +201,7 @@ class TelemetryConfig:
     )
     baggage_keys: tuple[str, ...] = setting(
         (),
-        Words(),
+        Words(bytes_max=1023),
         "Members of the caller's baggage that become attributes of spans.",
         redis="telemetry-baggage-keys",
         runtime=True,
@@ -375,7 +375,7 @@ def missing_endpoint(config: TelemetryConfig, environ: Mapping[str, str]) -> str
     """
     if not (config.enabled and config.traces_enabled) or config.endpoint:
         return None
-    exporters = environ.get("OTEL_TRACES_EXPORTER", "otlp")
+    exporters = environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
     if "otlp" not in exporters or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         return None
     return (

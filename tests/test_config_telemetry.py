@@ -148,6 +148,9 @@ def test_tracing_without_an_endpoint_does_not_start(tmp_path: Path) -> None:
         assert loaded(tmp_path, text, {variable: "http://h:1"}).telemetry.enabled
     assert loaded(tmp_path, text, {"OTEL_TRACES_EXPORTER": "console"}).telemetry.traces_enabled
     assert not loaded(tmp_path, text, {"OTEL_TRACES_EXPORTER": "none"}).telemetry.traces_enabled
+    for empty in ("", " "):  # as if it were not set
+        with pytest.raises(ConfigError, match="nothing says where traces go"):
+            loaded(tmp_path, text, {"OTEL_TRACES_EXPORTER": empty})
     assert not loaded(tmp_path, text, {"OTEL_SDK_DISABLED": "true"}).telemetry.enabled
 
 

@@ -56,7 +56,7 @@ def environment(
         instance_id: what service.instance.id is when nothing else is given.
         is_rate_ours: whether our variable or a flag gives the sample rate, over OTEL_TRACES_*.
     """
-    values = dict(environ)
+    values = _given(environ)
     values |= {
         "OTEL_SDK_DISABLED": "false" if config.enabled else "true",
         "OTEL_EXPORTER_OTLP_PROTOCOL": OTLP_PROTOCOLS[config.protocol],
@@ -77,8 +77,23 @@ def environment(
     _put_timeouts(values)
     values.setdefault(_LOG_DELAY, str(config.batch_timeout_ms))
     values.setdefault(_LOG_BATCH, str(config.batch_size))
+    for name in (_LOG_DELAY, _LOG_BATCH):
+        _check_whole(name, values[name])
     values.setdefault(_LOG_QUEUE, str(max(_SDK_QUEUE, int(values[_LOG_BATCH]))))
+    _check_whole(_LOG_QUEUE, values[_LOG_QUEUE])
     return values
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what is empty of OpenTelemetry's: to it that is not set."""
+    return {
+        name: text for name, text in environ.items() if text.strip() or not name.startswith("OTEL_")
+    }
+
+
+def _check_whole(name: str, text: str) -> None:
+    if not (text.strip().isascii() and text.strip().isdigit() and int(text) > 0):
+        raise StartupError(f"{name}: {text!r} is no whole number above 0")
 
 
 def _names_service(config: TelemetryConfig) -> bool:

@@ -65,9 +65,13 @@ def read_sdk(
     """Let the SDK read the settings and the environment. Raises StartupError."""
     values = environment(config, environ, instance_id, is_rate_ours=is_rate_ours)
     check_sampler(values)
-    with in_force(values):
-        provider = TracerProvider(shutdown_on_exit=False)
-        limit = SpanLimits().max_span_attribute_length
+    try:
+        with in_force(values):
+            provider = TracerProvider(shutdown_on_exit=False)
+            limit = SpanLimits().max_span_attribute_length
+    except Exception as error:
+        # The SDK raises what int() and its parsers raise; most name the variable.
+        raise StartupError(f"OpenTelemetry's variables: {error}") from error
     words = [word.strip() for word in (values.get("OTEL_PROPAGATORS") or "").split(",")]
     propagators = [word for word in words if word] or PROPAGATORS
     for word in propagators:

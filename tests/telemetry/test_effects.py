@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import Process
+from tests.support.process import Process, run_to_end
 from tests.support.resp import parse
 from tests.telemetry.receiver import Receiver
 from tests.telemetry.views import MetricView, SpanView, metrics_of
@@ -198,6 +198,27 @@ def test_the_sampler_of_the_environment(
     server.stop()
 
     assert [span.name for span in receiver.spans()] == names
+
+
+def test_names_of_baggage_that_are_too_long_change_nothing(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """CONFIG SET takes as much as the server has room for, and refuses more with a reason."""
+    longest = ["a" * 511, "b" * 511]
+    server = Process(tmp_path, *traced(receiver))
+    with server.client() as client:
+        taken = client.command("CONFIG", "SET", "telemetry-baggage-keys", " ".join(longest))
+        refused = client.command("CONFIG", "SET", "telemetry-baggage-keys", "c" * 1024)
+        found = client.command("CONFIG", "GET", "telemetry-baggage-keys").raw
+    server.stop()
+
+    assert taken.raw == b"+OK\r\n"
+    assert b"at most 1023 bytes" in refused.raw
+    assert " ".join(longest).encode() in found
+    started = run_to_end("--set", f"telemetry.baggage_keys={'c' * 1024}")
+    assert started.returncode != 0
+    assert "Traceback" not in started.stderr
+    assert "telemetry.baggage_keys" in started.stderr
 
 
 def test_a_flag_goes_over_the_sampler_of_the_environment(

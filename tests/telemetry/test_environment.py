@@ -20,6 +20,7 @@ from ferrite_py.telemetry.environment import (
     lowered,
     protocol_of,
 )
+from ferrite_py.telemetry.export import read_sdk
 from tests.telemetry.exporting import telemetry
 
 
@@ -199,3 +200,32 @@ def test_in_force_only_for_a_while() -> None:
 
     assert seen == {"OTEL_SERVICE_NAME": "x"}
     assert dict(os.environ) == before
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    """As the specification has it, and as compose files write it."""
+    names = [
+        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+        "OTEL_BLRP_SCHEDULE_DELAY",
+        "OTEL_BLRP_MAX_QUEUE_SIZE",
+        "OTEL_TRACES_SAMPLER",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    ]
+
+    assert values_of(dict.fromkeys(names, "")) == values_of({})
+
+
+@pytest.mark.parametrize("text", ["abc", "0", "-1", "1.5"])
+@pytest.mark.parametrize("name", ["MAX_EXPORT_BATCH_SIZE", "SCHEDULE_DELAY", "MAX_QUEUE_SIZE"])
+def test_a_number_that_is_none_is_named(name: str, text: str) -> None:
+    """One line, not a traceback."""
+    with pytest.raises(StartupError, match=f"OTEL_BLRP_{name}: '{text}' is no whole number"):
+        values_of({f"OTEL_BLRP_{name}": text})
+
+
+def test_what_the_sdk_cannot_read_ends_the_start_with_a_line() -> None:
+    """Limits that are no numbers, which only the SDK reads."""
+    environ = {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "long"}
+
+    with pytest.raises(StartupError, match="OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"):
+        read_sdk(telemetry(environ), environ, "id")
