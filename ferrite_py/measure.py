@@ -25,6 +25,14 @@ ZERO_SECONDS = 2.0**-27
 """What is shorter is counted as zero."""
 
 
+BOUNDS = tuple(2.0**power for power in (*range(-23, -6), -5, -3, -1, 1, 3))
+"""Where the explicit buckets of durations end, in seconds: 119 ns to 8 s, fourteen of them below
+1 ms.
+
+They are powers of two, since the buckets that are counted end there: no count is an estimate.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What one metric is."""

@@ -208,6 +208,20 @@ def test_the_collector_keeps_the_names_of_metrics() -> None:
     assert exporter["add_metric_suffixes"] is False
 
 
+def test_only_what_the_server_sends_is_dropped() -> None:
+    """By its service's name: applications have metrics of the same names."""
+    jobs = {job["job_name"]: job for job in read(DEPLOY / "prometheus.yml")["scrape_configs"]}
+    [rule] = jobs["otel-collector"]["metric_relabel_configs"]
+    settings = tomllib.loads((DEPLOY / "ferrite.toml").read_text(encoding="utf-8"))
+    exporter = read(DEPLOY / "otel-collector.yaml")["exporters"]["prometheus"]
+
+    # The collector makes a label of the resource's service.name.
+    assert exporter["resource_to_telemetry_conversion"]["enabled"]
+    assert (["service_name"], "drop") == (rule["source_labels"], rule["action"])
+    assert re.fullmatch(rule["regex"], settings["telemetry"]["service_name"])
+    assert not re.fullmatch(rule["regex"], "shop")
+
+
 def test_prometheus_takes_its_files() -> None:
     """The configuration, and the rules that it names, pass promtool."""
     promtool("check", "config", str(DEPLOY / "prometheus.yml"))

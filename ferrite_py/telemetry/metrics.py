@@ -6,17 +6,20 @@ The SDK takes no metrics that were made elsewhere, so the exporter is wrapped: t
 reader's; endpoint, TLS, headers, compression and retries are the exporter's. The SDK's own part is
 what Python's collector of garbage does; without any the reader would not export at all.
 
-Histograms are exponential (scale 3), and exactly the buckets that were counted. Sums are cumulative
-or deltas, as OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says; a delta that the receiver has
-not taken is part of the next one.
+Histograms have explicit buckets, which end where those of /metrics do, or are exponential (scale 3)
+and exactly the buckets that were counted, as the exporter's preferred aggregation says: that is
+OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION. Sums are cumulative or deltas, as
+OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says; a delta that the receiver has not taken is
+part of the next one.
 """
 
 import gc
+import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -28,6 +31,7 @@ from opentelemetry.sdk.metrics.export import (
     ExponentialHistogram,
     ExponentialHistogramDataPoint,
     Gauge,
+    HistogramDataPoint,
     Metric,
     MetricExporter,
     MetricExportResult,
@@ -38,11 +42,14 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
+from opentelemetry.sdk.metrics.export import Histogram as ExplicitHistogram
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ferrite_py import __version__
 from ferrite_py.measure import (
+    BOUNDS,
     ROWS,
     SCALE,
     Histogram,
@@ -64,18 +71,36 @@ REPORT_S = 60.0
 """That metrics could not be exported enters the log once in so long."""
 
 _NO_BUCKETS = Histogram(0.0, 0, 0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Durations since a moment, Unix nanoseconds."""
+
+    attributes: dict[str, str]
+    start: int
+    histogram: Histogram
+
+
 _Last = dict[tuple[str, Labels], int | float | Histogram]
 
 
 class Points:
     """Makes the SDK's metrics of measurements; remembers the last one where deltas are wanted."""
 
-    def __init__(self, temporality: Mapping[type, AggregationTemporality], *, semconv: str) -> None:
-        """Take an exporter's preferred temporality, and `telemetry.semconv`."""
+    def __init__(
+        self,
+        temporality: Mapping[type, AggregationTemporality],
+        *,
+        semconv: str,
+        is_exponential: bool,
+    ) -> None:
+        """Take what an exporter prefers, and `telemetry.semconv`."""
         cumulative = AggregationTemporality.CUMULATIVE
         self._sums = temporality.get(ObservableCounter, cumulative)
         self._histograms = temporality.get(HistogramInstrument, cumulative)
         self._has_stable = semconv != "ferrite"
+        self._is_exponential = is_exponential
         self._last: _Last = {}
         self._last_time: Measurement | None = None
 
@@ -109,26 +134,22 @@ class Points:
             points = self._numbers(row, samples, measurement)
             yield _metric(row, Sum(points, self._sums, is_monotonic=True))
         else:
-            points_of = self._durations(row, samples, measurement)
-            yield _metric(row, ExponentialHistogram(points_of, self._histograms))
+            changes = list(self._durations(row, samples, measurement))
+            yield _metric(row, self._histogram(changes, measurement.now))
             if row.id == "COMMAND_DURATION" and self._has_stable:
-                yield self._operation_duration(row, points_of)
+                renamed = [
+                    replace(one, attributes=_stable(one.attributes["command"])) for one in changes
+                ]
+                data = self._histogram(renamed, measurement.now)
+                yield Metric(OPERATION_DURATION, row.help, row.unit, data)
 
-    def _operation_duration(
-        self, row: Row, points: Iterable[ExponentialHistogramDataPoint]
-    ) -> Metric:
-        renamed = [
-            replace(
-                point,
-                attributes={
-                    "db.system.name": "ferrite",
-                    "db.operation.name": (point.attributes or {})["command"],
-                },
-            )
-            for point in points
-        ]
-        data = ExponentialHistogram(renamed, self._histograms)
-        return Metric(OPERATION_DURATION, row.help, row.unit, data)
+    def _histogram(
+        self, changes: Iterable[_Change], now: int
+    ) -> ExponentialHistogram | ExplicitHistogram:
+        if self._is_exponential:
+            points = [_exponential(one, now) for one in changes]
+            return ExponentialHistogram(points, self._histograms)
+        return ExplicitHistogram([_explicit(one, now) for one in changes], self._histograms)
 
     def _numbers(
         self, row: Row, samples: Samples, measurement: Measurement
@@ -143,17 +164,12 @@ class Points:
             points.append(NumberDataPoint(attributes, start, measurement.now, change))
         return points
 
-    def _durations(
-        self, row: Row, samples: Samples, measurement: Measurement
-    ) -> list[ExponentialHistogramDataPoint]:
-        points = []
+    def _durations(self, row: Row, samples: Samples, measurement: Measurement) -> Iterator[_Change]:
         for labels, value in samples:
             start, before = self._before(row, labels, measurement)
             assert isinstance(value, Histogram)
             change = value.since(before) if isinstance(before, Histogram) else value
-            attributes = dict(zip(row.labels, labels, strict=True))
-            points.append(_exponential(attributes, start, measurement.now, change))
-        return points
+            yield _Change(dict(zip(row.labels, labels, strict=True)), start, change)
 
     def _before(
         self, row: Row, labels: Labels, measurement: Measurement
@@ -172,15 +188,38 @@ def _metric(row: Row, data: Any) -> Metric:
     return Metric(row.name, row.help, row.unit, data)
 
 
-def _exponential(
-    attributes: dict[str, str], start: int, now: int, histogram: Histogram
-) -> ExponentialHistogramDataPoint:
+def _stable(command: str) -> dict[str, str]:
+    """Attributes of OpenTelemetry's conventions."""
+    return {"db.system.name": "ferrite", "db.operation.name": command}
+
+
+_UNKNOWN: Any = None
+"""Shortest and longest durations are not kept."""
+
+
+def _explicit(change: _Change, now: int) -> HistogramDataPoint:
+    histogram = change.histogram
+    up_to = [0, *histogram.up_to(BOUNDS), histogram.count]
+    return HistogramDataPoint(
+        attributes=change.attributes,
+        start_time_unix_nano=change.start,
+        time_unix_nano=now,
+        count=histogram.count,
+        sum=histogram.sum_seconds,
+        bucket_counts=[above - below for below, above in itertools.pairwise(up_to)],
+        explicit_bounds=BOUNDS,
+        min=_UNKNOWN,
+        max=_UNKNOWN,
+    )
+
+
+def _exponential(change: _Change, now: int) -> ExponentialHistogramDataPoint:
     from opentelemetry.sdk.metrics._internal.point import Buckets
 
-    unknown: Any = None  # shortest and longest are not kept
+    histogram = change.histogram
     return ExponentialHistogramDataPoint(
-        attributes=attributes,
-        start_time_unix_nano=start,
+        attributes=change.attributes,
+        start_time_unix_nano=change.start,
         time_unix_nano=now,
         count=histogram.count,
         sum=histogram.sum_seconds,
@@ -189,8 +228,8 @@ def _exponential(
         positive=Buckets(histogram.first, histogram.counts),
         negative=Buckets(0, ()),
         flags=0,
-        min=unknown,
-        max=unknown,
+        min=_UNKNOWN,
+        max=_UNKNOWN,
     )
 
 
@@ -207,7 +246,12 @@ class Merging(MetricExporter):
         super().__init__(inner._preferred_temporality, inner._preferred_aggregation)
         self._inner = inner
         self._meter = meter
-        self._points = Points(inner._preferred_temporality or {}, semconv=semconv)
+        aggregation = (inner._preferred_aggregation or {}).get(HistogramInstrument)
+        self._points = Points(
+            inner._preferred_temporality or {},
+            semconv=semconv,
+            is_exponential=isinstance(aggregation, ExponentialBucketHistogramAggregation),
+        )
         self._scope = InstrumentationScope(SCOPE, __version__)
         self._clock = clock
         self._told: float | None = None

@@ -18,13 +18,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from ferrite_py.measure import ROWS, Histogram, Measurement, Row, Samples
-
-BOUNDS = tuple(2.0**power for power in (*range(-23, -6), -5, -3, -1, 1, 3))
-"""Where the buckets of durations end, in seconds: 119 ns to 8 s, fourteen of them below 1 ms.
-
-They are powers of two, since the buckets that are counted end there: no count is an estimate.
-"""
+from ferrite_py.measure import BOUNDS, ROWS, Histogram, Measurement, Row, Samples
 
 _UNITS = {"By": "bytes", "s": "seconds", "1": "ratio"}
 

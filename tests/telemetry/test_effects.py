@@ -282,7 +282,7 @@ def metrics(tmp_path: Path, receiver: Receiver) -> Iterator[Metrics]:
 def value(views: list[MetricView], name: str, **labels: str) -> float:
     """The number of one data point, or the count of a histogram."""
     [found] = [one for one in views if one.name == name and one.attributes == labels]
-    return float(found.value.count if found.kind == "exponential_histogram" else found.value)
+    return float(found.value.count if found.kind == "histogram" else found.value)
 
 
 @pytest.mark.seed(

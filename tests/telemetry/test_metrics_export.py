@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from opentelemetry.sdk.resources import Resource
 
 from ferrite_py._native import Server, Stream
 from ferrite_py.config import Config, with_values
-from ferrite_py.measure import ROWS, Meter
+from ferrite_py.measure import BOUNDS, BY_ID, ROWS, Meter
 from ferrite_py.services import engine_options
 from ferrite_py.telemetry.metrics import OPERATION_DURATION, RUNTIME_SCOPE, SCOPE, MetricsExport
+from ferrite_py.web.prometheus import family
 from tests.telemetry.page import page_of
 from tests.telemetry.receiver import Receiver, bad_request
 from tests.telemetry.test_measure import SEED
@@ -95,7 +97,7 @@ def test_every_metric_that_is_promised_arrives(site: Site) -> None:
 
     views = site.flush()
 
-    kinds = {"counter": "sum", "gauge": "gauge", "histogram": "exponential_histogram"}
+    kinds = {"counter": "sum", "gauge": "gauge", "histogram": "histogram"}
     absent = {"ferrite.replication.lag", "ferrite.aof.sync.duration"}
     for name, (instrument, unit, labels) in SEED.items():
         found = [view for view in views if view.name == name]
@@ -136,8 +138,33 @@ def bounds_of(point: Any) -> list[tuple[float, float, int]]:
     ]
 
 
-def test_durations_are_the_buckets_that_were_counted(site: Site) -> None:
-    """Counts, sum and bounds agree with the native server's histogram."""
+def test_durations_have_the_buckets_of_the_page(site: Site) -> None:
+    """By default, so that queries of `_bucket` work by way of a collector as they do here."""
+    site.run(*["SET key value"] * 300)
+    native = dict(site.meter.take().samples["ferrite.command.duration"])["SET",]
+    shown = family(BY_ID["COMMAND_DURATION"], [(("SET",), native)]).samples
+    page = {one.labels["le"]: one.value for one in shown if one.name.endswith("_bucket")}
+
+    found = one(site.flush(), "ferrite.command.duration", command="SET")
+
+    point = found.value
+    assert (found.kind, found.unit, point.count) == ("histogram", "s", 300)
+    assert tuple(point.explicit_bounds) == BOUNDS
+    sums = list(itertools.accumulate(point.bucket_counts))
+    bounds = [*map(repr, point.explicit_bounds), "+Inf"]
+    assert dict(zip(bounds, sums, strict=True)) == page
+    assert not point.HasField("min")
+
+
+def test_durations_are_the_buckets_that_were_counted(
+    receiver: Receiver, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where exponential ones are wanted, counts, sum and bounds are the native server's."""
+    monkeypatch.setenv(
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "base2_exponential_bucket_histogram",
+    )
+    site = Site(receiver, protocol)
     site.run(*["SET key value"] * 300)
     native = dict(site.meter.take().samples["ferrite.command.duration"])["SET",]
 
@@ -152,6 +179,7 @@ def test_durations_are_the_buckets_that_were_counted(site: Site) -> None:
     most = sum(high * count for _, high, count in bounds_of(point))
     assert least <= point.sum <= most + point.zero_count * 2.0**-27
     assert not point.HasField("min")
+    site.close()
 
 
 def test_the_name_of_the_conventions(site: Site) -> None:
@@ -163,9 +191,9 @@ def test_the_name_of_the_conventions(site: Site) -> None:
     names = {"db.system.name": "ferrite", "db.operation.name": "CLIENT ID"}
     twin = one(views, OPERATION_DURATION, **names)
     ours = one(views, "ferrite.command.duration", command="CLIENT ID")
-    assert ("s", "exponential_histogram") == (twin.unit, twin.kind)
-    assert twin.value.sum == ours.value.sum
-    assert twin.value.positive == ours.value.positive
+    assert ("s", "histogram") == (twin.unit, twin.kind)
+    assert twin.value.sum == ours.value.sum > 0
+    assert twin.value.bucket_counts == ours.value.bucket_counts
 
 
 def test_only_ferrites_names(receiver: Receiver, protocol: str) -> None:
@@ -225,6 +253,7 @@ def test_deltas(receiver: Receiver, protocol: str, monkeypatch: pytest.MonkeyPat
         for views in (first, second, third)
     ]
     assert [2, 1, 1] == [point.count for point in points]
+    assert [2, 1, 1] == [sum(point.bucket_counts) for point in points]
     assert points[1].start_time_unix_nano == points[0].time_unix_nano
     assert points[2].start_time_unix_nano >= points[1].time_unix_nano
     assert [1, 1, 1] == [
