@@ -129,6 +129,14 @@ class TelemetryConfig:
         otel="OTEL_LOGS_EXPORTER",
         otel_read=_unless_none,
     )
+    command_lines: bool = setting(
+        True,
+        Boolean(),
+        "Whether the log has lines about commands: those whose trace was kept, and at debug all;"
+        " while traces are exported.",
+        redis="telemetry-command-lines",
+        runtime=True,
+    )
     metrics_export_interval: float = setting(
         60.0,
         Seconds(),
@@ -332,7 +340,11 @@ FLAGS = (
         (("telemetry.metrics_enabled", "false"), ("metrics.enabled", "false")),
         "no metrics, neither over OTLP nor over HTTP",
     ),
-    Flag("--disable-logging", (("telemetry.logs_enabled", "false"),), "no logs over OTLP"),
+    Flag(
+        "--disable-logging",
+        (("telemetry.logs_enabled", "false"), ("telemetry.command_lines", "false")),
+        "no logs over OTLP, and no lines about commands in the log",
+    ),
     Flag(
         "--enable-tracing",
         (("telemetry.enabled", "true"), ("telemetry.traces_enabled", "true")),

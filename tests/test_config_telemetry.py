@@ -227,7 +227,10 @@ def test_rewrite_keeps_the_other_name_of_the_section() -> None:
             ["--prometheus-port", "9191", "--disable-metrics"],
             {"telemetry.metrics_enabled": False, "metrics.enabled": False, "metrics.port": 9191},
         ),
-        (["--disable-logging"], {"telemetry.logs_enabled": False}),
+        (
+            ["--disable-logging"],
+            {"telemetry.logs_enabled": False, "telemetry.command_lines": False},
+        ),
         (
             ["--enable-tracing", "--otlp-endpoint", "http://localhost:4317"],
             {

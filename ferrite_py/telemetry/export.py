@@ -26,7 +26,7 @@ from ferrite_py.telemetry.environment import (
     protocol_of,
 )
 from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
-from ferrite_py.telemetry.lines import CommandLines
+from ferrite_py.telemetry.lines import NONE, CommandLines
 from ferrite_py.telemetry.logs import Logs, hear_complaints
 from ferrite_py.telemetry.metrics import MetricsExport
 from ferrite_py.telemetry.names import Detail
@@ -120,6 +120,7 @@ class RecordedCommands:
     def follow(self, config: TelemetryConfig) -> None:
         """Take another detail from the next batch on; any thread."""
         self._detail = (Detail[config.detail.upper()], config.phase_threshold * 1000)
+        self._has_lines = config.command_lines
 
     def waiting(self) -> int:
         """Commands that wait to be collected."""
@@ -128,8 +129,9 @@ class RecordedCommands:
     def collect(self) -> Batch | None:
         """Take commands, up to a batch."""
         detail, threshold_ns = self._detail
+        choice = self._lines.choice if self._has_lines else NONE
         found = self._encoder.collect(
-            detail, threshold_ns, self._batch_size, REQUEST_BYTES_MAX, self._lines.choice
+            detail, threshold_ns, self._batch_size, REQUEST_BYTES_MAX, choice
         )
         if found is None:
             return None

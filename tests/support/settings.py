@@ -69,6 +69,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "telemetry.traces_enabled": ("no", False),
     "telemetry.metrics_enabled": ("no", False),
     "telemetry.logs_enabled": ("no", False),
+    "telemetry.command_lines": ("false", False),
     "telemetry.metrics_export_interval": ("2500ms", 2.5),
     "telemetry.batch_size": ("2048", 2048),
     "telemetry.batch_timeout_ms": ("1s", 1000),

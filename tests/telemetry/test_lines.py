@@ -93,6 +93,33 @@ def test_lines_lead_to_exported_traces(tmp_path: Path, level: str, wanted: int) 
         assert line["fields"]["client_addr"].startswith("127.0.0.1:")
 
 
+def test_lines_are_switched(tmp_path: Path) -> None:
+    """Without `command_lines` (`--disable-logging`) there are none, though spans are exported."""
+    with Receiver() as receiver:
+        server = Process(
+            tmp_path,
+            "telemetry.enabled=yes",
+            f"telemetry.endpoint={receiver.grpc_endpoint}",
+            "telemetry.batch_timeout_ms=20",
+            "telemetry.command_lines=no",
+            "logging.level=debug",
+        )
+        try:
+            with server.client() as client:
+                client.command("SET", "off", "v")
+                receiver.wait_for_spans(1, lambda span: span.kind == "SERVER")
+                client.command("CONFIG", "SET", "telemetry-command-lines", "yes")
+                client.command("GET", "off")
+                receiver.wait_for_spans(3, lambda span: span.kind == "SERVER")
+            server.stop()
+        finally:
+            server.kill()
+
+    told = [line for line in server.log().splitlines() if "Command executed" in line]
+    assert not any("command=SET" in line for line in told)
+    assert any("command=GET" in line for line in told)
+
+
 def test_lines_have_the_time_of_the_command(caplog: pytest.LogCaptureFixture) -> None:
     """In the log and over OTLP, to the nanosecond, not that at which they are written."""
     with caplog.at_level(logging.DEBUG, "ferrite_py.commands"):
