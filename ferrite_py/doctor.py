@@ -248,6 +248,9 @@ def _ports(config: Config, _host: Host) -> Iterator[Finding]:
     for key, port in (("server.port", config.server.port), ("tls.port", config.tls.port)):
         for address in config.server.bind if port else ():
             yield _port(key, address, port)
+    metrics = config.metrics
+    if metrics.enabled and metrics.port:
+        yield _port("metrics.port", metrics.bind, metrics.port)
 
 
 def _port(key: str, address: str, port: int) -> Finding:
@@ -282,7 +285,7 @@ def _bind_remedy(error: OSError, key: str) -> str:
         return f"stop the server that uses it, or change {key}"
     if error.errno == errno.EACCES:
         return f"use a port from 1024 for {key}, or grant CAP_NET_BIND_SERVICE"
-    return "correct server.bind"
+    return "correct metrics.bind" if key == "metrics.port" else "correct server.bind"
 
 
 def _unix_socket(config: Config, _host: Host) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from ferrite_py.doctor import Finding, Host
 from ferrite_py.errors import StartupError
 from ferrite_py.file_limit import RESERVED_FILES
 from ferrite_py.notify import notifier_of
+from tests.support.servers import free_port
 
 Calls = list[tuple[Config, Path | None, Sources]]
 
@@ -347,6 +348,19 @@ def test_doctor_tries_the_ports(
     assert status == 1
     assert f"fail  server.port: 127.0.0.1:{taken}: Address already in use; stop the" in output
     assert f"ok    server.port: 203.0.113.1:{taken} is not on this machine" in output
+
+
+def test_doctor_tries_the_port_of_metrics(taken: int, tmp_path: Path) -> None:
+    """As the server does, if there is to be such a page: one in use ends the start."""
+    host = host_of(tmp_path, {})
+
+    def found(**values: object) -> list[str]:
+        return levels(doctor.examine(config_of(**values), host), "metrics.port")
+
+    assert found(metrics__port=taken) == ["fail"]
+    assert found(metrics__port=taken, metrics__enabled=False) == []
+    assert found(metrics__port=0) == []
+    assert found(metrics__port=free_port()) == ["ok"]
 
 
 def test_doctor_looks_at_files(tmp_path: Path) -> None:
