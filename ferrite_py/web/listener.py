@@ -73,7 +73,7 @@ class Web:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=CONNECTIONS_MAX,
+                limit_concurrency=CONNECTIONS_MAX + 1,  # the one that asks counts
                 timeout_keep_alive=int(AGE_SECONDS),
                 timeout_graceful_shutdown=int(STOP_SECONDS),
                 h11_max_incomplete_event_size=_HEADERS_MAX,

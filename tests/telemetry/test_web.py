@@ -215,13 +215,18 @@ def test_a_connection_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch
 
 
 def test_too_many_at_a_time_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the limit of connections a request is 503."""
+    """Beyond the limit of connections a request is 503; up to it none is."""
     monkeypatch.setattr(listener, "CONNECTIONS_MAX", 4)
 
     async def check(made: Site) -> None:
-        held = [socket.create_connection(("127.0.0.1", made.port)) for _ in range(4)]
-        await until(lambda: len(made.web._server.server_state.connections) == 4)
+        connections = made.web._server.server_state.connections
+        held = [socket.create_connection(("127.0.0.1", made.port)) for _ in range(3)]
+        await until(lambda: len(connections) == 3)
 
+        assert (await made.ask("/health")).status == 200
+        await until(lambda: len(connections) == 3)
+        held.append(socket.create_connection(("127.0.0.1", made.port)))
+        await until(lambda: len(connections) == 4)
         assert (await made.ask("/health")).status == 503
         for one in held:
             one.close()
