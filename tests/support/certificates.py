@@ -39,6 +39,8 @@ def make_certificates(folder: Path) -> Certificates:
             "-nodes",
             "-subj",
             "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
             *files,
         ],
         check=True,

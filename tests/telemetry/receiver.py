@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import socket
+import ssl
 import threading
 import time
 import zlib
@@ -29,6 +30,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from tests.support.certificates import Certificates
 from tests.telemetry.views import LogView, MetricView, SpanView, logs_of, metrics_of, spans_of
 
 DEADLINE_S = 20.0
@@ -121,9 +123,13 @@ class _State:
 
 
 class Receiver:
-    """Listens on a free port for each of gRPC and HTTP until it is closed."""
+    """Listens on a free port for each of gRPC and HTTP until it is closed.
 
-    def __init__(self) -> None:
+    With certificates it speaks TLS only, and wants the same one of its clients.
+    """
+
+    def __init__(self, tls: Certificates | None = None) -> None:
+        self._tls = tls
         self._changed = threading.Condition()
         self._state = _State()
         self._grpc_port = 0
@@ -141,12 +147,16 @@ class Receiver:
     @property
     def grpc_endpoint(self) -> str:
         """The URL for OTLP over gRPC."""
-        return f"http://{HOST}:{self._grpc_port}"
+        return f"{self._scheme}://{HOST}:{self._grpc_port}"
 
     @property
     def http_endpoint(self) -> str:
         """The URL for OTLP over HTTP, without a signal's path."""
-        return f"http://{HOST}:{self._http_port}"
+        return f"{self._scheme}://{HOST}:{self._http_port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._tls is None else "https"
 
     def endpoint(self, protocol: str) -> str:
         """The URL of a protocol as `telemetry.protocol` names it."""
@@ -171,9 +181,13 @@ class Receiver:
             ("logs", logs_service_pb2_grpc.add_LogsServiceServicer_to_server),
         ):
             add(_Service(self, signal), self._grpc)
-        self._grpc_port = self._grpc.add_insecure_port(f"{HOST}:{self._grpc_port}")
+        place = f"{HOST}:{self._grpc_port}"
+        if self._tls is None:
+            self._grpc_port = self._grpc.add_insecure_port(place)
+        else:
+            self._grpc_port = self._grpc.add_secure_port(place, _credentials(self._tls))
         self._grpc.start()
-        self._http = _HttpServer((HOST, self._http_port), self)
+        self._http = _HttpServer((HOST, self._http_port), self, self._tls)
         self._http_port = self._http.server_address[1]
 
     def refuse(self) -> None:
@@ -267,6 +281,21 @@ class Receiver:
         return fault
 
 
+def _credentials(tls: Certificates) -> Any:
+    """For gRPC: our certificate, and the one that clients must show."""
+    cert = tls.cert.read_bytes()
+    pairs = [(tls.key.read_bytes(), cert)]
+    return grpc.ssl_server_credentials(pairs, cert, require_client_auth=True)
+
+
+def _context(tls: Certificates) -> ssl.SSLContext:
+    """The same for HTTP."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tls.cert))
+    context.load_cert_chain(tls.cert, tls.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 def _response(signal: str, fault: Fault) -> Any:
     response: Any = _RESPONSES[signal]()
     if fault.rejected:
@@ -301,8 +330,12 @@ class _HttpServer(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], receiver: Receiver) -> None:
+    def __init__(
+        self, address: tuple[str, int], receiver: Receiver, tls: Certificates | None
+    ) -> None:
         super().__init__(address, _HttpHandler)
+        if tls is not None:
+            self.socket = _context(tls).wrap_socket(self.socket, server_side=True)
         self.receiver = receiver
         self.connections: set[Any] = set()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from ferrite_py.errors import StartupError
 from ferrite_py.telemetry.environment import environment
 from ferrite_py.telemetry.transport import Outcome, trace_transport
+from tests.support.certificates import make_certificates
 from tests.telemetry.exporting import PROTOCOLS, request_of, telemetry, transport_to
 from tests.telemetry.receiver import (
     Receiver,
@@ -164,22 +165,25 @@ def test_what_may_be_sent_again(protocol: str) -> None:
         transport.close()
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_close_ends_what_is_under_way(protocol: str) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "timeout_s"),
+    [("grpc", 60.0), ("http", 0.5)],  # a session of HTTP cannot be cut: the attempt's time ends it
+)
+def test_close_ends_what_is_under_way(protocol: str, timeout_s: float) -> None:
     """Closing from another thread does not wait for a receiver that hangs, and ends sending."""
     with Receiver() as receiver:
         receiver.behave(hanging())
         transport = transport_to(receiver, protocol)
         answers: list[Outcome] = []
         thread = threading.Thread(
-            target=lambda: answers.append(transport.send(request_of(1), 3.0).outcome)
+            target=lambda: answers.append(transport.send(request_of(1), timeout_s).outcome)
         )
         thread.start()
         receiver.wait(lambda one: len(one.arrivals("traces", taken=False)) == 1)
 
         transport.close()
 
-        thread.join(5.0)
+        thread.join(20.0)
         assert not thread.is_alive()
         assert answers[0] is not Outcome.TAKEN
         assert transport.send(request_of(1), 1.0).outcome is Outcome.REFUSED
@@ -244,17 +248,31 @@ def test_variables_of_one_signal(protocol: str) -> None:
         transport.close()
 
 
-def test_tls_files_are_read(tmp_path: Path) -> None:
-    """With https the certificate is read that OTEL_EXPORTER_OTLP_CERTIFICATE names."""
-    wrong = tmp_path / "ca.pem"
-    wrong.write_text("no certificate", encoding="utf-8")
-    with Receiver() as receiver:
-        config = telemetry(endpoint=receiver.grpc_endpoint.replace("http", "https"))
-        environ = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(wrong)}
-        transport = trace_transport(environment(config, environ, "id"))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_tls(tmp_path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receiver's certificate must be of the CA that is given, and ours is shown to it."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # `requests` puts them over all else
+        monkeypatch.delenv(name, raising=False)
+    folders = [tmp_path / "receiver", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    trusted, other = map(make_certificates, folders)
+    ca = "OTEL_EXPORTER_OTLP_CERTIFICATE"
+    ours = {
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(trusted.cert),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(trusted.key),
+    }
 
-        answer = transport.send(request_of(1), 1.0)
-
-        assert answer.outcome is Outcome.AGAIN
-        assert receiver.arrivals() == []
+    def outcome_with(environ: dict[str, str]) -> Outcome:
+        transport = transport_to(receiver, protocol, environ)
+        answer = transport.send(request_of(1), TIMEOUT_S)
         transport.close()
+        return answer.outcome
+
+    with Receiver(tls=trusted) as receiver:
+        assert outcome_with({ca: str(trusted.cert)}) is Outcome.AGAIN
+        assert outcome_with({ca: str(other.cert), **ours}) is Outcome.AGAIN
+        assert outcome_with(ours) is Outcome.AGAIN
+        assert receiver.arrivals(taken=None) == []
+        assert outcome_with({ca: str(trusted.cert), **ours}) is Outcome.TAKEN
+        assert len(receiver.spans()) == 1
