@@ -191,6 +191,17 @@ def has_endpoint(signal: str, values: Mapping[str, str]) -> bool:
     )
 
 
+def shown_endpoint(signal: str, values: Mapping[str, str]) -> str:
+    """Where a signal goes, for the log: without a name and password."""
+    exporter = exporter_of(signal, values)
+    endpoint = values.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or values.get(
+        "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    if exporter != "otlp" or not endpoint:
+        return exporter
+    return re.sub(r"(^|//)[^/]*@", r"\1", endpoint)
+
+
 @dataclass(frozen=True, slots=True)
 class Sampler:
     """A sampler as the native server has it."""

@@ -24,6 +24,7 @@ from ferrite_py.telemetry.environment import (
     in_force,
     lowered,
     protocol_of,
+    shown_endpoint,
 )
 from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
 from ferrite_py.telemetry.lines import NONE, CommandLines
@@ -257,8 +258,7 @@ class Exporting:
         self.traces: Traces | None = None
         if config.telemetry.traces_enabled and exporter_of("traces", values) != "none":
             self.traces = Traces(native, config, self.sdk)
-            where = config.telemetry.endpoint or values.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-            log.info("traces of commands go to %s", where or exporter_of("traces", values))
+            log.info("traces of commands go to %s", shown_endpoint("traces", values))
         self.logs: Logs | None = None
         if config.telemetry.logs_enabled and _has_a_way("logs", values):
             self.logs = Logs(values, self.sdk.resource)

@@ -19,6 +19,7 @@ from ferrite_py.telemetry.environment import (
     in_force,
     lowered,
     protocol_of,
+    shown_endpoint,
 )
 from ferrite_py.telemetry.export import read_sdk
 from tests.telemetry.exporting import telemetry
@@ -229,3 +230,17 @@ def test_what_the_sdk_cannot_read_ends_the_start_with_a_line() -> None:
 
     with pytest.raises(StartupError, match="OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"):
         read_sdk(telemetry(environ), environ, "id")
+
+
+@pytest.mark.parametrize(
+    ("environ", "shown"),
+    [
+        ({}, "http://h:4317"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://t:1/v1/traces"}, "https://t:1/v1/traces"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://me:s3cret@t:1"}, "https://t:1"),
+        ({"OTEL_TRACES_EXPORTER": "console"}, "console"),
+    ],
+)
+def test_the_log_says_where_traces_go(environ: dict[str, str], shown: str) -> None:
+    """What is of traces alone goes before what is of all signals; a password is not told."""
+    assert shown == shown_endpoint("traces", values_of(environ, endpoint="http://h:4317"))
