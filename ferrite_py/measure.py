@@ -166,6 +166,8 @@ class Meter:
         """All values of now; the engine's, once it was left, are its last. From any thread."""
         with self._open:
             started_ms, since_ms, now_ms, lists = self._last or self._native.metrics()
+            # What is not the engine's goes on after its end, and so does the time.
+            now = time.time_ns() if self._last else now_ms * 10**6
         samples: dict[str, Samples] = {
             row.name: [(_labels(row, labels), _value(row, value)) for labels, value in values]
             for row, values in zip(ROWS, lists, strict=True)
@@ -174,7 +176,7 @@ class Meter:
             for id_, values in source():
                 name = BY_ID[id_].name
                 samples[name] = [*samples[name], *values]
-        return Measurement(started_ms * 10**6, since_ms * 10**6, now_ms * 10**6, samples)
+        return Measurement(started_ms * 10**6, since_ms * 10**6, now, samples)
 
     def leave_engine(self) -> None:
         """Take the engine's values for the last time; it is not asked any more after that."""
