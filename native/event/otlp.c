@@ -455,9 +455,7 @@ size_t fe_otlp_encode(const fe_otlp_format *format, const fe_otlp_clock *clock,
     while (done < records.len && batch->commands < limits->commands_max && !buf->failed) {
         const fe_trace_record *record = (const void *)(records.ptr + done);
         FE_ASSERT(record->size >= FE_TRACE_ALIGN && record->size <= records.len - done);
-        if (record->kind != FE_TRACE_COMMAND ||
-            !(record->flags & (FE_TRACE_SAMPLED | FE_TRACE_RETAINED))) {
-            batch->records += record->kind == FE_TRACE_COMMAND;
+        if (record->kind != FE_TRACE_COMMAND) {
             done += record->size;
             continue;
         }

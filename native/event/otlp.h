@@ -121,7 +121,7 @@ typedef struct fe_otlp_source {
 /* A request that grows. `buf` begins with room for what goes before the spans. */
 typedef struct fe_otlp_batch {
     fe_buf buf;
-    uint32_t records; /* taken, with a span or without */
+    uint32_t records; /* taken; pads are none */
     uint32_t commands;
     uint32_t spans;
 } fe_otlp_batch;
@@ -137,8 +137,7 @@ typedef struct fe_otlp_limits {
 void fe_otlp_begin(const fe_otlp_format *format, fe_otlp_batch *batch);
 
 /* Appends the records at the beginning of `records`, which are whole, until the batch is full or memory is
- * exhausted (batch->buf.failed). Returns the bytes of the records that were taken; those that are neither
- * sampled nor retained are taken without a span. */
+ * exhausted (batch->buf.failed). Returns the bytes of the records that were taken. */
 size_t fe_otlp_encode(const fe_otlp_format *format, const fe_otlp_clock *clock,
                       const fe_otlp_limits *limits, fe_otlp_source *source, fe_bytes records,
                       fe_otlp_batch *batch);

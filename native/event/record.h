@@ -33,7 +33,8 @@ typedef enum fe_trace_result {
 enum {                             /* fe_trace_record.flags */
        FE_TRACE_SAMPLED = 1 << 0,  /* chosen at its start: by the caller's flag or by ratio */
        FE_TRACE_RETAINED = 1 << 1, /* a rule of tail retention holds for it, so that it would have
-                                         been kept without SAMPLED: error, latency, tier */
+                                         been kept without SAMPLED: error, latency, tier; or for
+                                         a command that it is the parent of */
        FE_TRACE_REMOTE_PARENT = 1 << 2, /* parent_id is the caller's span */
        FE_TRACE_LOCAL_PARENT = 1 << 3,  /* parent_id is the span of the EXEC that it ran in */
        FE_TRACE_IN_EXEC = 1 << 4,

@@ -159,7 +159,7 @@ bool fe_recorder_keep(fe_recorder *recorder, fe_draft *draft, const fe_ending *e
         fe_event_ring_count(&telemetry->declined);
         may = false;
     }
-    if (may) draft->flags |= FE_TRACE_RETAINED;
+    if (may || (draft->keep && !sampled)) draft->flags |= FE_TRACE_RETAINED;
     if (kept || may) fe_recorder_name(recorder, draft);
     return kept || may;
 }

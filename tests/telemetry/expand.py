@@ -174,7 +174,7 @@ class Expansion:
 
     def spans(self, record: Record) -> Iterator[SpanView]:
         """The spans of one record."""
-        if record.kind != 1 or not record.flags & (SAMPLED | RETAINED):
+        if record.kind != 1:
             return
         times = self._times(record)
         yield self._command(record, times)

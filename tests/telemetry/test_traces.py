@@ -382,6 +382,23 @@ def test_errors_are_kept_though_nothing_is_sampled(start: Start, receiver: Recei
     server.stop()
 
 
+def test_the_parent_of_what_is_kept_arrives(start: Start, receiver: Receiver) -> None:
+    """A command that failed in a transaction comes with its EXEC, though nothing is sampled."""
+    server = start(sample_rate="0", retain_slower_than="-1")
+    client = server.client()
+    client.command("SET", "k", "text")
+    client.command("MULTI")
+    client.command("INCR", "k")
+    client.command("EXEC")
+
+    incr, executed = commands(receiver, 2)
+
+    assert (incr.name, executed.name) == ("INCR", "EXEC")
+    assert (incr.parent_id, incr.trace_id) == (executed.span_id, executed.trace_id)
+    assert executed.attributes["ferrite.trace.retained"] is True
+    server.stop()
+
+
 @pytest.mark.seed(
     "service.name",
     "service.version",

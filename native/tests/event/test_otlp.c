@@ -76,7 +76,7 @@ TEST(a_request_is_as_long_as_it_says)
     CHECK_INT(0, fe_alloc_used_all(&alloc));
 }
 
-TEST(what_is_neither_sampled_nor_retained_is_taken_without_a_span)
+TEST(every_command_has_its_span_and_pads_have_none)
 {
     fe_otlp_format format = format_of(NULL, 0);
     fe_alloc alloc;
@@ -92,7 +92,8 @@ TEST(what_is_neither_sampled_nor_retained_is_taken_without_a_span)
                                   (fe_bytes){(const uint8_t *)records, sizeof records}, &batch);
 
     CHECK_INT(sizeof records, taken);
-    CHECK_INT(1, batch.commands);
+    CHECK_INT(2, batch.records);
+    CHECK_INT(2, batch.commands);
     fe_buf_free(&batch.buf);
 }
 
@@ -202,7 +203,7 @@ TEST(ids_of_the_parts_of_a_command_differ)
 int main(void)
 {
     RUN(a_request_is_as_long_as_it_says);
-    RUN(what_is_neither_sampled_nor_retained_is_taken_without_a_span);
+    RUN(every_command_has_its_span_and_pads_have_none);
     RUN(a_full_batch_leaves_the_rest);
     RUN(memory_that_runs_out_loses_no_record);
     RUN(commands_of_a_pipeline_link_to_its_first);

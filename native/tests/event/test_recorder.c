@@ -198,7 +198,7 @@ TEST(a_parent_of_what_is_kept_is_kept)
 
     CHECK(fe_recorder_keep(it.recorder, &draft, &(fe_ending){0}));
     CHECK(draft.span_id == name && name != 0);
-    CHECK_INT(0, draft.flags);
+    CHECK_INT(FE_TRACE_RETAINED, draft.flags);
     close_all(&it);
 }
 
