@@ -17,6 +17,7 @@
 #ifndef FE_EVENT_OTLP_H
 #define FE_EVENT_OTLP_H
 
+#include "base/assert.h"
 #include "base/buf.h"
 #include "event/record.h"
 
@@ -90,6 +91,8 @@ typedef struct fe_otlp_clock {
     uint64_t base_ticks;
     int64_t base_ns; /* Unix time at base_ticks */
     double ns_per_tick;
+    uint64_t
+        slewed_ticks; /* so long after the base, then `rate` is the slope; 0: ns_per_tick always is */
     uint64_t first_ticks, first_monotonic_ns; /* of the measurement of the rate */
     double rate;                              /* nanoseconds of the monotonic clock per tick */
 } fe_otlp_clock;
@@ -97,8 +100,8 @@ typedef struct fe_otlp_clock {
 /* Reads the clocks; ns_per_tick is the first guess. */
 void fe_otlp_clock_start(fe_otlp_clock *clock, double ns_per_tick);
 
-/* Reads the clocks again, to be called every few seconds: what the line is off by now is made good in the
- * next `period_ns`; a date that was set, more than a second off, is taken at once. */
+/* Reads the clocks again, as often as one likes: what the line is off by now is made good in the next
+ * `period_ns`; a date that was set, more than a second off, is taken at once. */
 void fe_otlp_clock_renew(fe_otlp_clock *clock, uint64_t period_ns);
 
 /* The same for given readings. */
@@ -107,8 +110,11 @@ void fe_otlp_clock_adjust(fe_otlp_clock *clock, uint64_t ticks, uint64_t monoton
 
 static inline int64_t fe_otlp_clock_ns(const fe_otlp_clock *clock, uint64_t ticks)
 {
+    int64_t passed = (int64_t)(ticks - clock->base_ticks), slewed = (int64_t)clock->slewed_ticks;
+    if (FE_LIKELY(slewed == 0 || passed <= slewed))
+        return clock->base_ns + (int64_t)((double)passed * clock->ns_per_tick);
     return clock->base_ns +
-           (int64_t)((double)(int64_t)(ticks - clock->base_ticks) * clock->ns_per_tick);
+           (int64_t)((double)slewed * clock->ns_per_tick + (double)(passed - slewed) * clock->rate);
 }
 
 /* What is remembered between the records of one ring; zeroed at first. */

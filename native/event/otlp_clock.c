@@ -2,8 +2,9 @@
  *
  * A line is base_ns + (ticks - base_ticks) * ns_per_tick. To adjust it, the point at which the old line
  * is now becomes the base of the new one, so that both agree there; the slope is the measured rate,
- * corrected so that the error is gone after a period. The correction is at most a thousandth of the rate:
- * durations stay true to that.
+ * corrected so that the error is gone after a period. From then on it is the rate: whoever adjusts seldom, as
+ * nothing happens, would otherwise correct too much, and more of it each time. The correction is at most a
+ * thousandth of the rate: durations stay true to that.
  */
 #include "base/clock.h"
 #include "event/otlp.h"
@@ -64,6 +65,7 @@ void fe_otlp_clock_adjust(fe_otlp_clock *clock, uint64_t ticks, uint64_t monoton
     if (slew > SLEW_MAX) slew = SLEW_MAX;
     if (slew < -SLEW_MAX) slew = -SLEW_MAX;
     clock->ns_per_tick = clock->rate * (1.0 + slew);
+    clock->slewed_ticks = (uint64_t)((double)period_ns / clock->rate);
 }
 
 void fe_otlp_clock_renew(fe_otlp_clock *clock, uint64_t period_ns)
