@@ -389,13 +389,18 @@ static void read_stages(span_tree *tree)
     }
 }
 
-/* The first command of the pipeline that this one is of, or NULL; remembers it when it is this one. */
+/* The first command of the pipeline that this one is of, or NULL when it was not recorded; remembers it when
+ * it is this one. */
 static const fe_otlp_source *first_of(fe_otlp_source *source, const fe_trace_record *record)
 {
     if (record->flags & FE_TRACE_IN_EXEC || !(record->flags & FE_TRACE_PIPELINED)) return NULL;
-    if (record->batch_index > 0)
-        return source->span_id != 0 && source->connection == record->connection ? source : NULL;
+    if (record->batch_index > 0) {
+        bool same = source->span_id != 0 && source->connection == record->connection &&
+                    source->start_ticks == record->start_ticks;
+        return same ? source : NULL;
+    }
     source->connection = record->connection;
+    source->start_ticks = record->start_ticks;
     source->span_id = record->span_id;
     memcpy(source->trace_id, record->trace_id, 16);
     return NULL;

@@ -120,7 +120,8 @@ static inline int64_t fe_otlp_clock_ns(const fe_otlp_clock *clock, uint64_t tick
 /* What is remembered between the records of one ring; zeroed at first. */
 typedef struct fe_otlp_source {
     uint64_t connection;
-    uint64_t span_id; /* of the first command of a pipeline; 0: none */
+    uint64_t start_ticks; /* all that was read at once has the same */
+    uint64_t span_id;     /* of the first command of a pipeline; 0: none */
     uint8_t trace_id[16];
 } fe_otlp_source;
 

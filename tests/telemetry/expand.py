@@ -170,7 +170,7 @@ class Expansion:
 
     def __init__(self, meaning: Meaning) -> None:
         self._meaning = meaning
-        self._first: tuple[int, LinkView] | None = None
+        self._first: tuple[tuple[int, int], LinkView] | None = None
 
     def spans(self, record: Record) -> Iterator[SpanView]:
         """The spans of one record."""
@@ -236,11 +236,12 @@ class Expansion:
     def _links(self, record: Record) -> tuple[LinkView, ...]:
         if record.flags & IN_EXEC or not record.flags & PIPELINED:
             return ()
+        pipeline = (record.connection, record.start)
         if record.batch_index == 0:
             link = LinkView(record.trace_id.hex(), f"{record.span_id:016x}", {})
-            self._first = (record.connection, link)
+            self._first = (pipeline, link)
             return ()
-        if self._first is None or self._first[0] != record.connection:
+        if self._first is None or self._first[0] != pipeline:
             return ()
         return (self._first[1],)
 

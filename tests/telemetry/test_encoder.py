@@ -96,7 +96,7 @@ def records(draw: st.DrawFn) -> Record:
         trace_id=draw(st.binary(min_size=16, max_size=16)),
         span_id=draw(st.integers(1, 2**64 - 1)),
         parent_id=draw(st.one_of(st.just(0), u64)),
-        start=draw(st.integers(10**12, 10**16)),
+        start=draw(st.one_of(st.integers(10**15, 10**15 + 1), st.integers(10**12, 10**16))),
         stages=tuple(stages),
         waited=draw(st.one_of(st.just(0), u32)),
         value_bytes=draw(u32),

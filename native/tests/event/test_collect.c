@@ -144,6 +144,38 @@ TEST(copies_for_the_log_have_a_bound)
     close_all(&it);
 }
 
+/* How often the batch has an id of which each byte is this one. */
+static uint32_t count_ids(const fixture *it, uint8_t byte)
+{
+    uint8_t id[8];
+    memset(id, byte, sizeof id);
+    uint32_t count = 0;
+    for (size_t at = 0; at + sizeof id <= it->batch.buf.len; at++)
+        count += memcmp(it->batch.buf.data + at, id, sizeof id) == 0;
+    return count;
+}
+
+/* Commands of one pipeline are in one ring; what lies in another is of other connections. */
+TEST(links_stay_within_one_ring)
+{
+    fixture it;
+    open_all(&it);
+    for (int ring = 0; ring < 2; ring++) {
+        record(&it, ring, 2);
+        fe_trace_record *one = fe_event_ring_at(&it.recorders[ring]->ring, 0);
+        one[0].flags = one[1].flags = FE_TRACE_SAMPLED | FE_TRACE_PIPELINED;
+        one[0].batch_index = (uint16_t)(ring == 0 ? 0 : 2);
+        one[1].batch_index = 1;
+        one[0].span_id = UINT64_C(0x0101010101010101) * (uint64_t)(ring + 1);
+    }
+
+    CHECK_INT(4, take(&it, &no_limits));
+
+    CHECK_INT(2, count_ids(&it, 1)); /* by itself, and by the second of its ring */
+    CHECK_INT(1, count_ids(&it, 2));
+    close_all(&it);
+}
+
 TEST(without_memory_records_wait)
 {
     fixture it;
@@ -168,6 +200,7 @@ int main(void)
     RUN(a_full_ring_leaves_the_others_their_turn);
     RUN(records_for_the_log_are_copied_as_chosen);
     RUN(copies_for_the_log_have_a_bound);
+    RUN(links_stay_within_one_ring);
     RUN(without_memory_records_wait);
     return check_done();
 }

@@ -147,32 +147,56 @@ TEST(memory_that_runs_out_loses_no_record)
     fe_buf_free(&batch.buf);
 }
 
+/* Whether the request names this span, as a parent or in a link. */
+static bool names_span(fe_bytes request, uint8_t id)
+{
+    uint8_t bytes[8];
+    memset(bytes, id, sizeof bytes);
+    for (size_t at = 0; at + sizeof bytes <= request.len; at++)
+        if (memcmp(request.ptr + at, bytes, sizeof bytes) == 0) return true;
+    return false;
+}
+
+/* The place of a command in a pipeline; all bytes of its ids are the same. */
+typedef struct place {
+    uint8_t id, connection, start, index;
+    bool links_to_first;
+} place;
+
 TEST(commands_of_a_pipeline_link_to_its_first)
 {
+    static const place places[] = {
+        {.id = 0x11, .connection = 1, .start = 1, .index = 0},
+        {.id = 0x22, .connection = 1, .start = 1, .index = 1, .links_to_first = true},
+        {.id = 0x33, .connection = 1, .start = 1, .index = 7, .links_to_first = true},
+        {.id = 0x44, .connection = 2, .start = 1, .index = 1},
+        {.id = 0x55, .connection = 1, .start = 2, .index = 1}, /* its first was not recorded */
+    };
     fe_otlp_format format = format_of(NULL, 0);
     fe_alloc alloc;
     fe_alloc_init(&alloc);
     fe_otlp_batch batch;
     fe_buf_init(&batch.buf, &alloc, FE_ALLOC_ENGINE);
-    one_record records[2] = {record_of(FE_TRACE_SAMPLED | FE_TRACE_PIPELINED),
-                             record_of(FE_TRACE_SAMPLED | FE_TRACE_PIPELINED)};
-    records[1].record.batch_index = 1;
     fe_otlp_limits only = all;
     only.detail = FE_DETAIL_COMMAND;
     fe_otlp_source source = {0};
-    size_t lens[2];
 
     /* The first is remembered from one batch to the next. */
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        one_record one = record_of(FE_TRACE_SAMPLED | FE_TRACE_PIPELINED);
+        memset(&one.record.span_id, places[i].id, 8);
+        memset(one.record.trace_id, places[i].id ^ 0xff, 16);
+        one.record.connection = places[i].connection;
+        one.record.start_ticks = places[i].start;
+        one.record.batch_index = places[i].index;
+        fe_bytes input = {(const uint8_t *)&one, sizeof one};
         fe_otlp_begin(&format, &batch);
-        fe_bytes input = {(const uint8_t *)&records[i], sizeof records[i]};
         CHECK_INT(input.len, fe_otlp_encode(&format, &tick_clock, &only, &source, input, &batch));
-        lens[i] = fe_otlp_finish(&format, &batch).len;
+        fe_bytes request = fe_otlp_finish(&format, &batch);
+        CHECK(names_span(request, places[i].id));
+        CHECK_INT(places[i].links_to_first || i == 0, names_span(request, 0x11));
+        CHECK_INT(places[i].links_to_first || i == 0, names_span(request, 0x11 ^ 0xff));
     }
-
-    CHECK_INT(7, source.span_id);
-    /* The link: its head, trace id, span id, flags; and three lengths that now take two bytes. */
-    CHECK_INT(lens[0] + 2 + 18 + 10 + 5 + 3, lens[1]);
     fe_buf_free(&batch.buf);
 }
 
