@@ -69,13 +69,14 @@ void fe_trace_exec_end(fe_session *session, uint64_t ticks);
 /* The command under way ends without a record, as nobody counts it either; one that waits too. */
 void fe_trace_drop(fe_session *session);
 
-/* The replies were sent, as far as the peer takes them. */
+/* The replies were sent, as far as the peer takes them. What waits in the middle of a pipeline goes on counting:
+ * those behind it were read at once with those before it. */
 void fe_trace_stamp(fe_session *session);
 static inline void fe_trace_sent(fe_session *session)
 {
     if (!fe_trace_is_on(session)) return;
     if (session->records_from != session->records_to) fe_trace_stamp(session);
-    session->round_commands = 0;
+    if (session->state != FE_SESSION_PARKED) session->round_commands = 0;
 }
 
 #endif

@@ -264,6 +264,30 @@ TEST(a_pipeline_of_more_than_a_batch_is_one)
     rig_close(&it);
 }
 
+/* Those that were sent before the wait know of those that had begun by then. */
+TEST(a_pipeline_that_waits_stays_one)
+{
+    rig it;
+    rig_open(&it);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "GET a\r\nPYECHO x\r\nGET b\r\nGET c\r\n");
+    CHECK(rig_answer(&it, "+x\r\n", false));
+    rig_say(one, "GET d\r\n");
+
+    taken all = take(&it);
+    check_names(&it, &all, "get pyecho get get get");
+    static const uint32_t sizes[] = {2, 4, 4, 4, 1}, places[] = {0, 1, 2, 3, 0};
+    for (uint32_t i = 0; i < all.count; i++) {
+        CHECK_INT(sizes[i], all.at[i]->batch_size);
+        CHECK_INT(places[i], all.at[i]->batch_index);
+        CHECK_INT(i < 4, (all.at[i]->flags & FE_TRACE_PIPELINED) != 0);
+        CHECK_INT(i < 4, all.at[i]->start_ticks == all.at[0]->start_ticks);
+    }
+    rig_close(&it);
+}
+
 TEST(commands_of_a_transaction_are_children_of_exec)
 {
     rig it;
@@ -688,6 +712,7 @@ int main(void)
     RUN(an_attribute_names_the_caller);
     RUN(commands_read_at_once_know_their_place);
     RUN(a_pipeline_of_more_than_a_batch_is_one);
+    RUN(a_pipeline_that_waits_stays_one);
     RUN(commands_of_a_transaction_are_children_of_exec);
     RUN(a_queued_command_with_the_callers_attribute_stays_a_child);
     RUN(traceparent_names_the_caller_of_the_next_command);
