@@ -40,12 +40,22 @@ static fe_trace_mark *copy_mark(const fe_session *session, const fe_trace_mark *
                              (fe_bytes){mark->text + mark->state_len, mark->baggage_len});
 }
 
+/* TRACEPARENT leaves what was said before to the next command: what it says itself may be malformed. */
+static bool takes_mark(const fe_command *command)
+{
+    return command == NULL || strcmp(command->row->name, "traceparent") != 0;
+}
+
 /* By TRACEPARENT: that of this command, or of its whole transaction. */
-static const fe_trace_parent *find_mark(fe_session *session, fe_draft *draft)
+static const fe_trace_parent *find_mark(fe_session *session, const fe_command *command,
+                                        fe_draft *draft)
 {
     fe_client *client = &session->client;
-    fe_trace_mark *mark = client->mark;
-    client->mark = NULL;
+    fe_trace_mark *mark = NULL;
+    if (client->mark != NULL && takes_mark(command)) {
+        mark = client->mark;
+        client->mark = NULL;
+    }
     if (mark == NULL && client->transaction.mark != NULL) {
         mark = copy_mark(session, client->transaction.mark);
         draft->inherited = mark != NULL;
@@ -62,18 +72,19 @@ static bool has_caller(const fe_session *session, const fe_request *request)
 }
 
 /* The caller of a request, with what came along in the draft; NULL: it has none. */
-static const fe_trace_parent *find_caller(fe_session *session, const fe_request *request,
-                                          fe_draft *draft, fe_trace_parent *read)
+static const fe_trace_parent *find_caller(fe_session *session, const fe_command *command,
+                                          const fe_request *request, fe_draft *draft,
+                                          fe_trace_parent *read)
 {
     const fe_client *client = &session->client;
     if (request->traceparent.len > 0 && fe_traceparent_read(request->traceparent, read)) {
-        if (client->mark != NULL)
+        if (client->mark != NULL && takes_mark(command))
             fe_client_set_mark(&session->server->clients, &session->client, NULL);
         draft->state = request->tracestate;
         draft->baggage = request->baggage;
         return read;
     }
-    return find_mark(session, draft);
+    return find_mark(session, command, draft);
 }
 
 /* Beginning. ------------------------------------------------------------------------------------- */
@@ -177,7 +188,7 @@ void fe_trace_begin(fe_session *session, const fe_command *command, const fe_req
     if (!has_caller(session, request) && !fe_recorder_draw(recorder, draft)) return;
     clear(draft);
     fe_trace_parent read;
-    const fe_trace_parent *parent = find_caller(session, request, draft, &read);
+    const fe_trace_parent *parent = find_caller(session, command, request, draft, &read);
     if (parent != NULL) draft->flags = FE_TRACE_REMOTE_PARENT;
     /* A mark may be that of a transaction that begins: the end of the command looks at it. */
     if (!fe_recorder_begin(recorder, draft, parent) && draft->mark == NULL) return;
@@ -539,13 +550,20 @@ static void end_draft(fe_session *session, fe_draft *draft, const fe_call *call,
     drop_mark(session, draft);
 }
 
+/* TRACEPARENT itself belongs to the trace that it names. */
+static void adopt_mark(fe_session *session, fe_draft *draft)
+{
+    const fe_trace_mark *mark = session->client.mark;
+    fe_recorder_adopt(session->recorder, draft, &mark->parent);
+    draft->state = (fe_bytes){mark->text, mark->state_len};
+    draft->baggage = (fe_bytes){mark->text + mark->state_len, mark->baggage_len};
+}
+
 void fe_trace_end(fe_session *session, const fe_call *call, const fe_trace_end_of *end)
 {
     fe_draft *draft = &session->recorder->draft;
     if (!draft->open) return;
-    /* TRACEPARENT itself belongs to the trace that it names. */
-    if (FE_UNLIKELY(call->marks_next) && session->client.mark != NULL)
-        fe_recorder_adopt(session->recorder, draft, &session->client.mark->parent);
+    if (FE_UNLIKELY(call->marks_next) && session->client.mark != NULL) adopt_mark(session, draft);
     end_draft(session, draft, call, end);
 }
 

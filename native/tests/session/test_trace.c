@@ -407,6 +407,39 @@ TEST(traceparent_before_multi_holds_for_the_transaction)
     CHECK(all.at[9]->parent_id == 0x00f067aa0ba902b7);
     CHECK(all.at[10]->parent_id == exec->span_id);
     CHECK(all.at[12]->parent_id == 0);
+    check_text(all.at[2], FE_TEXT_TRACESTATE, ""); /* of MULTI's caller, who is another */
+    check_text(all.at[7], FE_TEXT_TRACESTATE, "");
+    rig_close(&it);
+}
+
+TEST(a_malformed_traceparent_changes_nothing)
+{
+    rig it;
+    rig_open(&it);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "TRACEPARENT " CALLER " a=1\r\n");
+    CHECK_SAYS(one,
+               "TRACEPARENT zz\r\nTRACEPARENT\r\n|1\r\n+traceparent\r\n+00-" OTHER_TRACE "-" SPAN
+               "-01\r\nTRACEPARENT zz\r\n",
+               "+OK\r\n-ERR invalid traceparent\r\n"
+               "-ERR wrong number of arguments for 'traceparent' command\r\n"
+               "-ERR invalid traceparent\r\n");
+    rig_say(one, "GET k\r\nGET k\r\n");
+    rig_say(one, "MULTI\r\nTRACEPARENT " CALLER "\r\nTRACEPARENT zz\r\nGET k\r\nEXEC\r\n");
+
+    taken all = take(&it);
+    check_names(&it, &all,
+                "traceparent traceparent traceparent traceparent get get multi traceparent "
+                "traceparent get exec");
+    CHECK(all.at[1]->parent_id == 0 && all.at[2]->parent_id == 0);
+    check_trace(all.at[3], OTHER_TRACE);
+    check_trace(all.at[4], TRACE);
+    CHECK(all.at[4]->parent_id == 0x00f067aa0ba902b7);
+    check_text(all.at[4], FE_TEXT_TRACESTATE, "a=1");
+    CHECK(all.at[5]->parent_id == 0);
+    check_trace(all.at[9], TRACE);
     rig_close(&it);
 }
 
@@ -717,6 +750,7 @@ int main(void)
     RUN(a_queued_command_with_the_callers_attribute_stays_a_child);
     RUN(traceparent_names_the_caller_of_the_next_command);
     RUN(traceparent_before_multi_holds_for_the_transaction);
+    RUN(a_malformed_traceparent_changes_nothing);
     RUN(entries_of_the_slow_log_lead_to_their_span);
     RUN(samples_of_the_latency_monitor_lead_to_their_span);
     RUN(a_command_of_python_has_waited);
