@@ -97,7 +97,7 @@ SLOTS = (
     Names("bytes of the request", always=("ferrite.request.bytes",)),
     Names("bytes of the reply", always=("ferrite.response.bytes",)),
     Names(
-        "bytes of the value; on the command's span where several tiers gave it",
+        "bytes of the value; on the command's span where several of them share it",
         always=("ferrite.storage.bytes",),
     ),
     Names("epoch: how often a segment has changed its tier", always=("ferrite.storage.epoch",)),
@@ -122,7 +122,7 @@ STORAGE_CONSTANTS = (
     Names("`read` or `write`", always=(OPERATION,)),
     Names("`mutable`, `read_only`, `read_cache` or `disk`", always=(TIER,)),
     Names(
-        "whether this tier had the value; of a write: whether the mutable one did",
+        "whether this tier had the value; of a write: whether its record kept its place",
         always=(CACHE_HIT,),
     ),
 )

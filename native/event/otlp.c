@@ -256,6 +256,7 @@ static void put_cache(span_tree *tree)
     if (batch_size(record) > 1) put_int(tree, FE_SLOT_BATCH_SIZE, batch_size(record));
 }
 
+/* Whether at most one look-up or write is told; of several nobody knows which had how many bytes. */
 static bool has_one_tier(uint32_t tiers)
 {
     return (tiers & (tiers - 1)) == 0;
@@ -273,7 +274,6 @@ static void put_numbers(span_tree *tree)
         put_int(tree, FE_SLOT_WAIT_US,
                 (uint64_t)((double)ticks * tree->clock->ns_per_tick / 1000.0));
     }
-    /* Of several tiers nobody knows which gave how much. */
     if (!has_one_tier(record->tiers)) put_int(tree, FE_SLOT_VALUE_BYTES, record->value_bytes);
     if ((record->flags & (FE_TRACE_SAMPLED | FE_TRACE_RETAINED)) == FE_TRACE_RETAINED)
         put_slot(tree, FE_SLOT_RETAINED, TAG_BOOL, 1);
@@ -328,29 +328,36 @@ static void put_tier(span_tree *tree, fe_otlp_part part, int64_t start, int64_t 
     close_span(tree, content, flags_of(record));
 }
 
+/* The times in which look-ups can have waited for the disk. */
+typedef struct wait_span {
+    int64_t from, until;
+} wait_span;
+
 /* One span for each tier that served it; where the mutable one did not, it was looked into first. */
-static void put_tiers(span_tree *tree, int64_t waited_from, int64_t waited_until)
+static void put_reads(span_tree *tree, wait_span waited, bool has_bytes)
 {
-    const fe_trace_record *record = tree->record;
-    uint32_t tiers = record->tiers;
+    uint32_t tiers = tree->record->tiers;
     int64_t from = tree->at[FE_STAGE_LOCATED], until = tree->at[FE_STAGE_ENDED];
-    bool is_write = record->flags & FE_TRACE_WRITE;
-    bool has_bytes = has_one_tier(tiers) && !is_write;
-    if (tiers != 0 && (!is_write || record->flags & FE_TRACE_READ)) {
-        if (!(tiers & FE_TRACE_MUTABLE))
-            put_tier(tree, FE_PART_MUTABLE_MISS, waited_from, waited_from, false);
-        else
-            put_tier(tree, FE_PART_READ_MUTABLE, from, until, has_bytes);
-        if (tiers & FE_TRACE_READ_ONLY) put_tier(tree, FE_PART_READ_ONLY, from, until, has_bytes);
-        if (tiers & FE_TRACE_CACHE) put_tier(tree, FE_PART_READ_CACHE, from, until, has_bytes);
-        if (tiers & FE_TRACE_ON_DISK)
-            put_tier(tree, FE_PART_READ_DISK, waited_from, waited_until, has_bytes);
-    }
-    if (is_write && record->key_index > 0 && record->result == FE_RESULT_OK) {
-        bool in_place = tiers & FE_TRACE_MUTABLE;
-        put_tier(tree, in_place ? FE_PART_WRITE_IN_PLACE : FE_PART_WRITE_NEW, from, until,
-                 has_one_tier(tiers));
-    }
+    if (!(tiers & FE_TRACE_HITS)) return;
+    if (tiers & FE_TRACE_MUTABLE)
+        put_tier(tree, FE_PART_READ_MUTABLE, from, until, has_bytes);
+    else
+        put_tier(tree, FE_PART_MUTABLE_MISS, waited.from, waited.from, false);
+    if (tiers & FE_TRACE_READ_ONLY) put_tier(tree, FE_PART_READ_ONLY, from, until, has_bytes);
+    if (tiers & FE_TRACE_CACHE) put_tier(tree, FE_PART_READ_CACHE, from, until, has_bytes);
+    if (tiers & FE_TRACE_ON_DISK)
+        put_tier(tree, FE_PART_READ_DISK, waited.from, waited.until, has_bytes);
+}
+
+/* One span for each way of writing; how much of a value was changed where it lies is not known. */
+static void put_writes(span_tree *tree, bool has_bytes)
+{
+    uint32_t tiers = tree->record->tiers;
+    int64_t from = tree->at[FE_STAGE_LOCATED], until = tree->at[FE_STAGE_ENDED];
+    has_bytes = has_bytes && tree->record->value_bytes > 0;
+    if (tiers & FE_TRACE_WROTE_IN_PLACE)
+        put_tier(tree, FE_PART_WRITE_IN_PLACE, from, until, has_bytes);
+    if (tiers & FE_TRACE_WROTE_NEW) put_tier(tree, FE_PART_WRITE_NEW, from, until, has_bytes);
 }
 
 static void put_parts(span_tree *tree)
@@ -367,7 +374,10 @@ static void put_parts(span_tree *tree)
               FE_SLOT_REQUEST_BYTES, record->request_bytes);
     put_phase(tree, FE_PART_DISPATCH, at[FE_STAGE_ENTERED], begun, FE_SLOT_COUNT, 0);
     if (record->key_index > 0) put_phase(tree, FE_PART_LOOKUP, woken, located, FE_SLOT_COUNT, 0);
-    put_tiers(tree, record->flags & FE_TRACE_DISK ? begun : located, read_until);
+    wait_span waits = {record->flags & FE_TRACE_DISK ? begun : located, read_until};
+    bool has_bytes = has_one_tier(record->tiers);
+    put_reads(tree, waits, has_bytes);
+    put_writes(tree, has_bytes);
     put_phase(tree, FE_PART_SERIALIZE, at[FE_STAGE_ENDED], at[FE_STAGE_SETTLED], FE_SLOT_COUNT, 0);
     put_phase(tree, FE_PART_TCP_WRITE, at[FE_STAGE_SETTLED], at[FE_STAGE_WRITTEN],
               FE_SLOT_REPLY_BYTES, record->reply_bytes);

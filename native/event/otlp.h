@@ -33,7 +33,7 @@ typedef enum fe_otlp_part {
     FE_PART_READ_ONLY,
     FE_PART_READ_CACHE,
     FE_PART_READ_DISK,
-    FE_PART_WRITE_IN_PLACE, /* over a value in the mutable tier */
+    FE_PART_WRITE_IN_PLACE, /* of a record in the mutable tier */
     FE_PART_WRITE_NEW,
     FE_PART_SERIALIZE,
     FE_PART_TCP_WRITE,

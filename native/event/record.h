@@ -48,11 +48,14 @@ enum {                             /* fe_trace_record.flags */
        FE_TRACE_BLOCKED = 1 << 11 /* WAIT, DEBUG SLEEP, CLIENT PAUSE */
 };
 
-enum { /* fe_trace_record.tiers: bits of what served it */
+enum { /* fe_trace_record.tiers: bits of what served its look-ups, and of where it wrote */
        FE_TRACE_MUTABLE = 1 << 0,
        FE_TRACE_READ_ONLY = 1 << 1,
        FE_TRACE_CACHE = 1 << 2, /* the read cache, of what had been read from disk before */
-       FE_TRACE_ON_DISK = 1 << 3
+       FE_TRACE_ON_DISK = 1 << 3,
+       FE_TRACE_HITS = FE_TRACE_MUTABLE | FE_TRACE_READ_ONLY | FE_TRACE_CACHE | FE_TRACE_ON_DISK,
+       FE_TRACE_WROTE_IN_PLACE = 1 << 4, /* a record in the mutable tier kept its place */
+       FE_TRACE_WROTE_NEW = 1 << 5       /* a record was made at the tail of the log */
 };
 
 typedef enum fe_trace_stage {

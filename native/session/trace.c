@@ -356,23 +356,22 @@ typedef struct effects {
     uint8_t tiers;
 } effects;
 
-static effects find_effects(fe_session *session, uint16_t flags)
+static effects find_effects(const fe_session *session)
 {
     fe_store_tally before, now;
     memcpy(&before, session->recorder->before, sizeof before);
     fe_store_tally_get(session->server->engine->store, &now);
     effects found = {.hits = since(now.hits, before.hits),
                      .misses = since(now.misses, before.misses),
-                     .value_bytes = since(now.read_bytes, before.read_bytes)};
+                     .value_bytes = since(now.read_bytes, before.read_bytes) +
+                                    since(now.written_bytes, before.written_bytes)};
     uint32_t tiers = 0;
     if (now.hits_mutable != before.hits_mutable) tiers |= FE_TRACE_MUTABLE;
     if (now.hits_readonly != before.hits_readonly) tiers |= FE_TRACE_READ_ONLY;
     if (now.hits_cache != before.hits_cache) tiers |= FE_TRACE_CACHE;
     if (now.hits_disk != before.hits_disk) tiers |= FE_TRACE_ON_DISK;
-    if (flags & FE_TRACE_WRITE) {
-        found.value_bytes += since(now.written_bytes, before.written_bytes);
-        if (now.in_place != before.in_place) tiers |= FE_TRACE_MUTABLE;
-    }
+    if (now.in_place != before.in_place) tiers |= FE_TRACE_WROTE_IN_PLACE;
+    if (now.appended != before.appended) tiers |= FE_TRACE_WROTE_NEW;
     found.tiers = (uint8_t)tiers;
     return found;
 }
@@ -516,7 +515,7 @@ static void make(fe_session *session, fe_draft *draft, const fe_call *call,
         tell_logs(session, draft, end->ticks);
     if (FE_UNLIKELY(record == NULL)) return;
     effects found = {0}; /* what EXEC has done, its commands have */
-    if (call != NULL) found = find_effects(session, draft->flags);
+    if (call != NULL) found = find_effects(session);
     fill(session, record, draft, end, &found, key);
     note_range(session, record->size);
 }

@@ -329,11 +329,17 @@ static bool form_plan(fe_key *key, const plan *p, uint32_t access, keep what)
     return write_appended(key, p, access, what);
 }
 
+static void note_change(fe_key *key)
+{
+    key->store->stats.changes++;
+    fe_store_mark_key(key->store, key->db, key->hash);
+}
+
 /* The same as a change. */
 static bool write_plan(fe_key *key, const plan *p, uint32_t access, keep what)
 {
     if (!form_plan(key, p, access, what)) return false;
-    fe_key_changed(key);
+    note_change(key);
     return true;
 }
 
@@ -364,7 +370,7 @@ static bool write_same(fe_key *key, fe_type type, fe_value_kind kind, size_t len
     plan p = {.type = type, .flags = flags, .key_len = key_len, .value_len = len};
     record->word = word_make(&p, key->keyspace->id, access_after_write(key));
     key->store->stats.in_place++;
-    fe_key_changed(key);
+    note_change(key);
     return true;
 }
 
@@ -392,7 +398,8 @@ uint8_t *fe_key_resize(fe_key *key, size_t len)
     if ((fe_record_flags(record) & FE_RECORD_LARGE) && len <= fe_record_value_cap(record) &&
         fe_log_is_mutable(&key->store->log, key->address)) {
         fe_record_store32(record, 12, (uint32_t)len);
-        fe_key_changed(key);
+        key->store->stats.in_place++;
+        note_change(key);
     } else {
         size_t more = len < GROWTH_STEP_MAX ? len : GROWTH_STEP_MAX;
         size_t cap = old == len || len > FE_VALUE_MAX - more ? len : len + more;
@@ -427,21 +434,25 @@ uint8_t *fe_key_edit(fe_key *key)
 {
     fe_record *record = key->record;
     FE_ASSERT(record != NULL);
+    unsigned flags = fe_record_flags(record);
     if (FE_UNLIKELY(!fe_log_is_mutable(&key->store->log, key->address))) {
-        unsigned flags = fe_record_flags(record);
         plan p =
             plan_make(fe_record_type(record), (flags & FE_RECORD_INT) != 0,
                       (flags & FE_RECORD_LARGE) != 0, key->name.len, fe_record_value_len(record),
                       fe_record_value_cap(record), fe_record_deadline(record));
         if (!form_plan(key, &p, fe_access_of(key), KEEP_VALUE)) return NULL;
+        key->moved = true;
     }
+    /* A number is changed as a whole; of other values nobody says how much is. */
+    if (flags & FE_RECORD_INT) key->store->stats.written_bytes += sizeof(int64_t);
     return fe_record_value_ptr(key->record);
 }
 
 void fe_key_changed(fe_key *key)
 {
-    key->store->stats.changes++;
-    fe_store_mark_key(key->store, key->db, key->hash);
+    key->store->stats.in_place += !key->moved;
+    key->moved = false;
+    note_change(key);
 }
 
 /* The deadline field is there already: only its content changes. */
@@ -459,7 +470,8 @@ static void deadline_rewrite(fe_key *key, int64_t deadline)
     deadline_leave(key->keyspace, old);
     deadline_enter(key->keyspace, deadline);
     fe_slot_set(slot_of(key), key->address, deadline != FE_DEADLINE_NONE);
-    fe_key_changed(key);
+    store->stats.in_place++;
+    note_change(key);
 }
 
 fe_status fe_key_set_deadline(fe_key *key, int64_t deadline)

@@ -506,6 +506,7 @@ void fe_store_tally_get(const fe_store *store, fe_store_tally *tally)
     *tally = (fe_store_tally){.hits = stats->hits,
                               .misses = stats->misses,
                               .in_place = stats->in_place,
+                              .appended = stats->appended,
                               .read_bytes = stats->read_bytes,
                               .written_bytes = stats->written_bytes,
                               .hits_mutable = stats->hits};

@@ -90,7 +90,7 @@ typedef struct fe_store_stats {
     uint64_t trash_mappings;            /* gauge: memory that waits to be unmapped by the workers */
     uint64_t trash_unmapped;            /* mappings that went that way since the start */
     uint64_t read_bytes,
-        written_bytes; /* of values that look-ups found, and that were written whole */
+        written_bytes; /* of values that look-ups found, and that were written whole or resized */
 } fe_store_stats;
 
 /* Why look-ups found nothing, and what that rests on. */
@@ -107,7 +107,7 @@ typedef struct fe_miss_stats {
 
 /* Counters of which one command's part is the difference, while the lock is held. */
 typedef struct fe_store_tally {
-    uint64_t hits, misses, in_place, read_bytes, written_bytes;
+    uint64_t hits, misses, in_place, appended, read_bytes, written_bytes;
     /* Of the hits, by where the record was; in a memory-only store all are mutable. */
     uint64_t hits_mutable, hits_readonly, hits_cache, hits_disk;
 } fe_store_tally;
@@ -133,6 +133,7 @@ typedef struct fe_key {
     uint64_t address; /* of the record */
     uint64_t shape;   /* the index's when `slot` was right */
     uint32_t db;
+    bool moved; /* fe_key_edit has moved the record, which was counted */
 } fe_key;
 
 #define FE_DEADLINE_NONE 0         /* never expires */
@@ -226,8 +227,7 @@ FE_MUST_USE uint8_t *fe_key_resize(fe_key *key, size_t len);
  * the length they have, and the bytes are kept. NULL without memory: all is as it was. */
 FE_MUST_USE uint8_t *fe_key_recast(fe_key *key, size_t len);
 
-/* The caller has changed bytes of the value in place (or is about to, before anything else runs).
- */
+/* The caller has changed bytes of what fe_key_edit gave it (or is about to, before anything else runs). */
 void fe_key_changed(fe_key *key);
 
 /* The value's bytes, to be changed where they are; a record that is frozen moves to the tail first.

@@ -20,7 +20,8 @@ OK, NIL, ERROR, REJECTED = range(4)
 SAMPLED, RETAINED, REMOTE, LOCAL, IN_EXEC, PYTHON, WAITED, DISK, PIPELINED, WRITE, READ, BLOCKED = (
     1 << bit for bit in range(12)
 )
-MUTABLE, READ_ONLY, CACHE, ON_DISK = (1 << bit for bit in range(4))
+MUTABLE, READ_ONLY, CACHE, ON_DISK, WROTE_IN_PLACE, WROTE_NEW = (1 << bit for bit in range(6))
+HITS = MUTABLE | READ_ONLY | CACHE | ON_DISK
 TIERS = ((READ_ONLY, "read_only"), (CACHE, "read_cache"), (ON_DISK, "disk"))
 ADDRESS, KEY, ERROR_CODE, TRACESTATE, BAGGAGE = range(1, 6)
 RECEIVED, ENTERED, BEGUN, LOCATED, ENDED, SETTLED, WRITTEN = range(7)
@@ -378,7 +379,6 @@ class Expansion:
     def _storage(self, record: Record, at: tuple[int, ...], read_until: int) -> Iterator[SpanView]:
         read_from = at[BEGUN] if record.flags & DISK else at[LOCATED]
         ran = (at[LOCATED], at[ENDED])
-        is_write = bool(record.flags & WRITE)
         has_one = record.tiers.bit_count() <= 1
 
         def tier(
@@ -395,17 +395,17 @@ class Expansion:
                 attributes["ferrite.storage.bytes"] = record.value_bytes
             return self._below(record, part, f"storage.{operation}", times, **attributes)
 
-        if record.tiers and (not is_write or record.flags & READ):
-            has_bytes = has_one and not is_write
+        if record.tiers & HITS:
             if record.tiers & MUTABLE:
-                yield tier(4, "mutable", hit=True, times=ran, has_bytes=has_bytes)
+                yield tier(4, "mutable", hit=True, times=ran, has_bytes=has_one)
             else:
                 yield tier(3, "mutable", hit=False, times=(read_from, read_from), has_bytes=False)
             for part, (bit, name) in enumerate(TIERS, 5):
                 if record.tiers & bit:
                     times = (read_from, read_until) if bit == ON_DISK else ran
-                    yield tier(part, name, hit=True, times=times, has_bytes=has_bytes)
-        if is_write and record.key_index and record.result == OK:
-            in_place = bool(record.tiers & MUTABLE)
-            part = 8 if in_place else 9
-            yield tier(part, "mutable", hit=in_place, times=ran, has_bytes=has_one)
+                    yield tier(part, name, hit=True, times=times, has_bytes=has_one)
+        is_told = has_one and record.value_bytes > 0
+        if record.tiers & WROTE_IN_PLACE:
+            yield tier(8, "mutable", hit=True, times=ran, has_bytes=is_told)
+        if record.tiers & WROTE_NEW:
+            yield tier(9, "mutable", hit=False, times=ran, has_bytes=is_told)

@@ -154,9 +154,45 @@ TEST(a_write_over_a_value_is_in_the_mutable_tier)
     rig_say(one, "SET k bbbb\r\n");
 
     taken all = take(&it);
-    CHECK_INT(0, all.at[0]->tiers);
-    CHECK_INT(FE_TRACE_MUTABLE, all.at[1]->tiers);
+    CHECK_INT(FE_TRACE_WROTE_NEW, all.at[0]->tiers);
+    CHECK_INT(FE_TRACE_WROTE_IN_PLACE, all.at[1]->tiers);
     CHECK_INT(4, all.at[1]->value_bytes);
+    rig_close(&it);
+}
+
+TEST(commands_tell_what_they_read_and_wrote)
+{
+    static const struct {
+        const char *line;
+        uint32_t tiers, hits, value_bytes;
+    } cases[] = {
+        {"SET n 1\r\n", FE_TRACE_WROTE_NEW, 0, 8},
+        {"INCR n\r\n", FE_TRACE_WROTE_IN_PLACE, 0, 8},
+        {"SETBIT b 7 1\r\n", FE_TRACE_WROTE_NEW, 0, 1},
+        {"SETBIT b 0 1\r\n", FE_TRACE_WROTE_IN_PLACE, 0, 0},
+        {"SET t xy EX 100\r\n", FE_TRACE_WROTE_NEW, 0, 2},
+        {"EXPIRE t 200\r\n", FE_TRACE_WROTE_IN_PLACE, 0, 0},
+        {"EXPIRE none 200\r\n", 0, 0, 0},
+        {"PERSIST none\r\n", 0, 0, 0},
+        {"SETNX t z\r\n", 0, 0, 0},
+        {"GETEX t\r\n", FE_TRACE_MUTABLE, 1, 2},
+        {"GETEX t EX 300\r\n", FE_TRACE_MUTABLE | FE_TRACE_WROTE_IN_PLACE, 1, 2},
+        {"GETDEL t\r\n", FE_TRACE_MUTABLE, 1, 2},
+        {"DEL n none\r\n", 0, 0, 0},
+        {"DEL n\r\n", 0, 0, 0},
+    };
+    rig it;
+    rig_open(&it);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rig_say(one, cases[i].line);
+        taken all = take(&it);
+        CHECK_INT(1, all.count);
+        CHECK_INT(cases[i].tiers, all.at[0]->tiers);
+        CHECK_INT(cases[i].hits, all.at[0]->hits);
+        CHECK_INT(cases[i].value_bytes, all.at[0]->value_bytes);
+    }
     rig_close(&it);
 }
 
@@ -741,6 +777,7 @@ int main(void)
     RUN(nothing_is_recorded_unless_asked_for);
     RUN(a_command_is_a_record);
     RUN(a_write_over_a_value_is_in_the_mutable_tier);
+    RUN(commands_tell_what_they_read_and_wrote);
     RUN(errors_and_refusals_carry_their_code);
     RUN(an_attribute_names_the_caller);
     RUN(commands_read_at_once_know_their_place);

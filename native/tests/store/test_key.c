@@ -114,6 +114,33 @@ TEST(an_overwrite_that_fits_stays_where_it_is)
     fixture_close(&f);
 }
 
+/* A write keeps its record or moves it to the tail, and is counted as one of both. */
+TEST(every_change_of_a_value_is_counted_once)
+{
+    fixture f;
+    open_default(&f);
+    fe_key key;
+    fe_store_stats stats;
+    CHECK(set(&f, 0, FE_BYTES("a"), FE_BYTES("value"), START_MS + 1000));
+    find(&f, 0, FE_BYTES("a"), &key);
+    CHECK(fe_key_resize(&key, 1000) != NULL); /* the tail, with room for more */
+    fe_store_stats_get(f.store, &stats);
+    uint64_t appended = stats.appended, changes = stats.changes, in_place = stats.in_place;
+    CHECK_INT(changes, in_place + appended);
+
+    CHECK(fe_key_resize(&key, 1001) != NULL);
+    CHECK(fe_key_edit(&key) != NULL);
+    fe_key_changed(&key);
+    CHECK(fe_key_edit(&key) != NULL); /* and nothing was changed */
+    CHECK_INT(FE_OK, fe_key_set_deadline(&key, START_MS + 2000));
+    fe_store_stats_get(f.store, &stats);
+
+    CHECK_INT(in_place + 3, stats.in_place);
+    CHECK_INT(appended, stats.appended);
+    CHECK_INT(changes + 3, stats.changes);
+    fixture_close(&f);
+}
+
 /* RENAME holds two keys: the second's insertion splits buckets, its removal moves slots. */
 TEST(a_found_key_stays_good_while_other_keys_come_and_go)
 {
@@ -143,6 +170,7 @@ int main(void)
     RUN(growing_byte_by_byte_is_amortised_and_new_bytes_are_zero);
     RUN(a_value_beyond_the_bound_is_refused);
     RUN(an_overwrite_that_fits_stays_where_it_is);
+    RUN(every_change_of_a_value_is_counted_once);
     RUN(a_found_key_stays_good_while_other_keys_come_and_go);
     return check_done();
 }
