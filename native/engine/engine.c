@@ -136,14 +136,27 @@ bool fe_engine_is_paused(fe_engine *engine)
     return false;
 }
 
-uint64_t fe_engine_enter(fe_engine *engine)
+/* The lock is held: what every step begins with. */
+static uint64_t begin_step(fe_engine *engine)
 {
-    fe_lock_enter(&engine->lock);
     engine->step_cpu_ns = engine->latency_ticks == UINT64_MAX ? 0 : fe_clock_thread_ns();
     uint64_t ticks = fe_clock_ticks();
     engine->now_ms = fe_clock_wall_ms();
     fe_store_set_now(engine->store, engine->now_ms);
     return ticks;
+}
+
+uint64_t fe_engine_enter(fe_engine *engine)
+{
+    fe_lock_enter(&engine->lock);
+    return begin_step(engine);
+}
+
+uint64_t fe_engine_enter_asking(fe_engine *engine, uint64_t *asked_ticks)
+{
+    if (FE_LIKELY(fe_lock_try(&engine->lock))) return *asked_ticks = begin_step(engine);
+    *asked_ticks = fe_clock_ticks();
+    return fe_engine_enter(engine);
 }
 
 uint64_t fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks)

@@ -167,6 +167,8 @@ static inline uint64_t fe_engine_ticks_units(const fe_engine *engine, uint64_t t
 /* Takes the lock, reads the clock once for the batch. Returns the ticks at entry, to be given to
  * fe_engine_leave. */
 uint64_t fe_engine_enter(fe_engine *engine);
+/* The same; also says when it began to wait: when it entered, if the lock was free. */
+uint64_t fe_engine_enter_asking(fe_engine *engine, uint64_t *asked_ticks);
 /* Returns the ticks at which it left. */
 uint64_t fe_engine_leave(fe_engine *engine, fe_step_kind kind, uint64_t entered_ticks);
 

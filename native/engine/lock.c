@@ -20,12 +20,16 @@ void fe_lock_destroy(fe_lock *lock)
     pthread_mutex_destroy(&lock->turnstile);
 }
 
-void fe_lock_enter(fe_lock *lock)
+bool fe_lock_try(fe_lock *lock)
 {
     /* Nobody waits: there is no order to keep, and one mutex is enough. */
-    if (atomic_load_explicit(&lock->waiting, memory_order_relaxed) == 0 &&
-        pthread_mutex_trylock(&lock->held) == 0)
-        return;
+    return atomic_load_explicit(&lock->waiting, memory_order_relaxed) == 0 &&
+           pthread_mutex_trylock(&lock->held) == 0;
+}
+
+void fe_lock_enter(fe_lock *lock)
+{
+    if (fe_lock_try(lock)) return;
     atomic_fetch_add_explicit(&lock->waiting, 1, memory_order_relaxed);
     pthread_mutex_lock(&lock->turnstile);
     pthread_mutex_lock(&lock->held);

@@ -16,6 +16,8 @@ typedef struct fe_lock {
 void fe_lock_init(fe_lock *lock);
 void fe_lock_destroy(fe_lock *lock);
 void fe_lock_enter(fe_lock *lock);
+/* Enters if nobody is inside and nobody waits; else false. */
+bool fe_lock_try(fe_lock *lock);
 void fe_lock_leave(fe_lock *lock);
 
 /* Whether another thread wants the lock now; a hint for long holders. */

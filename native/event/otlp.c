@@ -370,9 +370,9 @@ static void put_parts(span_tree *tree)
     /* A command that waited for the disk waited before it found its keys; others wait after that. */
     int64_t woken = waited <= located - begun ? begun + waited : begun;
     int64_t read_until = begun + waited < at[FE_STAGE_ENDED] ? begun + waited : at[FE_STAGE_ENDED];
-    put_phase(tree, FE_PART_PARSE, at[FE_STAGE_RECEIVED], at[FE_STAGE_ENTERED],
+    put_phase(tree, FE_PART_PARSE, at[FE_STAGE_RECEIVED], at[FE_STAGE_PARSED],
               FE_SLOT_REQUEST_BYTES, record->request_bytes);
-    put_phase(tree, FE_PART_DISPATCH, at[FE_STAGE_ENTERED], begun, FE_SLOT_COUNT, 0);
+    put_phase(tree, FE_PART_DISPATCH, at[FE_STAGE_PARSED], begun, FE_SLOT_COUNT, 0);
     if (record->key_index > 0) put_phase(tree, FE_PART_LOOKUP, woken, located, FE_SLOT_COUNT, 0);
     wait_span waits = {record->flags & FE_TRACE_DISK ? begun : located, read_until};
     bool has_bytes = has_one_tier(record->tiers);

@@ -5,7 +5,7 @@
  * becomes a tree: the command's span, of kind SERVER, and below it, as far as `detail` wants them, its
  * phases and one span for each tier that served it:
  *
- *      received   entered    begun      located    ended      settled    written
+ *      received   parsed     begun      located    ended      settled    written
  *         |  parse   | dispatch | lookup   | read,write | serialize | tcp write |
  *
  * Ids of the phases follow from the id of the command's span, so that a record has the same tree whenever it is

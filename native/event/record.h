@@ -5,9 +5,8 @@
  * reads it. Times are offsets from `start_ticks` in units of 2^shift ticks of the processor's
  * counter (base/clock.h); a stage that did not happen has the offset of the stage before it.
  *
- *      start    received  entered      begun    located  ended         settled        written
- *        |  receive |  parse  |  dispatch  |  lookup |  run |  (waits)  |  serialise    |
- *        |          |  queue  |            |         |      |           |  tcp write    |
+ *      start    received   parsed      begun    located  ended         settled        written
+ *        |  receive |  parse  |  dispatch  |  lookup |  run |  serialise  |  tcp write    |
  */
 #ifndef FE_EVENT_RECORD_H
 #define FE_EVENT_RECORD_H
@@ -59,13 +58,14 @@ enum { /* fe_trace_record.tiers: bits of what served its look-ups, and of where 
 };
 
 typedef enum fe_trace_stage {
-    FE_STAGE_RECEIVED, /* the bytes of all connections of the round were received */
-    FE_STAGE_ENTERED,  /* read ahead, and the engine's lock is held */
-    FE_STAGE_BEGUN,    /* its turn in the batch */
-    FE_STAGE_LOCATED,  /* its last key has been looked up; only of what is SAMPLED */
-    FE_STAGE_ENDED,    /* the handler has returned: the reply is in the output buffer */
-    FE_STAGE_SETTLED,  /* the batch is over, its output goes to the transport */
-    FE_STAGE_WRITTEN,  /* send has returned */
+    FE_STAGE_RECEIVED, /* the bytes of all connections of the round were received, and the batches before
+                          its own were over */
+    FE_STAGE_PARSED,  /* its batch was read ahead, and asks for the engine's lock */
+    FE_STAGE_BEGUN,   /* its turn in the batch */
+    FE_STAGE_LOCATED, /* its last key has been looked up; only of what is SAMPLED */
+    FE_STAGE_ENDED,   /* the handler has returned: the reply is in the output buffer */
+    FE_STAGE_SETTLED, /* the batch is over, its output goes to the transport */
+    FE_STAGE_WRITTEN, /* send has returned */
     FE_STAGE_COUNT
 } fe_trace_stage;
 

@@ -191,7 +191,7 @@ void fe_trace_stage_set(fe_trace_record *record, fe_trace_stage stage, uint64_t 
  * few ticks. Those behind the end are as late as it. */
 static void set_times(fe_trace_record *record, const fe_draft *draft, uint64_t ended)
 {
-    uint64_t times[] = {draft->received, draft->entered, draft->begun, draft->located, ended};
+    uint64_t times[] = {draft->received, draft->parsed, draft->begun, draft->located, ended};
     uint64_t start = draft->start, last = 0;
     uint8_t shift =
         FE_LIKELY(ended - start <= UINT32_MAX || ended < start) ? 0 : shift_for(ended - start);

@@ -78,7 +78,7 @@ typedef struct fe_draft {
     bool inherited;   /* the caller is that of the whole transaction */
     uint32_t argc;
     uint32_t request_bytes;
-    uint64_t start, received, entered, begun;
+    uint64_t start, received, parsed, begun;
     uint64_t located;        /* 0: no key was looked up */
     uint64_t waited;         /* in all */
     uint64_t parked;         /* when it was parked; 0: it is not */
@@ -102,11 +102,13 @@ typedef struct fe_recorder {
     fe_stages stages;      /* measured whether or not commands are recorded */
     fe_event_ring ring;
     fe_random random;
-    uint64_t drawn;      /* the low half of a trace id that begins here; 0: none is drawn */
-    uint64_t readable;   /* ticks: when the bytes of this round were */
-    uint64_t received;   /* ... when all of a group's had been received */
-    uint64_t entered;    /* ... when the engine's lock was entered last */
-    uint64_t settled;    /* ... and left */
+    uint64_t drawn;    /* the low half of a trace id that begins here; 0: none is drawn */
+    uint64_t readable; /* ticks: when the bytes of this round were */
+    uint64_t
+        received; /* ... when the batch began to be read: all of its group's had been received, and
+                            the batches before it were over */
+    uint64_t parsed;     /* ... when it had been read, and the engine's lock was asked for */
+    uint64_t settled;    /* ... and was left last */
     uint64_t before[12]; /* counters when the command that runs began; the session knows which */
     fe_draft draft;      /* of that command */
     fe_texts texts;      /* ... its tail */

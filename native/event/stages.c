@@ -44,8 +44,13 @@ static void add_late(fe_stages *stages, uint64_t units_q20)
     stages->sent = 0;
 }
 
-void fe_stages_enter(fe_stages *stages, bool on, uint64_t units_q20, uint64_t entered,
-                     uint32_t commands)
+static uint64_t between(uint64_t from, uint64_t to)
+{
+    return to > from ? to - from : 0;
+}
+
+void fe_stages_enter(fe_stages *stages, bool on, uint64_t units_q20, uint64_t asked,
+                     uint64_t entered, uint32_t commands)
 {
     stages->on = on;
     if (stages->ended_count != 0 || stages->sent != 0) add_late(stages, units_q20);
@@ -54,8 +59,9 @@ void fe_stages_enter(fe_stages *stages, bool on, uint64_t units_q20, uint64_t en
     stages->commands += commands;
     if (stages->readable != 0)
         add_many(stages, FE_PHASE_RECEIVE, units_q20, stages->readable, stages->received, commands);
-    add_many(stages, FE_PHASE_PARSE, units_q20, stages->received, stages->asked, commands);
-    add_many(stages, FE_PHASE_QUEUE, units_q20, stages->asked, entered, commands);
+    add_many(stages, FE_PHASE_PARSE, units_q20, stages->read_from, asked, commands);
+    uint64_t queued = between(stages->received, stages->read_from) + between(asked, entered);
+    add_many(stages, FE_PHASE_QUEUE, units_q20, 0, queued, commands);
 }
 
 void fe_stages_command(fe_stages *stages, uint64_t units_q20, uint64_t begun, uint64_t located,

@@ -2,7 +2,10 @@
  *
  *     readable  received   asked    entered   begun     located   ended      left       sent
  *        | receive |  parse  |  queue  | dispatch | lookup | execute | serialise | write |
- *        +----------- of the group that was received ---+--- of each command ---+- group +
+ *        +----------- of the batch that was read -------+--- of each command ---+- group +
+ *
+ * A group of more commands than a batch takes is read and run in several: what a later one waits for those
+ * before it belongs to queue.
  *
  * Reading the clock so often would cost more than a hundredth of a small command, so it is done for one
  * group in FE_STAGES_EVERY of each serving thread: shapes and quantiles are those of all commands, counts are
@@ -24,8 +27,8 @@
 
 typedef enum fe_phase {
     FE_PHASE_RECEIVE,   /* from epoll_wait until all that is served together was received */
-    FE_PHASE_PARSE,     /* until the batch was read ahead */
-    FE_PHASE_QUEUE,     /* until the engine's lock was held */
+    FE_PHASE_PARSE,     /* reading the batch ahead */
+    FE_PHASE_QUEUE,     /* behind the batches before it, and until the engine's lock was held */
     FE_PHASE_DISPATCH,  /* until its turn in the batch */
     FE_PHASE_LOOKUP,    /* until its last key was looked up; only of commands that look keys up */
     FE_PHASE_EXECUTE,   /* until its handler returned */
@@ -42,7 +45,10 @@ typedef struct fe_stages {
     uint32_t groups;      /* since the last that was measured */
     uint32_t commands;    /* of the group that is measured */
     uint32_t ended_count; /* of `ended`, which wait for `left` */
-    uint64_t readable, received, asked, entered, left;
+    uint64_t readable, received, entered;
+    uint64_t left; /* the lock, last */
+    uint64_t
+        read_from; /* when the batch began to be read: `received`, or `left` by the one before it */
     uint64_t located; /* of the command that runs: written by whoever looks a key up; 0: none */
     uint64_t sent, sent_from; /* of a group that was sent; 0: none waits to be added */
     uint32_t sent_commands;
@@ -59,12 +65,25 @@ static inline bool fe_stages_is_due(const fe_stages *stages)
     return stages->on && stages->groups + 1 >= FE_STAGES_EVERY;
 }
 
-/* A group is about to be served, `now` in ticks; false: it is not measured. */
+/* A group is about to be served; false: it is not measured. */
 bool fe_stages_serve(fe_stages *stages);
 
-/* The lock was entered, for a batch of `commands`; `units_q20`: units per tick, times 2^20. Under the lock. */
-void fe_stages_enter(fe_stages *stages, bool on, uint64_t units_q20, uint64_t entered,
-                     uint32_t commands);
+/* All of the group has been received, `now` in ticks. */
+static inline void fe_stages_received(fe_stages *stages, uint64_t now)
+{
+    stages->received = stages->read_from = now;
+}
+
+/* The lock was asked for and entered, for a batch of `commands`; `units_q20`: units per tick, times 2^20.
+ * Under the lock. */
+void fe_stages_enter(fe_stages *stages, bool on, uint64_t units_q20, uint64_t asked,
+                     uint64_t entered, uint32_t commands);
+
+/* It was left, `now` in ticks. */
+static inline void fe_stages_left(fe_stages *stages, uint64_t now)
+{
+    stages->left = stages->read_from = now;
+}
 
 /* A command of a measured group has ended; times in ticks, `located` 0 when it looked no key up. Under the lock. */
 void fe_stages_command(fe_stages *stages, uint64_t units_q20, uint64_t begun, uint64_t located,

@@ -567,6 +567,15 @@ static void handle_events(fe_reactor *reactor, const struct epoll_event *events,
     resume_woken(reactor);
 }
 
+/* Input is there, perhaps. */
+static void note_readable(fe_recorder *recorder)
+{
+    bool due = fe_stages_is_due(&recorder->stages);
+    uint64_t now = FE_UNLIKELY(due || fe_recorder_is_on(recorder)) ? fe_clock_ticks() : 0;
+    recorder->readable = now;
+    recorder->stages.readable = due ? now : 0;
+}
+
 static void *run(void *argument)
 {
     fe_reactor *reactor = argument;
@@ -576,9 +585,7 @@ static void *run(void *argument)
     for (;;) {
         int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait_ms(reactor));
         FE_ASSERT(count >= 0 || errno == EINTR);
-        if (fe_recorder_is_on(reactor->recorder)) reactor->recorder->readable = fe_clock_ticks();
-        fe_stages *stages = &reactor->recorder->stages;
-        stages->readable = FE_UNLIKELY(fe_stages_is_due(stages)) ? fe_clock_ticks() : 0;
+        note_readable(reactor->recorder);
         handle_events(reactor, events, count);
         resume_due(reactor);
         cron(reactor);

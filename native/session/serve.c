@@ -120,8 +120,8 @@ static void run_one(const fe_ahead *ahead, uint64_t *ticks)
         fe_session_finish(session);
 }
 
-/* Runs what was read ahead. The lock is held, and may be given to others in between. */
-static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
+/* Runs what was read ahead. The lock was asked for and is held, and may be given to others in between. */
+static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t asked, uint64_t entered)
 {
     fe_engine *engine = server->engine;
     prefetch(batch, engine->store);
@@ -131,9 +131,9 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t entered)
     uint64_t ticks = entered;
     fe_recorder *recorder = batch->count > 0 ? batch->ahead[0].session->recorder : NULL;
     if (FE_LIKELY(recorder != NULL)) {
-        recorder->entered = entered;
+        recorder->parsed = asked;
         fe_stages_enter(&recorder->stages, engine->options.metrics, engine->units_per_tick_q20,
-                        entered, batch->count);
+                        asked, entered, batch->count);
     }
     for (uint32_t i = 0; i < batch->count; i++) {
         run_one(&batch->ahead[i], &ticks);
@@ -171,23 +171,31 @@ void fe_server_submit_reads(fe_server *server, fe_disk_read **reads, uint32_t co
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
 }
 
-/* A batch of a group whose stages are measured has been read ahead. */
-static void note_asked(fe_recorder *recorder)
+/* All input of a group has been received, and is read now. */
+static void note_received(fe_recorder *recorder)
 {
-    if (recorder != NULL && FE_UNLIKELY(recorder->stages.measuring))
-        recorder->stages.asked = fe_clock_ticks();
+    bool measured = fe_stages_serve(&recorder->stages);
+    if (FE_LIKELY(!measured && !fe_recorder_is_on(recorder))) return;
+    recorder->received = fe_clock_ticks();
+    fe_stages_received(&recorder->stages, recorder->received);
+}
+
+/* A batch of several in the group is over, and the next is read now. */
+static void note_batch_over(fe_recorder *recorder, uint64_t left)
+{
+    recorder->received = left;
+    fe_stages_left(&recorder->stages, left);
 }
 
 static void run_full_batch(fe_server *server, fe_batch *batch)
 {
     fe_disk_read *reads[FE_READS_MAX];
     fe_recorder *recorder = batch->ahead[0].session->recorder;
-    note_asked(recorder);
-    uint64_t entered = fe_engine_enter(server->engine);
-    entered = run_batch(server, batch, entered);
+    uint64_t asked, entered = fe_engine_enter_asking(server->engine, &asked);
+    entered = run_batch(server, batch, asked, entered);
     uint32_t count = fe_server_take_reads(server, reads);
     uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
-    if (recorder != NULL) recorder->stages.left = left;
+    if (recorder != NULL) note_batch_over(recorder, left);
     fe_server_submit_reads(server, reads, count);
 }
 
@@ -236,24 +244,22 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
     batch->count = 0;
     batch->hash_count = 0;
     fe_recorder *recorder = count > 0 ? sessions[0]->recorder : NULL;
-    if (recorder != NULL && FE_UNLIKELY(fe_stages_serve(&recorder->stages)))
-        recorder->stages.received = fe_clock_ticks();
-    if (count > 0) fe_trace_group(sessions[0]);
+    if (FE_LIKELY(recorder != NULL)) note_received(recorder);
     for (uint32_t i = 0; i < count; i++) {
         fe_client *client = &sessions[i]->client;
         client->output.limit = client->output_limit;
         if (sessions[i]->state == FE_SESSION_READY) read_session(server, batch, sessions[i]);
     }
     fe_disk_read *reads[FE_READS_MAX];
-    note_asked(recorder);
-    uint64_t entered = fe_engine_enter(server->engine);
-    entered = run_batch(server, batch, entered);
+    uint64_t asked, entered = fe_engine_enter_asking(server->engine, &asked);
+    entered = run_batch(server, batch, asked, entered);
     for (uint32_t i = 0; i < count; i++)
         fe_session_account(sessions[i]);
     uint32_t read_count = fe_server_take_reads(server, reads);
     uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
     if (recorder != NULL) {
-        recorder->settled = recorder->stages.left = left;
+        recorder->settled = left;
+        fe_stages_left(&recorder->stages, left);
         fe_stages_served(&recorder->stages);
     }
     fe_server_submit_reads(server, reads, read_count);

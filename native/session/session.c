@@ -294,7 +294,7 @@ void fe_session_resume(fe_session *session, fe_batch *batch)
     fe_client *client = &session->client;
     uint64_t entered = fe_engine_enter(server->engine);
     uint64_t ticks = entered;
-    if (session->recorder != NULL) session->recorder->entered = entered;
+    if (session->recorder != NULL) session->recorder->parsed = entered;
     client->output.limit = client->output_limit;
     bool go_on = session->state == FE_SESSION_PARKED && unpark(session, &ticks);
     if (client->close_after_reply && session->state == FE_SESSION_READY) fe_session_finish(session);

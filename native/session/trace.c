@@ -172,8 +172,8 @@ static void set_arrival(const fe_session *session, fe_draft *draft)
 {
     const fe_recorder *recorder = session->recorder;
     uint64_t readable = session->readable_ticks;
-    draft->entered = recorder->entered;
-    draft->start = readable != 0 ? readable : recorder->entered;
+    draft->parsed = recorder->parsed;
+    draft->start = readable != 0 ? readable : recorder->parsed;
     draft->received = readable == recorder->readable ? recorder->received : draft->start;
 }
 
@@ -238,9 +238,9 @@ void fe_trace_begin_queued(fe_session *session, uint32_t index, uint64_t ticks, 
     draft->batch_index = index < UINT16_MAX ? (uint16_t)index : UINT16_MAX;
     draft->batch_size = transaction->count < UINT16_MAX ? (uint16_t)transaction->count : UINT16_MAX;
     draft->request_bytes = 0;
-    draft->start = exec != NULL ? exec->start : recorder->entered;
-    draft->received = exec != NULL ? exec->received : recorder->entered;
-    draft->entered = exec != NULL ? exec->entered : recorder->entered;
+    draft->start = exec != NULL ? exec->start : recorder->parsed;
+    draft->received = exec != NULL ? exec->received : recorder->parsed;
+    draft->parsed = exec != NULL ? exec->parsed : recorder->parsed;
     draft->begun = ticks;
     fe_trace_mark *mark = queued->mark;
     bool own = mark != NULL && (exec == NULL || !(exec->flags & FE_TRACE_REMOTE_PARENT) ||

@@ -1,6 +1,6 @@
 /* What a session tells its thread's recorder (event/recorder.h) about the commands that it runs.
  *
- *     fe_trace_received     the input is there; fe_trace_group: that of all sessions served together
+ *     fe_trace_received     the input is there
  *     fe_trace_begin        its turn: draft, caller, decision of the sampler; a command that runs again goes on
  *     fe_trace_park         it waits: the draft moves to the session; fe_trace_unpark when it is answered
  *     fe_trace_end          it is over: the record, unless nobody wants it
@@ -25,12 +25,6 @@ static inline bool fe_trace_is_on(const fe_session *session)
 static inline void fe_trace_received(fe_session *session)
 {
     session->readable_ticks = fe_trace_is_on(session) ? session->recorder->readable : 0;
-}
-
-/* All input of a group has been received, and is read now. */
-static inline void fe_trace_group(fe_session *first)
-{
-    if (fe_trace_is_on(first)) first->recorder->received = fe_clock_ticks();
 }
 
 /* How a command ended. */

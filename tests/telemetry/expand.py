@@ -24,7 +24,7 @@ MUTABLE, READ_ONLY, CACHE, ON_DISK, WROTE_IN_PLACE, WROTE_NEW = (1 << bit for bi
 HITS = MUTABLE | READ_ONLY | CACHE | ON_DISK
 TIERS = ((READ_ONLY, "read_only"), (CACHE, "read_cache"), (ON_DISK, "disk"))
 ADDRESS, KEY, ERROR_CODE, TRACESTATE, BAGGAGE = range(1, 6)
-RECEIVED, ENTERED, BEGUN, LOCATED, ENDED, SETTLED, WRITTEN = range(7)
+RECEIVED, PARSED, BEGUN, LOCATED, ENDED, SETTLED, WRITTEN = range(7)
 MASK = 2**64 - 1
 
 
@@ -336,9 +336,9 @@ class Expansion:
         begun, located = at[BEGUN], at[LOCATED]
         woken = begun + waited if waited <= located - begun else begun
         yield from self._phase(
-            record, 0, "resp.parse", at[RECEIVED], at[ENTERED], "request", record.request_bytes
+            record, 0, "resp.parse", at[RECEIVED], at[PARSED], "request", record.request_bytes
         )
-        yield from self._phase(record, 1, "command.dispatch", at[ENTERED], begun)
+        yield from self._phase(record, 1, "command.dispatch", at[PARSED], begun)
         if record.key_index:
             yield from self._phase(record, 2, "index.lookup", woken, located)
         yield from self._storage(record, at, min(begun + waited, at[ENDED]))

@@ -4,6 +4,7 @@
 
 #include "engine/engine.h"
 
+#include <pthread.h>
 #include <time.h>
 
 static fe_engine_options some_options(void)
@@ -142,6 +143,39 @@ TEST(reset_brings_statistics_back_to_zero)
     fe_engine_free(engine);
 }
 
+typedef struct asker {
+    fe_engine *engine;
+    uint64_t asked, entered;
+} asker;
+
+static void *ask(void *argument)
+{
+    asker *it = argument;
+    it->entered = fe_engine_enter_asking(it->engine, &it->asked);
+    fe_engine_leave(it->engine, FE_STEP_BATCH, it->entered);
+    return NULL;
+}
+
+TEST(who_asks_for_the_lock_knows_how_long_it_waited)
+{
+    asker it = {.engine = open_engine()};
+    ask(&it);
+    CHECK(it.asked == it.entered); /* it was free */
+
+    pthread_t thread;
+    uint64_t entered = fe_engine_enter(it.engine);
+    CHECK_INT(0, pthread_create(&thread, NULL, ask, &it));
+    while (!fe_lock_is_wanted(&it.engine->lock)) {}
+    uint64_t start_ns = fe_clock_thread_ns();
+    while (fe_clock_thread_ns() < start_ns + 100000) {}
+    fe_engine_leave(it.engine, FE_STEP_BATCH, entered);
+    pthread_join(thread, NULL);
+
+    CHECK((double)(it.entered - it.asked) / it.engine->ticks_per_us > 90.0);
+    CHECK(it.asked > entered);
+    fe_engine_free(it.engine);
+}
+
 TEST(steps_beyond_the_threshold_reach_the_latency_monitor)
 {
     fe_engine *engine = open_engine();
@@ -172,6 +206,7 @@ int main(void)
     RUN(errors_are_counted_by_their_first_word);
     RUN(kinds_of_errors_are_bounded);
     RUN(reset_brings_statistics_back_to_zero);
+    RUN(who_asks_for_the_lock_knows_how_long_it_waited);
     RUN(steps_beyond_the_threshold_reach_the_latency_monitor);
     return check_done();
 }

@@ -54,7 +54,7 @@ static const fe_sampler always = {.kind = FE_SAMPLER_ALWAYS, .parent_based = tru
 static fe_draft begun_at(uint64_t ticks)
 {
     return (fe_draft){
-        .start = ticks - 4, .received = ticks - 3, .entered = ticks - 1, .begun = ticks};
+        .start = ticks - 4, .received = ticks - 3, .parsed = ticks - 1, .begun = ticks};
 }
 
 /* One command from begin to record. */
@@ -82,7 +82,7 @@ TEST(a_root_has_ids_of_its_own)
     CHECK(memcmp(first->trace_id, second->trace_id, 16) != 0);
     CHECK_INT(996, first->start_ticks);
     CHECK_INT(1, first->stages[FE_STAGE_RECEIVED]);
-    CHECK_INT(3, first->stages[FE_STAGE_ENTERED]);
+    CHECK_INT(3, first->stages[FE_STAGE_PARSED]);
     CHECK_INT(4, first->stages[FE_STAGE_BEGUN]);
     CHECK_INT(4, first->stages[FE_STAGE_LOCATED]);
     CHECK_INT(11, first->stages[FE_STAGE_ENDED]);
@@ -266,7 +266,7 @@ TEST(clocks_that_run_back_make_no_stage_negative)
 {
     static fixture it;
     open_with(&it, options_of(always));
-    fe_draft draft = {.start = 100, .received = 90, .entered = 105, .begun = 103, .located = 104};
+    fe_draft draft = {.start = 100, .received = 90, .parsed = 105, .begun = 103, .located = 104};
 
     CHECK(fe_recorder_begin(it.recorder, &draft, NULL));
     CHECK(fe_recorder_keep(it.recorder, &draft, &(fe_ending){0}));
@@ -274,7 +274,7 @@ TEST(clocks_that_run_back_make_no_stage_negative)
     const fe_trace_record *record = drain(&it);
 
     CHECK_INT(0, record->stages[FE_STAGE_RECEIVED]);
-    for (int i = FE_STAGE_ENTERED; i < FE_STAGE_COUNT; i++)
+    for (int i = FE_STAGE_PARSED; i < FE_STAGE_COUNT; i++)
         CHECK_INT(5, record->stages[i]);
     close_all(&it);
 }

@@ -15,12 +15,11 @@ static bool serve(fe_stages *stages, uint32_t commands)
 {
     stages->readable = fe_stages_is_due(stages) ? 1000 : 0;
     bool measured = fe_stages_serve(stages);
-    stages->received = 1100;
-    stages->asked = 1200;
-    fe_stages_enter(stages, true, Q20, 1300, commands);
+    fe_stages_received(stages, 1100);
+    fe_stages_enter(stages, true, Q20, 1200, 1300, commands);
     for (uint32_t i = 0; measured && i < commands; i++)
         fe_stages_command(stages, Q20, 1400, i % 2 == 0 ? 1450 : 0, 1500);
-    stages->left = 1600;
+    fe_stages_left(stages, 1600);
     fe_stages_served(stages);
     if (stages->awaits_sent) fe_stages_sent(stages, 1700);
     return measured;
@@ -66,6 +65,19 @@ TEST(every_stage_counts_its_commands_once)
     CHECK_INT(3, count_of(&stages, FE_PHASE_WRITE));
     CHECK_INT(300, stages.phases[FE_PHASE_WRITE].sum);
     CHECK_INT(3, count_of(&stages, FE_PHASE_EXECUTE));
+}
+
+TEST(a_later_batch_queues_behind_those_before_it_and_does_not_parse_meanwhile)
+{
+    static fe_stages stages;
+    stages.measuring = true;
+    fe_stages_received(&stages, 1100);
+    fe_stages_enter(&stages, true, Q20, 1200, 1300, 1);
+    fe_stages_left(&stages, 1600);
+    fe_stages_enter(&stages, true, Q20, 1650, 1720, 2);
+
+    CHECK_INT(100 + 2 * 50, stages.phases[FE_PHASE_PARSE].sum);
+    CHECK_INT(100 + 2 * (500 + 70), stages.phases[FE_PHASE_QUEUE].sum);
 }
 
 TEST(a_batch_of_many_has_only_so_many_ends)
@@ -114,6 +126,7 @@ int main(void)
 {
     RUN(one_group_in_some_is_measured_and_only_while_on);
     RUN(every_stage_counts_its_commands_once);
+    RUN(a_later_batch_queues_behind_those_before_it_and_does_not_parse_meanwhile);
     RUN(a_batch_of_many_has_only_so_many_ends);
     RUN(clocks_that_go_back_count_as_nothing);
     RUN(a_reset_forgets_what_was_counted);

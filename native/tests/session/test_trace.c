@@ -289,10 +289,12 @@ TEST(a_pipeline_of_more_than_a_batch_is_one)
     uint32_t count;
     const uint8_t *next = (const uint8_t *)rig_records(&it, &count);
     CHECK_INT(100, count);
-    uint64_t start = ((const fe_trace_record *)(const void *)next)->start_ticks;
+    uint64_t start = ((const fe_trace_record *)(const void *)next)->start_ticks, ended = 0;
     for (uint32_t i = 0; i < count; i++) {
         const fe_trace_record *record = (const void *)next;
         CHECK(record->start_ticks == start);
+        if (i == FE_BATCH_COMMANDS) CHECK(record->stages[FE_STAGE_RECEIVED] >= ended);
+        ended = record->stages[FE_STAGE_ENDED];
         CHECK_INT(i, record->batch_index);
         CHECK_INT(100, record->batch_size);
         next += record->size;
