@@ -78,6 +78,7 @@ static void reject(run *it, const char *line)
 {
     size_t before = it->call.reply.buf->len;
     if (it->command != NULL) it->command->stats.rejected++;
+    it->session->disk_waited = 0; /* no command that is counted has waited */
     answer_rejected(it, line);
     if (FE_UNLIKELY(it->call.recorded)) record(it, FE_RESULT_REJECTED, before, fe_clock_ticks());
 }

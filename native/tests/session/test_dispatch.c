@@ -614,6 +614,20 @@ TEST(calls_failures_and_refusals_are_counted)
     rig_close(&it);
 }
 
+/* A command that waited for the disk is refused in the end: the next one has not waited for that. */
+TEST(a_wait_ends_with_the_command_that_waited)
+{
+    rig it;
+    rig_open(&it);
+    peer *one = rig_connect(&it);
+    one->session->disk_waited = (uint64_t)(3e6 * it.server->engine->ticks_per_us);
+
+    CHECK_SAYS(one, "GET\r\n", "-ERR wrong number of arguments for 'get' command\r\n");
+
+    CHECK_INT(0, one->session->disk_waited);
+    rig_close(&it);
+}
+
 TEST(memory_limits_refuse_what_would_grow)
 {
     fe_engine_options options = rig_options();
@@ -673,6 +687,7 @@ int main(void)
     RUN(a_waiting_client_can_be_killed);
     RUN(debug_needs_its_option);
     RUN(calls_failures_and_refusals_are_counted);
+    RUN(a_wait_ends_with_the_command_that_waited);
     RUN(memory_limits_refuse_what_would_grow);
     return check_done();
 }
