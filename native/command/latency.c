@@ -44,10 +44,11 @@ static void traces(fe_call *call)
     fe_reply_array(&call->reply, count);
     for (uint32_t i = 0; i < count; i++) {
         const fe_latency_sample *sample = fe_latency_get(series, i);
-        fe_reply_array(&call->reply, 4);
+        fe_reply_array(&call->reply, 5);
         fe_reply_integer(&call->reply, sample->unix_seconds);
         fe_reply_integer(&call->reply, (int64_t)sample->ms);
         fe_label_reply_ids(&call->reply, &sample->label);
+        fe_label_reply_times(&call->reply, &sample->label);
     }
 }
 
@@ -356,9 +357,9 @@ static void help(fe_call *call)
         "RESET [<event> ...]",
         "    Forget the samples of the events, or of all.",
         "TRACES <event>",
-        "    Answer the samples of <event>: time, milliseconds, trace id and span id (null where "
-        "no",
-        "    span was recorded).",
+        "    Answer the samples of <event>: time, milliseconds, trace id and span id, and in",
+        "    microseconds how long the command was queued, looked for its keys, took in all, and",
+        "    waited within that; null where no span was recorded, or nothing measured.",
         NULL,
     };
     fe_call_help(call, "latency", lines);
@@ -399,7 +400,7 @@ static const fe_command_row rows[] = {
     ROW("reset", reset, -2, ADMIN, "2.8.13", "O(1)", "Forgets the samples of events.",
         "[event [event ...]]", "request_policy:all_nodes response_policy:all_succeeded"),
     ROW("traces", traces, 3, ADMIN, "7.2.0", "O(1)",
-        "Answers the samples of an event with their spans.", "event", VARIES),
+        "Answers the samples of an event with their spans and stages.", "event", VARIES),
 };
 
 FE_FAMILY_DEFINE(latency, rows);

@@ -50,15 +50,7 @@ static void reply_trace(fe_reply *reply, const fe_slowlog_entry *entry)
     fe_reply_array(reply, 4);
     fe_reply_integer(reply, (int64_t)entry->id);
     fe_label_reply_ids(reply, label);
-    fe_reply_map(reply, 4);
-    fe_reply_bulk_text(reply, "queued");
-    fe_reply_integer(reply, label->queued_us);
-    fe_reply_bulk_text(reply, "located");
-    fe_reply_integer(reply, label->located_us);
-    fe_reply_bulk_text(reply, "took");
-    fe_reply_integer(reply, label->took_us);
-    fe_reply_bulk_text(reply, "waited");
-    fe_reply_integer(reply, label->waited_us);
+    fe_label_reply_times(reply, label);
 }
 
 static void traces(fe_call *call)
@@ -88,11 +80,10 @@ static void help(fe_call *call)
         "RESET",
         "    Remove all entries.",
         "TRACES [<count>]",
-        "    Answer of the newest <count> entries (10; -1 means all): id, trace id and span id "
-        "(null",
-        "    where no span was recorded), and in microseconds how long the command was queued, "
-        "looked",
-        "    for its keys, took in all, and waited within that.",
+        "    Answer of the newest <count> entries (10; -1 means all): id, trace id and span id,",
+        "    and in microseconds how long the command was queued, looked for its keys, took in "
+        "all,",
+        "    and waited within that; null where no span was recorded, or nothing measured.",
         NULL,
     };
     fe_call_help(call, "slowlog", lines);

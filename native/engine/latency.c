@@ -36,15 +36,18 @@ void fe_latency_add(fe_latency *latency, fe_latency_event event, int64_t unix_se
     if (series->count < FE_LATENCY_SAMPLES) series->count++;
 }
 
-void fe_latency_label(fe_latency *latency, fe_latency_event event, uint64_t ms,
-                      const fe_trace_label *label)
+void fe_latency_label(fe_latency *latency, fe_latency_event event, int64_t unix_seconds,
+                      uint64_t ms, const fe_trace_label *label)
 {
     FE_ASSERT(event < FE_LATENCY_EVENT_COUNT);
     fe_latency_series *series = &latency->series[event];
-    if (series->count == 0) return;
-    uint32_t newest = (series->next + FE_LATENCY_SAMPLES - 1) % FE_LATENCY_SAMPLES;
-    fe_latency_sample *sample = &series->samples[newest];
-    if (sample->ms == ms && sample->label.span_id == 0) sample->label = *label;
+    for (uint32_t n = 1; n <= series->count; n++) {
+        uint32_t index = (series->next + FE_LATENCY_SAMPLES - n) % FE_LATENCY_SAMPLES;
+        fe_latency_sample *sample = &series->samples[index];
+        if (sample->unix_seconds != unix_seconds) continue;
+        if (sample->ms == ms && !sample->label.is_timed) sample->label = *label;
+        return;
+    }
 }
 
 const fe_latency_sample *fe_latency_get(const fe_latency_series *series, uint32_t n)

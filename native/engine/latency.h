@@ -20,7 +20,7 @@ typedef enum fe_latency_event {
 typedef struct fe_latency_sample {
     int64_t unix_seconds; /* 0: none */
     uint64_t ms;
-    fe_trace_label label; /* of the command that took so long; span_id 0: it was not recorded */
+    fe_trace_label label; /* of the command that took so long */
 } fe_latency_sample;
 
 typedef struct fe_latency_series {
@@ -48,9 +48,10 @@ const char *fe_latency_name(fe_latency_event event);
 /* Adds a sample; those of the same second become one, the worst of them. */
 void fe_latency_add(fe_latency *latency, fe_latency_event event, int64_t unix_seconds, uint64_t ms);
 
-/* Says which command the newest sample is about, if it is the one of `ms` and nobody has said so. */
-void fe_latency_label(fe_latency *latency, fe_latency_event event, uint64_t ms,
-                      const fe_trace_label *label);
+/* Says which command the sample of this second is about, if it is still there with `ms` and nobody has said
+ * so. */
+void fe_latency_label(fe_latency *latency, fe_latency_event event, int64_t unix_seconds,
+                      uint64_t ms, const fe_trace_label *label);
 
 /* The n-th oldest sample (0 = oldest), n < count. */
 const fe_latency_sample *fe_latency_get(const fe_latency_series *series, uint32_t n);

@@ -90,21 +90,22 @@ static fe_bytes copy(uint8_t **at, const void *bytes, size_t len)
     return copied;
 }
 
-void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
-                    const fe_bytes *argv, uint32_t argc, fe_bytes client_addr, fe_bytes client_name)
+uint64_t fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
+                        const fe_bytes *argv, uint32_t argc, fe_bytes client_addr,
+                        fe_bytes client_name)
 {
-    if (log->max == 0) return;
+    if (log->max == 0) return 0;
     if (client_name.len > FE_SLOWLOG_ARG_BYTES) client_name.len = FE_SLOWLOG_ARG_BYTES;
     uint32_t kept = argc < FE_SLOWLOG_ARGS_MAX ? argc : FE_SLOWLOG_ARGS_MAX;
     size_t size = client_addr.len + client_name.len + 64;
     for (uint32_t i = 0; i < kept; i++)
         size += (argv[i].len < FE_SLOWLOG_ARG_BYTES ? argv[i].len : FE_SLOWLOG_ARG_BYTES) + 48;
     uint8_t *text = fe_alloc_take(log->alloc, FE_ALLOC_ENGINE, size);
-    if (text == NULL) return;
+    if (text == NULL) return 0;
     grow_when_full(log);
     if (log->cap == 0) {
         fe_alloc_give(log->alloc, FE_ALLOC_ENGINE, text);
-        return;
+        return 0;
     }
 
     log->newest = log->count == 0 ? 0 : (log->newest + 1) % log->cap;
@@ -132,6 +133,7 @@ void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
     entry->client_addr = copy(&at, client_addr.ptr, client_addr.len);
     entry->client_name = copy(&at, client_name.ptr, client_name.len);
     FE_ASSERT((size_t)(at - text) <= size);
+    return entry->id + 1;
 }
 
 void fe_slowlog_label(fe_slowlog *log, uint64_t id, const fe_trace_label *label)

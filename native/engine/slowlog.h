@@ -18,7 +18,7 @@ typedef struct fe_slowlog_entry {
     fe_bytes argv[FE_SLOWLOG_ARGS_MAX]; /* into `text` */
     fe_bytes client_addr;               /* into `text` */
     fe_bytes client_name;               /* into `text` */
-    fe_trace_label label;               /* span_id 0: none */
+    fe_trace_label label;
     uint8_t *text;
 } fe_slowlog_entry;
 
@@ -35,9 +35,10 @@ typedef struct fe_slowlog {
 void fe_slowlog_init(fe_slowlog *log, fe_alloc *alloc);
 void fe_slowlog_free(fe_slowlog *log);
 void fe_slowlog_set_max(fe_slowlog *log, uint32_t entries_max);
-void fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
-                    const fe_bytes *argv, uint32_t argc, fe_bytes client_addr,
-                    fe_bytes client_name);
+/* Adds an entry: returns its id + 1, or 0 when the log takes none or memory is exhausted. */
+uint64_t fe_slowlog_add(fe_slowlog *log, int64_t unix_seconds, int64_t duration_us,
+                        const fe_bytes *argv, uint32_t argc, fe_bytes client_addr,
+                        fe_bytes client_name);
 /* Says whose entry the one with this id is, if it is still there. */
 void fe_slowlog_label(fe_slowlog *log, uint64_t id, const fe_trace_label *label);
 void fe_slowlog_clear(fe_slowlog *log);

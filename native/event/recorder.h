@@ -59,7 +59,9 @@ static inline size_t fe_trace_mark_size(const fe_trace_mark *mark)
 /* What an entry of a log says about the command that it is about. */
 typedef struct fe_trace_label {
     uint8_t trace_id[16];
-    uint64_t span_id; /* 0: the command was not recorded */
+    uint64_t span_id; /* 0: the command has no span */
+    bool is_timed;    /* the times below are known ... */
+    bool is_located;  /* ... and located_us too: only of what is SAMPLED, and looked a key up */
     uint32_t queued_us, located_us,
         took_us;        /* to its turn; from there to its last key, and to its end */
     uint32_t waited_us; /* of took_us: parked */
@@ -88,7 +90,8 @@ typedef struct fe_draft {
     fe_bytes state, baggage; /* of the request, or of `mark` */
     fe_trace_mark *mark;     /* owned, or NULL */
     uint64_t replied;        /* of EXEC: bytes of replies before its own */
-    uint64_t latency_ms;     /* with `latency` */
+    uint64_t latency_ms;     /* with `latency`: what it was counted with */
+    int64_t latency_seconds; /* ... and when, Unix time */
     uint64_t slow_id;        /* of its entry in the slow log, + 1; 0: none */
 } fe_draft;
 

@@ -339,9 +339,10 @@ static void add_slow(const run *it, int64_t duration_us)
     uint32_t copied = call->argc < FE_SLOWLOG_ARGS_MAX ? call->argc : FE_SLOWLOG_ARGS_MAX;
     for (uint32_t i = 0; i < copied; i++)
         argv[i] = fe_call_is_secret(call->secret_mask, i) ? FE_BYTES("(redacted)") : call->argv[i];
-    fe_slowlog_add(&call->engine->slowlog, call->engine->now_ms / 1000, duration_us, argv,
-                   call->argc, it->session->client.addr, it->session->client.name);
-    if (call->recorded) fe_trace_note_slow(it->session);
+    uint64_t id =
+        fe_slowlog_add(&call->engine->slowlog, call->engine->now_ms / 1000, duration_us, argv,
+                       call->argc, it->session->client.addr, it->session->client.name);
+    if (call->recorded) fe_trace_note_slow(it->session, id);
 }
 
 /* Counts a command that took so many ticks. */

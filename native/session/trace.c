@@ -444,16 +444,18 @@ static fe_bytes last_error(const fe_engine *engine)
     return (fe_bytes){(const uint8_t *)code, strlen(code)};
 }
 
-void fe_trace_note_slow(fe_session *session)
+void fe_trace_note_slow(fe_session *session, uint64_t slow_id)
 {
-    session->recorder->draft.slow_id = session->server->engine->slowlog.next_id;
+    session->recorder->draft.slow_id = slow_id;
 }
 
 void fe_trace_note_latency(fe_session *session, fe_latency_event event, uint64_t ticks)
 {
     const fe_engine *engine = session->server->engine;
-    session->recorder->draft.latency_ms = (uint64_t)((double)ticks / engine->ticks_per_us / 1000.0);
-    session->recorder->draft.latency = (uint8_t)(event + 1);
+    fe_draft *draft = &session->recorder->draft;
+    draft->latency_ms = (uint64_t)((double)ticks / engine->ticks_per_us / 1000.0);
+    draft->latency_seconds = engine->now_ms / 1000;
+    draft->latency = (uint8_t)(event + 1);
 }
 
 static uint32_t microseconds(const fe_engine *engine, uint64_t from, uint64_t to)
@@ -461,21 +463,24 @@ static uint32_t microseconds(const fe_engine *engine, uint64_t from, uint64_t to
     return to > from ? low32((uint64_t)((double)(to - from) / engine->ticks_per_us)) : 0;
 }
 
-/* Tells the slow log and the latency monitor whose entry they have. */
-static void tell_logs(fe_session *session, const fe_draft *draft, uint64_t ended)
+/* Tells the slow log and the latency monitor whose entry they have; `has_span`: the command has a record. */
+static void tell_logs(fe_session *session, const fe_draft *draft, uint64_t ended, bool has_span)
 {
     fe_engine *engine = session->server->engine;
-    fe_trace_label label = {.span_id = draft->span_id,
+    fe_trace_label label = {.is_timed = true,
+                            .is_located = draft->located != 0,
                             .queued_us = microseconds(engine, draft->start, draft->begun),
+                            .located_us = microseconds(engine, draft->begun, draft->located),
                             .waited_us = microseconds(engine, 0, draft->waited),
                             .took_us = microseconds(engine, draft->begun, ended)};
-    uint64_t located = draft->located != 0 ? draft->located : draft->begun;
-    label.located_us = microseconds(engine, draft->begun, located);
-    memcpy(label.trace_id, draft->parent.trace_id, 16);
+    if (has_span) {
+        label.span_id = draft->span_id;
+        memcpy(label.trace_id, draft->parent.trace_id, 16);
+    }
     if (draft->slow_id != 0) fe_slowlog_label(&engine->slowlog, draft->slow_id - 1, &label);
     if (draft->latency != 0)
         fe_latency_label(&engine->latency, (fe_latency_event)(draft->latency - 1),
-                         draft->latency_ms, &label);
+                         draft->latency_seconds, draft->latency_ms, &label);
 }
 
 static void note_range(fe_session *session, uint32_t size)
@@ -502,7 +507,8 @@ static void fill(fe_session *session, fe_trace_record *record, const fe_draft *d
     record->key_index = low16(key);
 }
 
-static void make(fe_session *session, fe_draft *draft, const fe_call *call,
+/* False: the ring is full. */
+static bool make(fe_session *session, fe_draft *draft, const fe_call *call,
                  const fe_trace_end_of *end)
 {
     uint32_t key = call != NULL ? key_index(call) : 0;
@@ -511,13 +517,12 @@ static void make(fe_session *session, fe_draft *draft, const fe_call *call,
     if (failed) error = end->error.len > 0 ? end->error : last_error(session->server->engine);
     put_texts(session, draft, call, key, error);
     fe_trace_record *record = fe_recorder_make(session->recorder, draft, end->ticks);
-    if (FE_UNLIKELY(draft->slow_id != 0 || draft->latency != 0))
-        tell_logs(session, draft, end->ticks);
-    if (FE_UNLIKELY(record == NULL)) return;
+    if (FE_UNLIKELY(record == NULL)) return false;
     effects found = {0}; /* what EXEC has done, its commands have */
     if (call != NULL) found = find_effects(session);
     fill(session, record, draft, end, &found, key);
     note_range(session, record->size);
+    return true;
 }
 
 /* Whether the transaction that this command has opened has the same caller: then its commands have it too. */
@@ -536,11 +541,12 @@ static void end_draft(fe_session *session, fe_draft *draft, const fe_call *call,
                             end->result == FE_RESULT_ERROR || end->result == FE_RESULT_REJECTED,
                         .disk = (draft->flags & FE_TRACE_DISK) != 0,
                         .ticks = since(end->ticks, draft->begun)};
-    if (fe_recorder_keep(session->recorder, draft, &ending)) {
-        if ((draft->flags & FE_TRACE_LOCAL_PARENT) && session->exec != NULL)
-            session->exec->keep = true;
-        make(session, draft, call, end);
-    }
+    bool kept = fe_recorder_keep(session->recorder, draft, &ending);
+    if (kept && (draft->flags & FE_TRACE_LOCAL_PARENT) && session->exec != NULL)
+        session->exec->keep = true;
+    bool made = kept && make(session, draft, call, end);
+    if (FE_UNLIKELY(draft->slow_id != 0 || draft->latency != 0))
+        tell_logs(session, draft, end->ticks, made);
     if (FE_LIKELY(draft->mark == NULL)) {
         draft->open = false;
         return;

@@ -49,8 +49,9 @@ void fe_trace_park(fe_session *session, bool again);
 /* The command that waited for an answer has it. Sets `call->recorded` when its draft is open. */
 void fe_trace_unpark(fe_session *session, fe_call *call);
 
-/* The command was added to the slow log or to the latency monitor: notes it for fe_trace_end. */
-void fe_trace_note_slow(fe_session *session);
+/* The command was added to the slow log (what fe_slowlog_add returned) or to the latency monitor: notes it for
+ * fe_trace_end. */
+void fe_trace_note_slow(fe_session *session, uint64_t slow_id);
 void fe_trace_note_latency(fe_session *session, fe_latency_event event, uint64_t ticks);
 
 /* The command has ended; `call->recorded` was set. */

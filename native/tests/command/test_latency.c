@@ -43,6 +43,34 @@ TEST(events_are_answered_and_reset)
     harness_close(&it);
 }
 
+TEST(samples_tell_their_span_and_its_times)
+{
+    harness it;
+    harness_open(&it);
+    add(&it, FE_LATENCY_COMMAND, 20, 30);
+    add(&it, FE_LATENCY_COMMAND, 10, 12);
+    fe_trace_label label = {.trace_id = {0xab},
+                            .span_id = 0xcd,
+                            .is_timed = true,
+                            .queued_us = 1,
+                            .took_us = 30000,
+                            .waited_us = 4};
+
+    /* The command ended when there was a newer sample; others have no part in it. */
+    fe_latency_label(&it.engine->latency, FE_LATENCY_COMMAND, NOW - 20, 30, &label);
+    label.span_id = 0xef;
+    fe_latency_label(&it.engine->latency, FE_LATENCY_COMMAND, NOW - 20, 30, &label);
+    fe_latency_label(&it.engine->latency, FE_LATENCY_COMMAND, NOW - 10, 11, &label);
+    fe_latency_label(&it.engine->latency, FE_LATENCY_COMMAND, NOW - 15, 12, &label);
+
+    CHECK_SCRIPT(&it, "LATENCY TRACES command",
+                 "*2 *5 :3999999980 :30 $32 ab000000000000000000000000000000 $16 00000000000000cd "
+                 "*8 $6 queued :1 $7 located $-1 $4 took :30000 $6 waited :4 "
+                 "*5 :3999999990 :12 $-1 $-1 *8 $6 queued $-1 $7 located $-1 $4 took $-1 "
+                 "$6 waited $-1");
+    harness_close(&it);
+}
+
 TEST(a_graph_has_a_column_for_each_sample)
 {
     harness it;
@@ -135,6 +163,7 @@ int main(void)
 {
     RUN(without_events_there_is_nothing_to_tell);
     RUN(events_are_answered_and_reset);
+    RUN(samples_tell_their_span_and_its_times);
     RUN(a_graph_has_a_column_for_each_sample);
     RUN(one_sample_makes_a_flat_graph);
     RUN(the_doctor_sums_up_and_advises);

@@ -45,6 +45,8 @@ TEST(entries_tell_their_span_when_it_was_recorded)
     add(&it, 2);
     fe_trace_label label = {.trace_id = {0xab},
                             .span_id = 0xcd,
+                            .is_timed = true,
+                            .is_located = true,
                             .queued_us = 1,
                             .located_us = 2,
                             .took_us = 30,
@@ -59,9 +61,13 @@ TEST(entries_tell_their_span_when_it_was_recorded)
         "$7 located :2 $4 took :30 $6 waited :4",
         "SLOWLOG GET 1", "*1 *6 :1 :2 :102 *2 $3 GET $1 k $3 a:1 $2 me", "SLOWLOG RESET", "+OK",
         "SLOWLOG TRACES", "*0");
-    add(&it, 3);
+    add(&it, 3); /* of which nothing is known */
     CHECK_SCRIPT(&it, "SLOWLOG TRACES -1",
-                 "*1 *4 :2 $-1 $-1 *8 $6 queued :0 $7 located :0 $4 took :0 $6 waited :0");
+                 "*1 *4 :2 $-1 $-1 *8 $6 queued $-1 $7 located $-1 $4 took $-1 $6 waited $-1");
+    label = (fe_trace_label){.is_timed = true, .queued_us = 1, .took_us = 30};
+    fe_slowlog_label(&it.engine->slowlog, 2, &label); /* without a span, and looked nothing up */
+    CHECK_SCRIPT(&it, "SLOWLOG TRACES -1",
+                 "*1 *4 :2 $-1 $-1 *8 $6 queued :1 $7 located $-1 $4 took :30 $6 waited :0");
     harness_close(&it);
 }
 

@@ -22,12 +22,12 @@ static void close_log(log_rig *it)
 }
 
 /* Adds an entry whose only argument is the number, of one digit. */
-static void add_number(log_rig *it, int number)
+static uint64_t add_number(log_rig *it, int number)
 {
     uint8_t digit = (uint8_t)('0' + number);
     fe_bytes arg = {&digit, 1};
-    fe_slowlog_add(&it->log, 1000 + number, 50 + number, &arg, 1, FE_BYTES("10.0.0.1:5"),
-                   FE_BYTES("me"));
+    return fe_slowlog_add(&it->log, 1000 + number, 50 + number, &arg, 1, FE_BYTES("10.0.0.1:5"),
+                          FE_BYTES("me"));
 }
 
 static int number_of(const fe_slowlog_entry *entry)
@@ -159,10 +159,10 @@ TEST(without_memory_an_entry_is_left_out)
 {
     log_rig it;
     open_log(&it, 4);
-    add_number(&it, 1);
+    CHECK_INT(1, add_number(&it, 1));
     fe_alloc_fail_after(&it.alloc, 0);
 
-    add_number(&it, 2);
+    CHECK_INT(0, add_number(&it, 2)); /* nobody's entry is taken for it */
     fe_slowlog_set_max(&it.log, 9);
 
     CHECK_INT(1, it.log.count);

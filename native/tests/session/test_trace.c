@@ -509,6 +509,38 @@ TEST(entries_of_the_slow_log_lead_to_their_span)
     rig_close(&it);
 }
 
+TEST(entries_of_the_slow_log_tell_no_more_than_is_known)
+{
+    fe_engine_options options = rig_options();
+    options.slowlog_threshold_us = 0;
+    fe_telemetry_options errors = {.traces = true,
+                                   .sampler = {.kind = FE_SAMPLER_NEVER},
+                                   .retention = {.errors = true, .slow_us = -1},
+                                   .ring_bytes = 1};
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it);
+    rig_say(one, "GET off\r\n");
+    rig_record(&it, &errors);
+    rig_say(one, "GET unkept\r\n");
+    rig_say(one, "SET k text\r\n");
+    rig_say(one, "INCR k\r\n");
+    while (fe_event_ring_reserve(&it.recorder->ring, sizeof(fe_trace_record)) != NULL) {}
+    rig_say(one, "INCR k\r\n"); /* the ring is full */
+    static const struct {
+        bool has_span, is_timed;
+    } expected[] = {{false, false}, {false, true}, {false, true}, {true, true}, {false, true}};
+
+    CHECK_INT(5, it.server->engine->slowlog.count);
+    for (uint32_t i = 0; i < 5; i++) {
+        const fe_trace_label *label = &fe_slowlog_get(&it.server->engine->slowlog, 4 - i)->label;
+        CHECK_INT(expected[i].has_span, label->span_id != 0);
+        CHECK_INT(expected[i].is_timed, label->is_timed);
+        CHECK(!label->is_located);
+    }
+    rig_close(&it);
+}
+
 TEST(samples_of_the_latency_monitor_lead_to_their_span)
 {
     fe_engine_options options = rig_options();
@@ -791,6 +823,7 @@ int main(void)
     RUN(traceparent_before_multi_holds_for_the_transaction);
     RUN(a_malformed_traceparent_changes_nothing);
     RUN(entries_of_the_slow_log_lead_to_their_span);
+    RUN(entries_of_the_slow_log_tell_no_more_than_is_known);
     RUN(samples_of_the_latency_monitor_lead_to_their_span);
     RUN(a_command_of_python_has_waited);
     RUN(python_inside_a_transaction_is_a_child_as_well);
