@@ -376,6 +376,20 @@ bool fe_device_sync_all(fe_device *device, int *error_code)
     return false;
 }
 
+bool fe_device_sync_segment(fe_device *device, int fd, int *error_code)
+{
+    if (fe_device_sync_data(device, fd)) return true;
+    *error_code = errno;
+    return false;
+}
+
+bool fe_device_sync_names(fe_device *device, int *error_code)
+{
+    if (fe_device_sync_folder(device, device->log_folder)) return true;
+    *error_code = errno;
+    return false;
+}
+
 int fe_device_open_segment(fe_device *device, uint32_t number, uint32_t generation, uint64_t *size,
                            int *error_code)
 {

@@ -105,6 +105,10 @@ int fe_device_write_pieces(fe_device *device, uint32_t number, uint32_t generati
 /* Makes all segments that were written, and their names, survive a loss of power: with all else that waits
  * to be written to their file system, in one go. */
 bool fe_device_sync_all(fe_device *device, int *error_code) FE_MUST_USE;
+/* The same for one segment, by its descriptor, and for the names of all: what is to be believed when
+ * fe_device_sync_all fails, which tells of any error of that file system since the folder was opened. */
+bool fe_device_sync_segment(fe_device *device, int fd, int *error_code) FE_MUST_USE;
+bool fe_device_sync_names(fe_device *device, int *error_code) FE_MUST_USE;
 
 /* Opens the file of a segment for reading and stores its size. -1 on failure. */
 int fe_device_open_segment(fe_device *device, uint32_t number, uint32_t generation, uint64_t *size,

@@ -431,16 +431,51 @@ TEST(segments_that_cannot_be_synced_are_no_save)
     tiered t;
     tiered_open(&t, tiered_options());
     fill(&t, 0, 1000, 500);
-    t.faults.all_error = EIO;
+    t.faults.all_error = t.faults.sync_error = EIO;
     CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
-    CHECK(strstr(error, "log: ") != NULL && strstr(error, strerror(EIO)) != NULL);
-    t.faults.all_error = 0;
+    CHECK(strstr(error, "log/") != NULL && strstr(error, strerror(EIO)) != NULL);
+    t.faults.all_error = t.faults.sync_error = 0;
     leave(&t);
     CHECK(!in_folder(&t, "manifest") && !in_folder(&t, "index-1"));
     CHECK(begin(&t, tiered_options()));
     CHECK_INT(FE_SAVE_UNCLEAN, last.found);
     claim(&t);
     tiered_close(&t);
+}
+
+TEST(names_of_segments_that_cannot_be_synced_are_no_save)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    fill(&t, 0, 1000, 500);
+    t.faults.all_error = t.faults.folder_error = EIO;
+    CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
+    CHECK(strstr(error, "log: ") != NULL && strstr(error, strerror(EIO)) != NULL);
+    t.faults.all_error = t.faults.folder_error = 0;
+    leave(&t);
+    CHECK(!in_folder(&t, "manifest") && !in_folder(&t, "index-1"));
+    CHECK(begin(&t, tiered_options()));
+    CHECK_INT(FE_SAVE_UNCLEAN, last.found);
+    claim(&t);
+    tiered_close(&t);
+}
+
+/* The file system tells once, to whoever syncs it next, of every error that it ever had; or may refuse. */
+TEST(an_error_of_other_files_does_not_cost_the_data)
+{
+    const int errors[] = {EIO, ENOSYS, EPERM};
+    for (unsigned i = 0; i < 3; i++) {
+        tiered t;
+        tiered_open(&t, tiered_options());
+        fill(&t, 0, 1000, 500);
+        t.faults.all_error = errors[i];
+        t.faults.syncs = 0;
+        restart(&t);
+        CHECK(t.faults.syncs >= last.segments);
+        CHECK_INT(1000, last.keys);
+        CHECK(cold_has(&t, 0, 7, 500) && cold_has(&t, 0, 999, 500));
+        tiered_close(&t);
+    }
 }
 
 TEST(an_index_that_cannot_be_synced_is_no_save)
@@ -803,6 +838,8 @@ int main(void)
     RUN(databases_without_keys_may_go);
     RUN(a_disk_that_refuses_fails_the_save_and_not_silently);
     RUN(segments_that_cannot_be_synced_are_no_save);
+    RUN(names_of_segments_that_cannot_be_synced_are_no_save);
+    RUN(an_error_of_other_files_does_not_cost_the_data);
     RUN(an_index_that_cannot_be_synced_is_no_save);
     RUN(a_bound_on_files_does_not_cost_what_is_in_memory);
     RUN(the_manifest_is_there_again_only_after_a_save_and_claims_fail_loudly);

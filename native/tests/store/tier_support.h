@@ -17,10 +17,11 @@ typedef struct faults {
     int take_error;    /* of the disk's taking what was written */
     int sync_error;    /* of every sync of a file */
     int all_error;     /* of every sync of the whole */
+    int folder_error;  /* of every sync of a folder */
     int unlink_error;  /* of every removal */
     bool writes_short; /* every write takes a part of what it is given */
     bool map_refused;
-    uint64_t writes, unlinks;
+    uint64_t writes, unlinks, syncs;
 } faults;
 
 static ssize_t faulty_pwrite(void *context, int fd, const void *data, size_t size, off_t offset)
@@ -46,8 +47,17 @@ static int faulty_write_back(void *context, int fd)
 static int faulty_datasync(void *context, int fd)
 {
     faults *f = context;
+    f->syncs++;
     if (f->sync_error == 0) return fe_device_system.datasync(NULL, fd);
     errno = f->sync_error;
+    return -1;
+}
+
+static int faulty_sync_folder(void *context, int fd)
+{
+    faults *f = context;
+    if (f->folder_error == 0) return fe_device_system.sync_folder(NULL, fd);
+    errno = f->folder_error;
     return -1;
 }
 
@@ -105,6 +115,7 @@ static inline void tiered_open(tiered *t, fe_store_options options)
     t->calls.pwrite = faulty_pwrite;
     t->calls.write_back = faulty_write_back;
     t->calls.datasync = faulty_datasync;
+    t->calls.sync_folder = faulty_sync_folder;
     t->calls.sync_all = faulty_sync_all;
     t->calls.unlinkat = faulty_unlinkat;
     t->calls.map = faulty_map;
