@@ -2,7 +2,7 @@
  *
  * A read goes through these states; the function makes the transition:
  *
- *     late --(with many others)--> queued --fe_fetch_take--> in flight --fe_fetch_done--> over
+ *     late --(with many others, or for a waiter)--> queued --fe_fetch_take--> in flight --fe_fetch_done--> over
  *       ^                          |  |
  *       +--fe_fetch_put_back-------+  |
  *       +--fe_fetch_done: the record is longer, or it is tried once more
@@ -33,7 +33,9 @@
 #define BUCKETS_MIN 64u
 #define LATE_MAX 64u        /* reads that only settle are put off until there are so many ... */
 #define LATE_MS 20          /* ... or for so long */
-#define LATE_READS_MAX 256u /* reads with a buffer, beyond which those stay put off */
+#define LATE_READS_MAX 256u /* of these under way, beyond which the others stay put off ... */
+#define LATE_BYTES_MAX ((uint64_t)2 << 20) /* ... or so much in their buffers, one at least */
+#define LATE_FAILURES_MAX 8u               /* refusals of memory, after which it is left for a while */
 
 /* The table ------------------------------------------------------------------------------------ */
 
@@ -94,12 +96,20 @@ static void queue_append(fe_fetch *fetch, fe_disk_read *read)
     fetch->queued++;
 }
 
+/* Whether another that was put off may be started. Reads that somebody waits for do not count: under a load
+ * of them there would never be room. */
+static bool late_has_room(const fe_fetch *fetch)
+{
+    if (fetch->late_reads == 0) return true;
+    return fetch->late_reads < LATE_READS_MAX && fetch->late_bytes < LATE_BYTES_MAX;
+}
+
 /* Whether those that were put off are due. */
 static bool late_is_due(const fe_store *store)
 {
     const fe_fetch *fetch = &store->fetch;
     if (FE_LIKELY(fetch->late == NULL)) return false;
-    if (fetch->queued + fetch->in_flight >= LATE_READS_MAX) return false;
+    if (!late_has_room(fetch) || store->now_ms < fetch->late_rest_ms) return false;
     return fetch->hurry || fetch->late_count >= LATE_MAX ||
            store->now_ms - fetch->late_ms >= LATE_MS;
 }
@@ -112,6 +122,7 @@ bool fe_fetch_is_wanted(const fe_store *store)
 void fe_fetch_hurry(fe_store *store)
 {
     store->fetch.hurry = store->fetch.late != NULL;
+    store->fetch.late_rest_ms = 0;
 }
 
 static void wake(fe_waiter *waiter)
@@ -207,6 +218,8 @@ static void buffer_give(fe_store *store, fe_fetch_read *read)
     fe_fetch *fetch = &store->fetch;
     void *memory = read->memory;
     read->memory = NULL;
+    fetch->late_bytes -= read->late_bytes;
+    read->late_bytes = 0;
     if (memory == NULL) return;
     if (read->mapping != 0) {
         fe_trash_put(&store->trash, FE_ALLOC_LOG, memory, read->mapping);
@@ -240,6 +253,8 @@ static bool ask(fe_store *store, fe_fetch_read *read, uint64_t bytes)
     read->asked = bytes;
     read->disk.offset = begin;
     read->disk.length = (uint32_t)(end - begin);
+    if (read->was_late) read->late_bytes = read->disk.length;
+    store->fetch.late_bytes += read->late_bytes;
     read->verdict = FE_VERDICT_NONE;
     queue_append(&store->fetch, &read->disk);
     return true;
@@ -280,12 +295,22 @@ static void read_enter(fe_store *store, fe_fetch_read *read)
     store->fetch.count++;
 }
 
+static void late_remove(fe_fetch *fetch, fe_fetch_read *read);
+
+/* One that was put off is asked for at once, for somebody who waits; false without memory. */
+static bool late_promote(fe_store *store, fe_fetch_read *read)
+{
+    if (!ask(store, read, first_bytes(store, read))) return false;
+    late_remove(&store->fetch, read);
+    return true;
+}
+
 fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_address address,
                               uint64_t hash)
 {
     fe_fetch_read *read = fe_fetch_find(store, address);
     if (read != NULL) {
-        if (read->late) fe_fetch_hurry(store);
+        if (read->late && !late_promote(store, read)) return NULL;
         store->fetch.stats.joined++;
         return read;
     }
@@ -301,6 +326,24 @@ fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_a
 
 /* Putting off ---------------------------------------------------------------------------------- */
 
+static void late_append(fe_fetch *fetch, fe_fetch_read *read)
+{
+    read->late = true;
+    read->late_next = NULL;
+    read->late_prev = fetch->late_last;
+    *(fetch->late_last != NULL ? &fetch->late_last->late_next : &fetch->late) = read;
+    fetch->late_last = read;
+    fetch->late_count++;
+}
+
+static void late_remove(fe_fetch *fetch, fe_fetch_read *read)
+{
+    *(read->late_prev != NULL ? &read->late_prev->late_next : &fetch->late) = read->late_next;
+    *(read->late_next != NULL ? &read->late_next->late_prev : &fetch->late_last) = read->late_prev;
+    read->late = false;
+    fetch->late_count--;
+}
+
 fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace, fe_address address,
                                    uint64_t hash)
 {
@@ -313,11 +356,8 @@ fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace,
     read = read_make(store, keyspace, address, hash);
     if (read == NULL) return NULL;
     read_enter(store, read);
-    read->late = true;
-    read->disk.next = fetch->late;
     if (fetch->late == NULL) fetch->late_ms = store->now_ms;
-    fetch->late = &read->disk;
-    fetch->late_count++;
+    late_append(fetch, read);
     fetch->stats.put_off++;
     return read;
 }
@@ -330,25 +370,43 @@ static void read_free(fe_store *store, fe_fetch_read *read)
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
 }
 
-/* Queues those that were put off; of a database that was flushed meanwhile there is nothing to settle.
- * The rest stays for the next time: a disk that is slow would have a buffer for each. */
+static void waits_end(fe_store *store, fe_fetch_read *read, int error);
+
+/* The oldest that was put off is queued; of a database that was flushed meanwhile there is nothing to settle.
+ * False without memory: it comes behind the others, and those who wait for it get the error. */
+static bool late_start_one(fe_store *store)
+{
+    fe_fetch *fetch = &store->fetch;
+    fe_fetch_read *read = fetch->late;
+    late_remove(fetch, read);
+    if (!read->settles && read->waits == NULL) {
+        table_remove(fetch, read);
+        read_free(store, read);
+        return true;
+    }
+    read->was_late = true;
+    if (ask(store, read, first_bytes(store, read))) {
+        fetch->late_reads++;
+        return true;
+    }
+    read->was_late = false;
+    late_append(fetch, read);
+    waits_end(store, read, ENOMEM);
+    return false;
+}
+
+/* Queues those that were put off, the oldest first. The rest stays for the next time: a disk that is slow
+ * would have a buffer for each. */
 static void late_start(fe_store *store)
 {
     fe_fetch *fetch = &store->fetch;
-    while (fetch->late != NULL) {
-        if (fetch->queued + fetch->in_flight >= LATE_READS_MAX) return;
-        fe_fetch_read *read = (fe_fetch_read *)fetch->late;
-        fe_disk_read *next = fetch->late->next;
-        bool needed = read->settles || read->waits != NULL;
-        if (needed && !ask(store, read, first_bytes(store, read))) return;
-        read->late = false;
-        fetch->late = next;
-        fetch->late_count--;
-        if (needed) continue;
-        table_remove(fetch, read);
-        read_free(store, read);
+    unsigned failures = 0;
+    for (uint32_t left = fetch->late_count; left > 0 && late_has_room(fetch); left--) {
+        if (late_start_one(store)) continue;
+        fetch->late_rest_ms = store->now_ms + LATE_MS;
+        if (++failures == LATE_FAILURES_MAX) break;
     }
-    fetch->hurry = false;
+    if (fetch->late == NULL) fetch->hurry = false;
 }
 
 /* Waiters -------------------------------------------------------------------------------------- */
@@ -446,7 +504,8 @@ void fe_waiter_close(fe_store *store, fe_waiter *waiter)
 static void want(fe_store *store, const fe_keyspace *keyspace, fe_address address, uint64_t hash,
                  fe_need need, fe_waiter *waiter)
 {
-    if (waiter == NULL && store->fetch.count >= AHEAD_MAX) return;
+    const fe_fetch *fetch = &store->fetch;
+    if (waiter == NULL && fetch->queued + fetch->in_flight >= AHEAD_MAX) return;
     fe_fetch_read *read = fe_fetch_start(store, keyspace, address, hash);
     if (read != NULL) read->wanted = true;
     if (waiter != NULL) fe_fetch_wait(store, read, need, false, waiter);
@@ -662,6 +721,7 @@ static void finish(fe_store *store, fe_fetch_read *read)
     if (error != 0 && error != ENOMEM && waits_walk(read)) fe_missing_failed(store, read);
     fe_settle_end(store, read);
     table_remove(&store->fetch, read);
+    store->fetch.late_reads -= read->was_late;
     waits_end(store, read, error);
     read_free(store, read);
 }
@@ -744,23 +804,25 @@ static void buffers_free(fe_store *store)
     }
 }
 
-static void close_list(fe_store *store, fe_disk_read *first)
+static void close_read(fe_store *store, fe_fetch_read *read)
 {
-    for (fe_disk_read *next; first != NULL; first = next) {
-        fe_fetch_read *read = (fe_fetch_read *)first;
-        next = first->next;
-        fe_settle_end(store, read);
-        table_remove(&store->fetch, read);
-        read_free(store, read);
-    }
+    fe_settle_end(store, read);
+    table_remove(&store->fetch, read);
+    read_free(store, read);
 }
 
 void fe_fetch_close(fe_store *store)
 {
     fe_fetch *fetch = &store->fetch;
     FE_ASSERT(fetch->in_flight == 0 && fetch->oldest == NULL);
-    close_list(store, fetch->first);
-    close_list(store, fetch->late);
+    for (fe_disk_read *read = fetch->first, *next; read != NULL; read = next) {
+        next = read->next;
+        close_read(store, (fe_fetch_read *)read);
+    }
+    for (fe_fetch_read *read = fetch->late, *next; read != NULL; read = next) {
+        next = read->late_next;
+        close_read(store, read);
+    }
     FE_ASSERT(fetch->count == 0 && fetch->settle_count == 0 && fetch->grant_count == 0);
     buffers_free(store);
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, fetch->table);
@@ -799,17 +861,21 @@ static const char *read_check(const fe_store *store, const fe_fetch_read *read)
 const char *fe_fetch_check_all(const fe_store *store)
 {
     const fe_fetch *fetch = &store->fetch;
-    uint64_t count = 0, settles = 0, unsettled = 0;
+    uint64_t count = 0, settles = 0, unsettled = 0, late_reads = 0, late_bytes = 0;
     for (uint32_t i = 0; i < fetch->buckets; i++) {
         for (const fe_fetch_read *read = fetch->table[i]; read != NULL; read = read->chain) {
             count++;
             settles += read->settles;
+            late_reads += read->was_late;
+            late_bytes += read->late_bytes;
             const char *wrong = read_check(store, read);
             if (wrong != NULL) return wrong;
         }
     }
     if (count != fetch->count || count != fetch->queued + fetch->in_flight + fetch->late_count)
         return "fetch: wrong number of reads";
+    if (late_reads != fetch->late_reads || late_bytes != fetch->late_bytes)
+        return "fetch: wrong number of reads that had been put off";
     for (uint32_t i = 0; i < store->options.databases; i++)
         unsettled += store->keyspaces[i].unsettled;
     if (settles != fetch->settle_count || settles != unsettled)

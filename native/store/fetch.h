@@ -39,7 +39,8 @@
  * it if so. Until then the old record cannot be seen: the key's name is kept with the read, so the
  * new record may be overwritten, deleted or expire meanwhile. Whoever would open the old record waits
  * for that read. A read that only settles is in no hurry: many are put off and submitted together, which
- * is a fraction of the work; at the latest after some milliseconds, or when somebody waits.
+ * is a fraction of the work; the oldest first, at the latest after some milliseconds, or as soon as the
+ * disk has done with others of them. One that somebody waits for is asked for at once.
  *
  * Transport: fe_fetch_take under the lock at the end of each batch, fe_disk_submit without it (what
  * did not fit: fe_fetch_put_back); fe_disk_reap, fe_fetch_check of each without the lock, fe_fetch_done
@@ -107,7 +108,7 @@ void fe_waiter_close(fe_store *store, fe_waiter *waiter);
 /* Whether fe_fetch_take has something to give. To be asked now and then when no batch runs: reads that
  * were put off may be due. */
 bool fe_fetch_is_wanted(const fe_store *store);
-/* Those that were put off are due now. */
+/* Those that were put off are due now, as far as the bound on them allows. */
 void fe_fetch_hurry(fe_store *store);
 /* Stores up to `max` reads that are to be submitted and returns how many. Wakes those whose reads
  * could not even be started. */
@@ -182,9 +183,12 @@ typedef struct fe_fetch {
     uint32_t buckets, count;
     fe_disk_read *first, *last; /* not submitted yet */
     uint32_t queued, in_flight;
-    fe_disk_read *late; /* put off: they only settle */
+    fe_fetch_read *late, *late_last; /* put off: they only settle; the oldest first */
     uint32_t late_count;
+    uint32_t late_reads;    /* that had been put off, queued or in flight ... */
+    uint64_t late_bytes;    /* ... with so many bytes of buffers */
     int64_t late_ms;        /* since when the first of them waits */
+    int64_t late_rest_ms;   /* none is started before: memory was refused */
     bool hurry;             /* they are due */
     fe_fetch_read *settles; /* those that settle a blind write */
     uint32_t settle_count, grant_count, counting;

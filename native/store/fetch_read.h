@@ -42,7 +42,10 @@ struct fe_fetch_read {
     size_t name_len;
     uint64_t name_hash;
     bool settles;
-    bool late; /* put off: neither queued nor in flight, and without a buffer */
+    bool late;           /* put off: neither queued nor in flight, and without a buffer */
+    bool was_late;       /* it had been, and was started with others */
+    uint32_t late_bytes; /* then, the length of its buffer */
+    fe_fetch_read *late_next, *late_prev;
     fe_fetch_read *settle_next, *settle_prev;
 };
 

@@ -35,7 +35,7 @@ __attribute__((format(printf, 2, 3))) static bool fail(char *error, const char *
 
 /* Reads what still waits to be read, one after the other, so that no slot is left whose key may have
  * another. */
-static void settle(fe_store *store)
+static bool settle(fe_store *store, char *error)
 {
     fe_disk_read *read;
     FE_ASSERT(store->fetch.in_flight == 0);
@@ -47,7 +47,9 @@ static void settle(fe_store *store)
         read->result = (int32_t)(got < 0 ? -code : got);
         fe_fetch_done(store, read);
     }
-    FE_ASSERT(store->fetch.settle_count == 0);
+    if (store->fetch.settle_count == 0) return true;
+    return fail(error, "%u keys cannot be settled: no memory for their records",
+                store->fetch.settle_count);
 }
 
 /* Everything into files ------------------------------------------------------------------------ */
@@ -322,7 +324,7 @@ bool fe_save_run(fe_store *store, const char *server, fe_save_report *report,
     store->tiers->keep_files = true;
     *report = (fe_save_report){.saved_ms = fe_clock_wall_ms()};
     int64_t begun_ms = fe_clock_monotonic_ms();
-    settle(store);
+    if (!settle(store, error)) return false;
     if (!flush_all(store, error)) return false;
     if (!sync_segments(store, error)) return false;
     if (!write_files(store, server, report, error)) return false;

@@ -218,6 +218,161 @@ TEST(a_slow_disk_has_no_buffers_for_all_that_was_put_off)
     fake_free(d);
 }
 
+/* Reads that the disk never ends. */
+static void read_without_end(fake_disk *d, uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i++)
+        CHECK(!fetch_number(d, i, FE_NEED_READ, NULL));
+    CHECK_INT(count, take_due(d));
+}
+
+TEST(under_a_load_of_reads_one_that_was_put_off_and_is_waited_for_goes_with_them)
+{
+    fake_disk *d = cold_store();
+    read_without_end(d, 500, 600);
+    for (uint64_t i = 0; i < 40; i++)
+        set_blindly(d, i, "new", FE_DEADLINE_NONE);
+    CHECK_INT(0, take_due(d));
+    fe_waiter a = {.wake = count_wake};
+    CHECK(!fetch_number(d, 7, FE_NEED_EXACT, &a));
+    CHECK_INT(1, take_due(d));
+    check_store(&d->f);
+    fake_complete(d, d->count - 1, FAKE_GOOD);
+    CHECK_INT(1, woken);
+    CHECK(fetch_number(d, 7, FE_NEED_EXACT, &a));
+    fe_waiter_close(d->f.store, &a);
+    CHECK_INT(0, take_due(d)); /* the others are in no more hurry than before */
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(under_a_load_of_reads_what_was_put_off_is_settled_and_counted)
+{
+    fake_disk *d = cold_store();
+    read_without_end(d, 500, 600);
+    set_blindly(d, 1, "new", FE_DEADLINE_NONE);
+    set_blindly(d, 2, "new", FE_DEADLINE_NONE);
+    fe_store_set_now(d->f.store, START_MS + 20);
+    CHECK_INT(2, take_due(d));
+    set_blindly(d, 3, "new", FE_DEADLINE_NONE);
+    fe_waiter counts = {.wake = count_wake};
+    CHECK(!fe_fetch_settled(d->f.store, 0, &counts));
+    CHECK_INT(1, take_due(d));
+    while (d->count > 600)
+        fake_complete(d, d->count - 1, FAKE_GOOD);
+    CHECK_INT(1, woken);
+    CHECK(fe_fetch_settled(d->f.store, 0, &counts));
+    fe_waiter_close(d->f.store, &counts);
+    CHECK_INT(2000, fe_store_db_size(d->f.store, 0));
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(what_was_put_off_first_is_read_first)
+{
+    fake_disk *d = cold_store();
+    fe_address homes[300];
+    for (uint64_t i = 0; i < 300; i++) {
+        name_buf buf;
+        fe_bytes name = name_of(&buf, i);
+        const fe_index *index = &d->f.store->databases[0]->index;
+        homes[i] = fe_slot_address(
+            *fe_index_find_cold(index, fe_key_hash(&d->f.seed, name), NULL));
+        set_blindly(d, i, "new", FE_DEADLINE_NONE);
+    }
+    fe_store_set_now(d->f.store, START_MS + 20);
+    CHECK_INT(256, take_due(d));
+    for (unsigned i = 0; i < 256; i++)
+        CHECK_INT((int64_t)homes[i], (int64_t)((const fe_fetch_read *)d->reads[i])->address);
+    fake_complete(d, 0, FAKE_GOOD);
+    CHECK_INT(1, take_due(d));
+    CHECK_INT((int64_t)homes[256],
+              (int64_t)((const fe_fetch_read *)d->reads[d->count - 1])->address);
+    check_store(&d->f);
+    fake_free(d);
+}
+
+/* `count` keys from 5000 on with values of 300,000 bytes, each alone in a segment on disk; all are written over. */
+static fake_disk *long_and_late(uint64_t count)
+{
+    static uint8_t value[300000];
+    fake_disk *d = cold_store();
+    name_buf buf;
+    for (uint64_t i = 5000; i < 5000 + count; i++)
+        CHECK(set(&d->f, 0, name_of(&buf, i), (fe_bytes){value, sizeof value}, FE_DEADLINE_NONE));
+    fake_freeze_all(d);
+    for (uint64_t i = 5000; i < 5000 + count; i++) {
+        CHECK(fake_is_cold(d, i));
+        set_blindly(d, i, "new", FE_DEADLINE_NONE);
+    }
+    return d;
+}
+
+TEST(long_records_that_were_put_off_are_read_a_few_at_a_time)
+{
+    fake_disk *d = long_and_late(60);
+    fe_store_set_now(d->f.store, START_MS + 20);
+    uint64_t before = fe_alloc_used_all(&d->f.alloc);
+    CHECK_INT(7, take_due(d)); /* the seventh passes 2 MiB */
+    CHECK(fe_alloc_used_all(&d->f.alloc) - before < 3 << 20);
+    CHECK(!fe_fetch_is_wanted(d->f.store));
+    fake_complete(d, 0, FAKE_GOOD);
+    CHECK_INT(1, take_due(d));
+    check_store(&d->f);
+    fake_complete_all(d);
+    CHECK_INT(2060, fe_store_db_size(d->f.store, 0));
+    check_store(&d->f);
+    fake_free(d);
+}
+
+/* Memory for a long record is refused; for the others there are the buffers of earlier reads. */
+TEST(one_that_has_no_memory_does_not_hold_up_the_others_and_who_waits_is_told)
+{
+    fake_disk *d = long_and_late(1);
+    read_without_end(d, 500, 5);
+    while (d->count != 0)
+        fake_complete(d, 0, FAKE_GOOD);
+    for (uint64_t i = 0; i < 5; i++)
+        set_blindly(d, i, "new", FE_DEADLINE_NONE);
+    fe_waiter counts = {.wake = count_wake};
+    CHECK(!fe_fetch_settled(d->f.store, 0, &counts));
+    fe_alloc_fail_after(&d->f.alloc, 0);
+    CHECK_INT(5, take_due(d));
+    fe_alloc_fail_after(&d->f.alloc, -1);
+    CHECK_INT(ENOMEM, counts.error);
+    CHECK_INT(5, counts.pending);
+    CHECK_INT(1, d->f.store->fetch.late_count);
+    check_store(&d->f);
+    while (d->count != 0)
+        fake_complete(d, 0, FAKE_GOOD);
+    CHECK_INT(1, woken);
+    fe_waiter_close(d->f.store, &counts);
+    CHECK(!fe_fetch_is_wanted(d->f.store)); /* not at once again */
+    fe_store_set_now(d->f.store, START_MS + 20);
+    CHECK_INT(1, take_due(d));
+    fake_complete_all(d);
+    CHECK_INT(2001, fe_store_db_size(d->f.store, 0));
+    fake_free(d);
+}
+
+TEST(without_memory_who_waits_for_one_that_was_put_off_is_told)
+{
+    fake_disk *d = cold_store();
+    set_blindly(d, 100, "new", FE_DEADLINE_NONE);
+    fe_waiter a = {.wake = count_wake};
+    fe_alloc_fail_after(&d->f.alloc, 0);
+    CHECK(!fetch_number(d, 100, FE_NEED_EXACT, &a));
+    fe_alloc_fail_after(&d->f.alloc, -1);
+    CHECK_INT(0, take_due(d));
+    CHECK_INT(1, woken);
+    CHECK_INT(ENOMEM, a.error);
+    fe_waiter_close(d->f.store, &a);
+    check_store(&d->f);
+    fake_complete_all(d);
+    CHECK_INT(2000, fe_store_db_size(d->f.store, 0));
+    fake_free(d);
+}
+
 TEST(what_was_put_off_for_a_database_that_is_flushed_is_never_read)
 {
     fake_disk *d = cold_store();
@@ -415,6 +570,22 @@ TEST(what_is_read_ahead_is_bounded)
     fake_free(d);
 }
 
+TEST(reads_that_are_put_off_do_not_end_reading_ahead)
+{
+    fake_disk *d = fake_new();
+    fake_fill(d, 0, 20000, FE_DEADLINE_NONE);
+    fake_freeze_all(d);
+    read_without_end(d, 10000, 256);
+    for (uint64_t i = 0; i < 2000; i++)
+        set_blindly(d, i, "new", FE_DEADLINE_NONE);
+    (void)take_due(d);
+    CHECK_INT(512, d->count);
+    for (uint64_t i = 12000; i < 12100; i++)
+        (void)fetch_number(d, i, FE_NEED_READ, NULL);
+    CHECK_INT(100, take_due(d));
+    fake_free(d);
+}
+
 typedef struct visited {
     uint64_t count;
 } visited;
@@ -533,6 +704,12 @@ int main(void)
     RUN(a_blind_write_over_a_cold_key_is_settled_by_a_read);
     RUN(reads_that_only_settle_are_put_off_until_they_are_many_or_old_or_waited_for);
     RUN(a_slow_disk_has_no_buffers_for_all_that_was_put_off);
+    RUN(under_a_load_of_reads_one_that_was_put_off_and_is_waited_for_goes_with_them);
+    RUN(under_a_load_of_reads_what_was_put_off_is_settled_and_counted);
+    RUN(what_was_put_off_first_is_read_first);
+    RUN(long_records_that_were_put_off_are_read_a_few_at_a_time);
+    RUN(one_that_has_no_memory_does_not_hold_up_the_others_and_who_waits_is_told);
+    RUN(without_memory_who_waits_for_one_that_was_put_off_is_told);
     RUN(what_was_put_off_for_a_database_that_is_flushed_is_never_read);
     RUN(while_somebody_counts_no_other_write_is_blind);
     RUN(deleted_expired_or_set_again_before_it_settles_the_old_value_never_comes_back);
@@ -541,6 +718,7 @@ int main(void)
     RUN(a_record_past_its_deadline_is_removed_when_it_comes);
     RUN(long_records_take_one_read_when_their_size_is_known_and_two_when_it_is_not);
     RUN(what_is_read_ahead_is_bounded);
+    RUN(reads_that_are_put_off_do_not_end_reading_ahead);
     RUN(a_scan_sees_all_keys_when_it_is_run_again_until_nothing_is_missing);
     RUN(a_scan_passes_over_what_cannot_be_read);
     RUN(a_random_key_on_disk_is_read_and_taken_by_the_next_call);

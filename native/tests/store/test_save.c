@@ -478,6 +478,32 @@ TEST(an_error_of_other_files_does_not_cost_the_data)
     }
 }
 
+TEST(a_write_that_cannot_be_settled_is_no_save)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    fill(&t, 0, 1000, 500);
+    demote_all(&t, FE_TIER_DISK);
+    fe_waiter waiter = {.wake = NULL};
+    name_buf buf;
+    fe_bytes name = name_of(&buf, 7), value = {(const uint8_t *)"new", 3};
+    CHECK(fe_fetch_key(t.f.store, 0, name, fe_key_hash(&t.f.seed, name), FE_NEED_BLIND, &waiter));
+    CHECK(set(&t.f, 0, name, value, FE_DEADLINE_NONE));
+    fe_waiter_close(t.f.store, &waiter);
+    CHECK_INT(1, t.f.store->fetch.settle_count);
+
+    fe_alloc_fail_after(&t.f.alloc, 0);
+    CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
+    fe_alloc_fail_after(&t.f.alloc, -1);
+    CHECK(strstr(error, "memory") != NULL);
+    CHECK(!in_folder(&t, "manifest"));
+
+    restart(&t);
+    CHECK_INT(1000, last.keys);
+    CHECK(cold_has(&t, 0, 8, 500) && !cold_has(&t, 0, 7, 500));
+    tiered_close(&t);
+}
+
 TEST(an_index_that_cannot_be_synced_is_no_save)
 {
     tiered t;
@@ -840,6 +866,7 @@ int main(void)
     RUN(segments_that_cannot_be_synced_are_no_save);
     RUN(names_of_segments_that_cannot_be_synced_are_no_save);
     RUN(an_error_of_other_files_does_not_cost_the_data);
+    RUN(a_write_that_cannot_be_settled_is_no_save);
     RUN(an_index_that_cannot_be_synced_is_no_save);
     RUN(a_bound_on_files_does_not_cost_what_is_in_memory);
     RUN(the_manifest_is_there_again_only_after_a_save_and_claims_fail_loudly);
