@@ -370,6 +370,34 @@ static fe_frozen_next decide_some(fe_store *store, fe_frozen_job *job)
     return job->next == job->count ? after_chunk(job) : FE_FROZEN_STEP;
 }
 
+/* The file's bytes are damaged; those in memory of a mapped segment may not be: the kernel has read them at
+ * another time. They are copied before they are looked at, for the page may be read anew in between. */
+static bool is_sound_mapped(const fe_store *store, fe_frozen_job *job, const fe_frozen_item *item,
+                            const found *f, uint8_t *to)
+{
+    if (store->log.segments[job->segment].tier != FE_TIER_MAPPED) return false;
+    memcpy(to, fe_log_at(&store->log, f->home), f->size);
+    return fe_frozen_is_sound(job, item, to);
+}
+
+/* The record is nowhere sound. */
+static void give_up(fe_store *store, fe_frozen_job *job, const found *f)
+{
+    fe_log_mark_damaged(&store->log, job->segment);
+    if (store->frozen.forget)
+        forget(store, f);
+    else
+        store->log.files[job->segment].rest_ms = INT64_MAX;
+}
+
+static void damage_tell(fe_store *store, const fe_frozen_job *job, uint64_t at)
+{
+    fe_frozen_fault fault = {
+        job->segment, job->generation, at, "record: the checksum is wrong", 0, 0};
+    store->frozen.stats.damaged_records++;
+    fault_tell(store, &fault);
+}
+
 /* Moves one record of the window; false without memory. */
 static bool move_one(fe_store *store, fe_frozen_job *job, uint64_t *work)
 {
@@ -382,20 +410,16 @@ static bool move_one(fe_store *store, fe_frozen_job *job, uint64_t *work)
         job->left++;
         return true;
     }
+    uint8_t *image = job->records + (at - job->records_offset);
     if (item->damaged) {
-        fe_frozen_fault fault = {
-            job->segment, job->generation, at, "record: the checksum is wrong", 0, 0};
-        store->frozen.stats.damaged_records++;
-        fe_log_mark_damaged(&store->log, job->segment);
-        fault_tell(store, &fault);
-        if (store->frozen.forget)
-            forget(store, &f);
-        else
-            store->log.files[job->segment].rest_ms = INT64_MAX;
-        return true;
+        damage_tell(store, job, at);
+        if (!is_copied(&f) && !is_sound_mapped(store, job, item, &f, image)) {
+            give_up(store, job, &f);
+            return true;
+        }
     }
     *work += f.size;
-    return move(store, &f, job->records + (at - job->records_offset));
+    return move(store, &f, item->damaged && is_copied(&f) ? NULL : image);
 }
 
 static fe_frozen_next move_some(fe_store *store, fe_frozen_job *job)

@@ -10,8 +10,8 @@
  *     EVICT     disk_max is near, and the policy takes keys          removes, moves what was read
  *
  * Every walk over a footer removes what has expired, refills SHORT tags, counts what is alive, and
- * measures the deadlines anew. Damage is never spread: a record whose checksum is wrong is left where
- * it is, with its slot, so that its key answers an error, until the key is written over or deleted, or
+ * measures the deadlines anew. Damage is never spread: a record whose checksum is wrong, read twice, and that
+ * is not sound in memory either (in the read cache, or mapped), is left where it is, with its slot, so that its key answers an error, until the key is written over or deleted, or
  * by order (fe_frozen_forget_damaged). Of a damaged block of a footer the entries are not known: their
  * records stay where they are, and are read as ever. A segment's file goes when no slot names anything in
  * it, damaged or not.

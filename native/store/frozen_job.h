@@ -21,6 +21,9 @@ bool fe_frozen_may_move(const fe_store *store);
 /* Bytes by which the files are over what eviction keeps free; 0: none. */
 uint64_t fe_frozen_over(const fe_store *store);
 
+/* frozen_read.c. Whether the bytes are the record that its entry tells of, undamaged. Any thread. */
+bool fe_frozen_is_sound(const fe_frozen_job *job, const fe_frozen_item *item, const uint8_t *data);
+
 static inline bool fe_frozen_is_volatile(const fe_store *store)
 {
     return store->options.policy >= FE_POLICY_VOLATILE_LRU;

@@ -11,6 +11,7 @@
 #include "store/frozen_job.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define BLOCK FE_IMAGE_BLOCK
 #define CHUNK_BLOCKS 16u /* of the footer, read at once */
@@ -167,16 +168,33 @@ static uint32_t window_end(const fe_frozen_job *job)
     return i;
 }
 
-/* The record is the one that its entry tells of, undamaged. */
-static bool record_is_sound(const fe_frozen_job *job, const fe_frozen_item *item)
+bool fe_frozen_is_sound(const fe_frozen_job *job, const fe_frozen_item *item, const uint8_t *data)
 {
-    const uint8_t *data = job->records + (item_begin(item) - job->records_offset);
     size_t size = (size_t)item->entry.size * 8;
     if (!fe_image_record_check(data, size)) return false;
     const fe_record *record = (const fe_record *)data;
     fe_bytes key = fe_record_key(record);
     return fe_hash(&job->seed, key.ptr, key.len) == item->entry.hash &&
            fe_record_deadline(record) == item->entry.deadline;
+}
+
+/* A record that was not sound is read once more, alone: a disk may have been wrong for a moment. In a buffer of
+ * its own, so that what lies beside it stays as it was read. */
+static bool read_again(fe_device *device, fe_frozen_job *job, fe_frozen_item *item)
+{
+    uint64_t begin = round_down(item_begin(item)), size = round_up(item_end(item)) - begin;
+    uint64_t skip = item_begin(item) - begin;
+    uint8_t *data = fe_pages_map(job->alloc, FE_ALLOC_ENGINE, size, BLOCK);
+    if (data == NULL) return fail(job, begin, "out of memory", ENOMEM);
+    int code = 0;
+    int64_t got = fe_device_read(device, job->fd, data, size, begin, &code);
+    if (got > 0) job->read_bytes += (uint64_t)got;
+    item->damaged = got != (int64_t)size || !fe_frozen_is_sound(job, item, data + skip);
+    if (!item->damaged)
+        memcpy(job->records + (item_begin(item) - job->records_offset), data + skip,
+               (size_t)item->entry.size * 8);
+    fe_pages_unmap(job->alloc, FE_ALLOC_ENGINE, data, size);
+    return true;
 }
 
 static bool read_records(fe_device *device, fe_frozen_job *job)
@@ -187,8 +205,11 @@ static bool read_records(fe_device *device, fe_frozen_job *job)
     if (!records_take(job, end - begin)) return fail(job, begin, "out of memory", ENOMEM);
     if (!read_exactly(device, job, job->records, end - begin, begin)) return false;
     job->records_offset = begin;
-    for (uint32_t i = job->next; i < job->window; i++)
-        job->items[i].damaged = !record_is_sound(job, &job->items[i]);
+    for (uint32_t i = job->next; i < job->window; i++) {
+        fe_frozen_item *item = &job->items[i];
+        item->damaged = !fe_frozen_is_sound(job, item, job->records + (item_begin(item) - begin));
+        if (item->damaged && !read_again(device, job, item)) return false;
+    }
     return true;
 }
 

@@ -15,7 +15,10 @@ typedef struct frozen_fake {
     fe_device_calls calls;
     fe_device *device;
     char path[128];
-    int read_errors; /* reads from now on that fail with EIO */
+    int read_errors;  /* reads from now on that fail with EIO */
+    uint64_t flip_at; /* byte of a file that is read with another bit ... */
+    int flip_fd;      /* ... of this one ... */
+    int flips;        /* ... so often from now on */
     fe_frozen_job job;
     fe_frozen_next next; /* of the job, while one is under way */
     bool busy;
@@ -34,6 +37,11 @@ static inline ssize_t frozen_pread(void *context, int fd, void *data, size_t siz
     if ((size_t)offset >= file->size) return 0;
     if (size > file->size - (size_t)offset) size = file->size - (size_t)offset;
     memcpy(data, file->image + offset, size);
+    uint64_t begin = (uint64_t)offset;
+    if (t->flips > 0 && fd == t->flip_fd && t->flip_at >= begin && t->flip_at < begin + size) {
+        t->flips--;
+        ((uint8_t *)data)[t->flip_at - begin] ^= 16;
+    }
     return (ssize_t)size;
 }
 

@@ -226,6 +226,96 @@ TEST(by_order_damaged_records_are_given_up_and_sound_ones_are_not)
     frozen_free(t);
 }
 
+/* The next `times` reads of the key's record bring it with a wrong bit. */
+static void flip_reads(frozen_fake *t, uint64_t i, int times)
+{
+    fe_log *log = fake_log(t->d);
+    fe_address home = fe_slot_address(*frozen_slot(t, 0, i));
+    if (fe_cache_holds(log, home)) home = fe_cache_home(log, home);
+    t->flip_fd = log->files[fe_address_segment(home, log->offset_bits)].fd;
+    t->flip_at = fe_address_offset(home, log->offset_bits) + 40;
+    t->flips = times;
+}
+
+TEST(one_wrong_read_is_not_believed)
+{
+    frozen_fake *t = victims();
+    flip_reads(t, 4, 1);
+    CHECK(frozen_jobs(t, FE_FROZEN_COMPACT) >= 1);
+    CHECK_INT(0, t->flips);
+    CHECK_INT(0, frozen_stats(t).damaged_records);
+    CHECK_INT(0, fake_log(t->d)->damaged);
+    CHECK(fe_log_is_mutable(fake_log(t->d), fe_slot_address(*frozen_slot(t, 0, 4))));
+    CHECK(frozen_has(t, 0, 0) && frozen_has(t, 0, 4) && frozen_has(t, 0, 8));
+    frozen_check(t);
+    frozen_free(t);
+}
+
+TEST(a_damaged_record_with_a_sound_copy_in_the_read_cache_is_moved_from_there)
+{
+    for (unsigned ordered = 0; ordered < 2; ordered++) {
+        uint32_t n;
+        frozen_fake *t = victims();
+        n = segment_of(t, 4);
+        if (ordered) fe_log_mark_damaged(fake_log(t->d), n);
+        CHECK(frozen_has(t, 0, 4));
+        uint64_t keys = fe_store_db_size(t->store, 0);
+        flip_reads(t, 4, 1000);
+        CHECK(t->flip_fd == fake_log(t->d)->files[n].fd);
+        /* As much was moved as is paid for, so that all is read. */
+        fe_frozen_disk well = {.bytes = 0};
+        if (ordered) CHECK(fe_frozen_forget_damaged(t->store));
+        while (!t->busy || t->job.segment != n)
+            CHECK(frozen_advance(t));
+        fe_frozen_tell(t->store, &well);
+        t->store->frozen.move_credit = -1;
+        while (t->busy && t->job.stage != FE_FROZEN_MOVE)
+            (void)frozen_advance(t);
+        tell_scarce(t, false);
+        (void)frozen_jobs(t, FE_FROZEN_COMPACT);
+        while (t->busy)
+            if (!frozen_advance(t)) frozen_later(t, 10);
+        fake_clean(t->d);
+        CHECK(t->flips < 1000);
+        CHECK_INT(keys, fe_store_db_size(t->store, 0));
+        t->flips = 0;
+        CHECK(frozen_has(t, 0, 4) && frozen_has(t, 0, 0));
+        CHECK(fe_log_is_mutable(fake_log(t->d), fe_slot_address(*frozen_slot(t, 0, 4))));
+        CHECK_INT(FE_TIER_FREE, fake_log(t->d)->segments[n].tier);
+        CHECK_INT(1, frozen_stats(t).damaged_records);
+        frozen_check(t);
+        frozen_free(t);
+    }
+}
+
+TEST(a_damaged_record_that_is_sound_in_a_mapped_segment_is_moved_from_there)
+{
+    for (unsigned good = 0; good < 2; good++) {
+        frozen_fake *t = frozen_new();
+        fake_fill(t->d, 0, KEYS, FE_DEADLINE_NONE);
+        for (uint32_t n = 1; n <= fake_log(t->d)->high; n++)
+            if (fake_is_full(t->d, n)) fake_map(t->d, n);
+        frozen_later(t, 1000);
+        uint32_t n = segment_of(t, 4);
+        CHECK_INT(FE_TIER_MAPPED, fake_log(t->d)->segments[n].tier);
+        fe_log_mark_damaged(fake_log(t->d), n);
+        if (good)
+            flip_reads(t, 4, 1000);
+        else
+            *record_byte(t, 4, 40) ^= 16; /* mapped and file are the same here */
+        while (fe_frozen_forget_damaged(t->store)) {
+            CHECK(frozen_job(t, FE_FROZEN_COMPACT));
+            frozen_later(t, 100);
+        }
+        CHECK_INT(KEYS - 1 + good, fe_store_db_size(t->store, 0));
+        CHECK_INT(1, frozen_stats(t).damaged_records);
+        CHECK_INT(FE_TIER_FREE, fake_log(t->d)->segments[n].tier);
+        CHECK(frozen_has(t, 0, 4) == (good != 0) && frozen_has(t, 0, 5));
+        frozen_check(t);
+        frozen_free(t);
+    }
+}
+
 TEST(a_file_with_a_damaged_footer_goes_when_no_key_is_in_it)
 {
     frozen_fake *t = victims();
@@ -645,6 +735,9 @@ int main(void)
     RUN(a_damaged_record_is_never_moved_and_its_key_answers_an_error);
     RUN(the_file_of_a_damaged_record_goes_with_its_key);
     RUN(by_order_damaged_records_are_given_up_and_sound_ones_are_not);
+    RUN(one_wrong_read_is_not_believed);
+    RUN(a_damaged_record_with_a_sound_copy_in_the_read_cache_is_moved_from_there);
+    RUN(a_damaged_record_that_is_sound_in_a_mapped_segment_is_moved_from_there);
     RUN(a_file_with_a_damaged_footer_goes_when_no_key_is_in_it);
     RUN(a_damaged_block_of_a_footer_leaves_its_segment_as_it_is);
     RUN(an_error_of_the_disk_ends_the_job_and_it_is_done_later);
