@@ -89,22 +89,34 @@ static void walk_finish(fe_store *store, fe_frozen_job *job)
         fe_log_walk_end(&store->log, job->counted, job->counted_records);
 }
 
+/* It came to the end of the footer. */
+static bool is_through(const fe_frozen_job *job)
+{
+    return job->error == 0 && job->stage == FE_FROZEN_DECIDE && job->next == job->count &&
+           job->moves == 0 && job->block == fe_image_footer_blocks(&job->head);
+}
+
 static bool is_whole(const fe_frozen_job *job)
 {
-    return job->error == 0 && job->damaged_blocks == 0 && job->stage == FE_FROZEN_DECIDE &&
-           job->next == job->count && job->moves == 0 &&
-           job->block == fe_image_footer_blocks(&job->head);
+    return is_through(job) && job->damaged_blocks == 0;
+}
+
+/* What is left of the segment is damaged, and will not get better. */
+static bool is_all_damage(const fe_frozen_job *job)
+{
+    if (job->stage == FE_FROZEN_TRAILER) return job->damaged_blocks != 0;
+    return is_through(job) && job->left == 0 && job->damaged_blocks + job->damaged_records != 0;
 }
 
 /* When the segment may be looked at again, if it could not be finished. */
 static void rest(fe_store *store, const fe_frozen_job *job)
 {
     fe_segment_file *file = &store->log.files[job->segment];
-    if (job->damaged_blocks != 0)
-        file->rest_ms = INT64_MAX; /* it will not get better */
+    if (is_all_damage(job))
+        file->rest_ms = INT64_MAX;
     else if (job->error != 0)
         file->rest_ms = store->now_ms + (job->error == ENOMEM ? FE_FROZEN_REST_MS : REST_ERROR_MS);
-    else if (job->left != 0 && file->rest_ms != INT64_MAX)
+    else if (job->left != 0)
         file->rest_ms = store->now_ms + FE_FROZEN_REST_MS;
 }
 
@@ -387,7 +399,7 @@ static void give_up(fe_store *store, fe_frozen_job *job, const found *f)
     if (store->frozen.forget)
         forget(store, f);
     else
-        store->log.files[job->segment].rest_ms = INT64_MAX;
+        job->damaged_records++;
 }
 
 static void damage_tell(fe_store *store, const fe_frozen_job *job, uint64_t at)

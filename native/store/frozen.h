@@ -152,7 +152,7 @@ typedef struct fe_frozen_job {
     uint64_t counted;            /* bytes found alive ... */
     uint32_t counted_records;    /* ... in so many records */
     uint64_t read_bytes;
-    uint32_t damaged_blocks;
+    uint32_t damaged_blocks, damaged_records; /* that stay where they are */
     uint32_t left; /* alive, and to be met again */
     fe_deadlines_measure measure;
     int64_t wait_ms;           /* since when it waits to move records; 0: it does not */

@@ -237,6 +237,50 @@ static void flip_reads(frozen_fake *t, uint64_t i, int times)
     t->flips = times;
 }
 
+/* Moving ends in the middle, for want of room: what is left is moved when there is some. */
+TEST(a_job_that_is_given_up_behind_a_damaged_record_is_done_later)
+{
+    frozen_fake *t = frozen_new();
+    static uint8_t value[4000];
+    for (uint64_t i = 0; i < 200; i++) {
+        name_buf buf;
+        fe_bytes bytes = {value, sizeof value};
+        CHECK(set(&t->d->f, 0, name_of(&buf, i), bytes, FE_DEADLINE_NONE));
+    }
+    fake_freeze_all(t->d);
+    frozen_later(t, 1000);
+    uint32_t n = segment_of(t, 100);
+    uint64_t first = 100, last = 100;
+    while (segment_of(t, first - 1) == n)
+        first--;
+    while (segment_of(t, last + 1) == n)
+        last++;
+    CHECK(last > first + 8);
+    CHECK(frozen_del(t, 0, last));
+    *record_byte(t, first, 40) ^= 16;
+    t->store->index_space.view = NULL;
+    tell_scarce(t, false);
+    CHECK(fe_frozen_compact_all(t->store));
+    while (t->store->frozen.stats.damaged_records == 0)
+        CHECK(frozen_advance(t));
+    CHECK(t->busy && t->job.segment == n);
+    tell_scarce(t, true);
+    while (t->busy)
+        if (!frozen_advance(t)) frozen_later(t, 500);
+    uint64_t left = fake_log(t->d)->segments[n].records;
+    CHECK(left > 1);
+
+    tell_scarce(t, false);
+    frozen_later(t, 1000);
+    while (fe_frozen_compact_all(t->store)) {
+        (void)frozen_jobs(t, FE_FROZEN_COMPACT);
+        frozen_later(t, 100);
+    }
+    CHECK_INT(1, fake_log(t->d)->segments[n].records);
+    frozen_check(t);
+    frozen_free(t);
+}
+
 TEST(one_wrong_read_is_not_believed)
 {
     frozen_fake *t = victims();
@@ -735,6 +779,7 @@ int main(void)
     RUN(a_damaged_record_is_never_moved_and_its_key_answers_an_error);
     RUN(the_file_of_a_damaged_record_goes_with_its_key);
     RUN(by_order_damaged_records_are_given_up_and_sound_ones_are_not);
+    RUN(a_job_that_is_given_up_behind_a_damaged_record_is_done_later);
     RUN(one_wrong_read_is_not_believed);
     RUN(a_damaged_record_with_a_sound_copy_in_the_read_cache_is_moved_from_there);
     RUN(a_damaged_record_that_is_sound_in_a_mapped_segment_is_moved_from_there);
