@@ -176,8 +176,9 @@ class Server:
 
         seal, map, disk: send what was written so far down to that tier, at least; the background
         threads do their part in between. compact: rewrite every file that holds garbage. trim:
-        empty the read cache. forget: remove keys whose records are damaged. Raises ValueError for
-        another order, and RuntimeError without a data folder.
+        empty the read cache. forget: remove keys whose records are damaged. end: compact and forget
+        are over, finished or not; whoever gave one has to say so. Raises ValueError for another
+        order, and RuntimeError without a data folder.
         """
 
     def command_keys(self, args: Sequence[bytes]) -> list[tuple[int, list[str]]] | None:

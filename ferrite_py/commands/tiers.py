@@ -5,10 +5,10 @@ import os
 import resource
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ferrite_py.commands.registry import Call, command
-from ferrite_py.commands.reply import OK, CommandError, Reply, text_of
+from ferrite_py.commands.reply import OK, CommandError, Reply, Simple, text_of
 from ferrite_py.disk_watch import disk_state, last_error
 from ferrite_py.rates import percentile_ns
 
@@ -24,6 +24,16 @@ _ORDERS = ("seal", "map", "disk", "compact", "trim", "forget")
 _POLL_SECONDS = 0.003
 DISK_PATIENCE_SECONDS = 3.0
 """For how long the disk may refuse before DEBUG TIER gives up; it is tried again every second."""
+
+
+class Orders(Protocol):
+    """The part of the native server that DEBUG TIER needs."""
+
+    def tiers(self) -> dict[str, Any]:
+        """One snapshot of the tiers."""
+
+    def order_tiers(self, order: str, /) -> bool:
+        """Do a step of an order; whether there is more to do."""
 
 
 def memory_bytes(tiers: Tiers) -> int:
@@ -202,7 +212,8 @@ def memory_fields(tiers: Tiers) -> Fields:
 async def debug_tier(call: Call) -> Reply:
     """Give the order again and again, until the background threads have done their part of it.
 
-    While others write, new data come in between, and the end is put off.
+    While others write, new data come in between, and the end is put off. However it ends, it is
+    withdrawn. FORGET says how many damaged files it could not empty.
     """
     order = text_of(call.args[2]).lower()
     if order not in _ORDERS:
@@ -210,6 +221,15 @@ async def debug_tier(call: Call) -> Reply:
     native = call.services.native
     if not native.tiers()["tiered"]:
         raise CommandError("ERR this server has no data folder (storage.data_dir)")
+    try:
+        await _obey(native, order)
+    finally:
+        native.order_tiers("end")
+    left = native.tiers()["damaged_segments"] if order == "forget" else 0
+    return Simple(f"OK, {left} damaged files are left") if left else OK
+
+
+async def _obey(native: Orders, order: str) -> None:
     healthy = time.monotonic()
     while native.order_tiers(order):
         await asyncio.sleep(_POLL_SECONDS)
@@ -219,4 +239,3 @@ async def debug_tier(call: Call) -> Reply:
         elif time.monotonic() - healthy > DISK_PATIENCE_SECONDS:
             why = last_error(tiers) if disk_state(tiers) == "failed" else "max_disk is reached"
             raise CommandError(f"IOERR the disk does not take the data: {why}")
-    return OK

@@ -212,6 +212,7 @@ typedef enum order {
     ORDER_COMPACT,
     ORDER_TRIM,
     ORDER_FORGET,
+    ORDER_END,
     ORDERS
 } order;
 
@@ -221,6 +222,10 @@ static bool obey(fe_engine *engine, order what)
         [ORDER_SEAL] = FE_TIER_SEALED, [ORDER_MAP] = FE_TIER_MAPPED, [ORDER_DISK] = FE_TIER_DISK};
     if (what == ORDER_COMPACT) return fe_frozen_compact_all(engine->store);
     if (what == ORDER_FORGET) return fe_frozen_forget_damaged(engine->store);
+    if (what == ORDER_END) {
+        fe_frozen_orders_end(engine->store);
+        return false;
+    }
     if (what == ORDER_TRIM) return fe_look_trim_cache(engine->store, TRIM_BYTES);
     bool more = fe_tier_demote_all(engine->store, targets[what]);
     if (more) fe_flusher_wake(engine);
@@ -229,7 +234,8 @@ static bool obey(fe_engine *engine, order what)
 
 static bool order_of(const char *name, order *what)
 {
-    static const char *const names[ORDERS] = {"seal", "map", "disk", "compact", "trim", "forget"};
+    static const char *const names[ORDERS] = {"seal", "map",    "disk", "compact",
+                                              "trim", "forget", "end"};
     for (unsigned i = 0; i < ORDERS; i++) {
         if (strcmp(name, names[i]) != 0) continue;
         *what = (order)i;

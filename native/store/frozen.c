@@ -56,6 +56,8 @@ static void job_start(fe_store *store, fe_frozen_job *job, const fe_frozen_choic
                            .file_size = file->size,
                            .seed = store->options.seed,
                            .hard = frozen->evict_hard,
+                           .forget = frozen->forget && file->given_up &&
+                                     choice->purpose == FE_FROZEN_COMPACT,
                            .cut = by_cut && !frozen->evict_hard ? frozen->cut.cut : INT64_MAX,
                            .items = job->items,
                            .footer = job->footer,
@@ -118,6 +120,15 @@ static void rest(fe_store *store, const fe_frozen_job *job)
         file->rest_ms = store->now_ms + (job->error == ENOMEM ? FE_FROZEN_REST_MS : REST_ERROR_MS);
     else if (job->left != 0)
         file->rest_ms = store->now_ms + FE_FROZEN_REST_MS;
+    if (file->given_up && file->rest_ms > store->now_ms + FE_FROZEN_REST_MS)
+        file->rest_ms = store->now_ms + FE_FROZEN_REST_MS; /* the order is still to be obeyed */
+}
+
+/* By order a segment has one whole pass, or one that an error has ended. */
+static void order_done(fe_store *store, const fe_frozen_job *job)
+{
+    bool done = job->error != 0 || (is_through(job) && job->left == 0);
+    if (job->forget && done) store->log.files[job->segment].given_up = false;
 }
 
 static void fault_tell(fe_store *store, const fe_frozen_fault *fault)
@@ -151,6 +162,7 @@ void fe_frozen_end(fe_store *store, fe_frozen_job *job)
         file->miscounted = true;
     log->frozen.walk_segment = 0;
     stats_add(store, job);
+    order_done(store, job);
     rest(store, job);
     file->busy = false;
     store->frozen.busy = false;
@@ -396,7 +408,7 @@ static bool is_sound_mapped(const fe_store *store, fe_frozen_job *job, const fe_
 static void give_up(fe_store *store, fe_frozen_job *job, const found *f)
 {
     fe_log_mark_damaged(&store->log, job->segment);
-    if (store->frozen.forget)
+    if (job->forget && store->frozen.forget)
         forget(store, f);
     else
         job->damaged_records++;

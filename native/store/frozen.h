@@ -100,7 +100,7 @@ typedef struct fe_frozen {
     bool paused;          /* nothing expires, by order */
     bool last_was_look;   /* the last job was found by `look` */
     bool thorough;        /* by order: any garbage is worth a move, and moves owe nothing */
-    bool forget;          /* by order: records that do not match their checksum are removed */
+    bool forget;          /* by order: segments that are `given_up` are worked on */
     uint32_t look;        /* the segment looked at last, for RECOUNT and EXPIRE */
     int64_t look_ms;      /* when that pass may begin again */
     int64_t credit_ms;    /* when credits were last given */
@@ -157,6 +157,7 @@ typedef struct fe_frozen_job {
     fe_deadlines_measure measure;
     int64_t wait_ms;           /* since when it waits to move records; 0: it does not */
     bool hard;                 /* EVICT: also what was read */
+    bool forget;               /* COMPACT: by order, records that do not match are removed */
     int64_t cut;               /* EVICT, volatile-ttl: deadlines after this stay */
     int error;                 /* errno: the file could not be read on; or memory was refused */
     fe_frozen_fault fault;     /* `cause` NULL: none */
@@ -189,10 +190,13 @@ bool fe_frozen_is_urgent(const fe_store *store);
  * while it returns true. For DEBUG. */
 bool fe_frozen_compact_all(fe_store *store);
 
-/* Moves what is sound out of every segment that is known to be damaged, and removes the keys of records that
- * do not match their checksum: call it again, with jobs between, while it returns true. Records whose
- * entry is damaged stay, and can be read. An order of the operator. */
+/* Moves what is sound out of every segment that is known to be damaged when it is first called, and removes the
+ * keys of records that do not match their checksum: call it again, with jobs between, while it returns true. Each
+ * segment has one whole pass, or as much of one as an error lets it. Records whose entry is damaged stay, and can be read. An order of the operator. */
 bool fe_frozen_forget_damaged(fe_store *store);
+
+/* Withdraws both orders: whoever gave one and does not call again until false must. Harmless otherwise. */
+void fe_frozen_orders_end(fe_store *store);
 
 /* Whether the policy could still remove keys from disk. */
 bool fe_frozen_can_evict(const fe_store *store);

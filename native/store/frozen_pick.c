@@ -279,14 +279,14 @@ bool fe_frozen_compact_all(fe_store *store)
     return more;
 }
 
-/* The next damaged segment after `n`, of those that can be worked on some time; 0: none. */
-static uint32_t damaged_next(const fe_store *store, uint32_t n)
+/* The next segment after `n` that the order is about, and that still has to be worked on; 0: none. */
+static uint32_t given_up_next(const fe_store *store, uint32_t n)
 {
     const fe_log *log = &store->log;
     if (log->damaged == 0) return 0;
     for (n++; n <= log->high; n++)
-        if (fe_frozen_has_file(&log->segments[n]) && log->files[n].damaged &&
-            !log->files[n].doomed && log->files[n].rest_ms != INT64_MAX)
+        if (fe_frozen_has_file(&log->segments[n]) && log->files[n].given_up &&
+            !log->files[n].doomed)
             return n;
     return 0;
 }
@@ -294,22 +294,41 @@ static uint32_t damaged_next(const fe_store *store, uint32_t n)
 static bool forget_next(const fe_store *store, fe_frozen_choice *choice)
 {
     if (!store->frozen.forget || !fe_frozen_may_move(store)) return false;
-    uint32_t n = damaged_next(store, 0);
+    uint32_t n = given_up_next(store, 0);
     while (n != 0 && !is_free(store, n))
-        n = damaged_next(store, n);
+        n = given_up_next(store, n);
     *choice = (fe_frozen_choice){FE_FROZEN_COMPACT, n};
     return n != 0;
 }
 
-bool fe_frozen_forget_damaged(fe_store *store)
+static void forget_begin(fe_store *store)
 {
     fe_log *log = &store->log;
-    if (!store->frozen.forget)
-        for (uint32_t n = 1; log->damaged != 0 && n <= log->high; n++)
-            if (log->files[n].damaged) log->files[n].rest_ms = 0;
-    bool more = store->frozen.busy || log->dead_head != 0 || damaged_next(store, 0) != 0;
-    store->frozen.forget = more;
+    for (uint32_t n = 1; log->damaged != 0 && n <= log->high; n++) {
+        fe_segment_file *file = &log->files[n];
+        file->given_up = file->damaged;
+        if (file->damaged) file->rest_ms = 0;
+    }
+    store->frozen.forget = true;
+}
+
+bool fe_frozen_forget_damaged(fe_store *store)
+{
+    if (!store->frozen.forget) forget_begin(store);
+    bool more =
+        store->frozen.busy || store->log.dead_head != 0 || given_up_next(store, 0) != 0;
+    if (!more) store->frozen.forget = false;
     return more;
+}
+
+void fe_frozen_orders_end(fe_store *store)
+{
+    fe_log *log = &store->log;
+    store->frozen.thorough = false;
+    if (!store->frozen.forget) return;
+    store->frozen.forget = false;
+    for (uint32_t n = 1; n <= log->high; n++)
+        log->files[n].given_up = false;
 }
 
 /* Eviction ------------------------------------------------------------------------------------- */

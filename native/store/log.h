@@ -79,7 +79,8 @@ typedef struct fe_segment_file {
     bool busy;             /* a background job is at work on it */
     bool miscounted;       /* `live` is too high: records of dead keyspaces, or that went unread */
     bool damaged;          /* a record or block of its file does not match its checksum */
-    int64_t rest_ms;       /* no job over its footer before (Unix ms) */
+    bool given_up;   /* by order, what is damaged of it is removed when its next job meets it */
+    int64_t rest_ms; /* no job over its footer before (Unix ms) */
 } fe_segment_file;
 
 typedef struct fe_tier_sum {

@@ -360,6 +360,58 @@ TEST(a_damaged_record_that_is_sound_in_a_mapped_segment_is_moved_from_there)
     }
 }
 
+/* What is damaged later is not removed by an order that nobody waits for any more, nor by one about others. */
+TEST(an_order_that_was_withdrawn_removes_nothing)
+{
+    for (unsigned withdrawn = 0; withdrawn < 2; withdrawn++) {
+        uint32_t n;
+        frozen_fake *t = damaged_rest(&n);
+        CHECK(fe_frozen_forget_damaged(t->store));
+        if (withdrawn) fe_frozen_orders_end(t->store);
+        for (uint64_t i = 2000; i < 2100; i++)
+            if (i % 4 != 0 && frozen_slot(t, 0, i) != NULL) (void)frozen_del(t, 0, i);
+        uint32_t other = segment_of(t, 3000);
+        CHECK(other != n);
+        for (uint64_t i = 0; i < KEYS; i++)
+            if (i % 4 != 0 && frozen_slot(t, 0, i) != NULL && segment_of(t, i) == other)
+                CHECK(frozen_del(t, 0, i));
+        *record_byte(t, 3000, 40) ^= 16;
+        uint64_t keys = fe_store_db_size(t->store, 0);
+        frozen_later(t, 1000);
+        CHECK(frozen_jobs(t, FE_FROZEN_COMPACT) >= 1);
+        CHECK_INT(withdrawn ? keys : keys - 1, fe_store_db_size(t->store, 0));
+        CHECK_INT(other, segment_of(t, 3000));
+        CHECK_INT(withdrawn ? 2 : 1, fake_log(t->d)->damaged);
+        if (!withdrawn) CHECK(!fe_frozen_forget_damaged(t->store));
+        /* the next order is about both */
+        while (fe_frozen_forget_damaged(t->store))
+            CHECK(frozen_job(t, FE_FROZEN_COMPACT));
+        CHECK_INT(0, fake_log(t->d)->damaged);
+        CHECK(!frozen_has(t, 0, 4) && !frozen_has(t, 0, 3000));
+        frozen_check(t);
+        frozen_free(t);
+    }
+}
+
+TEST(an_order_ends_though_a_file_cannot_be_read)
+{
+    uint32_t n;
+    frozen_fake *t = damaged_rest(&n);
+    t->read_errors = 1000000;
+    unsigned jobs = 0;
+    while (jobs < 100 && fe_frozen_forget_damaged(t->store))
+        jobs += frozen_job(t, FE_FROZEN_COMPACT);
+    CHECK_INT(1, jobs);
+    CHECK(!t->store->frozen.forget);
+    CHECK_INT(1, fake_log(t->d)->damaged);
+    t->read_errors = 0;
+    while (fe_frozen_forget_damaged(t->store))
+        CHECK(frozen_job(t, FE_FROZEN_COMPACT));
+    CHECK_INT(0, fake_log(t->d)->damaged);
+    frozen_check(t);
+    frozen_free(t);
+}
+
 TEST(a_file_with_a_damaged_footer_goes_when_no_key_is_in_it)
 {
     frozen_fake *t = victims();
@@ -783,6 +835,8 @@ int main(void)
     RUN(one_wrong_read_is_not_believed);
     RUN(a_damaged_record_with_a_sound_copy_in_the_read_cache_is_moved_from_there);
     RUN(a_damaged_record_that_is_sound_in_a_mapped_segment_is_moved_from_there);
+    RUN(an_order_that_was_withdrawn_removes_nothing);
+    RUN(an_order_ends_though_a_file_cannot_be_read);
     RUN(a_file_with_a_damaged_footer_goes_when_no_key_is_in_it);
     RUN(a_damaged_block_of_a_footer_leaves_its_segment_as_it_is);
     RUN(an_error_of_the_disk_ends_the_job_and_it_is_done_later);
