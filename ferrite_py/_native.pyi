@@ -138,11 +138,12 @@ class Server:
         bucket as OTLP counts it at scale 3, and the counts of the buckets from it on.
         """
 
-    def take_faults(self) -> list[tuple[int, int, int, int]]:
+    def take_faults(self) -> list[tuple[int, int, int, int, str | None]]:
         """What could not be read from segment files and was not told yet.
 
-        Each is the file's segment and generation, the byte in it, and errno: EBADMSG where a
-        checksum is wrong. Some are lost when many come at once.
+        Each is the file's segment and generation, the byte in it, errno (EBADMSG for damage), and
+        the cause where errno does not say it: of anything but a record. When many come at once
+        some are only counted: `faults_untold` of `tiers`.
         """
 
     def set_telemetry(self, options: dict[str, Any], /) -> None:

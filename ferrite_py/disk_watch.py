@@ -11,8 +11,8 @@ LOOK_SECONDS = 1.0
 
 _STATES = ("ok", "full", "failed")
 
-Fault = tuple[int, int, int, int]
-"""Segment, generation, byte, errno."""
+Fault = tuple[int, int, int, int, str | None]
+"""Segment, generation, byte, errno, and the cause where errno does not say it."""
 
 
 def disk_state(tiers: Mapping[str, Any]) -> str:
@@ -46,6 +46,7 @@ class DiskWatch:
         self._state = "ok"
         self._error = ""
         self._unlocked = False
+        self._untold = 0
         self._next = 0.0
 
     def look(self, now: float) -> None:
@@ -58,7 +59,7 @@ class DiskWatch:
             self._next = float("inf")
             return
         self._tell_state(tiers)
-        self._tell_faults(self._disk.take_faults())
+        self._tell_faults(self._disk.take_faults(), tiers["faults_untold"])
         if tiers["lock_failures"] and not self._unlocked:
             self._unlocked = True
             log.warning(
@@ -88,9 +89,20 @@ class DiskWatch:
                 last_error(tiers),
             )
 
-    @staticmethod
-    def _tell_faults(faults: Sequence[Fault]) -> None:
-        for segment, generation, offset, code in faults:
-            why = "a wrong checksum" if code == errno.EBADMSG else os.strerror(code)
+    def _tell_faults(self, faults: Sequence[Fault], untold: int) -> None:
+        for segment, generation, offset, code, cause in faults:
             name = f"{segment:08x}-{generation:08x}.seg"
-            log.error("a record cannot be read: %s, byte %d: %s", name, offset, why)
+            log.error("%s: %s, byte %d: %s", _what(cause), name, offset, _why(code, cause))
+        if untold > self._untold:
+            log.error("and %d more places in segment files cannot be read", untold - self._untold)
+        self._untold = untold
+
+
+def _what(cause: str | None) -> str:
+    return "a record cannot be read" if cause is None else "a segment file is damaged"
+
+
+def _why(code: int, cause: str | None) -> str:
+    if code == errno.EBADMSG:
+        return cause or "a wrong checksum"
+    return os.strerror(code) if cause is None else f"{cause}: {os.strerror(code)}"

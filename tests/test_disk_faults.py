@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ferrite_py.disk_watch import LOOK_SECONDS, DiskWatch
+from ferrite_py.disk_watch import LOOK_SECONDS, DiskWatch, Fault
 from tests.support.client import RawClient
 from tests.support.process import Process
 
@@ -234,6 +234,14 @@ def test_mapped_files_are_locked_where_the_limit_allows(tmp_path: Path) -> None:
         process.kill()
 
 
+FAULTS: list[Fault] = [
+    (10, 2, 4096, errno.EBADMSG, None),
+    (10, 2, 8192, errno.EIO, None),
+    (10, 2, 12288, errno.EBADMSG, "footer: bad"),
+    (10, 2, 16384, errno.EIO, "no more"),
+]
+
+
 class FakeDisk:
     """What a disk tells."""
 
@@ -241,7 +249,8 @@ class FakeDisk:
         self.state = 0
         self.lock_failures = 0
         self.tiered = True
-        self.faults: list[tuple[int, int, int, int]] = []
+        self.faults: list[Fault] = []
+        self.untold = 0
 
     def tiers(self) -> dict[str, Any]:
         """As the native server."""
@@ -252,9 +261,10 @@ class FakeDisk:
             "error_segment": 7,
             "error_generation": 1,
             "lock_failures": self.lock_failures,
+            "faults_untold": self.untold,
         }
 
-    def take_faults(self) -> list[tuple[int, int, int, int]]:
+    def take_faults(self) -> list[Fault]:
         """As the native server."""
         taken, self.faults = self.faults, []
         return taken
@@ -268,7 +278,8 @@ def test_the_log_tells_each_change_once(caplog: pytest.LogCaptureFixture) -> Non
 
     for second, (state, lock_failures) in enumerate([(0, 0), (2, 0), (2, 3), (1, 4), (0, 4)]):
         disk.state, disk.lock_failures = state, lock_failures
-        disk.faults = [(10, 2, 4096, errno.EBADMSG), (10, 2, 8192, errno.EIO)][: second == 4 and 2]
+        disk.faults = FAULTS[: second == 4 and len(FAULTS)]
+        disk.untold = 3 if second == 4 else 0
         watch.look(second * LOOK_SECONDS)
         watch.look((second + 0.5) * LOOK_SECONDS)
 
@@ -279,6 +290,9 @@ def test_the_log_tells_each_change_once(caplog: pytest.LogCaptureFixture) -> Non
         "the disk takes data again",
         "a record cannot be read: 0000000a-00000002.seg, byte 4096: a wrong checksum",
         "a record cannot be read: 0000000a-00000002.seg, byte 8192: Input/output error",
+        "a segment file is damaged: 0000000a-00000002.seg, byte 12288: footer: bad",
+        "a segment file is damaged: 0000000a-00000002.seg, byte 16384: no more: Input/output error",
+        "and 3 more places in segment files cannot be read",
     ]
 
 

@@ -100,6 +100,7 @@ static bool put_ways_up(PyObject *dict, const fe_look_stats *look)
         {"reads_retried", fetch->retried},
         {"reads_failed", fetch->failed},
         {"records_lost", fetch->lost},
+        {"faults_untold", fetch->untold},
         {"settled_same", fetch->settled_same},
         {"settled_other", fetch->settled_other},
     };
@@ -192,8 +193,8 @@ PyObject *fe_python_take_faults(fe_server *server)
     while (ok) {
         FE_LOCKED(server->engine, taken = fe_fetch_fault_take(server->engine->store, &fault));
         if (!taken) return list;
-        PyObject *one = Py_BuildValue("(IIKi)", fault.segment, fault.generation,
-                                      (unsigned long long)fault.offset, fault.error);
+        PyObject *one = Py_BuildValue("(IIKiz)", fault.segment, fault.generation,
+                                      (unsigned long long)fault.offset, fault.error, fault.cause);
         ok = one != NULL && PyList_Append(list, one) == 0;
         Py_XDECREF(one);
     }

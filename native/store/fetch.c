@@ -35,7 +35,7 @@
 #define LATE_MS 20          /* ... or for so long */
 #define LATE_READS_MAX 256u /* of these under way, beyond which the others stay put off ... */
 #define LATE_BYTES_MAX ((uint64_t)2 << 20) /* ... or so much in their buffers, one at least */
-#define LATE_FAILURES_MAX 8u               /* refusals of memory, after which it is left for a while */
+#define LATE_FAILURES_MAX 8u /* refusals of memory, after which it is left for a while */
 
 /* The table ------------------------------------------------------------------------------------ */
 
@@ -636,22 +636,40 @@ static int take_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *re
     return cache(store, keyspace, hash, slot, read) ? 0 : ENOMEM;
 }
 
-void fe_fetch_note_fault(fe_store *store, uint32_t segment, uint64_t offset, int error)
+/* Whether it was noted already, of late; else it is from now on. */
+static bool is_told(fe_fetch *fetch, const fe_fetch_fault *fault)
+{
+    for (unsigned i = 0; i < FE_FETCH_TOLD; i++) {
+        const fe_fetch_fault *told = &fetch->told[i];
+        if (told->segment == fault->segment && told->generation == fault->generation &&
+            told->offset == fault->offset && told->error == fault->error)
+            return true;
+    }
+    fetch->told[fetch->told_next++ % FE_FETCH_TOLD] = *fault;
+    return false;
+}
+
+void fe_fetch_note_fault(fe_store *store, uint32_t segment, uint64_t offset, int error,
+                         const char *cause)
 {
     fe_fetch *fetch = &store->fetch;
-    if (fetch->fault_count == FE_FETCH_FAULTS) return;
-    uint32_t at = (fetch->fault_first + fetch->fault_count++) % FE_FETCH_FAULTS;
-    fetch->faults[at] = (fe_fetch_fault){.segment = segment,
-                                         .generation = store->log.segments[segment].generation,
-                                         .offset = offset,
-                                         .error = error};
+    fe_fetch_fault fault = {.segment = segment,
+                            .generation = store->log.segments[segment].generation,
+                            .offset = offset,
+                            .error = error,
+                            .cause = cause};
+    if (is_told(fetch, &fault)) return;
+    if (fetch->fault_count == FE_FETCH_FAULTS)
+        fetch->stats.untold++;
+    else
+        fetch->faults[(fetch->fault_first + fetch->fault_count++) % FE_FETCH_FAULTS] = fault;
 }
 
 static void fault_add(fe_store *store, const fe_fetch_read *read, int error)
 {
     store->fetch.stats.failed++;
     if (error == EBADMSG) fe_log_mark_damaged(&store->log, read->segment);
-    fe_fetch_note_fault(store, read->segment, offset_of(store, read), error);
+    fe_fetch_note_fault(store, read->segment, offset_of(store, read), error, NULL);
 }
 
 bool fe_fetch_fault_take(fe_store *store, fe_fetch_fault *fault)

@@ -132,9 +132,11 @@ const char *fe_fetch_error_text(int error);
 typedef struct fe_fetch_fault {
     uint32_t segment, generation; /* its file */
     uint64_t offset;              /* of the record, bytes */
-    int error;
+    int error;                    /* EBADMSG: it is damaged */
+    const char *cause;            /* in words, constant; NULL: what the error says is all */
 } fe_fetch_fault;
-/* The oldest fault that was not told yet; false: none. Some are lost when many come at once. */
+/* The oldest fault that was not told yet; false: none. One that comes again is told once, while there are not
+ * many others; when many come at once, some are only counted (fe_fetch_stats.untold). */
 bool fe_fetch_fault_take(fe_store *store, fe_fetch_fault *fault);
 
 typedef struct fe_fetch_stats {
@@ -146,6 +148,7 @@ typedef struct fe_fetch_stats {
     uint64_t expired;                     /* found past their deadline */
     uint64_t settled_same, settled_other; /* blind writes over an older record of the key, or not */
     uint64_t put_off;                     /* reads that waited for others to go with */
+    uint64_t untold;                      /* faults that fe_fetch_fault_take will not give */
 } fe_fetch_stats;
 void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *in_flight);
 /* How long the disk took for each read, since the start or fe_store_stats_reset. */
@@ -159,6 +162,7 @@ void fe_fetch_latency_reset(fe_store *store);
 #define FE_FETCH_GRANT_CHAINS 64u
 #define FE_FETCH_BUFFER_PAGES 5u /* buffers up to this size are kept for the next read */
 #define FE_FETCH_FAULTS 16u
+#define FE_FETCH_TOLD 64u
 #define FE_FETCH_PICKS 8u
 #define FE_FETCH_BAD 64u
 
@@ -210,14 +214,18 @@ typedef struct fe_fetch {
     uint32_t bad_next;
     fe_fetch_fault faults[FE_FETCH_FAULTS];
     uint32_t fault_first, fault_count;
+    fe_fetch_fault told[FE_FETCH_TOLD]; /* the last of them; a ring */
+    uint32_t told_next;
     fe_fetch_stats stats;
     fe_histogram latency;    /* of reads, submission to reaping */
     fe_exponential duration; /* the same, as metrics tell it */
     uint64_t latency_max_ns;
 } fe_fetch;
 
-/* Something of a mapped segment could not be read: it is noted with the other faults. */
-void fe_fetch_note_fault(fe_store *store, uint32_t segment, uint64_t offset, int error);
+/* Something of a segment's file could not be read, or is damaged: it is noted with the other faults. `cause`:
+ * see fe_fetch_fault. */
+void fe_fetch_note_fault(fe_store *store, uint32_t segment, uint64_t offset, int error,
+                         const char *cause);
 /* Bytes by which reads are aligned, a power of two up to 4096. */
 void fe_fetch_set_block(fe_store *store, uint32_t bytes);
 /* Nothing is in flight and no waiter is open. */

@@ -134,7 +134,7 @@ static void order_done(fe_store *store, const fe_frozen_job *job)
 static void fault_tell(fe_store *store, const fe_frozen_fault *fault)
 {
     int code = fault->code != 0 ? fault->code : EBADMSG;
-    fe_fetch_note_fault(store, fault->segment, fault->offset, code);
+    fe_fetch_note_fault(store, fault->segment, fault->offset, code, fault->cause);
     store->frozen.stats.fault = *fault;
     store->frozen.stats.fault.at_ms = store->now_ms;
 }

@@ -45,6 +45,15 @@ static bool fail(fe_frozen_job *job, uint64_t offset, const char *cause, int cod
     return false;
 }
 
+/* The file is not what it should be: nothing is known of its entries. No error of the disk. */
+static bool spoil(fe_frozen_job *job, uint64_t offset, const char *cause)
+{
+    job->damaged_blocks++;
+    job->error = EBADMSG;
+    note(job, offset, cause, 0);
+    return false;
+}
+
 /* Reads exactly `size` bytes. */
 static bool read_exactly(fe_device *device, fe_frozen_job *job, uint8_t *to, uint64_t size,
                          uint64_t offset)
@@ -106,18 +115,13 @@ static bool read_trailer(fe_device *device, fe_frozen_job *job)
 {
     fe_image_fault fault;
     uint64_t size = job->file_size;
-    if (size < 2 * BLOCK || size % BLOCK != 0) {
-        job->damaged_blocks++;
-        return fail(job, 0, "the size of the file is impossible", EIO);
-    }
+    if (size < 2 * BLOCK || size % BLOCK != 0)
+        return spoil(job, 0, "the size of the file is impossible");
     if (!read_exactly(device, job, job->footer, BLOCK, size - BLOCK)) return false;
-    if (!fe_image_read_trailer(job->footer, BLOCK, size, &job->head, &fault)) {
-        job->damaged_blocks++;
-        return fail(job, fault.offset, fault.cause, EIO);
-    }
+    if (!fe_image_read_trailer(job->footer, BLOCK, size, &job->head, &fault))
+        return spoil(job, fault.offset, fault.cause);
     if (trailer_fits(job)) return true;
-    job->damaged_blocks++;
-    return fail(job, size - FE_IMAGE_TRAILER, "trailer: the file is of another segment", EIO);
+    return spoil(job, size - FE_IMAGE_TRAILER, "trailer: the file is of another segment");
 }
 
 /* Of a damaged block, the records are not found. */

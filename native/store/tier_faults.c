@@ -24,7 +24,7 @@ static void note_fault(fe_store *store, uint32_t n, size_t offset)
     fe_tiers *tiers = store->tiers;
     uint32_t generation = store->log.segments[n].generation;
     tiers->stats.error = (fe_disk_error){EIO, n, generation, store->now_ms};
-    fe_fetch_note_fault(store, n, offset, EIO);
+    fe_fetch_note_fault(store, n, offset, EIO, NULL);
 }
 
 /* Sends damaged segments to DISK. */

@@ -94,8 +94,10 @@ TEST(what_cannot_be_read_is_tried_twice_and_then_an_error_each_time)
         CHECK_INT(errors[i % 3], a.error);
         CHECK_INT(0, a.pending);
         fe_fetch_fault fault;
-        CHECK(fe_fetch_fault_take(d->f.store, &fault));
-        CHECK(fault.error == a.error && fault.segment != 0);
+        if (i == 0 || i == 2) { /* each cause is told once */
+            CHECK(fe_fetch_fault_take(d->f.store, &fault));
+            CHECK(fault.error == a.error && fault.segment != 0 && fault.cause == NULL);
+        }
         CHECK(!fe_fetch_fault_take(d->f.store, &fault));
         fe_waiter_close(d->f.store, &a);
         CHECK(fake_is_cold(d, 7));
@@ -110,6 +112,25 @@ TEST(what_cannot_be_read_is_tried_twice_and_then_an_error_each_time)
     CHECK_INT(0, a.error);
     CHECK(fake_has(d, 7));
     fe_waiter_close(d->f.store, &a);
+    fake_free(d);
+}
+
+TEST(faults_that_find_no_room_are_counted)
+{
+    fake_disk *d = cold_store();
+    uint32_t n = 1;
+    for (unsigned i = 0; i < 20; i++) {
+        fe_fetch_note_fault(d->f.store, n, i * 8, EBADMSG, "some cause");
+        fe_fetch_note_fault(d->f.store, n, i * 8, EBADMSG, "some cause");
+    }
+    fe_fetch_fault fault;
+    for (unsigned i = 0; i < 16; i++) {
+        CHECK(fe_fetch_fault_take(d->f.store, &fault));
+        CHECK_INT(i * 8, fault.offset);
+        CHECK(strcmp("some cause", fault.cause) == 0);
+    }
+    CHECK(!fe_fetch_fault_take(d->f.store, &fault));
+    CHECK_INT(4, d->f.store->fetch.stats.untold);
     fake_free(d);
 }
 
@@ -276,8 +297,7 @@ TEST(what_was_put_off_first_is_read_first)
         name_buf buf;
         fe_bytes name = name_of(&buf, i);
         const fe_index *index = &d->f.store->databases[0]->index;
-        homes[i] = fe_slot_address(
-            *fe_index_find_cold(index, fe_key_hash(&d->f.seed, name), NULL));
+        homes[i] = fe_slot_address(*fe_index_find_cold(index, fe_key_hash(&d->f.seed, name), NULL));
         set_blindly(d, i, "new", FE_DEADLINE_NONE);
     }
     fe_store_set_now(d->f.store, START_MS + 20);
@@ -700,6 +720,7 @@ int main(void)
     RUN(a_key_that_no_tag_names_is_missing_without_a_read);
     RUN(a_waiter_that_leaves_is_not_woken_and_the_read_goes_on);
     RUN(what_cannot_be_read_is_tried_twice_and_then_an_error_each_time);
+    RUN(faults_that_find_no_room_are_counted);
     RUN(a_record_that_cannot_be_read_can_be_deleted);
     RUN(a_blind_write_over_a_cold_key_is_settled_by_a_read);
     RUN(reads_that_only_settle_are_put_off_until_they_are_many_or_old_or_waited_for);
