@@ -16,8 +16,15 @@ Fault = tuple[int, int, int, int, str | None]
 
 
 def disk_state(tiers: Mapping[str, Any]) -> str:
-    """What the disk said last: ok, full (max_disk is reached), or failed."""
+    """What the disk said last: ok, full (no further file is allowed), or failed."""
     return _STATES[tiers["disk_state"]]
+
+
+def full_reason(tiers: Mapping[str, Any]) -> str:
+    """Why the disk is full."""
+    if tiers["out_of_files"]:
+        return "as many segment files are open as the limit of open files allows"
+    return "storage.max_disk is reached"
 
 
 def last_error(tiers: Mapping[str, Any]) -> str:
@@ -75,14 +82,14 @@ class DiskWatch:
 
     def _tell_state(self, tiers: Mapping[str, Any]) -> None:
         state = disk_state(tiers)
-        self._error = last_error(tiers) if state == "failed" else "storage.max_disk is reached"
+        self._error = last_error(tiers) if state == "failed" else full_reason(tiers)
         if state == self._state:
             return
         self._state = state
         if state == "ok":
             log.info("the disk takes data again")
         elif state == "full":
-            log.error("storage.max_disk is reached: writes are refused when memory is full")
+            log.error("%s: writes are refused when memory is full", self._error)
         else:
             log.error(
                 "the disk does not take data: %s; writes are refused when memory is full",

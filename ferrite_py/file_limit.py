@@ -10,7 +10,7 @@ SEGMENT_FILES_MIN = 1024
 """Segment files that have room beside the clients, or half of the limit where that is less."""
 
 SEGMENT_FILES_WANTED = 1 << 18
-"""As many as the limit is raised for, if the system lets us."""
+"""As many as the limit is raised for at least, if the system lets us."""
 
 
 def raise_file_limit(connections: int, *, segments: bool = False) -> int:
@@ -20,7 +20,7 @@ def raise_file_limit(connections: int, *, segments: bool = False) -> int:
     then; `connections` when all do.
     """
     wanted = connections + RESERVED_FILES + (SEGMENT_FILES_WANTED if segments else 0)
-    soft = _raise(wanted)
+    soft = _raise(wanted, most=segments)
     if soft == resource.RLIM_INFINITY:
         return connections
     files = min(SEGMENT_FILES_MIN, soft // 2) if segments else 0
@@ -35,9 +35,14 @@ def segment_files_max(connections: int) -> int:
     return max(1, soft - RESERVED_FILES - connections)
 
 
-def _raise(wanted: int) -> int:
-    """Raise the soft limit to what is wanted, or as far as possible; return what it is then."""
+def _raise(wanted: int, *, most: bool) -> int:
+    """Raise the soft limit to what is wanted, or as far as possible; return what it is then.
+
+    With `most`, to the hard limit if that is higher.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most and hard != resource.RLIM_INFINITY:
+        wanted = max(wanted, hard)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return soft
     for new_soft, new_hard in _attempts(wanted, hard):

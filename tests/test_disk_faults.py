@@ -251,6 +251,7 @@ class FakeDisk:
         self.tiered = True
         self.faults: list[Fault] = []
         self.untold = 0
+        self.out_of_files = 0
 
     def tiers(self) -> dict[str, Any]:
         """As the native server."""
@@ -262,6 +263,7 @@ class FakeDisk:
             "error_generation": 1,
             "lock_failures": self.lock_failures,
             "faults_untold": self.untold,
+            "out_of_files": self.out_of_files,
         }
 
     def take_faults(self) -> list[Fault]:
@@ -294,6 +296,20 @@ def test_the_log_tells_each_change_once(caplog: pytest.LogCaptureFixture) -> Non
         "a segment file is damaged: 0000000a-00000002.seg, byte 16384: no more: Input/output error",
         "and 3 more places in segment files cannot be read",
     ]
+
+
+def test_too_many_files_are_not_called_a_full_disk() -> None:
+    """The operator has to raise another limit."""
+    disk = FakeDisk()
+    disk.state, disk.out_of_files = 1, 1
+    watch = DiskWatch(disk)
+
+    watch.look(0)
+
+    trouble = watch.trouble()
+    assert trouble is not None
+    assert trouble["reason"] == "disk_full"
+    assert "limit of open files" in trouble["message"]
 
 
 def test_a_store_in_memory_is_not_looked_at_again() -> None:

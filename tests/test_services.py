@@ -211,7 +211,7 @@ def test_file_limit(
 
 @pytest.mark.parametrize(
     ("hard", "possible", "files"),
-    [(1_000_000, 10_000, 262_144), (20_000, 10_000, 9_968), (4096, 3040, 1024), (100, 18, 50)],
+    [(1_000_000, 10_000, 989_968), (20_000, 10_000, 9_968), (4096, 3040, 1024), (100, 18, 50)],
 )
 def test_clients_and_segment_files_share_the_limit(
     monkeypatch: pytest.MonkeyPatch, hard: int, possible: int, files: int

@@ -407,7 +407,7 @@ def test_an_order_that_the_disk_does_not_take(
     native.start_workers()
     try:
         _, refused, told = asyncio.run(talk())
-        assert refused == b"-IOERR the disk does not take the data: max_disk is reached\r\n"
+        assert refused == b"-IOERR the disk does not take the data: storage.max_disk is reached\r\n"
         assert "disk_state:full" in parse(told).text
         assert stream.feed(encode("GET", "a"), 0) == b"$1000\r\n" + VALUE.encode() + b"\r\n"
     finally:

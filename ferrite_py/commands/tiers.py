@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import OK, CommandError, Reply, Simple, text_of
-from ferrite_py.disk_watch import disk_state, last_error
+from ferrite_py.disk_watch import disk_state, full_reason, last_error
 from ferrite_py.rates import percentile_ns
 
 Fields = list[tuple[str, object]]
@@ -237,5 +237,5 @@ async def _obey(native: Orders, order: str) -> None:
         if disk_state(tiers) == "ok":
             healthy = time.monotonic()
         elif time.monotonic() - healthy > DISK_PATIENCE_SECONDS:
-            why = last_error(tiers) if disk_state(tiers) == "failed" else "max_disk is reached"
+            why = last_error(tiers) if disk_state(tiers) == "failed" else full_reason(tiers)
             raise CommandError(f"IOERR the disk does not take the data: {why}")

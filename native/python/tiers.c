@@ -66,6 +66,7 @@ static bool put_ways_down(PyObject *dict, const fe_look_stats *look)
         {"flush_behind", tier->behind},
         {"index_over", tier->index_over},
         {"disk_state", tier->state},
+        {"out_of_files", tier->out_of_files},
         {"disk_errors", tier->errors},
         {"error_code", (uint64_t)tier->error.code},
         {"error_segment", tier->error.segment},

@@ -53,9 +53,10 @@ typedef enum fe_frozen_next {
 
 /* The state of the disk, as the tiers know it. */
 typedef struct fe_frozen_disk {
-    uint64_t bytes, max; /* of all files; max 0: no limit */
-    bool behind;         /* the flush is: nothing is moved */
-    bool full;           /* nothing can be flushed before there is room: moving owes nothing */
+    uint64_t bytes, max;       /* of all files; max 0: no limit */
+    uint64_t files, files_max; /* how many; the same */
+    bool behind;               /* the flush is: nothing is moved */
+    bool full; /* nothing can be flushed before there is room: moving owes nothing */
 } fe_frozen_disk;
 
 /* Damage, or an error of the disk, for the operator. */
@@ -153,7 +154,7 @@ typedef struct fe_frozen_job {
     uint32_t counted_records;    /* ... in so many records */
     uint64_t read_bytes;
     uint32_t damaged_blocks, damaged_records; /* that stay where they are */
-    uint32_t left; /* alive, and to be met again */
+    uint32_t left;                            /* alive, and to be met again */
     fe_deadlines_measure measure;
     int64_t wait_ms;           /* since when it waits to move records; 0: it does not */
     bool hard;                 /* EVICT: also what was read */

@@ -18,7 +18,8 @@ bool fe_frozen_pick(fe_store *store, fe_frozen_choice *choice);
 void fe_frozen_credits(fe_store *store);
 /* Whether live records may be appended to the log again now. */
 bool fe_frozen_may_move(const fe_store *store);
-/* Bytes by which the files are over what eviction keeps free; 0: none. */
+/* Bytes by which the files, or as many of them as there are too many, are over what eviction keeps free; 0:
+ * none. */
 uint64_t fe_frozen_over(const fe_store *store);
 
 /* frozen_read.c. Whether the bytes are the record that its entry tells of, undamaged. Any thread. */

@@ -6,7 +6,8 @@
  *   3. COMPACT: from the class lists, nothing is searched.
  *   4. EVICT: from the oldest end of the lists of tiers; for volatile-* a round over them.
  *
- * The target is disk_max less a reserve, so that the next flushes find room. Compaction is paid for by
+ * The target is disk_max less a reserve, so that the next flushes find room; and the same of the number of files
+ * that may be open, of which some are kept free. Compaction is paid for by
  * what clients append, at a rate that rises with the share of garbage, and by a base rate; it pauses
  * while the flush is behind. When the disk is full it owes nothing: nothing else makes room.
  *
@@ -41,25 +42,44 @@
 #define CRAMMED_SEGMENTS 8u
 #define RESERVE_SHARE 16u /* of disk_max */
 #define RESERVE_SEGMENTS 4u
+#define RESERVE_FILES 4u
 #define RESERVE_SHARE_MAX 4u
 
 /* The disk ------------------------------------------------------------------------------------- */
 
-static uint64_t target(const fe_store *store)
+/* How much of `max` may be taken; `least` is to be free of it, at least. */
+static uint64_t target(uint64_t max, uint64_t least)
 {
-    uint64_t max = store->frozen.disk.max;
-    uint64_t reserve = max / RESERVE_SHARE, segments = RESERVE_SEGMENTS * store->log.segment_max;
-    if (reserve < segments) reserve = segments;
+    uint64_t reserve = max / RESERVE_SHARE;
+    if (reserve < least) reserve = least;
     if (reserve > max / RESERVE_SHARE_MAX) reserve = max / RESERVE_SHARE_MAX;
     return max - reserve;
+}
+
+static uint64_t bytes_over(const fe_store *store)
+{
+    const fe_frozen_disk *disk = &store->frozen.disk;
+    if (disk->max == 0) return 0;
+    uint64_t goal = target(disk->max, RESERVE_SEGMENTS * store->log.segment_max);
+    return disk->bytes > goal ? disk->bytes - goal : 0;
+}
+
+static uint64_t files_over(const fe_store *store)
+{
+    const fe_frozen_disk *disk = &store->frozen.disk;
+    if (disk->files_max == 0) return 0;
+    uint64_t goal = target(disk->files_max, RESERVE_FILES);
+    if (goal == disk->files_max) goal--; /* of a few, a quarter is nothing */
+    return disk->files > goal ? disk->files - goal : 0;
 }
 
 uint64_t fe_frozen_over(const fe_store *store)
 {
     const fe_frozen_disk *disk = &store->frozen.disk;
-    if (disk->max == 0) return 0;
-    uint64_t goal = target(store);
-    return disk->bytes > goal ? disk->bytes - goal : 0;
+    uint64_t bytes = bytes_over(store), files = files_over(store);
+    if (files == 0) return bytes;
+    uint64_t of_files = (disk->bytes / disk->files + 1) * files;
+    return of_files > bytes ? of_files : bytes;
 }
 
 bool fe_frozen_is_urgent(const fe_store *store)
@@ -103,6 +123,8 @@ static void disk_look(fe_store *store)
     bool full = tiers->state == FE_DISK_FULL;
     store->frozen.disk = (fe_frozen_disk){.bytes = tiers->file_bytes,
                                           .max = store->options.disk_max,
+                                          .files = tiers->file_count,
+                                          .files_max = store->options.files_max,
                                           .behind = full ? is_crammed(store) : is_behind(store),
                                           .full = full};
 }
@@ -315,8 +337,7 @@ static void forget_begin(fe_store *store)
 bool fe_frozen_forget_damaged(fe_store *store)
 {
     if (!store->frozen.forget) forget_begin(store);
-    bool more =
-        store->frozen.busy || store->log.dead_head != 0 || given_up_next(store, 0) != 0;
+    bool more = store->frozen.busy || store->log.dead_head != 0 || given_up_next(store, 0) != 0;
     if (!more) store->frozen.forget = false;
     return more;
 }

@@ -95,7 +95,7 @@ static void budgets_update(fe_store *store)
 void fe_tiers_options_changed(fe_store *store)
 {
     budgets_update(store);
-    store->tiers->retry_ms = store->now_ms; /* disk_max may be higher */
+    store->tiers->retry_ms = store->now_ms; /* disk_max or files_max may be higher */
 }
 
 void fe_tier_set_resident(fe_store *store, uint64_t resident_bytes)
@@ -436,6 +436,8 @@ const char *fe_store_disk_error(const fe_store *store)
 {
     const fe_tiers *tiers = store->tiers;
     if (tiers == NULL || tiers->state == FE_DISK_OK) return "the disk is well";
+    if (tiers->state == FE_DISK_FULL && tiers->out_of_files)
+        return "as many segment files are open as the limit of open files allows";
     if (tiers->state == FE_DISK_FULL) return "storage.max_disk is reached";
     return strerror(tiers->stats.error.code);
 }
@@ -466,6 +468,7 @@ void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats)
     stats->disk_max = store->options.disk_max;
     stats->resident = tiers->resident;
     stats->state = tiers->state;
+    stats->out_of_files = tiers->state == FE_DISK_FULL && tiers->out_of_files;
     stats->index_over = tiers->index_over;
     stats->behind = tiers->behind;
 }

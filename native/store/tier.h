@@ -30,7 +30,7 @@
 /* What the disk said last. */
 typedef enum fe_disk_state {
     FE_DISK_OK,
-    FE_DISK_FULL,  /* the next file would pass disk_max */
+    FE_DISK_FULL,  /* the next file would pass disk_max, or be more than may be open */
     FE_DISK_FAILED /* it did not take the last file */
 } fe_disk_state;
 
@@ -48,6 +48,7 @@ typedef struct fe_tier_stats {
     uint64_t mutable_max, readonly_max, cache_max, disk_max; /* budgets of now; disk_max 0: none */
     uint64_t resident;                                       /* as last told */
     fe_disk_state state;
+    bool out_of_files;                       /* FULL: there are as many files as may be open */
     bool index_over;                         /* what is no tier leaves none of the limit for them */
     bool behind;                             /* writers are made to wait */
     fe_disk_error error;                     /* the last one */
@@ -84,6 +85,7 @@ typedef struct fe_tiers {
     fe_unmap_job unmaps[FE_TIER_UNMAPS]; /* a ring */
     uint32_t unmap_first, unmap_count;
     fe_disk_state state;
+    bool out_of_files; /* FULL: because of files_max */
     int64_t retry_ms; /* no flush before, while the state is not OK */
     bool index_over;
     bool behind;
@@ -149,7 +151,7 @@ typedef struct fe_flush_job {
     bool lock;     /* its pages are to stay in memory */
     bool locked;   /* and they do */
     int fd;        /* -1: it was not written, because of */
-    int error;     /* errno; or 0: it would be larger than file_max */
+    int error;     /* errno; or 0: it would be larger than file_max, or was refused */
 } fe_flush_job;
 
 /* Takes the oldest sealed segment; false: there is none, or an error is too fresh for another try. */

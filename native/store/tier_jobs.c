@@ -105,10 +105,7 @@ static void write_image(fe_device *device, fe_flush_job *job, const fe_image_pla
 void fe_tier_flush_run(fe_device *device, fe_flush_job *job)
 {
     const fe_image_source *source = &job->source;
-    if (job->refused) {
-        job->error = EMFILE;
-        return;
-    }
+    if (job->refused) return;
     fe_image_plan plan = fe_image_plan_make(source->base, source->used);
     if (plan.size_max > job->file_max) return;
     bool is_long = fe_image_is_long(source, &plan);
@@ -133,6 +130,7 @@ static void flush_failed(fe_store *store, const fe_flush_job *job)
     fe_tiers *tiers = store->tiers;
     tiers->retry_ms = store->now_ms + RETRY_MS;
     tiers->state = job->error != 0 ? FE_DISK_FAILED : FE_DISK_FULL;
+    tiers->out_of_files = job->refused;
     if (job->error != 0) note_error(store, job->error, job->segment, job->source.generation);
 }
 

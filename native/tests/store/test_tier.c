@@ -337,17 +337,93 @@ TEST(files_are_no_more_than_may_be_open)
     options.files_max = 3;
     tiered_open(&t, options);
 
-    write_until_refused(&t, FE_IO);
+    write_until_refused(&t, FE_NO_MEMORY);
 
     CHECK_INT(3, stats_of(&t).file_count);
     CHECK_INT(3, files_in_folder(&t));
-    CHECK_INT(EMFILE, stats_of(&t).error.code);
+    CHECK(stats_of(&t).state == FE_DISK_FULL && stats_of(&t).out_of_files);
+    CHECK_INT(0, stats_of(&t).errors);
+    CHECK(strstr(fe_store_disk_error(t.f.store), "open files") != NULL);
 
     options = *fe_store_get_options(t.f.store);
     options.files_max = 0;
     fe_store_set_options(t.f.store, &options);
     CHECK(flush_sealed(&t));
     CHECK_INT(FE_OK, fe_store_make_room(t.f.store));
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
+/* One job over segments on disk, as the collector does it. */
+static void collect(tiered *t)
+{
+    fe_frozen_job job = {0};
+    for (unsigned i = 0; i < 20 && fe_frozen_begin(t->f.store, &job); i++) {
+        fe_frozen_next next = FE_FROZEN_READ;
+        for (unsigned k = 0; k < 1000 && next != FE_FROZEN_DONE && next != FE_FROZEN_WAIT; k++) {
+            if (next == FE_FROZEN_READ) fe_frozen_read(t->device, &job);
+            next = fe_frozen_step(t->f.store, &job);
+        }
+        fe_frozen_end(t->f.store, &job);
+    }
+    fe_frozen_job_close(&job);
+}
+
+/* Writes `count` keys, while the background threads do their part; how many could be written. */
+static uint64_t write_on(tiered *t, uint64_t first, uint64_t count)
+{
+    uint64_t i = first;
+    for (unsigned rounds = 0; i < first + count && rounds < 20000; rounds++) {
+        fe_status status = fe_store_make_room(t->f.store);
+        if (status == FE_OK) {
+            fill(t, i, i + 1, LEN);
+            i++;
+            continue;
+        }
+        fe_store_set_now(t->f.store, fe_store_now(t->f.store) + 10);
+        (void)fe_tier_step(t->f.store, 65536);
+        (void)flush_sealed(t);
+        collect(t);
+        run_jobs(t);
+    }
+    return i - first;
+}
+
+TEST(at_the_limit_of_files_the_oldest_keys_go_and_writes_go_on)
+{
+    tiered t;
+    fe_store_options options = tiered_options();
+    options.files_max = 12;
+    options.policy = FE_POLICY_ALLKEYS_LRU;
+    tiered_open(&t, options);
+
+    CHECK_INT(6000, write_on(&t, 0, 6000));
+    CHECK(stats_of(&t).file_count <= 12);
+    fe_frozen_stats frozen;
+    fe_frozen_stats_get(t.f.store, &frozen);
+    CHECK(frozen.evicted_keys > 1000);
+    CHECK(has_value(&t, 5999, LEN));
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
+TEST(at_the_limit_of_files_garbage_makes_room)
+{
+    tiered t;
+    fe_store_options options = tiered_options();
+    options.files_max = 12;
+    tiered_open(&t, options);
+    uint64_t written = write_on(&t, 0, 6000);
+    CHECK(written < 6000);
+    CHECK(stats_of(&t).out_of_files);
+    for (uint64_t i = 0; i < written; i++) {
+        name_buf buf;
+        fe_bytes name = name_of(&buf, i);
+        if (i % 4 == 0) continue;
+        make_resident(&t, 0, name, fe_key_hash(&t.f.seed, name));
+        (void)del(&t.f, 0, name);
+    }
+    CHECK_INT(written / 2, write_on(&t, 10000, written / 2));
     check_store(&t.f);
     tiered_close(&t);
 }
@@ -703,6 +779,8 @@ int main(void)
     RUN(short_writes_are_continued);
     RUN(files_never_take_more_than_disk_max);
     RUN(files_are_no_more_than_may_be_open);
+    RUN(at_the_limit_of_files_the_oldest_keys_go_and_writes_go_on);
+    RUN(at_the_limit_of_files_garbage_makes_room);
     RUN(without_a_mapping_a_segment_is_on_disk_at_once);
     RUN(without_memory_for_the_image_the_flush_is_tried_again);
     RUN(a_file_that_cannot_be_removed_is_an_error_and_its_number_goes_on);
