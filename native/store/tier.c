@@ -40,16 +40,21 @@ static uint64_t at_least(uint64_t value, uint64_t low)
     return value < low ? low : value;
 }
 
-/* Memory of the process that is in no tier. */
+/* Memory of the process that is in no tier: what was told, or what is known, which is less but of now. */
 static uint64_t memory_besides(const fe_store *store)
 {
-    const fe_tiers *tiers = store->tiers;
-    uint64_t log = fe_alloc_used(store->alloc, FE_ALLOC_LOG);
-    uint64_t used = fe_alloc_used_all(store->alloc) - log;
-    uint64_t inside = log + store->log.tiers[FE_TIER_MAPPED].bytes;
-    uint64_t told = tiers->resident > inside ? tiers->resident - inside : 0;
-    return told > used ? told
-                       : used; /* pages of the log that were never touched are not resident */
+    uint64_t told = store->tiers->besides;
+    uint64_t used = fe_alloc_used_all(store->alloc) - fe_alloc_used(store->alloc, FE_ALLOC_LOG);
+    return told > used ? told : used;
+}
+
+/* Not to be made up anew as the log changes: what the log has taken since would count as given back. Pages of
+ * the log that were never touched are not resident. */
+static uint64_t besides_of(const fe_store *store, uint64_t resident)
+{
+    uint64_t inside =
+        fe_alloc_used(store->alloc, FE_ALLOC_LOG) + store->log.tiers[FE_TIER_MAPPED].bytes;
+    return resident > inside ? resident - inside : 0;
 }
 
 typedef struct budgets {
@@ -102,6 +107,7 @@ void fe_tier_set_resident(fe_store *store, uint64_t resident_bytes)
 {
     if (store->tiers == NULL) return;
     store->tiers->resident = resident_bytes;
+    store->tiers->besides = besides_of(store, resident_bytes);
     budgets_update(store);
 }
 
@@ -128,12 +134,25 @@ bool fe_tier_is_lending(const fe_store *store)
     return store->tiers != NULL && excess_of(store) != 0;
 }
 
-/* The budget of mapped segments is lent to what the disk is slow to take. */
-static bool memory_is_over(const fe_store *store)
+/* The budget of mapped segments is lent to what the disk is slow to take: all of that is gone too. */
+static bool loan_is_spent(const fe_store *store)
 {
     const fe_tiers *tiers = store->tiers;
     uint64_t lent = tiers->mutable_max / 2; /* as the shares are; of a budget without a bound too */
     return excess_of(store) > (lent < tiers->readonly_max ? lent : tiers->readonly_max);
+}
+
+/* More of it is used than steps have taken back from mapped segments, by more than one. */
+static bool loan_is_early(const fe_store *store)
+{
+    uint64_t excess = excess_of(store), mapped = store->log.tiers[FE_TIER_MAPPED].bytes;
+    if (FE_LIKELY(excess == 0) || mapped == 0) return false;
+    return mapped + excess > store->tiers->readonly_max + store->log.segment_max;
+}
+
+static bool memory_is_over(const fe_store *store)
+{
+    return loan_is_spent(store) || loan_is_early(store);
 }
 
 /* Hooks ---------------------------------------------------------------------------------------- */
@@ -163,6 +182,7 @@ static fe_status pressure(const fe_store *store)
     const fe_tiers *tiers = store->tiers;
     if (FE_UNLIKELY(tiers->index_over)) return FE_NO_MEMORY;
     if (FE_LIKELY(!memory_is_over(store))) return FE_OK;
+    if (!loan_is_spent(store)) return FE_BUSY; /* steps help, whatever the disk does */
     if (tiers->state == FE_DISK_FAILED) return FE_IO;
     if (tiers->state != FE_DISK_FULL) return FE_BUSY;
     return fe_frozen_can_evict(store) ? FE_BUSY : FE_NO_MEMORY;

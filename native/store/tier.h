@@ -77,6 +77,7 @@ typedef struct fe_tiers {
     uint64_t faults;       /* of it, that were looked after */
     uint64_t mutable_max, readonly_max, cache_max;
     uint64_t resident;   /* of the process; 0: never told */
+    uint64_t besides;    /* of it, what was in no tier then */
     uint64_t seal_after; /* bytes appended before another segment is looked for in vain */
     uint64_t drain;      /* mapped segments up to this sequence go to disk, whatever the budget */
     uint64_t file_bytes, file_count;
@@ -86,7 +87,7 @@ typedef struct fe_tiers {
     uint32_t unmap_first, unmap_count;
     fe_disk_state state;
     bool out_of_files; /* FULL: because of files_max */
-    int64_t retry_ms; /* no flush before, while the state is not OK */
+    int64_t retry_ms;  /* no flush before, while the state is not OK */
     bool index_over;
     bool behind;
     bool keep_files; /* they stay when the store is freed (store/save.h) */
