@@ -151,6 +151,7 @@ def _disk(tiers: Tiers) -> Fields:
         ("disk_state", disk_state(tiers)),
         ("disk_engine", tiers["disk_engine"]),
         ("disk_direct", tiers["direct"]),
+        ("disk_write_back", "sync_file_range" if tiers["hands_over"] else "fdatasync"),
         ("disk_queue_depth", tiers["reads_max"]),
         ("disk_reads_waiting", tiers["reads_waiting"]),
         ("disk_reads_in_flight", tiers["reads_in_flight"]),

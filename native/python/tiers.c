@@ -154,6 +154,7 @@ static bool put_engine(PyObject *dict, const fe_engine *engine)
     const number numbers[] = {
         {"reads_max", engine->disk != NULL ? engine->options.disk_depth : 0},
         {"direct", engine->device != NULL && fe_device_is_direct(engine->device)},
+        {"hands_over", engine->device != NULL && fe_device_hands_over(engine->device)},
     };
     return ok && PUT_ALL(dict, numbers);
 }

@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -69,6 +70,7 @@ bool fe_device_sync_data(const fe_device *device, int fd)
 /* Waits until the disk has the file's data. False with errno. */
 static bool write_back(const fe_device *device, int fd)
 {
+    if (!device->hands_over) return fe_device_sync_data(device, fd);
     int failed;
     do {
         failed = device->calls->write_back(device->calls->context, fd);
@@ -162,6 +164,17 @@ static void probe_direct(fe_device *device)
     fe_device_close_fd(device, fd);
 }
 
+/* File systems whose data are in the file's own page cache, and are written as soon as that says so (btrfs: not
+ * while they are compressed). */
+static void probe_kind(fe_device *device)
+{
+    static const int64_t kinds[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, F2FS_SUPER_MAGIC,
+                                    TMPFS_MAGIC};
+    int64_t kind = device->calls->kind(device->calls->context, device->log_folder);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        device->hands_over |= kind == kinds[i];
+}
+
 static bool make_folder(const fe_device *device, int folder, const char *name)
 {
     const fe_device_calls *calls = device->calls;
@@ -239,6 +252,7 @@ fe_device *fe_device_open(fe_alloc *alloc, const char *path, const fe_device_cal
         return NULL;
     }
     probe_direct(device);
+    probe_kind(device);
     return device;
 }
 
@@ -254,6 +268,11 @@ void fe_device_close(fe_device *device)
 bool fe_device_is_direct(const fe_device *device)
 {
     return atomic_load_explicit(&device->direct, memory_order_relaxed);
+}
+
+bool fe_device_hands_over(const fe_device *device)
+{
+    return device->hands_over;
 }
 
 uint32_t fe_device_block_size(const fe_device *device)

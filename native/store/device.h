@@ -48,6 +48,7 @@ typedef struct fe_device_calls {
     int (*mkdirat)(void *context, int folder, const char *name, unsigned mode);
     ssize_t (*pwrite)(void *context, int fd, const void *data, size_t size, off_t offset);
     ssize_t (*pread)(void *context, int fd, void *data, size_t size, off_t offset);
+    int64_t (*kind)(void *context, int fd);   /* f_type of fstatfs */
     int (*write_back)(void *context, int fd); /* returns when the disk has taken what was written */
     int (*datasync)(void *context, int fd);   /* fdatasync of a file */
     int (*sync_folder)(void *context, int fd); /* fsync of a folder */
@@ -79,6 +80,11 @@ void fe_device_close(fe_device *device);
  * opened) where the file system refuses O_DIRECT: reads are then buffered, so that the page cache
  * grows by what is read. */
 bool fe_device_is_direct(const fe_device *device);
+
+/* Whether what is written is handed to the disk by sync_file_range, which costs least; else by fdatasync: of a
+ * file system whose data are not in the file's own page cache (ZFS, overlayfs), or that is not known, the
+ * first would say that all is well and do nothing. */
+bool fe_device_hands_over(const fe_device *device);
 
 /* What offset and length of an O_DIRECT read are multiples of: a power of two, 512 to 4096. */
 uint32_t fe_device_block_size(const fe_device *device);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static int call_openat(void *context, int folder, const char *name, int flags, unsigned mode)
@@ -33,8 +34,15 @@ static ssize_t call_pread(void *context, int fd, void *data, size_t size, off_t 
     return pread(fd, data, size, offset);
 }
 
+static int64_t call_kind(void *context, int fd)
+{
+    (void)context;
+    struct statfs about;
+    return fstatfs(fd, &about) == 0 ? (int64_t)about.f_type : -1;
+}
+
 /* Data only: no journal is written and no cache of the disk is emptied, which is what takes long. Where
- * a file system cannot do that, the whole sync. */
+ * it is refused, the whole sync. */
 static int call_write_back(void *context, int fd)
 {
     (void)context;
@@ -105,6 +113,7 @@ const fe_device_calls fe_device_system = {
     .mkdirat = call_mkdirat,
     .pwrite = call_pwrite,
     .pread = call_pread,
+    .kind = call_kind,
     .write_back = call_write_back,
     .datasync = call_datasync,
     .sync_folder = call_sync_folder,

@@ -14,6 +14,7 @@ struct fe_device {
     int log_folder;  /* <path>/log */
     int lock;        /* <path>/LOCK */
     uint32_t block_size;
+    bool hands_over;     /* sync_file_range does what it says */
     _Atomic bool direct; /* becomes false when a file turns out to refuse it */
 };
 

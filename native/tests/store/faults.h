@@ -43,6 +43,7 @@ typedef struct faults {
     int only;         /* the one call that is counted and fails, or -1 */
     bool interrupt;   /* every other call fails with EINTR */
     size_t piece;     /* the most that one transfer moves, or 0 */
+    int64_t kind;     /* of the file system; 0: ext4 */
     int refuse_flags; /* open with one of them fails with EINVAL */
     _Atomic bool fired;
     _Atomic int count[FAULT_CALLS]; /* calls that got through to the system or failed on purpose */
@@ -98,6 +99,14 @@ static inline ssize_t faults_pread(void *context, int fd, void *data, size_t siz
     return fe_device_system.pread(NULL, fd, data, size, at);
 }
 
+/* A file system that is known, wherever the tests run. */
+static inline int64_t faults_kind(void *context, int fd)
+{
+    (void)fd;
+    const faults *f = context;
+    return f->kind != 0 ? f->kind : 0xef53;
+}
+
 static inline int faults_write_back(void *context, int fd)
 {
     return faults_trip(context, FAULT_WRITE_BACK) ? -1 : fe_device_system.write_back(NULL, fd);
@@ -150,6 +159,7 @@ static inline void faults_init(faults *f)
         .mkdirat = faults_mkdirat,
         .pwrite = faults_pwrite,
         .pread = faults_pread,
+        .kind = faults_kind,
         .write_back = faults_write_back,
         .datasync = faults_datasync,
         .sync_folder = faults_sync_folder,

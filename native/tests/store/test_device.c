@@ -260,6 +260,34 @@ TEST(a_failed_write_back_is_not_repeated)
     fixture_close(&f);
 }
 
+/* Where sync_file_range may do nothing and say that it did, each segment is synced. */
+TEST(on_a_file_system_that_is_not_known_segments_are_synced)
+{
+    const int64_t kinds[] = {0x2fc12fc1, 0x794c7630, -1}; /* ZFS, overlayfs, none */
+    for (unsigned i = 0; i < 3; i++) {
+        fixture f;
+        fixture_open(&f);
+        CHECK(fe_device_hands_over(f.device));
+        fe_device_close(f.device);
+        f.faults.kind = kinds[i];
+        reopen(&f);
+        CHECK(!fe_device_hands_over(f.device));
+        int error = 0, syncs = f.faults.count[FAULT_SYNC];
+        int fd = write_segment(&f, &error);
+        CHECK(fd >= 0);
+        CHECK_INT(syncs + 1, f.faults.count[FAULT_SYNC]);
+        CHECK_INT(0, f.faults.count[FAULT_WRITE_BACK]);
+        fe_device_close_fd(f.device, fd);
+
+        f.faults.only = FAULT_SYNC;
+        CHECK(faults_next(&f.faults, 0, EIO));
+        CHECK_INT(-1, write_segment(&f, &error));
+        CHECK_INT(EIO, error);
+        CHECK(!there(&f, "log/00000007-abcdef01.seg"));
+        fixture_close(&f);
+    }
+}
+
 /* Many segments are written for one sync, and its failure is told. */
 TEST(segments_are_synced_all_together)
 {
@@ -540,6 +568,7 @@ int main(void)
     RUN(only_names_of_segments_are_listed);
     RUN(a_segment_that_cannot_be_written_leaves_nothing_at_each_call);
     RUN(a_failed_write_back_is_not_repeated);
+    RUN(on_a_file_system_that_is_not_known_segments_are_synced);
     RUN(segments_are_synced_all_together);
     RUN(short_and_interrupted_calls_are_continued);
     RUN(a_write_that_makes_no_progress_is_an_error);

@@ -36,6 +36,13 @@ static ssize_t faulty_pwrite(void *context, int fd, const void *data, size_t siz
     return fe_device_system.pwrite(NULL, fd, data, size, offset);
 }
 
+/* A file system that is known, wherever the tests run. */
+static int64_t faulty_kind(void *context, int fd)
+{
+    (void)context, (void)fd;
+    return 0xef53;
+}
+
 static int faulty_write_back(void *context, int fd)
 {
     faults *f = context;
@@ -113,6 +120,7 @@ static inline void tiered_open(tiered *t, fe_store_options options)
     t->calls = fe_device_system;
     t->calls.context = &t->faults;
     t->calls.pwrite = faulty_pwrite;
+    t->calls.kind = faulty_kind;
     t->calls.write_back = faulty_write_back;
     t->calls.datasync = faulty_datasync;
     t->calls.sync_folder = faulty_sync_folder;
