@@ -254,7 +254,9 @@ class TelemetryConfig:
     event_bus_queue_size: int = setting(
         65_536,
         Integer(64, 1 << 22),
-        "Commands that wait for export, for each thread that serves; more are dropped and counted.",
+        "Commands that the queue of each thread that serves has room for while they wait for export"
+        " (256 bytes each: fewer with keys of more than 100 bytes, more with short ones); what has"
+        " no room is dropped and counted.",
         flag="--event-bus-queue-size",
         otel="OTEL_BSP_MAX_QUEUE_SIZE",
     )

@@ -3,6 +3,9 @@
 
 #include "base/alloc.h"
 
+/* Bytes that the queue has for each command: the record, the peer's address and a key of 100 bytes. */
+#define RECORD_ROOM (2 * sizeof(fe_trace_record))
+
 static PyObject *item(PyObject *dict, const char *name)
 {
     PyObject *value = PyDict_GetItemString(dict, name);
@@ -115,7 +118,7 @@ static bool read_options(PyObject *dict, fe_telemetry_options *options)
                 read_baggage(dict, options) && read_int(dict, "queue_size", 1, 1 << 22, &records);
     if (!read) return false;
     options->sampler.parent_based = parent_based;
-    options->ring_bytes = (uint64_t)records * sizeof(fe_trace_record);
+    options->ring_bytes = (uint64_t)records * RECORD_ROOM;
     return true;
 }
 

@@ -342,6 +342,20 @@ def test_a_small_queue_drops_and_tells(start: Start, receiver: Receiver) -> None
     assert sum(told) > 4000
 
 
+def test_the_queue_holds_as_many_commands_as_it_says(start: Start, receiver: Receiver) -> None:
+    """With keys of a hundred bytes too, none is dropped."""
+    server = start(event_bus_queue_size="1024", batch_size="65536", batch_timeout_ms="1h")
+    client = server.client()
+    client.send(b"*2\r\n$3\r\nGET\r\n$100\r\n%s\r\n" % (b"k" * 100) * 1024)
+    for _ in range(1024):
+        client.read()
+
+    server.stop()
+
+    assert len([span for span in receiver.spans() if span.name == "GET"]) == 1024
+    assert "no room" not in server.log()
+
+
 def test_config_set_changes_what_is_recorded(start: Start, receiver: Receiver) -> None:
     """The sample rate, the detail and what is said of keys change in a running server."""
     server = start()
