@@ -482,7 +482,10 @@ size_t fe_otlp_encode(const fe_otlp_format *format, const fe_otlp_clock *clock,
         size_t room = room_for(constant, tree.command, record->tail_len);
         if (batch->commands > 0 && buf->len + room > limits->bytes_max) break;
         tree.cursor = fe_buf_reserve(buf, room);
-        if (tree.cursor == NULL) break;
+        if (tree.cursor == NULL) {
+            if (batch->commands > 0) buf->failed = false; /* what is there is whole */
+            break;
+        }
         bool sound = fe_otlp_text_read(record, tree.texts);
         FE_ASSERT(sound);
         read_stages(&tree);

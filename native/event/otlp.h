@@ -144,7 +144,7 @@ typedef struct fe_otlp_limits {
 void fe_otlp_begin(const fe_otlp_format *format, fe_otlp_batch *batch);
 
 /* Appends the records at the beginning of `records`, which are whole, until the batch is full or memory is
- * exhausted (batch->buf.failed). Returns the bytes of the records that were taken. */
+ * exhausted: batch->buf.failed says so while the batch is empty, else it is as if it were full. Returns the bytes of the records that were taken. */
 size_t fe_otlp_encode(const fe_otlp_format *format, const fe_otlp_clock *clock,
                       const fe_otlp_limits *limits, fe_otlp_source *source, fe_bytes records,
                       fe_otlp_batch *batch);

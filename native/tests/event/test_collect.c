@@ -193,6 +193,33 @@ TEST(without_memory_records_wait)
     close_all(&it);
 }
 
+/* Memory runs out after some runs were taken from their rings: they are sent, the rest waits. */
+TEST(without_memory_for_more_a_batch_is_sent_as_it_is)
+{
+    fixture it;
+    open_all(&it);
+    CHECK_INT(0, take(&it, &no_limits)); /* the rings are known */
+    uint32_t cut = 0;
+    for (int64_t allowed = 0; allowed < 6; allowed++) {
+        record(&it, 0, 30);
+        record(&it, 1, 60);
+        fe_buf_free(&it.batch.buf);
+        fe_alloc_fail_after(&it.alloc, allowed);
+        fe_otlp_begin(&it.format, &it.batch);
+        fe_span_collector_take(&it.collector, &it.format, &tick_clock, &no_limits, &it.batch);
+        fe_alloc_fail_after(&it.alloc, -1);
+        uint32_t first = it.batch.records;
+
+        CHECK_INT(first == 0, it.batch.buf.failed);
+        CHECK_INT(first > 0, fe_otlp_finish(&it.format, &it.batch).len > 0);
+        CHECK_INT(90 - first, fe_span_collector_waiting(&it.collector));
+        CHECK_INT(90 - first, take(&it, &no_limits));
+        cut += first > 0 && first < 90;
+    }
+    CHECK(cut > 0);
+    close_all(&it);
+}
+
 int main(void)
 {
     RUN(all_rings_are_taken_once);
@@ -202,5 +229,6 @@ int main(void)
     RUN(copies_for_the_log_have_a_bound);
     RUN(links_stay_within_one_ring);
     RUN(without_memory_records_wait);
+    RUN(without_memory_for_more_a_batch_is_sent_as_it_is);
     return check_done();
 }
