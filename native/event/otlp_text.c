@@ -108,10 +108,13 @@ fe_bytes fe_otlp_text_decimal(uint8_t out[FE_OTLP_DECIMAL_MAX], uint64_t number)
 fe_bytes fe_otlp_text_host(fe_bytes address, uint32_t *port)
 {
     *port = 0;
+    bool is_path = address.len > 0 && address.ptr[0] == '/';
+    if (is_path && address.len > 2 && memcmp(address.ptr + address.len - 2, ":0", 2) == 0)
+        return (fe_bytes){address.ptr, address.len - 2};
     size_t colon = address.len;
     while (colon > 0 && address.ptr[colon - 1] != ':')
         colon--;
-    if (colon <= 1 || colon == address.len || address.ptr[0] == '/') return address;
+    if (colon <= 1 || colon == address.len || is_path) return address;
     uint32_t number = 0;
     for (size_t i = colon; i < address.len; i++) {
         uint8_t byte = address.ptr[i];

@@ -24,7 +24,8 @@ uint8_t *fe_otlp_text_decode(uint8_t *at, fe_bytes text, uint32_t max);
 /* The number in decimal digits, in `out`. */
 fe_bytes fe_otlp_text_decimal(uint8_t out[FE_OTLP_DECIMAL_MAX], uint64_t number);
 
-/* The host of "host:port" and "[host]:port"; of another text all of it, with port 0. */
+/* The host of "host:port" and "[host]:port"; the path of "/path:0", as peers on unix sockets are called; of another
+ * text all of it. Port 0: there is none. */
 fe_bytes fe_otlp_text_host(fe_bytes address, uint32_t *port);
 
 /* Takes the next member of "name=value,name=value"; false at its end. */

@@ -249,6 +249,8 @@ static PyObject *note_of(encoder_object *self, const fe_trace_record *record)
     fe_trace_id_print(trace_id, record->trace_id);
     fe_span_id_print(span_id, record->span_id);
     fe_bytes key = texts[FE_TEXT_KEY], address = texts[FE_TEXT_ADDRESS];
+    uint32_t port;
+    if (address.len > 0 && address.ptr[0] == '/') address = fe_otlp_text_host(address, &port);
     fe_bytes error = texts[FE_TEXT_ERROR];
     return Py_BuildValue("(IIOs#s#Ky#y#y#L)", record->command, record->result,
                          record->flags & FE_TRACE_RETAINED ? Py_True : Py_False, trace_id,

@@ -322,9 +322,11 @@ class Expansion:
 
     @staticmethod
     def _peer(address: bytes) -> tuple[bytes, int]:
+        if address.startswith(b"/"):
+            return address.removesuffix(b":0"), 0
         host, colon, port = address.rpartition(b":")
         is_port = host and colon and port.isdigit() and int(port) <= 65535
-        if not is_port or address.startswith(b"/"):
+        if not is_port:
             return address, 0
         if len(host) > 2 and host.startswith(b"[") and host.endswith(b"]"):
             host = host[1:-1]

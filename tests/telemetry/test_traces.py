@@ -396,6 +396,23 @@ def test_errors_are_kept_though_nothing_is_sampled(start: Start, receiver: Recei
     server.stop()
 
 
+def test_a_peer_on_a_unix_socket_is_its_path(
+    start: Start, receiver: Receiver, tmp_path: Path
+) -> None:
+    """There is no port, and nothing is made up for it."""
+    path = str(tmp_path / "s")
+    server = start(f"server.unix_socket={path}")
+    with RawClient(path) as client:
+        client.command("PING")
+
+        [span] = commands(receiver, 1)
+
+    assert span.attributes["net.peer.ip"] == span.attributes["network.peer.address"] == path
+    assert "net.peer.port" not in span.attributes
+    assert "network.peer.port" not in span.attributes
+    server.stop()
+
+
 def test_the_parent_of_what_is_kept_arrives(start: Start, receiver: Receiver) -> None:
     """A command that failed in a transaction comes with its EXEC, though nothing is sampled."""
     server = start(sample_rate="0", retain_slower_than="-1")

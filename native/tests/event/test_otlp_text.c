@@ -59,7 +59,11 @@ TEST(addresses_are_hosts_and_ports_or_paths)
     check_host("10.0.0.1:54321", "10.0.0.1", 54321);
     check_host("[::1]:7", "::1", 7);
     check_host("::1:99", "::1", 99);
+    check_host("/tmp/s:0", "/tmp/s", 0); /* as addresses of unix sockets are written */
+    check_host("/tmp/s:1:0", "/tmp/s:1", 0);
     check_host("/tmp/s:1", "/tmp/s:1", 0);
+    check_host("/:0", "/", 0);
+    check_host(":0", ":0", 0);
     check_host("host:", "host:", 0);
     check_host(":7", ":7", 0);
     check_host("h:99999", "h:99999", 0);
