@@ -164,6 +164,15 @@ static bool is_listed(fe_bytes list, fe_bytes name)
     return false;
 }
 
+/* Whether "a=1,b=2" has a member of this name. */
+static bool has_member(fe_bytes members, fe_bytes name)
+{
+    fe_bytes member, its_name, value;
+    while (next_part(&members, ',', &member))
+        if (split(member, &its_name, &value) && fe_bytes_equal(its_name, name)) return true;
+    return false;
+}
+
 size_t fe_baggage_pick(fe_bytes header, fe_bytes allowed, uint8_t *out, size_t cap)
 {
     if (header.len > FE_BAGGAGE_MAX || header.len == 0 || allowed.len == 0) return 0;
@@ -177,6 +186,7 @@ size_t fe_baggage_pick(fe_bytes header, fe_bytes allowed, uint8_t *out, size_t c
         if (!is_token(name) || !is_baggage_value(value) || !is_listed(allowed, name)) continue;
         size_t len = (written > 0) + name.len + 1 + value.len;
         if (len > cap - written) continue;
+        if (written > 0 && has_member((fe_bytes){out, written}, name)) continue;
         if (written > 0) out[written++] = ',';
         memcpy(out + written, name.ptr, name.len);
         written += name.len;

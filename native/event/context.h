@@ -34,8 +34,8 @@ FE_MUST_USE bool fe_traceparent_read(fe_bytes text, fe_trace_parent *parent);
 bool fe_tracestate_is_valid(fe_bytes text);
 
 /* Writes those members of a baggage header whose names `allowed` lists (separated by commas) to `out` as
- * "name=value,name=value", in the header's order and without their properties. Members of a wrong form and those
- * that do not fit are left out. Returns the bytes written, at most `cap`. */
+ * "name=value,name=value", in the header's order and without their properties. Members of a wrong form, those
+ * that do not fit, and all but the first of one name are left out. Returns the bytes written, at most `cap`. */
 size_t fe_baggage_pick(fe_bytes header, fe_bytes allowed, uint8_t *out, size_t cap);
 
 /* Ids in lower-case hexadecimal digits, without a terminator. */

@@ -80,8 +80,9 @@ static const fe_trace_parent *find_caller(fe_session *session, const fe_command 
     if (request->traceparent.len > 0 && fe_traceparent_read(request->traceparent, read)) {
         if (client->mark != NULL && takes_mark(command))
             fe_client_set_mark(&session->server->clients, &session->client, NULL);
-        draft->state = request->tracestate;
-        draft->baggage = request->baggage;
+        /* What is too long is dropped in the end: it is not to be copied before. */
+        if (request->tracestate.len <= FE_TRACESTATE_MAX) draft->state = request->tracestate;
+        if (request->baggage.len <= FE_BAGGAGE_MAX) draft->baggage = request->baggage;
         return read;
     }
     return find_mark(session, command, draft);

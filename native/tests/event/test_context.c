@@ -179,6 +179,13 @@ TEST(a_bad_member_of_baggage_drops_only_itself)
                "tenant=ok");
 }
 
+TEST(of_baggage_of_one_name_the_first_counts)
+{
+    check_pick("tenant=a,tenant=b", "tenant", 256, "tenant=a");
+    check_pick("t=1,tenant=a,t=2,tenant=a", "tenant,t", 256, "t=1,tenant=a");
+    check_pick("a=b=c,b=1", "a,b", 256, "a=b=c,b=1");
+}
+
 TEST(members_of_baggage_that_do_not_fit_are_left_out)
 {
     check_pick("a=12345678,b=1,c=2", "a,b,c", 7, "b=1,c=2");
@@ -197,6 +204,7 @@ int main(void)
     RUN(a_tracestate_is_bounded);
     RUN(only_listed_members_of_baggage_are_taken);
     RUN(a_bad_member_of_baggage_drops_only_itself);
+    RUN(of_baggage_of_one_name_the_first_counts);
     RUN(members_of_baggage_that_do_not_fit_are_left_out);
     return check_done();
 }

@@ -761,6 +761,38 @@ TEST(baggage_is_picked)
     rig_close(&it);
 }
 
+/* A bulk of so many bytes. */
+static char *put_bulk(char *at, uint32_t len)
+{
+    at += sprintf(at, "$%u\r\n", len);
+    memset(at, 'x', len);
+    memcpy(at + len, "\r\n", 2);
+    return at + len + 2;
+}
+
+/* A command that waits keeps what came along: not what nobody is going to read. */
+TEST(texts_that_are_too_long_are_not_kept)
+{
+    rig it;
+    rig_open(&it);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+    static char text[20000];
+    char *at = text + sprintf(text, "|3\r\n+traceparent\r\n+%s\r\n+tracestate\r\n", CALLER);
+    at = put_bulk(at, FE_TRACESTATE_MAX + 1);
+    at = put_bulk(at + sprintf(at, "+baggage\r\n"), FE_BAGGAGE_MAX + 1);
+    memcpy(at, "PYECHO x\r\n", 11);
+
+    rig_say(one, text);
+
+    CHECK(one->session->parked != NULL);
+    CHECK(one->session->parked->state.len == 0 && one->session->parked->baggage.len == 0);
+    CHECK(one->session->parked->mark == NULL);
+    CHECK(rig_answer(&it, "+x\r\n", false));
+    check_trace(take(&it).at[0], TRACE);
+    rig_close(&it);
+}
+
 TEST(only_what_a_rule_keeps_is_recorded)
 {
     fe_telemetry_options options = {.traces = true,
@@ -833,6 +865,7 @@ int main(void)
     RUN(every_counted_command_is_one_record);
     RUN(keys_are_shown_as_asked_for);
     RUN(baggage_is_picked);
+    RUN(texts_that_are_too_long_are_not_kept);
     RUN(only_what_a_rule_keeps_is_recorded);
     RUN(switching_while_a_command_waits_mixes_nothing_up);
     return check_done();
