@@ -14,7 +14,17 @@ void fe_hot_clear(fe_hot_table *table, uint32_t half_life_ms, int64_t now_ms)
     FE_ASSERT(half_life_ms >= HALF_LIFE_MIN_MS);
     table->count = 0;
     table->half_life_ms = half_life_ms;
-    table->origin_ms = table->since_ms = now_ms;
+    table->origin_ms = table->since_ms = table->last_ms = now_ms;
+}
+
+/* When the date is set back, what was counted moves back with it: no time has passed. */
+static void follow_date(fe_hot_table *table, int64_t now_ms)
+{
+    if (FE_UNLIKELY(now_ms < table->last_ms)) {
+        table->origin_ms -= table->last_ms - now_ms;
+        table->since_ms -= table->last_ms - now_ms;
+    }
+    table->last_ms = now_ms;
 }
 
 /* What one of now counts. */
@@ -74,6 +84,7 @@ void fe_hot_add(fe_hot_table *table, fe_bytes name, uint64_t hash, uint32_t db, 
                 int64_t now_ms)
 {
     FE_ASSERT(amount > 0);
+    follow_date(table, now_ms);
     amount *= growth(table, now_ms);
     uint32_t i = find(table, hash, db);
     if (i == table->count) i = take_place(table, name, hash, db);
@@ -97,6 +108,7 @@ static double seconds_counted(const fe_hot_table *table, int64_t now_ms)
 
 uint32_t fe_hot_list(const fe_hot_table *table, int64_t now_ms, fe_hot_line lines[FE_HOT_KEYS])
 {
+    if (now_ms < table->last_ms) now_ms = table->last_ms;
     double scale = growth_at(table, now_ms) * seconds_counted(table, now_ms);
     for (uint32_t i = 0; i < table->count; i++) {
         const fe_hot_key *key = &table->keys[i];

@@ -35,6 +35,7 @@ typedef struct fe_hot_table {
     uint32_t half_life_ms;
     int64_t origin_ms;
     int64_t since_ms; /* nothing was counted before */
+    int64_t last_ms;  /* when something was counted last */
 } fe_hot_table;
 
 /* A table without keys. The half-life is at least a second. */

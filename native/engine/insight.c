@@ -40,7 +40,7 @@ static void clear_hot(fe_insight *insight, int64_t now_ms)
     hot->interval = 1;
     hot->samples = 0;
     hot->window_ms = now_ms;
-    insight->hot_wait = 0;
+    hot->drawn = insight->hot_wait = 0;
 }
 
 static void set_hot(fe_insight *insight, const fe_insight_options *before, int64_t now_ms)
@@ -110,7 +110,8 @@ void fe_insight_heat(fe_insight *insight, const fe_insight_use *use)
     uint64_t bytes = use->reply_bytes;
     for (uint32_t n = 0; n < use->argc; n++)
         bytes += use->argv[n].len;
-    double stands_for = hot->interval > keys ? hot->interval : keys;
+    /* For all uses since the last one, so that in sum each counts once. */
+    double stands_for = (double)(hot->drawn - insight->hot_wait);
     const double amounts[FE_HOT_BY_COUNT] = {
         [FE_HOT_RATE] = stands_for,
         [FE_HOT_BYTES] = stands_for * (double)bytes / keys,
@@ -121,7 +122,8 @@ void fe_insight_heat(fe_insight *insight, const fe_insight_use *use)
             fe_hot_add(&hot->by[by], use->argv[i], use->hashes[i], use->db, amounts[by],
                        use->now_ms);
     follow_load(hot, use->now_ms);
-    insight->hot_wait = (int64_t)fe_random_below(&hot->random, 2 * (uint64_t)hot->interval - 1);
+    hot->drawn = (int64_t)fe_random_below(&hot->random, 2 * (uint64_t)hot->interval - 1);
+    insight->hot_wait = hot->drawn;
 }
 
 /* Lets what was counted decay, when it is time. */

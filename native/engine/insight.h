@@ -29,6 +29,7 @@ typedef struct fe_insight_hot {
     fe_random random;
     uint32_t interval;
     uint32_t samples; /* of this window of a second */
+    int64_t drawn;    /* what `hot_wait` began with */
     int64_t window_ms;
 } fe_insight_hot;
 

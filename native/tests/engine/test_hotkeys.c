@@ -70,6 +70,24 @@ TEST(a_steady_rate_is_told_as_it_is_and_halves_after_a_half_life)
     CHECK(fabs(lines[0].per_second - 150) < 1);
 }
 
+TEST(a_date_that_is_set_back_changes_no_rate)
+{
+    fe_hot_clear(&table, HALF_LIFE_MS, 0);
+    fe_hot_line lines[FE_HOT_KEYS];
+    int64_t ms = 0;
+    for (; ms < 3600 * 1000; ms += 10)
+        add(&table, 1, 3, ms);
+
+    int64_t back = ms - 3500 * 1000;
+    CHECK_INT(1, fe_hot_list(&table, back, lines));
+    CHECK(fabs(lines[0].per_second - 300) < 1);
+    for (ms = back; ms < back + 20 * 1000; ms += 10)
+        add(&table, 1, 3, ms);
+
+    CHECK_INT(1, fe_hot_list(&table, ms, lines));
+    CHECK(fabs(lines[0].per_second - 300) < 1);
+}
+
 TEST(long_names_are_cut_and_databases_kept_apart)
 {
     uint8_t name[200];
@@ -89,6 +107,7 @@ int main(void)
 {
     RUN(counts_of_a_skewed_load_are_within_their_errors_and_every_heavy_key_is_there);
     RUN(a_steady_rate_is_told_as_it_is_and_halves_after_a_half_life);
+    RUN(a_date_that_is_set_back_changes_no_rate);
     RUN(long_names_are_cut_and_databases_kept_apart);
     return check_done();
 }

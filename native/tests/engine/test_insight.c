@@ -146,6 +146,40 @@ TEST(sampled_uses_of_keys_stand_for_all_of_them)
     fe_engine_free(it.engine);
 }
 
+/* What a command uses beyond the sample's distance counts as well. */
+TEST(uses_of_commands_with_many_keys_are_all_counted)
+{
+    enum { COMMANDS = 20000, KEYS_OF_ONE = 50 };
+    insight_rig it;
+    open_rig(&it, false);
+    fe_insight_options options = {.hot_keys = true, .hot_half_life_s = 60};
+    fe_insight_set_options(it.insight, &options, it.now_ms);
+    fe_bytes argv[1 + KEYS_OF_ONE] = {FE_BYTES("MGET")};
+    uint64_t hashes[1 + KEYS_OF_ONE] = {0};
+    char names[1 + KEYS_OF_ONE] = {0};
+    for (uint32_t i = 1; i <= KEYS_OF_ONE; i++) {
+        names[i] = (char)('0' + i);
+        argv[i] = (fe_bytes){(const uint8_t *)&names[i], 1};
+        hashes[i] = i;
+    }
+    fe_insight_use use = {.argv = argv,
+                          .argc = 1 + KEYS_OF_ONE,
+                          .hashes = hashes,
+                          .keys = ((1ULL << KEYS_OF_ONE) - 1) << 1,
+                          .now_ms = it.now_ms};
+    for (uint32_t n = 0; n < COMMANDS; n++)
+        fe_insight_note(it.insight, &use);
+
+    fe_hot_line lines[FE_HOT_KEYS];
+    double sum = 0;
+    uint32_t count = fe_hot_list(&it.insight->hot->by[FE_HOT_RATE], it.now_ms, lines);
+    for (uint32_t i = 0; i < count; i++)
+        sum += lines[i].per_second;
+    CHECK_INT(KEYS_OF_ONE, count);
+    CHECK(fabs(sum / (COMMANDS * KEYS_OF_ONE) - 1) < 0.01);
+    fe_engine_free(it.engine);
+}
+
 TEST(what_is_off_takes_no_memory)
 {
     insight_rig it;
@@ -176,6 +210,7 @@ int main(void)
     RUN(deleted_and_forgotten_keys_are_misses_at_any_size);
     RUN(reads_and_the_time_that_they_took_decay_alike);
     RUN(sampled_uses_of_keys_stand_for_all_of_them);
+    RUN(uses_of_commands_with_many_keys_are_all_counted);
     RUN(what_is_off_takes_no_memory);
     return check_done();
 }
