@@ -76,6 +76,7 @@ typedef struct fe_draft {
     uint16_t batch_index, batch_size;
     uint16_t disk_reads;
     uint16_t command; /* its number */
+    uint16_t db;      /* when it began */
     uint8_t latency;  /* the event that the latency monitor counted it under, + 1; 0: none */
     bool inherited;   /* the caller is that of the whole transaction */
     uint32_t argc;

@@ -164,6 +164,7 @@ static bool goes_on(fe_session *session, uint64_t ticks, fe_call *call)
 static void open_draft(fe_session *session, fe_draft *draft, fe_call *call)
 {
     draft->open = true;
+    draft->db = (uint16_t)session->client.db;
     note_counters(session);
     attend(draft, call);
 }
@@ -437,10 +438,10 @@ static void put_texts(fe_session *session, const fe_draft *draft, const fe_call 
         fe_texts_put(texts, FE_TEXT_TRACESTATE, draft->state);
 }
 
-/* The code of the error that was counted last. */
+/* The code of the error that was counted last; empty when there are more kinds than are counted. */
 static fe_bytes last_error(const fe_engine *engine)
 {
-    if (engine->error_last == FE_ERROR_KINDS_MAX) return FE_BYTES("ERR");
+    if (engine->error_last == FE_ERROR_KINDS_MAX) return (fe_bytes){NULL, 0};
     const char *code = engine->errors[engine->error_last].code;
     return (fe_bytes){(const uint8_t *)code, strlen(code)};
 }
@@ -504,7 +505,7 @@ static void fill(fe_session *session, fe_trace_record *record, const fe_draft *d
     record->reply_bytes = low32(end->reply_bytes);
     record->epoch = (uint32_t)fe_store_epoch(session->server->engine->store);
     record->connection = session->client.id;
-    record->db = (uint16_t)session->client.db;
+    record->db = draft->db;
     record->key_index = low16(key);
 }
 

@@ -196,6 +196,23 @@ TEST(commands_tell_what_they_read_and_wrote)
     rig_close(&it);
 }
 
+TEST(a_command_belongs_to_the_database_that_it_began_in)
+{
+    rig it;
+    rig_open(&it);
+    rig_record(&it, NULL);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "SELECT 3\r\nGET k\r\nRESET\r\nGET k\r\n");
+
+    taken all = take(&it);
+    static const uint16_t expected[] = {0, 3, 3, 0};
+    CHECK_INT(4, all.count);
+    for (uint32_t i = 0; i < all.count; i++)
+        CHECK_INT(expected[i], all.at[i]->db);
+    rig_close(&it);
+}
+
 TEST(errors_and_refusals_carry_their_code)
 {
     rig it;
@@ -844,6 +861,7 @@ int main(void)
     RUN(a_command_is_a_record);
     RUN(a_write_over_a_value_is_in_the_mutable_tier);
     RUN(commands_tell_what_they_read_and_wrote);
+    RUN(a_command_belongs_to_the_database_that_it_began_in);
     RUN(errors_and_refusals_carry_their_code);
     RUN(an_attribute_names_the_caller);
     RUN(commands_read_at_once_know_their_place);
