@@ -373,7 +373,9 @@ static void put_parts(span_tree *tree)
     put_phase(tree, FE_PART_PARSE, at[FE_STAGE_RECEIVED], at[FE_STAGE_PARSED],
               FE_SLOT_REQUEST_BYTES, record->request_bytes);
     put_phase(tree, FE_PART_DISPATCH, at[FE_STAGE_PARSED], begun, FE_SLOT_COUNT, 0);
-    if (record->key_index > 0) put_phase(tree, FE_PART_LOOKUP, woken, located, FE_SLOT_COUNT, 0);
+    /* Of what is not sampled nobody has measured it. */
+    if (record->key_index > 0 && record->flags & FE_TRACE_SAMPLED)
+        put_phase(tree, FE_PART_LOOKUP, woken, located, FE_SLOT_COUNT, 0);
     wait_span waits = {record->flags & FE_TRACE_DISK ? begun : located, read_until};
     bool has_bytes = has_one_tier(record->tiers);
     put_reads(tree, waits, has_bytes);

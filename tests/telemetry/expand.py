@@ -341,7 +341,7 @@ class Expansion:
             record, 0, "resp.parse", at[RECEIVED], at[PARSED], "request", record.request_bytes
         )
         yield from self._phase(record, 1, "command.dispatch", at[PARSED], begun)
-        if record.key_index:
+        if record.key_index and record.flags & SAMPLED:
             yield from self._phase(record, 2, "index.lookup", woken, located)
         yield from self._storage(record, at, min(begun + waited, at[ENDED]))
         yield from self._phase(record, 10, "response.serialize", at[ENDED], at[SETTLED])
