@@ -281,7 +281,7 @@ void fe_mrc_note(fe_mrc *mrc, const fe_mrc_use *use)
         entry = &mrc->entries[i];
         uint64_t bytes = use->bytes != 0 ? use->bytes : entry->bytes;
         /* Of a key that is only on disk nobody knows the size: as large as the others, then. */
-        if (bytes == 0) bytes = mrc->count > 1 ? mrc->bytes / (mrc->count - 1) : 1;
+        if (bytes == 0) bytes = mrc->stacked > 0 ? mrc->bytes / mrc->stacked : 1;
         put_on_top(mrc, i, bytes);
         if (use->bytes != 0) entry->deadline_ms = use->deadline_ms;
     }

@@ -302,6 +302,26 @@ TEST(the_same_key_of_two_databases_is_two_keys_until_the_threshold_falls)
     close_curve(&alloc, mrc);
 }
 
+/* Those that are gone have no part in the mean. */
+TEST(a_key_of_unknown_size_is_as_large_as_those_that_are_there)
+{
+    fe_alloc alloc;
+    fe_mrc *mrc = must_open(&alloc, 64, 1);
+    fe_mrc_use use = {.exists = true, .bytes = 1000};
+    for (use.hash = 1; use.hash <= 8; use.hash++)
+        fe_mrc_note(mrc, &use);
+    use.exists = false; /* deleted */
+    for (use.hash = 1; use.hash <= 6; use.hash++)
+        fe_mrc_note(mrc, &use);
+    CHECK_INT(2, mrc->stacked);
+
+    use = (fe_mrc_use){.hash = 9, .exists = true};
+    fe_mrc_note(mrc, &use);
+
+    CHECK_INT(3000, mrc->bytes);
+    close_curve(&alloc, mrc);
+}
+
 TEST(random_uses_keep_every_invariant)
 {
     fe_alloc alloc;
@@ -351,6 +371,7 @@ int main(void)
     RUN(decay_keeps_the_ratio_until_newer_reads_outweigh_it);
     RUN(keys_that_nobody_asks_for_again_leave_the_sample_and_the_rate_stays);
     RUN(the_same_key_of_two_databases_is_two_keys_until_the_threshold_falls);
+    RUN(a_key_of_unknown_size_is_as_large_as_those_that_are_there);
     RUN(random_uses_keep_every_invariant);
     RUN(without_memory_there_is_no_curve_and_nothing_is_left);
     return check_done();
