@@ -3,12 +3,12 @@
  *
  * A draft is opened when a command begins and is kept to its end, with the session when the command has
  * to wait. It is not opened for a command that no sampler and no rule of retention could keep. When a
- * command ends, fe_recorder_finish decides, gives it ids, and makes the record. The transport
+ * command ends, fe_recorder_keep decides and gives it ids, and fe_recorder_make makes the record. The transport
  * stamps it when the reply was sent, and publishes once a round.
  *
  * Threads: a recorder belongs to the thread that serves; options, and whether a recorder is on, change
- * under the engine's lock, as does the register. One thread reads the rings (fe_telemetry_drain); it takes
- * no lock. Recorders live as long as the engine, so what a thread has left behind can still be read.
+ * under the engine's lock, as does the register. One thread reads the rings (fe_span_collector_take of
+ * event/collect.h; of tests and benches fe_telemetry_drain); it takes no lock. Recorders live as long as the engine, so what a thread has left behind can still be read.
  */
 #ifndef FE_EVENT_RECORDER_H
 #define FE_EVENT_RECORDER_H
