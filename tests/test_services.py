@@ -59,6 +59,29 @@ def test_engine_options() -> None:
     assert options["output_limits"][2] == (32 << 20, 8 << 20, 60)
 
 
+@pytest.mark.parametrize(
+    ("page", "telemetry", "exported", "measured"),
+    [
+        (True, False, True, True),
+        (True, True, False, True),
+        (False, True, True, True),
+        (False, True, False, False),
+        (False, False, True, False),
+    ],
+)
+def test_the_engine_measures_while_somebody_looks(
+    page: bool, telemetry: bool, exported: bool, measured: bool
+) -> None:
+    """The page of metrics, or their export; traces alone need none."""
+    values = {
+        "metrics.enabled": page,
+        "telemetry.enabled": telemetry,
+        "telemetry.metrics_enabled": exported,
+    }
+
+    assert engine_options(with_values(Config(), values))["metrics"] is measured
+
+
 def test_a_change_reaches_the_engine(engine: FakeEngine) -> None:
     """The engine has the options before the configuration says so."""
     settings = settings_of(engine)
