@@ -211,6 +211,30 @@ def test_damaged_records_are_counted_and_given_up_by_order(
     assert client.command("DEBUG", "CHECK-STORE").raw == b"+OK\r\n"
 
 
+def test_an_order_says_which_damage_it_could_not_mend(
+    server: Process, client: RawClient, tmp_path: Path
+) -> None:
+    """Without the end of its file nothing of it can be moved; its keys can be read as ever."""
+    for number in range(100):
+        assert set_key(client, number) == b"+OK\r\n"
+    assert client.command("DEBUG", "TIER", "DISK").raw == b"+OK\r\n"
+    file = min((tmp_path / "data" / "log").glob("*.seg"))
+    with file.open("r+b") as segment:
+        segment.seek(-20, os.SEEK_END)
+        byte = segment.read(1)[0]
+        segment.seek(-20, os.SEEK_END)
+        segment.write(bytes([byte ^ 1]))
+    assert client.command("DEL", "key:0").raw == b":1\r\n"
+
+    assert client.command("DEBUG", "TIER", "COMPACT").raw == b"+OK\r\n"
+    until(lambda: f"a segment file is damaged: {file.name}" in server.log(), "the log says so")
+    assert "Input/output error" not in server.log()
+    assert client.command("DEBUG", "TIER", "FORGET").raw == b"+OK, 1 damaged files are left\r\n"
+    assert file.exists()
+    for number in range(1, 100):
+        assert client.command("GET", f"key:{number}").node.text == VALUE + str(number)
+
+
 def test_mapped_files_are_locked_where_the_limit_allows(tmp_path: Path) -> None:
     """What is over the limit of locked memory is mapped all the same, and counted."""
     process = Process(tmp_path, *settings(tmp_path))

@@ -334,10 +334,20 @@ static void forget_begin(fe_store *store)
     store->frozen.forget = true;
 }
 
+/* Whether a damaged file has nothing alive in it any more, and is about to go. */
+static bool is_leaving(const fe_log *log)
+{
+    for (uint32_t n = 1; log->damaged != 0 && n <= log->high; n++)
+        if (log->files[n].damaged && log->files[n].doomed) return true;
+    return false;
+}
+
 bool fe_frozen_forget_damaged(fe_store *store)
 {
+    const fe_log *log = &store->log;
     if (!store->frozen.forget) forget_begin(store);
-    bool more = store->frozen.busy || store->log.dead_head != 0 || given_up_next(store, 0) != 0;
+    bool more = store->frozen.busy || log->dead_head != 0 || given_up_next(store, 0) != 0 ||
+                is_leaving(log);
     if (!more) store->frozen.forget = false;
     return more;
 }
