@@ -107,6 +107,7 @@ static bool is_whole(const fe_frozen_job *job)
 static bool is_all_damage(const fe_frozen_job *job)
 {
     if (job->stage == FE_FROZEN_TRAILER) return job->damaged_blocks != 0;
+    if (job->unreadable != 0) return false; /* a disk may recover */
     return is_through(job) && job->left == 0 && job->damaged_blocks + job->damaged_records != 0;
 }
 
@@ -118,6 +119,8 @@ static void rest(fe_store *store, const fe_frozen_job *job)
         file->rest_ms = INT64_MAX;
     else if (job->error != 0)
         file->rest_ms = store->now_ms + (job->error == ENOMEM ? FE_FROZEN_REST_MS : REST_ERROR_MS);
+    else if (job->unreadable != 0)
+        file->rest_ms = store->now_ms + REST_ERROR_MS;
     else if (job->left != 0)
         file->rest_ms = store->now_ms + FE_FROZEN_REST_MS;
     if (file->given_up && file->rest_ms > store->now_ms + FE_FROZEN_REST_MS)
@@ -408,16 +411,19 @@ static bool is_sound_mapped(const fe_store *store, fe_frozen_job *job, const fe_
 static void give_up(fe_store *store, fe_frozen_job *job, const found *f)
 {
     fe_log_mark_damaged(&store->log, job->segment);
-    if (job->forget && store->frozen.forget)
+    if (job->forget && store->frozen.forget) {
         forget(store, f);
-    else
-        job->damaged_records++;
+        return;
+    }
+    job->damaged_records++;
+    job->unreadable += job->items[job->next].unreadable;
 }
 
 static void damage_tell(fe_store *store, const fe_frozen_job *job, uint64_t at)
 {
-    fe_frozen_fault fault = {
-        job->segment, job->generation, at, "record: the checksum is wrong", 0, 0};
+    bool refused = job->items[job->next].unreadable;
+    const char *cause = refused ? "record: it cannot be read" : "record: the checksum is wrong";
+    fe_frozen_fault fault = {job->segment, job->generation, at, cause, refused ? EIO : 0, 0};
     store->frozen.stats.damaged_records++;
     fault_tell(store, &fault);
 }

@@ -11,8 +11,9 @@
  *
  * Every walk over a footer removes what has expired, refills SHORT tags, counts what is alive, and
  * measures the deadlines anew. Damage is never spread: a record whose checksum is wrong, read twice, and that
- * is not sound in memory either (in the read cache, or mapped), is left where it is, with its slot, so that its key answers an error, until the key is written over or deleted, or
- * by order (fe_frozen_forget_damaged). Of a damaged block of a footer the entries are not known: their
+ * is not sound in memory either (in the read cache, or mapped), is left where it is, with its slot, so that
+ * its key answers an error, until the key is written over or deleted, or by order
+ * (fe_frozen_forget_damaged). So is one that the disk refuses while it reads the end of the file. Of a damaged block of a footer the entries are not known: their
  * records stay where they are, and are read as ever. A segment's file goes when no slot names anything in
  * it, damaged or not.
  *
@@ -122,7 +123,8 @@ typedef struct fe_frozen {
 /* An entry of the footer, being worked on. */
 typedef struct fe_frozen_item {
     fe_footer_entry entry;
-    bool damaged;
+    bool damaged;    /* its record cannot be had from the file ... */
+    bool unreadable; /* ... because the disk refuses it */
 } fe_frozen_item;
 
 typedef enum fe_frozen_stage {
@@ -154,6 +156,7 @@ typedef struct fe_frozen_job {
     uint32_t counted_records;    /* ... in so many records */
     uint64_t read_bytes;
     uint32_t damaged_blocks, damaged_records; /* that stay where they are */
+    uint32_t unreadable;                      /* records of these that the disk refuses */
     uint32_t left;                            /* alive, and to be met again */
     fe_deadlines_measure measure;
     int64_t wait_ms;           /* since when it waits to move records; 0: it does not */

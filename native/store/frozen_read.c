@@ -193,11 +193,23 @@ static bool read_again(fe_device *device, fe_frozen_job *job, fe_frozen_item *it
     int code = 0;
     int64_t got = fe_device_read(device, job->fd, data, size, begin, &code);
     if (got > 0) job->read_bytes += (uint64_t)got;
-    item->damaged = got != (int64_t)size || !fe_frozen_is_sound(job, item, data + skip);
+    item->unreadable = got != (int64_t)size;
+    item->damaged = item->unreadable || !fe_frozen_is_sound(job, item, data + skip);
     if (!item->damaged)
         memcpy(job->records + (item_begin(item) - job->records_offset), data + skip,
                (size_t)item->entry.size * 8);
     fe_pages_unmap(job->alloc, FE_ALLOC_ENGINE, data, size);
+    return true;
+}
+
+/* The records could not be read together. Whether the disk still reads the end of the file: then it is a part of
+ * the file that is bad, and each record is tried by itself. */
+static bool goes_on(fe_device *device, fe_frozen_job *job)
+{
+    int code = 0;
+    uint64_t at = job->file_size - BLOCK;
+    if (fe_device_read(device, job->fd, job->footer, BLOCK, at, &code) != BLOCK) return false;
+    job->error = 0;
     return true;
 }
 
@@ -207,11 +219,13 @@ static bool read_records(fe_device *device, fe_frozen_job *job)
     uint64_t begin = round_down(item_begin(&job->items[job->next]));
     uint64_t end = round_up(item_end(&job->items[job->window - 1]));
     if (!records_take(job, end - begin)) return fail(job, begin, "out of memory", ENOMEM);
-    if (!read_exactly(device, job, job->records, end - begin, begin)) return false;
+    bool read = read_exactly(device, job, job->records, end - begin, begin);
+    if (!read && !goes_on(device, job)) return false;
     job->records_offset = begin;
     for (uint32_t i = job->next; i < job->window; i++) {
         fe_frozen_item *item = &job->items[i];
-        item->damaged = !fe_frozen_is_sound(job, item, job->records + (item_begin(item) - begin));
+        item->damaged =
+            !read || !fe_frozen_is_sound(job, item, job->records + (item_begin(item) - begin));
         if (item->damaged && !read_again(device, job, item)) return false;
     }
     return true;

@@ -16,6 +16,8 @@ typedef struct frozen_fake {
     fe_device *device;
     char path[128];
     int read_errors;  /* reads from now on that fail with EIO */
+    int bad_fd;       /* a file with a block that cannot be read ... */
+    uint64_t bad_at;  /* ... here */
     uint64_t flip_at; /* byte of a file that is read with another bit ... */
     int flip_fd;      /* ... of this one ... */
     int flips;        /* ... so often from now on */
@@ -31,6 +33,10 @@ static inline ssize_t frozen_pread(void *context, int fd, void *data, size_t siz
     CHECK((uintptr_t)data % 4096 == 0 && size % 4096 == 0 && offset % 4096 == 0);
     if (t->read_errors > 0) {
         t->read_errors--;
+        errno = EIO;
+        return -1;
+    }
+    if (fd == t->bad_fd && t->bad_at >= (uint64_t)offset && t->bad_at < (uint64_t)offset + size) {
         errno = EIO;
         return -1;
     }

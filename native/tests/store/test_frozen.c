@@ -287,6 +287,54 @@ TEST(one_wrong_read_is_not_believed)
     frozen_free(t);
 }
 
+/* A bad block costs the records in it, not those of the whole file. */
+TEST(what_can_be_read_of_a_file_with_a_bad_block_is_moved)
+{
+    frozen_fake *t = victims();
+    fe_log *log = fake_log(t->d);
+    uint32_t n = segment_of(t, 100);
+    flip_reads(t, 100, 0);
+    t->bad_fd = t->flip_fd;
+    t->bad_at = t->flip_at;
+    uint64_t before = log->segments[n].records;
+    CHECK(frozen_jobs(t, FE_FROZEN_COMPACT) >= 1);
+    uint64_t left = log->segments[n].records;
+    CHECK(left > 0 && left < before && left * 120 <= 4096 + 120);
+    CHECK_INT(1, log->damaged);
+    CHECK_INT(EIO, frozen_stats(t).fault.code);
+    CHECK_INT(n, segment_of(t, 100));
+    CHECK(!frozen_advance(t)); /* not at once again */
+
+    t->bad_fd = 0; /* the disk has found it after all */
+    frozen_later(t, 30000);
+    tell_scarce(t, false);
+    CHECK(frozen_jobs(t, FE_FROZEN_COMPACT) >= 1);
+    CHECK_INT(FE_TIER_FREE, log->segments[n].tier);
+    CHECK(frozen_has(t, 0, 100));
+    frozen_check(t);
+    frozen_free(t);
+}
+
+TEST(by_order_records_in_a_bad_block_are_given_up)
+{
+    frozen_fake *t = victims();
+    fe_log *log = fake_log(t->d);
+    uint32_t n = segment_of(t, 100);
+    flip_reads(t, 100, 0);
+    t->bad_fd = t->flip_fd;
+    t->bad_at = t->flip_at;
+    uint64_t keys = fe_store_db_size(t->store, 0);
+    CHECK(frozen_jobs(t, FE_FROZEN_COMPACT) >= 1);
+    uint64_t left = log->segments[n].records;
+    while (fe_frozen_forget_damaged(t->store))
+        CHECK(frozen_job(t, FE_FROZEN_COMPACT));
+    CHECK_INT(keys - left, fe_store_db_size(t->store, 0));
+    CHECK_INT(FE_TIER_FREE, log->segments[n].tier);
+    CHECK_INT(0, log->damaged);
+    frozen_check(t);
+    frozen_free(t);
+}
+
 TEST(a_damaged_record_with_a_sound_copy_in_the_read_cache_is_moved_from_there)
 {
     for (unsigned ordered = 0; ordered < 2; ordered++) {
@@ -827,6 +875,8 @@ int main(void)
     RUN(by_order_damaged_records_are_given_up_and_sound_ones_are_not);
     RUN(a_job_that_is_given_up_behind_a_damaged_record_is_done_later);
     RUN(one_wrong_read_is_not_believed);
+    RUN(what_can_be_read_of_a_file_with_a_bad_block_is_moved);
+    RUN(by_order_records_in_a_bad_block_are_given_up);
     RUN(a_damaged_record_with_a_sound_copy_in_the_read_cache_is_moved_from_there);
     RUN(a_damaged_record_that_is_sound_in_a_mapped_segment_is_moved_from_there);
     RUN(an_order_that_was_withdrawn_removes_nothing);
