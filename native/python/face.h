@@ -55,6 +55,12 @@ module_state *fe_python_state(PyObject *module);
 /* The state of the module that made a type. */
 module_state *fe_python_state_of_type(PyTypeObject *type);
 
+/* One option of a dict: borrowed, or NULL or false with an exception that names it. */
+PyObject *fe_python_item(PyObject *dict, const char *name);
+bool fe_python_read_int(PyObject *dict, const char *name, long long least, long long most,
+                        long long *out);
+bool fe_python_read_bool(PyObject *dict, const char *name, bool *out);
+
 /* Reads the options dict; false with an exception that names the option. */
 bool fe_python_read_options(PyObject *dict, fe_engine_options *options);
 

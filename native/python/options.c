@@ -1,17 +1,17 @@
 /* The options dict of Server: every key is demanded and checked here, once. */
 #include "python/face.h"
 
-static PyObject *item(PyObject *dict, const char *name)
+PyObject *fe_python_item(PyObject *dict, const char *name)
 {
     PyObject *value = PyDict_GetItemString(dict, name);
     if (value == NULL) PyErr_Format(PyExc_KeyError, "option '%s' is missing", name);
     return value;
 }
 
-static bool read_int(PyObject *dict, const char *name, long long least, long long most,
-                     long long *out)
+bool fe_python_read_int(PyObject *dict, const char *name, long long least, long long most,
+                        long long *out)
 {
-    PyObject *value = item(dict, name);
+    PyObject *value = fe_python_item(dict, name);
     if (value == NULL) return false;
     long long number = PyLong_AsLongLong(value);
     if (number == -1 && PyErr_Occurred()) return false;
@@ -27,7 +27,7 @@ static bool read_int(PyObject *dict, const char *name, long long least, long lon
 static bool read_u32(PyObject *dict, const char *name, long long least, uint32_t *out)
 {
     long long number;
-    if (!read_int(dict, name, least, UINT32_MAX, &number)) return false;
+    if (!fe_python_read_int(dict, name, least, UINT32_MAX, &number)) return false;
     *out = (uint32_t)number;
     return true;
 }
@@ -35,14 +35,14 @@ static bool read_u32(PyObject *dict, const char *name, long long least, uint32_t
 static bool read_u64(PyObject *dict, const char *name, uint64_t *out)
 {
     long long number;
-    if (!read_int(dict, name, 0, INT64_MAX, &number)) return false;
+    if (!fe_python_read_int(dict, name, 0, INT64_MAX, &number)) return false;
     *out = (uint64_t)number;
     return true;
 }
 
-static bool read_bool(PyObject *dict, const char *name, bool *out)
+bool fe_python_read_bool(PyObject *dict, const char *name, bool *out)
 {
-    PyObject *value = item(dict, name);
+    PyObject *value = fe_python_item(dict, name);
     if (value == NULL) return false;
     int truth = PyObject_IsTrue(value);
     if (truth < 0) return false;
@@ -62,7 +62,7 @@ static bool read_policy(PyObject *dict, fe_policy *out)
         [FE_POLICY_VOLATILE_RANDOM] = "volatile-random",
         [FE_POLICY_VOLATILE_TTL] = "volatile-ttl",
     };
-    PyObject *value = item(dict, "policy");
+    PyObject *value = fe_python_item(dict, "policy");
     const char *text = value == NULL ? NULL : PyUnicode_AsUTF8(value);
     if (text == NULL) return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -76,7 +76,7 @@ static bool read_policy(PyObject *dict, fe_policy *out)
 
 static bool read_output_limits(PyObject *dict, fe_engine_options *options)
 {
-    PyObject *list = item(dict, "output_limits");
+    PyObject *list = fe_python_item(dict, "output_limits");
     if (list == NULL) return false;
     if (!PyList_Check(list) || PyList_Size(list) != FE_CLIENT_CLASS_COUNT) {
         PyErr_SetString(PyExc_TypeError, "option 'output_limits' must be a list of 3 tuples");
@@ -98,7 +98,7 @@ static bool read_output_limits(PyObject *dict, fe_engine_options *options)
 /* Bytes without zero bytes, as a C string of at most `size` - 1 bytes. */
 static bool read_text(PyObject *dict, const char *name, char *out, size_t size)
 {
-    PyObject *value = item(dict, name);
+    PyObject *value = fe_python_item(dict, name);
     char *text;
     Py_ssize_t len;
     if (value == NULL || PyBytes_AsStringAndSize(value, &text, &len) != 0) return false;
@@ -125,7 +125,7 @@ static bool read_store(PyObject *dict, fe_store_options *store)
            read_u64(dict, "disk_max", &store->disk_max) &&
            read_u64(dict, "files_max", &store->files_max) &&
            read_u64(dict, "gone_size", &store->gone_size) &&
-           read_bool(dict, "lock_memory", &store->lock_memory);
+           fe_python_read_bool(dict, "lock_memory", &store->lock_memory);
 }
 
 static bool read_disk(PyObject *dict, fe_engine_options *options)
@@ -158,20 +158,20 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
         !read_u64(dict, "query_buffer_max", &options->query_buffer_max) ||
         !read_u64(dict, "clients_memory_max", &options->clients_memory_max) ||
         !read_u32(dict, "timeout_seconds", 0, &options->timeout_seconds) ||
-        !read_int(dict, "slowlog_threshold_us", INT64_MIN, INT64_MAX, &slow) ||
+        !fe_python_read_int(dict, "slowlog_threshold_us", INT64_MIN, INT64_MAX, &slow) ||
         !read_u32(dict, "slowlog_max", 0, &options->slowlog_max) ||
         !read_u32(dict, "latency_threshold_ms", 0, &options->latency_threshold_ms) ||
         !read_u32(dict, "expire_effort", 1, &options->expire_effort) ||
         !read_u32(dict, "hz", 1, &options->hz) ||
         !read_u32(dict, "hll_sparse_bytes_max", 0, &options->hll_sparse_bytes_max) ||
-        !read_bool(dict, "latency_tracking", &options->latency_tracking) ||
-        !read_bool(dict, "metrics", &options->metrics) ||
-        !read_bool(dict, "insight_hot_keys", &options->insight.hot_keys) ||
+        !fe_python_read_bool(dict, "latency_tracking", &options->latency_tracking) ||
+        !fe_python_read_bool(dict, "metrics", &options->metrics) ||
+        !fe_python_read_bool(dict, "insight_hot_keys", &options->insight.hot_keys) ||
         !read_u32(dict, "insight_hot_half_life_s", 1, &options->insight.hot_half_life_s) ||
-        !read_bool(dict, "insight_curve", &options->insight.curve) ||
+        !fe_python_read_bool(dict, "insight_curve", &options->insight.curve) ||
         !read_u32(dict, "insight_curve_half_life_s", 0, &options->insight.curve_half_life_s) ||
-        !read_bool(dict, "flush_async", &options->flush_async) ||
-        !read_bool(dict, "debug_enabled", &options->debug_enabled))
+        !fe_python_read_bool(dict, "flush_async", &options->flush_async) ||
+        !fe_python_read_bool(dict, "debug_enabled", &options->debug_enabled))
         return false;
     options->slowlog_threshold_us = slow;
     return true;

@@ -6,37 +6,10 @@
 /* Bytes that the queue has for each command: the record, the peer's address and a key of 100 bytes. */
 #define RECORD_ROOM (2 * sizeof(fe_trace_record))
 
-static PyObject *item(PyObject *dict, const char *name)
-{
-    PyObject *value = PyDict_GetItemString(dict, name);
-    if (value == NULL) PyErr_Format(PyExc_KeyError, "option '%s' is missing", name);
-    return value;
-}
-
-static bool read_bool(PyObject *dict, const char *name, bool *out)
-{
-    PyObject *value = item(dict, name);
-    int truth = value == NULL ? -1 : PyObject_IsTrue(value);
-    *out = truth > 0;
-    return truth >= 0;
-}
-
-static bool read_int(PyObject *dict, const char *name, long long least, long long most,
-                     long long *out)
-{
-    PyObject *value = item(dict, name);
-    if (value == NULL) return false;
-    *out = PyLong_AsLongLong(value);
-    if (*out == -1 && PyErr_Occurred()) return false;
-    if (*out >= least && *out <= most) return true;
-    PyErr_Format(PyExc_ValueError, "option '%s' must be %lld..%lld", name, least, most);
-    return false;
-}
-
 /* A bound of 0 is never, of 2^64 always. */
 static bool read_sampler(PyObject *dict, const char *name, fe_sampler *sampler)
 {
-    PyObject *value = item(dict, name);
+    PyObject *value = fe_python_item(dict, name);
     if (value == NULL) return false;
     PyObject *limit = PyLong_FromString("18446744073709551616", NULL, 10);
     if (limit == NULL) return false;
@@ -58,7 +31,7 @@ static bool read_keys(PyObject *dict, fe_telemetry_keys *out)
                                         [FE_KEYS_PATTERN] = "pattern",
                                         [FE_KEYS_HASHED] = "hashed",
                                         [FE_KEYS_FULL] = "full"};
-    PyObject *value = item(dict, "record_keys");
+    PyObject *value = fe_python_item(dict, "record_keys");
     const char *text = value == NULL ? NULL : PyUnicode_AsUTF8(value);
     if (text == NULL) return false;
     for (int i = FE_KEYS_OFF; i <= FE_KEYS_FULL; i++) {
@@ -74,7 +47,7 @@ static bool read_keys(PyObject *dict, fe_telemetry_keys *out)
 /* Names separated by commas. */
 static bool read_baggage(PyObject *dict, fe_telemetry_options *options)
 {
-    PyObject *value = item(dict, "baggage_keys");
+    PyObject *value = fe_python_item(dict, "baggage_keys");
     Py_ssize_t len;
     const char *text = value == NULL ? NULL : PyUnicode_AsUTF8AndSize(value, &len);
     if (text == NULL) return false;
@@ -91,11 +64,11 @@ static bool read_baggage(PyObject *dict, fe_telemetry_options *options)
 static bool read_retention(PyObject *dict, fe_retention *retention)
 {
     long long slow_us, rate_max;
-    bool read = read_bool(dict, "retain_errors", &retention->errors) &&
-                read_bool(dict, "retain_disk_reads", &retention->disk) &&
-                read_bool(dict, "retain_unsampled", &retention->unsampled) &&
-                read_int(dict, "retain_slower_than", -1, INT64_MAX, &slow_us) &&
-                read_int(dict, "retain_rate_max", 0, UINT32_MAX, &rate_max) &&
+    bool read = fe_python_read_bool(dict, "retain_errors", &retention->errors) &&
+                fe_python_read_bool(dict, "retain_disk_reads", &retention->disk) &&
+                fe_python_read_bool(dict, "retain_unsampled", &retention->unsampled) &&
+                fe_python_read_int(dict, "retain_slower_than", -1, INT64_MAX, &slow_us) &&
+                fe_python_read_int(dict, "retain_rate_max", 0, UINT32_MAX, &rate_max) &&
                 read_sampler(dict, "retain_bound", &retention->rest);
     if (!read) return false;
     retention->slow_us = slow_us;
@@ -111,11 +84,12 @@ static bool read_options(PyObject *dict, fe_telemetry_options *options)
         PyErr_SetString(PyExc_TypeError, "options must be a dict");
         return false;
     }
-    bool read = read_bool(dict, "traces", &options->traces) &&
+    bool read = fe_python_read_bool(dict, "traces", &options->traces) &&
                 read_sampler(dict, "bound", &options->sampler) &&
-                read_bool(dict, "parent_based", &parent_based) &&
+                fe_python_read_bool(dict, "parent_based", &parent_based) &&
                 read_retention(dict, &options->retention) && read_keys(dict, &options->keys) &&
-                read_baggage(dict, options) && read_int(dict, "queue_size", 1, 1 << 22, &records);
+                read_baggage(dict, options) &&
+                fe_python_read_int(dict, "queue_size", 1, 1 << 22, &records);
     if (!read) return false;
     options->sampler.parent_based = parent_based;
     options->ring_bytes = (uint64_t)records * RECORD_ROOM;

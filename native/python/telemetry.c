@@ -30,24 +30,16 @@ static bool read_bytes(PyObject *object, fe_bytes *bytes)
     return true;
 }
 
-/* The item of the dict, borrowed. */
-static PyObject *item_of(PyObject *dict, const char *name)
-{
-    PyObject *item = PyDict_GetItemString(dict, name);
-    if (item == NULL) PyErr_Format(PyExc_KeyError, "'%s' is missing", name);
-    return item;
-}
-
 static bool read_item(PyObject *dict, const char *name, fe_bytes *bytes)
 {
-    PyObject *item = item_of(dict, name);
+    PyObject *item = fe_python_item(dict, name);
     return item != NULL && read_bytes(item, bytes);
 }
 
 /* A tuple of `count` items, borrowed. */
 static PyObject *tuple_of(PyObject *dict, const char *name, Py_ssize_t count)
 {
-    PyObject *tuple = item_of(dict, name);
+    PyObject *tuple = fe_python_item(dict, name);
     if (tuple == NULL) return NULL;
     if (!PyTuple_Check(tuple) || (count >= 0 && PyTuple_Size(tuple) != count)) {
         PyErr_Format(PyExc_ValueError, "'%s' must be a tuple of %zd", name, count);
@@ -77,7 +69,7 @@ static bool read_command(PyObject *pair, fe_otlp_command *command)
 static bool read_commands(encoder_object *self, PyObject *dict)
 {
     PyObject *tuple = tuple_of(dict, "commands", -1);
-    PyObject *unknown = item_of(dict, "unknown");
+    PyObject *unknown = fe_python_item(dict, "unknown");
     if (tuple == NULL || unknown == NULL) return false;
     Py_ssize_t count = PyTuple_Size(tuple);
     self->commands = PyMem_Calloc(count > 0 ? (size_t)count : 1, sizeof *self->commands);
@@ -109,7 +101,7 @@ static bool read_slots(encoder_object *self, PyObject *dict)
 
 static bool read_format(encoder_object *self, PyObject *dict)
 {
-    PyObject *text_max = item_of(dict, "text_max");
+    PyObject *text_max = fe_python_item(dict, "text_max");
     if (text_max == NULL) return false;
     unsigned long limit = PyLong_AsUnsignedLong(text_max);
     if (PyErr_Occurred() != NULL) return false;

@@ -6,6 +6,7 @@
 #include "session/dispatch.h"
 
 #include "base/assert.h"
+#include "session/monitor.h"
 #include "session/observe.h"
 #include "session/resident.h"
 #include "session/trace.h"
@@ -255,83 +256,6 @@ static void take_marks(fe_server *server)
     fe_watches_take_marks(&server->clients.watches, server->engine->store);
 }
 
-static void append_quoted(fe_buf *out, fe_bytes text)
-{
-    static const char hex[] = "0123456789abcdef";
-    fe_buf_append_byte(out, '"');
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.ptr[i];
-        const char *escape = c == '\n'   ? "\\n"
-                             : c == '\r' ? "\\r"
-                             : c == '\t' ? "\\t"
-                             : c == '\a' ? "\\a"
-                             : c == '\b' ? "\\b"
-                             : c == '"'  ? "\\\""
-                             : c == '\\' ? "\\\\"
-                                         : NULL;
-        if (escape != NULL) {
-            fe_buf_append(out, escape, 2);
-        } else if (c >= 0x20 && c < 0x7f) {
-            fe_buf_append_byte(out, c);
-        } else {
-            char code[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
-            fe_buf_append(out, code, 4);
-        }
-    }
-    fe_buf_append_byte(out, '"');
-}
-
-static void append_address(fe_buf *out, const fe_client *client)
-{
-    fe_bytes addr = client->addr;
-    if (client->unix_socket) {
-        fe_buf_append(out, "unix:", 5);
-        size_t cut = addr.len;
-        while (cut > 0 && addr.ptr[cut - 1] != ':')
-            cut--;
-        addr.len = cut > 0 ? cut - 1 : addr.len;
-    }
-    fe_buf_append(out, addr.ptr, addr.len);
-}
-
-static void append_monitor_line(const run *it, fe_buf *line)
-{
-    char head[64];
-    int64_t now_us = fe_clock_wall_us();
-    int len = snprintf(head, sizeof head, "+%lld.%06lld [%u ", (long long)(now_us / 1000000),
-                       (long long)(now_us % 1000000), it->session->client.db);
-    fe_buf_append(line, head, (size_t)len);
-    append_address(line, &it->session->client);
-    fe_buf_append_byte(line, ']');
-    for (uint32_t i = 0; i < it->call.argc; i++) {
-        fe_buf_append_byte(line, ' ');
-        bool secret = fe_call_is_secret(it->call.secret_mask, i);
-        append_quoted(line, secret ? FE_BYTES("(redacted)") : it->call.argv[i]);
-    }
-    fe_buf_append(line, "\r\n", 2);
-}
-
-/* Shows a command to the clients in MONITOR; the one that sent it, when it is one of them, sees it
- * behind its reply. */
-static void feed_monitors(const run *it)
-{
-    const fe_clients *clients = it->call.clients;
-    if (FE_LIKELY(clients->monitors == 0)) return;
-    if ((it->call.row->flags & (FE_SKIP_MONITOR | FE_ADMIN)) != 0) return;
-    fe_buf line;
-    fe_buf_init(&line, &it->call.engine->alloc, FE_ALLOC_SCRATCH);
-    append_monitor_line(it, &line);
-    for (fe_client *client = clients->first; client != NULL && !line.failed;
-         client = client->next) {
-        if (!client->monitor || client->kill || fe_client_is_silent(client)) continue;
-        if (client == &it->session->client)
-            fe_buf_append(&client->output, line.data, line.len);
-        else
-            fe_client_push(it->call.clients, client, fe_buf_view(&line));
-    }
-    fe_buf_free(&line);
-}
-
 static void add_slow(const run *it, int64_t duration_us)
 {
     const fe_call *call = &it->call;
@@ -530,7 +454,7 @@ static void run_handler(run *it, uint64_t *ticks)
     if (FE_UNLIKELY(it->call.recorded) && it->call.after == FE_AFTER_NEXT)
         record(it, FE_RESULT_OK, before, *ticks);
     fe_observe(&it->call, *ticks - began, before);
-    if (it->call.after != FE_AFTER_EXEC) feed_monitors(it);
+    if (it->call.after != FE_AFTER_EXEC) fe_monitor_feed(&it->call);
     take_marks(session->server);
     if (FE_UNLIKELY(it->call.wake_paused)) fe_server_wake_paused(session->server);
     if (FE_UNLIKELY(it->call.after == FE_AFTER_WAIT)) park_for_time(session, &it->call);
@@ -689,7 +613,7 @@ static void run_now(run *it, uint64_t *ticks)
     run_handler(it, ticks);
     if (it->call.after != FE_AFTER_EXEC) return;
     exec_begin(it->session, ticks);
-    feed_monitors(it); /* behind the commands of the transaction */
+    fe_monitor_feed(&it->call); /* behind the commands of the transaction */
 }
 
 /* Checks a request and runs it, queues it or refuses it; false when it has to wait and to run
@@ -801,7 +725,7 @@ static void finish_python(fe_session *session, const fe_python_request *request)
     count_ticks(&it, now - request->asked_ticks);
     count_python_error(&it, request);
     record_python(&it, request, now);
-    feed_monitors(&it);
+    fe_monitor_feed(&it.call);
 }
 
 static void take_python_answer(fe_session *session)

@@ -31,11 +31,6 @@
 #define AHEAD_MAX 1024u  /* reads under way beyond which none is started ahead of need */
 #define BUFFERS_KEPT 64u /* of each size */
 #define BUCKETS_MIN 64u
-#define LATE_MAX 64u        /* reads that only settle are put off until there are so many ... */
-#define LATE_MS 20          /* ... or for so long */
-#define LATE_READS_MAX 256u /* of these under way, beyond which the others stay put off ... */
-#define LATE_BYTES_MAX ((uint64_t)2 << 20) /* ... or so much in their buffers, one at least */
-#define LATE_FAILURES_MAX 8u /* refusals of memory, after which it is left for a while */
 
 /* The table ------------------------------------------------------------------------------------ */
 
@@ -96,33 +91,9 @@ static void queue_append(fe_fetch *fetch, fe_disk_read *read)
     fetch->queued++;
 }
 
-/* Whether another that was put off may be started. Reads that somebody waits for do not count: under a load
- * of them there would never be room. */
-static bool late_has_room(const fe_fetch *fetch)
-{
-    if (fetch->late_reads == 0) return true;
-    return fetch->late_reads < LATE_READS_MAX && fetch->late_bytes < LATE_BYTES_MAX;
-}
-
-/* Whether those that were put off are due. */
-static bool late_is_due(const fe_store *store)
-{
-    const fe_fetch *fetch = &store->fetch;
-    if (FE_LIKELY(fetch->late == NULL)) return false;
-    if (!late_has_room(fetch) || store->now_ms < fetch->late_rest_ms) return false;
-    return fetch->hurry || fetch->late_count >= LATE_MAX ||
-           store->now_ms - fetch->late_ms >= LATE_MS;
-}
-
 bool fe_fetch_is_wanted(const fe_store *store)
 {
-    return store->fetch.first != NULL || store->fetch.failed != NULL || late_is_due(store);
-}
-
-void fe_fetch_hurry(fe_store *store)
-{
-    store->fetch.hurry = store->fetch.late != NULL;
-    store->fetch.late_rest_ms = 0;
+    return store->fetch.first != NULL || store->fetch.failed != NULL || fe_late_is_due(store);
 }
 
 static void wake(fe_waiter *waiter)
@@ -140,13 +111,11 @@ static void wake_failed(fe_fetch *fetch)
     }
 }
 
-static void late_start(fe_store *store);
-
 uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max)
 {
     fe_fetch *fetch = &store->fetch;
     wake_failed(fetch);
-    if (late_is_due(store)) late_start(store);
+    if (fe_late_is_due(store)) fe_late_start(store);
     uint32_t count = 0;
     while (count < max && fetch->first != NULL) {
         fe_disk_read *read = fetch->first;
@@ -268,6 +237,11 @@ static uint64_t first_bytes(const fe_store *store, const fe_fetch_read *read)
     return bytes < read->limit ? bytes : read->limit;
 }
 
+bool fe_fetch_ask(fe_store *store, fe_fetch_read *read)
+{
+    return ask(store, read, first_bytes(store, read));
+}
+
 /* A read that is neither queued nor in the table yet; NULL without memory. */
 static fe_fetch_read *read_make(fe_store *store, const fe_keyspace *keyspace, fe_address address,
                                 uint64_t hash)
@@ -295,53 +269,23 @@ static void read_enter(fe_store *store, fe_fetch_read *read)
     store->fetch.count++;
 }
 
-static void late_remove(fe_fetch *fetch, fe_fetch_read *read);
-
-/* One that was put off is asked for at once, for somebody who waits; false without memory. */
-static bool late_promote(fe_store *store, fe_fetch_read *read)
-{
-    if (!ask(store, read, first_bytes(store, read))) return false;
-    late_remove(&store->fetch, read);
-    return true;
-}
-
 fe_fetch_read *fe_fetch_start(fe_store *store, const fe_keyspace *keyspace, fe_address address,
                               uint64_t hash)
 {
     fe_fetch_read *read = fe_fetch_find(store, address);
     if (read != NULL) {
-        if (read->late && !late_promote(store, read)) return NULL;
+        if (read->late && !fe_late_promote(store, read)) return NULL;
         store->fetch.stats.joined++;
         return read;
     }
     read = read_make(store, keyspace, address, hash);
     if (read == NULL) return NULL;
-    if (!ask(store, read, first_bytes(store, read))) {
+    if (!fe_fetch_ask(store, read)) {
         fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
         return NULL;
     }
     read_enter(store, read);
     return read;
-}
-
-/* Putting off ---------------------------------------------------------------------------------- */
-
-static void late_append(fe_fetch *fetch, fe_fetch_read *read)
-{
-    read->late = true;
-    read->late_next = NULL;
-    read->late_prev = fetch->late_last;
-    *(fetch->late_last != NULL ? &fetch->late_last->late_next : &fetch->late) = read;
-    fetch->late_last = read;
-    fetch->late_count++;
-}
-
-static void late_remove(fe_fetch *fetch, fe_fetch_read *read)
-{
-    *(read->late_prev != NULL ? &read->late_prev->late_next : &fetch->late) = read->late_next;
-    *(read->late_next != NULL ? &read->late_next->late_prev : &fetch->late_last) = read->late_prev;
-    read->late = false;
-    fetch->late_count--;
 }
 
 fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace, fe_address address,
@@ -356,9 +300,7 @@ fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace,
     read = read_make(store, keyspace, address, hash);
     if (read == NULL) return NULL;
     read_enter(store, read);
-    if (fetch->late == NULL) fetch->late_ms = store->now_ms;
-    late_append(fetch, read);
-    fetch->stats.put_off++;
+    fe_late_add(store, read);
     return read;
 }
 
@@ -370,43 +312,10 @@ static void read_free(fe_store *store, fe_fetch_read *read)
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
 }
 
-static void waits_end(fe_store *store, fe_fetch_read *read, int error);
-
-/* The oldest that was put off is queued; of a database that was flushed meanwhile there is nothing to settle.
- * False without memory: it comes behind the others, and those who wait for it get the error. */
-static bool late_start_one(fe_store *store)
+void fe_fetch_drop(fe_store *store, fe_fetch_read *read)
 {
-    fe_fetch *fetch = &store->fetch;
-    fe_fetch_read *read = fetch->late;
-    late_remove(fetch, read);
-    if (!read->settles && read->waits == NULL) {
-        table_remove(fetch, read);
-        read_free(store, read);
-        return true;
-    }
-    read->was_late = true;
-    if (ask(store, read, first_bytes(store, read))) {
-        fetch->late_reads++;
-        return true;
-    }
-    read->was_late = false;
-    late_append(fetch, read);
-    waits_end(store, read, ENOMEM);
-    return false;
-}
-
-/* Queues those that were put off, the oldest first. The rest stays for the next time: a disk that is slow
- * would have a buffer for each. */
-static void late_start(fe_store *store)
-{
-    fe_fetch *fetch = &store->fetch;
-    unsigned failures = 0;
-    for (uint32_t left = fetch->late_count; left > 0 && late_has_room(fetch); left--) {
-        if (late_start_one(store)) continue;
-        fetch->late_rest_ms = store->now_ms + LATE_MS;
-        if (++failures == LATE_FAILURES_MAX) break;
-    }
-    if (fetch->late == NULL) fetch->hurry = false;
+    table_remove(&store->fetch, read);
+    read_free(store, read);
 }
 
 /* Waiters -------------------------------------------------------------------------------------- */
@@ -709,8 +618,7 @@ static int lose_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *re
     return error;
 }
 
-/* Those who wait go on. */
-static void waits_end(fe_store *store, fe_fetch_read *read, int error)
+void fe_fetch_waits_end(fe_store *store, fe_fetch_read *read, int error)
 {
     for (fe_wait *wait; (wait = read->waits) != NULL;) {
         fe_waiter *waiter = wait->waiter;
@@ -740,7 +648,7 @@ static void finish(fe_store *store, fe_fetch_read *read)
     fe_settle_end(store, read);
     table_remove(&store->fetch, read);
     store->fetch.late_reads -= read->was_late;
-    waits_end(store, read, error);
+    fe_fetch_waits_end(store, read, error);
     read_free(store, read);
 }
 
@@ -825,8 +733,7 @@ static void buffers_free(fe_store *store)
 static void close_read(fe_store *store, fe_fetch_read *read)
 {
     fe_settle_end(store, read);
-    table_remove(&store->fetch, read);
-    read_free(store, read);
+    fe_fetch_drop(store, read);
 }
 
 void fe_fetch_close(fe_store *store)
@@ -847,56 +754,4 @@ void fe_fetch_close(fe_store *store)
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, fetch->missing);
     uint32_t block = fetch->block;
     *fetch = (fe_fetch){.block = block};
-}
-
-/* Checking ------------------------------------------------------------------------------------- */
-
-static const char *waiters_check(const fe_fetch *fetch)
-{
-    uint64_t counting = 0;
-    for (const fe_waiter *w = fetch->oldest; w != NULL; w = w->newer) {
-        uint32_t pending = w->failed;
-        for (const fe_wait *wait = w->waits; wait != NULL; wait = wait->waiter_next)
-            pending++;
-        if (pending != w->pending) return "fetch: a waiter waits for another number of reads";
-        if (!w->open || (w->newer == NULL && w != fetch->newest)) return "fetch: a wrong waiter";
-        counting += w->counts;
-    }
-    return counting == fetch->counting ? NULL : "fetch: wrong number of counting waiters";
-}
-
-static const char *read_check(const fe_store *store, const fe_fetch_read *read)
-{
-    const fe_segment *segment = &store->log.segments[read->segment];
-    if (store->log.files[read->segment].pins == 0) return "fetch: a segment without a pin";
-    if (segment->tier != FE_TIER_DISK) return "fetch: a read of what is not on disk";
-    if (!read->settles) return NULL;
-    const fe_keyspace *keyspace = store->by_id[read->keyspace];
-    if (keyspace == NULL) return "fetch: a settling write of a dead keyspace";
-    return NULL;
-}
-
-const char *fe_fetch_check_all(const fe_store *store)
-{
-    const fe_fetch *fetch = &store->fetch;
-    uint64_t count = 0, settles = 0, unsettled = 0, late_reads = 0, late_bytes = 0;
-    for (uint32_t i = 0; i < fetch->buckets; i++) {
-        for (const fe_fetch_read *read = fetch->table[i]; read != NULL; read = read->chain) {
-            count++;
-            settles += read->settles;
-            late_reads += read->was_late;
-            late_bytes += read->late_bytes;
-            const char *wrong = read_check(store, read);
-            if (wrong != NULL) return wrong;
-        }
-    }
-    if (count != fetch->count || count != fetch->queued + fetch->in_flight + fetch->late_count)
-        return "fetch: wrong number of reads";
-    if (late_reads != fetch->late_reads || late_bytes != fetch->late_bytes)
-        return "fetch: wrong number of reads that had been put off";
-    for (uint32_t i = 0; i < store->options.databases; i++)
-        unsettled += store->keyspaces[i].unsettled;
-    if (settles != fetch->settle_count || settles != unsettled)
-        return "fetch: wrong number of settling writes";
-    return waiters_check(fetch);
 }

@@ -1,4 +1,4 @@
-/* A read of one record under way, and what waits for it: shared by fetch.c, fetch_settle.c and fetch_missing.c.
+/* A read of one record under way, and what waits for it: shared by fetch.c and the files fetch_*.c.
  *
  *     fe_fetch_read --waits--> fe_wait <--waits-- fe_waiter
  *
@@ -79,6 +79,23 @@ fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace,
 void fe_fetch_wait(fe_store *store, fe_fetch_read *read, fe_need need, bool walk,
                    fe_waiter *waiter);
 void fe_fetch_open(fe_store *store, fe_waiter *waiter);
+/* Queues a read that is in no list, for as much of its record as is read at first; false without memory. */
+bool fe_fetch_ask(fe_store *store, fe_fetch_read *read);
+/* Forgets a read that nobody waits for. */
+void fe_fetch_drop(fe_store *store, fe_fetch_read *read);
+/* Wakes all who wait for the read, with the error if it is one. */
+void fe_fetch_waits_end(fe_store *store, fe_fetch_read *read, int error);
+
+/* fetch_late.c */
+/* Puts off a read that is in the table and has no buffer. */
+void fe_late_add(fe_store *store, fe_fetch_read *read);
+/* One that was put off is asked for at once, for somebody who waits; false without memory. */
+bool fe_late_promote(fe_store *store, fe_fetch_read *read);
+/* Whether those that were put off are due. */
+bool fe_late_is_due(const fe_store *store);
+/* Queues those that were put off, the oldest first. The rest stays for the next time: a disk that is slow
+ * would have a buffer for each. */
+void fe_late_start(fe_store *store);
 
 /* fetch_settle.c */
 bool fe_settle_grant(fe_store *store, fe_keyspace *keyspace, fe_bytes name, uint64_t hash,
