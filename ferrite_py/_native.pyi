@@ -155,8 +155,10 @@ class Server:
         retain_unsampled (bool), retain_slower_than (microseconds, -1: none), retain_bound (int:
         `bound` for what is not sampled and kept by no rule), retain_rate_max (a second, 0: no
         limit), record_keys ("off", "pattern", "hashed" or "full"), baggage_keys (names separated by
-        commas), queue_size (records of 256 bytes, texts and all, that each serving thread's queue
-        has room for, when it records first). Raises KeyError, TypeError, ValueError or MemoryError.
+        commas), names_place (bool: clients that came to another address than place, such as
+        "127.0.0.1:6379", have theirs in the record; before they come), queue_size (records of 256
+        bytes, texts and all, that each serving thread's queue has room for, when it records first).
+        Raises KeyError, TypeError, ValueError or MemoryError.
         """
 
     def telemetry_counts(self) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """What is exported over OTLP, from the start of the server to its stop."""
 
+import contextlib
+import ipaddress
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -91,19 +93,25 @@ EVERY_ADDRESS = ("0.0.0.0", "::", "*", "::*")
 
 
 def place_of(server: ServerConfig, tls: TlsConfig) -> Place:
-    """Where clients find the server, as far as that is the same for all of them.
+    """Where clients find the server: the only address, or the first of several, if it is one.
 
-    Its first address, or the path of its socket when it has no other; no address where it listens
-    on all that the machine has, and no port where there is one with TLS and one without.
+    There is none where the server listens on all that the machine has, and where the first of
+    several is a name: each connection's own address is told then.
     """
     ports = [port for port in (server.port, tls.port) if port]
     if not server.bind or not ports:
         return Place(server.unix_socket, 0)
     address = server.bind[0].removeprefix("-")
-    return Place(
-        "" if address in EVERY_ADDRESS else address,
-        ports[0] if len(ports) == 1 else 0,
-    )
+    is_only = len(server.bind) * len(ports) == 1 and not server.unix_socket
+    if address in EVERY_ADDRESS or not (is_only or _is_number(address)):
+        return Place("", 0, is_only=False)
+    return Place(address, ports[0], is_only=is_only)
+
+
+def _is_number(address: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(address)) == address
+    return False
 
 
 class RecordedCommands:
@@ -159,12 +167,13 @@ class Traces:
         rows = sorted(native.commands(), key=lambda row: int(row["number"]))
         assert [row["number"] for row in rows] == list(range(len(rows)))
         names = [str(row["name"]) for row in rows]
+        self._place = place_of(config.server, config.tls)
         parts = make_format(
             dict(sdk.resource.attributes),
             sdk.resource.schema_url,
             names,
             semconv=config.telemetry.semconv,
-            place=place_of(config.server, config.tls),
+            place=self._place,
             text_max=sdk.text_max,
         )
         self._source = RecordedCommands(native, parts, CommandLines(names), config.telemetry)
@@ -207,6 +216,8 @@ class Traces:
             "retain_rate_max": config.retain_rate_max,
             "record_keys": config.record_keys,
             "baggage_keys": ",".join(config.baggage_keys) if self._sdk.takes_baggage else "",
+            "names_place": not self._place.is_only and config.semconv != "ferrite",
+            "place": self._place.text,
             "queue_size": config.event_bus_queue_size,
         }
 

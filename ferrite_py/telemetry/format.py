@@ -18,12 +18,22 @@ TEXT_MAX = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the server listens: a host and a port, or the path of a socket."""
+    """Where clients find the server: a host and a port, or the path of a socket."""
 
     address: str
-    """Empty if it is not known."""
+    """Empty if there is none that is the usual one."""
     port: int
-    """0 if it is not known, or there is none."""
+    """0 if there is none."""
+    is_only: bool = True
+    """Whether all clients come there; the records of one that does not say where it came."""
+
+    @property
+    def text(self) -> str:
+        """As CLIENT LIST has it of who came there."""
+        if not self.address:
+            return ""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
 
 
 def make_format(
@@ -42,10 +52,10 @@ def make_format(
         schema_url: of the resource; "" for none.
         commands: names as the registry has them, by number.
         semconv: `telemetry.semconv`.
-        place: what server.address and server.port say.
+        place: what server.address and server.port say of who came there.
         text_max: characters of a text, beyond which it is cut.
     """
-    shared = _shared_attributes(semconv, place)
+    shared = _shared_attributes(semconv)
     return {
         "resource": _resource_of(resource, schema_url),
         "scope": ScopeSpans(
@@ -55,6 +65,7 @@ def make_format(
         "commands": tuple(_command(name, semconv, shared) for name in commands),
         "unknown": _command("unknown", semconv, shared),
         "parts": tuple(_part(part) for part in names.PARTS),
+        "place": _place(semconv, place),
         "results": tuple(map(_result, range(len(names.RESULTS)))),
         "slots": tuple(
             tuple(KeyValue(key=name).SerializeToString() for name in slot.under(semconv))
@@ -91,15 +102,21 @@ def _resource_of(attributes: Mapping[str, object], schema_url: str) -> bytes:
     return encoded
 
 
-def _shared_attributes(semconv: str, place: Place) -> list[tuple[str, object]]:
+def _shared_attributes(semconv: str) -> list[tuple[str, object]]:
     """What all commands have."""
     found: list[tuple[str, object]] = []
     found += [(name, names.SYSTEM) for name in names.COMMAND_SYSTEM.under(semconv)]
+    return [*found, (names.ROLE, "primary")]
+
+
+def _place(semconv: str, place: Place) -> bytes:
+    found: list[tuple[str, object]] = []
     if place.address:
         found += [(name, place.address) for name in names.SERVER_ADDRESS.under(semconv)]
     if place.port:
         found += [(name, place.port) for name in names.SERVER_PORT.under(semconv)]
-    return [*found, (names.ROLE, "primary")]
+    encoded: bytes = Span(attributes=_pairs(found)).SerializeToString()
+    return encoded
 
 
 def _command(

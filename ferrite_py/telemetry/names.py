@@ -57,12 +57,10 @@ COMMAND_OPERATION = Names(
     stable=("db.operation.name",),
 )
 SERVER_ADDRESS = Names(
-    "the first of `server.bind`, or the path of the only socket; absent where it is a wildcard",
+    "the server's address that the client came to; `server.bind` as it stands where it is only one",
     stable=("server.address",),
 )
-SERVER_PORT = Names(
-    "its port; absent where TLS and plain connections have each their own", stable=("server.port",)
-)
+SERVER_PORT = Names("its port; absent of a unix socket", stable=("server.port",))
 RESULT = Names("`OK`, `NIL` for a null reply, `ERR`", always=("ferrite.command.result",))
 
 SLOTS = (
@@ -105,6 +103,8 @@ SLOTS = (
         "microseconds that the command waited: for the disk, a time, Python",
         always=("ferrite.command.wait_us",),
     ),
+    SERVER_ADDRESS,
+    SERVER_PORT,
 )
 """Attributes whose values are in the record, as fe_otlp_slot numbers them."""
 
@@ -115,8 +115,6 @@ COMMAND_CONSTANTS = (
     RESULT,
     Names("true where the command was refused before it ran", always=(REJECTED,)),
     Names("always `primary`; there is no replication yet", always=(ROLE,)),
-    SERVER_ADDRESS,
-    SERVER_PORT,
 )
 STORAGE_CONSTANTS = (
     Names("`read` or `write`", always=(OPERATION,)),

@@ -49,7 +49,7 @@ typedef struct span_tree {
     const fe_otlp_limits *limits;
     const fe_trace_record *record;
     const fe_otlp_command *command;
-    fe_bytes texts[FE_TEXT_BAGGAGE + 1];
+    fe_bytes texts[FE_TEXT_COUNT];
     int64_t at[FE_STAGE_COUNT]; /* Unix nanoseconds of the stages */
     int64_t start;
     uint8_t *cursor;
@@ -209,14 +209,23 @@ static void put_status(span_tree *tree)
     if (code.len > 0) put_texts(tree, FE_SLOT_ERROR, code);
 }
 
-static void put_peer(span_tree *tree)
+static void put_end(span_tree *tree, fe_bytes end, fe_otlp_slot address, fe_otlp_slot port)
 {
-    fe_bytes address = tree->texts[FE_TEXT_ADDRESS];
-    if (address.len == 0) return;
-    uint32_t port;
-    fe_bytes host = fe_otlp_text_host(address, &port);
-    put_texts(tree, FE_SLOT_PEER_ADDRESS, host);
-    if (port > 0) put_int(tree, FE_SLOT_PEER_PORT, port);
+    uint32_t number;
+    fe_bytes host = fe_otlp_text_host(end, &number);
+    put_texts(tree, address, host);
+    if (number > 0) put_int(tree, port, number);
+}
+
+/* Both ends of the connection. */
+static void put_ends(span_tree *tree)
+{
+    fe_bytes peer = tree->texts[FE_TEXT_ADDRESS], here = tree->texts[FE_TEXT_SERVER];
+    if (peer.len > 0) put_end(tree, peer, FE_SLOT_PEER_ADDRESS, FE_SLOT_PEER_PORT);
+    if (here.len > 0)
+        put_end(tree, here, FE_SLOT_SERVER_ADDRESS, FE_SLOT_SERVER_PORT);
+    else
+        tree->cursor = fe_pb_copy(tree->cursor, tree->format->place);
 }
 
 /* Members of the caller's baggage under their own names. */
@@ -288,7 +297,7 @@ static void put_command(span_tree *tree, const fe_otlp_source *first)
     put_numbers(tree);
     uint8_t number[FE_OTLP_DECIMAL_MAX];
     put_texts(tree, FE_SLOT_DB, fe_otlp_text_decimal(number, record->db));
-    put_peer(tree);
+    put_ends(tree);
     fe_bytes key = tree->texts[FE_TEXT_KEY];
     if (key.len > 0) put_texts(tree, FE_SLOT_KEY, key);
     uint8_t line[STATEMENT_MAX];
@@ -420,7 +429,7 @@ static const fe_otlp_source *first_of(fe_otlp_source *source, const fe_trace_rec
 
 static size_t names_len(const fe_otlp_format *format)
 {
-    size_t len = 0;
+    size_t len = format->place.len;
     for (int i = 0; i < FE_SLOT_COUNT; i++)
         for (uint32_t j = 0; j < FE_OTLP_NAMES_MAX; j++)
             len += format->slots[i][j].len + ATTRIBUTE_FIXED;

@@ -61,6 +61,8 @@ typedef enum fe_otlp_slot {
     FE_SLOT_VALUE_BYTES,
     FE_SLOT_EPOCH,
     FE_SLOT_WAIT_US,
+    FE_SLOT_SERVER_ADDRESS,
+    FE_SLOT_SERVER_PORT,
     FE_SLOT_COUNT
 } fe_otlp_slot;
 
@@ -81,6 +83,8 @@ typedef struct fe_otlp_format {
     fe_otlp_command unknown;
     fe_bytes parts[FE_PART_COUNT];
     fe_bytes results[FE_RESULT_REJECTED + 1]; /* attributes by fe_trace_result */
+    fe_bytes
+        place; /* attributes of where clients find the server, unless the record has another place */
     fe_bytes slots[FE_SLOT_COUNT][FE_OTLP_NAMES_MAX];
     uint32_t text_max; /* characters of a client's text; UINT32_MAX: all */
 } fe_otlp_format;

@@ -4,9 +4,9 @@
 
 #define PORT_MAX 65535u
 
-bool fe_otlp_text_read(const fe_trace_record *record, fe_bytes texts[FE_TEXT_BAGGAGE + 1])
+bool fe_otlp_text_read(const fe_trace_record *record, fe_bytes texts[FE_TEXT_COUNT])
 {
-    for (int i = 0; i <= FE_TEXT_BAGGAGE; i++)
+    for (int i = 0; i < FE_TEXT_COUNT; i++)
         texts[i] = (fe_bytes){0};
     const uint8_t *tail = (const uint8_t *)(record + 1);
     size_t at = 0;
@@ -16,7 +16,7 @@ bool fe_otlp_text_read(const fe_trace_record *record, fe_bytes texts[FE_TEXT_BAG
         uint8_t type = tail[at];
         at += 4;
         if (at + len > record->tail_len) return false;
-        if (type <= FE_TEXT_BAGGAGE && texts[type].ptr == NULL)
+        if (type < FE_TEXT_COUNT && texts[type].ptr == NULL)
             texts[type] = (fe_bytes){tail + at, len};
         at += (len + 3u) & ~3u;
     }

@@ -9,7 +9,7 @@
 
 /* Sets texts[type] to the first text of each type in the tail, in one pass; those that are not there are
  * empty. False, when a text reaches beyond the tail: then it and what follows are left out. */
-bool fe_otlp_text_read(const fe_trace_record *record, fe_bytes texts[FE_TEXT_BAGGAGE + 1]);
+bool fe_otlp_text_read(const fe_trace_record *record, fe_bytes texts[FE_TEXT_COUNT]);
 
 /* Whether the text is ASCII of at most `max` characters: then a copy is the same bytes. */
 bool fe_otlp_text_is_plain(fe_bytes text, uint32_t max);

@@ -109,7 +109,9 @@ typedef enum fe_trace_text {
     FE_TEXT_KEY,        /* the first key, as record_keys allows: whole, pattern or hash */
     FE_TEXT_ERROR,      /* the code: "ERR", "WRONGTYPE" */
     FE_TEXT_TRACESTATE, /* of the caller */
-    FE_TEXT_BAGGAGE     /* allowed members only: "name=value,name=value", values as they came */
+    FE_TEXT_BAGGAGE,    /* allowed members only: "name=value,name=value", values as they came */
+    FE_TEXT_SERVER, /* the server's own address on this connection, where it is not its usual one */
+    FE_TEXT_COUNT
 } fe_trace_text;
 
 _Static_assert(sizeof(fe_trace_record) == 128, "two cache lines");

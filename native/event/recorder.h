@@ -20,6 +20,7 @@
 #include "event/texts.h"
 
 #define FE_BAGGAGE_ALLOWED_MAX 1023u
+#define FE_PLACE_MAX 128u        /* bytes of a listening address */
 #define FE_BAGGAGE_KEPT_MAX 512u /* bytes of one command's baggage */
 
 typedef enum fe_telemetry_keys {
@@ -34,6 +35,9 @@ typedef struct fe_telemetry_options {
     fe_sampler sampler;
     fe_retention retention;
     fe_telemetry_keys keys;
+    bool names_place; /* what came to another address than `place` says which */
+    uint32_t place_len;
+    uint8_t place[FE_PLACE_MAX]; /* as clients' `laddr`; empty: any is another */
     uint64_t ring_bytes; /* of each serving thread; what a ring has when it is first used stays */
     uint32_t baggage_len;
     uint8_t

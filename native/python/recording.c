@@ -61,6 +61,19 @@ static bool read_baggage(PyObject *dict, fe_telemetry_options *options)
     return true;
 }
 
+static bool read_place(PyObject *dict, fe_telemetry_options *options)
+{
+    PyObject *value = fe_python_item(dict, "place");
+    Py_ssize_t len;
+    const char *text = value == NULL ? NULL : PyUnicode_AsUTF8AndSize(value, &len);
+    if (text == NULL) return false;
+    /* What is too long is no client's address, so that each client's is told. */
+    if (len > (Py_ssize_t)FE_PLACE_MAX) len = 0;
+    memcpy(options->place, text, (size_t)len);
+    options->place_len = (uint32_t)len;
+    return fe_python_read_bool(dict, "names_place", &options->names_place);
+}
+
 static bool read_retention(PyObject *dict, fe_retention *retention)
 {
     long long slow_us, rate_max;
@@ -88,7 +101,7 @@ static bool read_options(PyObject *dict, fe_telemetry_options *options)
                 read_sampler(dict, "bound", &options->sampler) &&
                 fe_python_read_bool(dict, "parent_based", &parent_based) &&
                 read_retention(dict, &options->retention) && read_keys(dict, &options->keys) &&
-                read_baggage(dict, options) &&
+                read_baggage(dict, options) && read_place(dict, options) &&
                 fe_python_read_int(dict, "queue_size", 1, 1 << 22, &records);
     if (!read) return false;
     options->sampler.parent_based = parent_based;

@@ -107,7 +107,8 @@ static bool read_format(encoder_object *self, PyObject *dict)
     if (PyErr_Occurred() != NULL) return false;
     self->format.text_max = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
     return read_item(dict, "resource", &self->format.resource) &&
-           read_item(dict, "scope", &self->format.scope) && read_commands(self, dict) &&
+           read_item(dict, "scope", &self->format.scope) &&
+           read_item(dict, "place", &self->format.place) && read_commands(self, dict) &&
            read_row(dict, "parts", self->format.parts, FE_PART_COUNT) &&
            read_row(dict, "results", self->format.results, FE_RESULT_REJECTED + 1) &&
            read_slots(self, dict);
@@ -167,7 +168,7 @@ static bool are_records(fe_bytes records)
         bool sound = record.size % FE_TRACE_ALIGN == 0 && record.size <= records.len - at &&
                      record.size >= sizeof record + record.tail_len &&
                      record.result <= FE_RESULT_REJECTED && record.shift < 32;
-        fe_bytes texts[FE_TEXT_BAGGAGE + 1];
+        fe_bytes texts[FE_TEXT_COUNT];
         if (!sound || !fe_otlp_text_read((const void *)(records.ptr + at), texts)) break;
         at += record.size;
     }
@@ -232,7 +233,7 @@ static void renew_clock(encoder_object *self)
 /* What the log tells of one record. */
 static PyObject *note_of(encoder_object *self, const fe_trace_record *record)
 {
-    fe_bytes texts[FE_TEXT_BAGGAGE + 1];
+    fe_bytes texts[FE_TEXT_COUNT];
     bool sound = fe_otlp_text_read(record, texts);
     FE_ASSERT(sound);
     uint64_t ended = fe_trace_stage_ticks(record, FE_STAGE_ENDED);

@@ -26,6 +26,14 @@ static void wake_for_records(fe_waiter *waiter)
     session->client.wake(&session->client);
 }
 
+/* Whether spans are to say where the client came to. The place does not change while clients are there. */
+static bool is_elsewhere(const fe_session *session)
+{
+    const fe_telemetry_options *options = &session->server->engine->telemetry.options;
+    fe_bytes place = {options->place, options->place_len};
+    return options->names_place && !fe_bytes_equal(session->client.laddr, place);
+}
+
 fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bool unix_socket,
                             int fd, void (*wake)(fe_client *client), void *transport)
 {
@@ -38,6 +46,7 @@ fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bo
     session->waiter.wake = wake_for_records;
     uint64_t entered = fe_engine_enter(engine);
     bool opened = fe_client_open(&server->clients, &session->client, addr, laddr, unix_socket, fd);
+    session->elsewhere = opened && is_elsewhere(session);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
     if (opened) return session;
     fe_alloc_give(&engine->alloc, FE_ALLOC_CLIENT, session);

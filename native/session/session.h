@@ -95,7 +95,8 @@ typedef struct fe_session {
     fe_draft *exec;     /* of the EXEC under way, or NULL */
     uint64_t records_from, records_to; /* of this round: positions in the recorder's ring */
     uint32_t round_commands;           /* begun of what was read at once */
-    bool untraced; /* the command that is to run again was not chosen to be recorded */
+    bool elsewhere; /* the client came to another address than telemetry.options.place */
+    bool untraced;  /* the command that is to run again was not chosen to be recorded */
 } fe_session;
 
 /* Where the session's replies go: to its output, or nowhere when CLIENT REPLY says so. */

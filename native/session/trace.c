@@ -431,6 +431,7 @@ static void put_texts(fe_session *session, const fe_draft *draft, const fe_call 
     fe_texts *texts = &session->recorder->texts;
     texts->len = 0;
     fe_texts_put(texts, FE_TEXT_ADDRESS, session->client.addr);
+    if (FE_UNLIKELY(session->elsewhere)) fe_texts_put(texts, FE_TEXT_SERVER, session->client.laddr);
     if (key != 0) put_key(session, call->argv[key], texts);
     fe_texts_put(texts, FE_TEXT_ERROR, error);
     if (FE_UNLIKELY(draft->baggage.len > 0)) put_baggage(session->recorder, draft->baggage);

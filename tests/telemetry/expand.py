@@ -23,7 +23,7 @@ SAMPLED, RETAINED, REMOTE, LOCAL, IN_EXEC, PYTHON, WAITED, DISK, PIPELINED, WRIT
 MUTABLE, READ_ONLY, CACHE, ON_DISK, WROTE_IN_PLACE, WROTE_NEW = (1 << bit for bit in range(6))
 HITS = MUTABLE | READ_ONLY | CACHE | ON_DISK
 TIERS = ((READ_ONLY, "read_only"), (CACHE, "read_cache"), (ON_DISK, "disk"))
-ADDRESS, KEY, ERROR_CODE, TRACESTATE, BAGGAGE = range(1, 6)
+ADDRESS, KEY, ERROR_CODE, TRACESTATE, BAGGAGE, SERVER = range(1, 7)
 RECEIVED, PARSED, BEGUN, LOCATED, ENDED, SETTLED, WRITTEN = range(7)
 MASK = 2**64 - 1
 
@@ -256,13 +256,9 @@ class Expansion:
         }
         found |= self._both(name, "db.operation", "db.operation.name")
         found |= self._both("ferrite", "db.system", "db.system.name")
-        found |= self._both(None, "", "server.address", "server.port", "db.namespace")
         if self._meaning.has_new:
-            found |= {
-                "server.address": self._meaning.address,
-                "server.port": self._meaning.port,
-                "db.namespace": str(record.db),
-            }
+            found["db.namespace"] = str(record.db)
+            found |= self._place(record)
         if record.result == REJECTED:
             found["ferrite.command.rejected"] = True
         found |= self._cache(record)
@@ -276,6 +272,14 @@ class Expansion:
         if record.flags & RETAINED and not record.flags & SAMPLED:
             found["ferrite.trace.retained"] = True
         return found | self._texts(record, registered, name)
+
+    def _place(self, record: Record) -> dict[str, Any]:
+        here = record.texts.get(SERVER, b"")
+        if not here:
+            return {"server.address": self._meaning.address, "server.port": self._meaning.port}
+        host, port = self._peer(here)
+        found: dict[str, Any] = {"server.address": utf8(host, self._meaning.text_max)}
+        return found | ({"server.port": port} if port else {})
 
     def _both(self, value: Any, old: str, *new: str) -> dict[str, Any]:
         if value is None:

@@ -67,6 +67,7 @@ texts = st.fixed_dictionaries(
     {},
     optional={
         expand.ADDRESS: addresses,
+        expand.SERVER: addresses,
         expand.KEY: st.binary(max_size=128),
         expand.ERROR_CODE: st.sampled_from([b"ERR", b"WRONGTYPE", b"\xff", b""]),
         expand.TRACESTATE: st.sampled_from([b"", b"a=1,b=2", b"x" * 900]),
@@ -228,17 +229,30 @@ def test_a_format_that_is_wrong() -> None:
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ({}, Place("127.0.0.1", 6379)),
-        ({"server.bind": "-10.0.0.7 127.0.0.1", "server.port": "7"}, Place("10.0.0.7", 7)),
-        ({"server.bind": "0.0.0.0"}, Place("", 6379)),
-        ({"server.bind": "-::*"}, Place("", 6379)),
-        ({"server.port": "0", "tls.port": "6380"}, Place("127.0.0.1", 6380)),
-        ({"tls.port": "6380"}, Place("127.0.0.1", 0)),
+        ({"server.bind": "127.0.0.1"}, Place("127.0.0.1", 6379)),
+        ({"server.bind": "cache.example"}, Place("cache.example", 6379)),
+        ({}, Place("127.0.0.1", 6379, is_only=False)),
+        ({"server.bind": "-fd00::7 ::1"}, Place("fd00::7", 6379, is_only=False)),
+        ({"server.bind": "localhost ::1"}, Place("", 0, is_only=False)),
+        ({"server.bind": "0.0.0.0"}, Place("", 0, is_only=False)),
+        ({"server.bind": "-::*"}, Place("", 0, is_only=False)),
+        (
+            {"server.bind": "127.0.0.1", "server.port": "0", "tls.port": "6380"},
+            Place("127.0.0.1", 6380),
+        ),
+        (
+            {"server.bind": "127.0.0.1", "tls.port": "6380"},
+            Place("127.0.0.1", 6379, is_only=False),
+        ),
+        (
+            {"server.bind": "127.0.0.1", "server.unix_socket": "/run/f.sock"},
+            Place("127.0.0.1", 6379, is_only=False),
+        ),
         ({"server.port": "0", "server.unix_socket": "/run/f.sock"}, Place("/run/f.sock", 0)),
     ],
 )
-def test_the_place_is_what_is_known(flags: dict[str, str], expected: Place) -> None:
-    """A wildcard is no address, and where there are two ports neither is everybody's."""
+def test_the_place_is_where_most_come(flags: dict[str, str], expected: Place) -> None:
+    """A wildcard is no address, and a name is one only where there is no other."""
     files = {"tls.cert_file": "c.pem", "tls.key_file": "k.pem", "tls.client_auth": "no"}
     config = load(None, {}, flags | (files if "tls.port" in flags else {}))
 
@@ -250,7 +264,7 @@ def test_a_place_that_is_not_known_is_left_out() -> None:
     names = []
     for place in (Place("", 0), Place("h", 1)):
         parts = make_format({}, "", ("get",), semconv="dup", place=place)
-        span = Span.FromString(parts["commands"][0][0])
+        span = Span.FromString(parts["commands"][0][0] + parts["place"])
         names.append({one.key for one in span.attributes})
 
     assert names[1] - names[0] == {"server.address", "server.port"}

@@ -171,6 +171,37 @@ def test_a_command_has_every_attribute(
     server.stop()
 
 
+@pytest.mark.parametrize("transport", ["reactors", "streams"])
+def test_a_span_names_the_address_that_its_client_came_to(
+    start: Start, receiver: Receiver, tmp_path: Path, transport: str
+) -> None:
+    """Each of several listening addresses, and a unix socket, is the server's to its clients."""
+    path = tmp_path / "f.sock"
+    binds = "server.bind=127.0.0.1 127.0.0.2"
+    server = start(binds, f"server.unix_socket={path}", f"server.transport={transport}")
+    for number, address in enumerate(("127.0.0.1", "127.0.0.2")):
+        with RawClient((address, server.port)) as client:
+            client.command("GET", f"k{number}")
+    with RawClient(str(path)) as client:
+        client.command("GET", "k2")
+
+    spans = commands(receiver, 3)
+
+    found = {
+        span.attributes["ferrite.command.key"]: (
+            span.attributes["server.address"],
+            span.attributes.get("server.port"),
+        )
+        for span in spans
+    }
+    assert found == {
+        "k0": ("127.0.0.1", server.port),
+        "k1": ("127.0.0.2", server.port),
+        "k2": (str(path), None),
+    }
+    server.stop()
+
+
 def test_times_lie_inside_of_each_other(start: Start, receiver: Receiver) -> None:
     """Phases follow each other within their command, at the time of the machine."""
     server = start(detail="full")

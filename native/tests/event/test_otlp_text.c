@@ -95,7 +95,7 @@ TEST(a_text_that_reaches_beyond_the_tail_is_refused)
     } one = {.record = {.size = 160, .tail_len = 16},
              .tail = {FE_TEXT_KEY, 0, 3, 0, 'k', 'e', 'y', 0, FE_TEXT_ERROR, 0, 4, 0, 'O', 'O', 'M',
                       'X'}};
-    fe_bytes texts[FE_TEXT_BAGGAGE + 1];
+    fe_bytes texts[FE_TEXT_COUNT];
 
     CHECK(fe_otlp_text_read(&one.record, texts));
     CHECK_BYTES("key", 3, texts[FE_TEXT_KEY].ptr, texts[FE_TEXT_KEY].len);

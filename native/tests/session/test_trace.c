@@ -266,6 +266,32 @@ TEST(an_attribute_names_the_caller)
     rig_close(&it);
 }
 
+TEST(a_client_that_came_elsewhere_says_where)
+{
+    fe_telemetry_options options = {.traces = true,
+                                    .sampler = {.kind = FE_SAMPLER_ALWAYS},
+                                    .retention.slow_us = -1,
+                                    .ring_bytes = 1,
+                                    .names_place = true,
+                                    .place_len = 14,
+                                    .place = "127.0.0.1:6379"};
+    rig it;
+    rig_open(&it);
+    rig_record(&it, &options);
+    peer *here = rig_connect(&it);
+    options.place_len = 0;
+    rig_record(&it, &options);
+    peer *elsewhere = rig_connect(&it);
+
+    rig_say(here, "GET k\r\n");
+    rig_say(elsewhere, "GET k\r\n");
+
+    taken all = take(&it);
+    check_text(all.at[0], FE_TEXT_SERVER, "");
+    check_text(all.at[1], FE_TEXT_SERVER, "127.0.0.1:6379");
+    rig_close(&it);
+}
+
 TEST(commands_read_at_once_know_their_place)
 {
     rig it;
@@ -864,6 +890,7 @@ int main(void)
     RUN(a_command_belongs_to_the_database_that_it_began_in);
     RUN(errors_and_refusals_carry_their_code);
     RUN(an_attribute_names_the_caller);
+    RUN(a_client_that_came_elsewhere_says_where);
     RUN(commands_read_at_once_know_their_place);
     RUN(a_pipeline_of_more_than_a_batch_is_one);
     RUN(a_pipeline_that_waits_stays_one);
