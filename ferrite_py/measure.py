@@ -4,18 +4,20 @@ The table is `native/event/events.def`. OTLP and /metrics are made from what `Me
 and INFO from the same counters, so that they agree.
 """
 
+import math
 import os
 import resource
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from pathlib import Path
 from typing import Any, Protocol
 
 from ferrite_py._native import metric_rows
 
-SCALE = 3
+SCALE = 5
 """Of every histogram: each power of two has 2**SCALE buckets."""
 
 UNIT_SECONDS = 2.0**-30
@@ -57,9 +59,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Durations by the buckets of an exponential histogram of OpenTelemetry, base 2, scale 3.
+    """Durations by the buckets of an exponential histogram of OpenTelemetry, base 2, scale 5.
 
-    Bucket `i` of `counts` has the index `first + i`; index `n` is from 2**(n/8) to 2**((n+1)/8)
+    Bucket `i` of `counts` has the index `first + i`; index `n` is from 2**(n/32) to 2**((n+1)/32)
     seconds.
     """
 
@@ -77,16 +79,31 @@ class Histogram:
     def up_to(self, seconds: Sequence[float]) -> list[int]:
         """How many lie in buckets that end at or below each of some bounds, which ascend.
 
-        Exact where a bound is one of a bucket: a power of two, or of the eighth root of two.
+        Exact where a bound is one of a bucket: a power of two, or of the 32nd root of two.
         """
         found: list[int] = []
         total, at = self.zero, 0
         for bound in seconds:
-            while at < len(self.counts) and upper_bound(self.first + at) <= bound:
-                total += self.counts[at]
-                at += 1
+            # Logarithms of what is not a power of two may be a little less than exact.
+            end = math.floor(math.log2(bound) * 2**SCALE + 1e-6) - self.first
+            if end > at:
+                total += sum(self.counts[at:end])
+                at = end
             found.append(total)
         return found
+
+    def reduced(self, most: int) -> "Reduced":
+        """The same at the highest scale at which there are at most so many buckets.
+
+        Each step down merges buckets by two; none is split.
+        """
+        scale, first, counts = SCALE, self.first, self.counts
+        while len(counts) > most:
+            even = counts if first % 2 == 0 else (0, *counts)
+            even = even if len(even) % 2 == 0 else (*even, 0)
+            counts = tuple(map(add, even[::2], even[1::2]))
+            scale, first = scale - 1, first // 2
+        return Reduced(scale, first, counts)
 
     def since(self, before: "Histogram") -> "Histogram":
         """What was counted since an earlier moment of the same histogram."""
@@ -100,9 +117,13 @@ class Histogram:
         )
 
 
-def upper_bound(index: int) -> float:
-    """Where the bucket with this index ends, in seconds."""
-    return float(2.0 ** ((index + 1) / 2**SCALE))
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """Buckets of a scale: index `n` is from 2**(n / 2**scale) to 2**((n+1) / 2**scale) seconds."""
+
+    scale: int
+    first: int
+    counts: tuple[int, ...]
 
 
 Value = int | float | Histogram

@@ -1,22 +1,24 @@
 """Measurements that Python makes itself: rates of counters, and how long its commands take."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from ferrite_py.measure import SCALE, ZERO_SECONDS
 
 SAMPLES = 16
 SAMPLE_SECONDS = 0.1
 
 
-_STEP_BITS = 5
-_STEPS = 1 << _STEP_BITS
-_POWER_MAX = 36
-
 Histogram = Mapping[int, int]
-"""How many durations were counted by bucket, as the native server's `base/histogram.h` does it:
+"""How many durations were counted by bucket, as the native server's `event/exponential.h` does it:
 
-each power of two of nanoseconds from 2**5 to 2**36 has 32 buckets of equal width.
+bucket n is from 2**(n/32) to 2**((n+1)/32) seconds.
 """
+
+_STEPS = 1 << SCALE
+_ZERO = math.floor(math.log2(ZERO_SECONDS) * _STEPS) - 1
 
 
 class Rates:
@@ -77,28 +79,25 @@ class Durations:
 
 
 def bucket_of(nanoseconds: int) -> int:
-    """The bucket of a duration; the first takes what is shorter, the last what is longer."""
-    nanoseconds = min(max(nanoseconds, _STEPS), (2 << _POWER_MAX) - 1)
-    shift = nanoseconds.bit_length() - 1 - _STEP_BITS
-    return shift * _STEPS + (nanoseconds >> shift) - _STEPS
+    """The bucket of a duration; the first one is that of what counts as zero."""
+    return max(_ZERO, math.floor(math.log2(max(nanoseconds, 1) / 1e9) * _STEPS))
 
 
-def longest_of(bucket: int) -> int:
-    """The longest duration of a bucket, in nanoseconds."""
-    shift, step = divmod(bucket, _STEPS)
-    return ((_STEPS + step + 1) << shift) - 1
+def bound_of(bucket: int) -> float:
+    """Where a bucket ends, in nanoseconds."""
+    return float(2.0 ** ((bucket + 1) / _STEPS) * 1e9)
 
 
-def percentile_ns(histogram: Histogram, percent: float) -> int:
+def percentile_ns(histogram: Histogram, percent: float) -> float:
     """The duration in nanoseconds that `percent` of the counted calls did not exceed.
 
     As in Redis it is the longest one of the bucket where the rank falls, so the error is below
-    1/32. 0 when nothing was counted.
+    2.2 %. 0 when nothing was counted.
     """
     wanted = max(1, int(sum(histogram.values()) * percent / 100 + 0.5))
     seen = 0
     for bucket, count in sorted(histogram.items()):
         seen += count
         if seen >= wanted:
-            return longest_of(bucket)
+            return bound_of(bucket)
     return 0

@@ -6,8 +6,9 @@ The SDK takes no metrics that were made elsewhere, so the exporter is wrapped: t
 reader's; endpoint, TLS, headers, compression and retries are the exporter's. The SDK's own part is
 what Python's collector of garbage does; without any the reader would not export at all.
 
-Histograms have explicit buckets, which end where those of /metrics do, or are exponential (scale 3)
-and exactly the buckets that were counted, as the exporter's preferred aggregation says: that is
+Histograms have explicit buckets, which end where those of /metrics do, or are exponential with
+the buckets that were counted, merged to at most 160, which is the SDK's own limit. Which of the two
+is said by the exporter's preferred aggregation:
 OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION. Sums are cumulative or deltas, as
 OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says; a delta that the receiver has not taken is
 part of the next one.
@@ -51,7 +52,6 @@ from ferrite_py import __version__
 from ferrite_py.measure import (
     BOUNDS,
     ROWS,
-    SCALE,
     Histogram,
     Labels,
     Measurement,
@@ -69,6 +69,9 @@ OPERATION_DURATION = "db.server.operation.duration"
 
 REPORT_S = 60.0
 """That metrics could not be exported enters the log once in so long."""
+
+MAX_BUCKETS = 160
+"""Of an exponential histogram, as the SDK itself keeps it."""
 
 _NO_BUCKETS = Histogram(0.0, 0, 0, ())
 
@@ -217,15 +220,16 @@ def _exponential(change: _Change, now: int) -> ExponentialHistogramDataPoint:
     from opentelemetry.sdk.metrics._internal.point import Buckets
 
     histogram = change.histogram
+    buckets = histogram.reduced(MAX_BUCKETS)
     return ExponentialHistogramDataPoint(
         attributes=change.attributes,
         start_time_unix_nano=change.start,
         time_unix_nano=now,
         count=histogram.count,
         sum=histogram.sum_seconds,
-        scale=SCALE,
+        scale=buckets.scale,
         zero_count=histogram.zero,
-        positive=Buckets(histogram.first, histogram.counts),
+        positive=Buckets(buckets.first, buckets.counts),
         negative=Buckets(0, ()),
         flags=0,
         min=_UNKNOWN,

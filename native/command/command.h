@@ -7,7 +7,6 @@
 #ifndef FE_COMMAND_COMMAND_H
 #define FE_COMMAND_COMMAND_H
 
-#include "base/histogram.h"
 #include "client/client.h"
 #include "engine/engine.h"
 #include "event/exponential.h"
@@ -102,14 +101,23 @@ typedef struct fe_command_row {
     const char *tips;       /* the tips of COMMAND INFO, separated by spaces; NULL = none */
 } fe_command_row;
 
+/* What the duration of a call counts for: LATENCY HISTOGRAM and INFO latencystats tell how long commands
+ * ran, metrics how long they took in all, waits for the disk too. Nearly all calls count for both, and
+ * are counted once. */
+typedef enum fe_duration {
+    FE_DURATION_BOTH,  /* it has not waited */
+    FE_DURATION_RUN,   /* how long it ran: it has waited, or options.metrics is off */
+    FE_DURATION_WHOLE, /* how long it took: it has waited, or options.latency_tracking is off */
+    FE_DURATION_COUNT
+} fe_duration;
+
 /* Statistics of one command, guarded by the engine's lock. */
 typedef struct fe_command_stats {
     uint64_t calls;
-    uint64_t ticks;           /* time spent */
-    uint64_t rejected;        /* refused before it ran: arity, permission, OOM */
-    uint64_t failed;          /* answered an error while running */
-    fe_histogram *latency;    /* NULL until a call was counted in it */
-    fe_exponential *duration; /* the same, while options.metrics */
+    uint64_t ticks;    /* time spent */
+    uint64_t rejected; /* refused before it ran: arity, permission, OOM */
+    uint64_t failed;   /* answered an error while running */
+    fe_exponential *durations[FE_DURATION_COUNT]; /* each NULL until a call was counted in it */
 } fe_command_stats;
 
 /* A registered command: the row plus what the registry derives. */
@@ -210,9 +218,22 @@ void fe_commands_free(fe_commands *commands);
  * when the name exists or memory is exhausted. */
 FE_MUST_USE bool fe_commands_add(fe_commands *commands, const fe_command_row *row);
 
-/* Makes the histogram of a command that has none. Without memory there is none still. */
-void fe_commands_add_histogram(fe_commands *commands, fe_command *command);
-void fe_commands_add_duration(fe_commands *commands, fe_command *command);
+/* Makes a histogram of a command that has none. Without memory there is none still. */
+void fe_commands_add_durations(fe_commands *commands, fe_command *command, fe_duration kind);
+
+/* Counts how long a call took. */
+static inline void fe_commands_count(fe_commands *commands, fe_command *command, fe_duration kind,
+                                     uint64_t units)
+{
+    if (FE_UNLIKELY(command->stats.durations[kind] == NULL))
+        fe_commands_add_durations(commands, command, kind);
+    fe_exponential *durations = command->stats.durations[kind];
+    if (FE_LIKELY(durations != NULL)) fe_exponential_add(durations, units);
+}
+
+/* Whether durations of a command were counted, as LATENCY HISTOGRAM (FE_DURATION_RUN) or metrics (FE_DURATION_WHOLE)
+ * tell them; if so they are copied. */
+bool fe_command_durations(const fe_command *command, fe_duration kind, fe_exponential *durations);
 
 /* Sets the statistics of all commands back to zero: CONFIG RESETSTAT. */
 void fe_commands_reset_stats(fe_commands *commands);

@@ -93,7 +93,10 @@ static void reset(fe_call *call)
 /* HISTOGRAM.
  * -------------------------------------------------------------------------------------- */
 
-enum { FIRST_BUCKET_BITS = 10 }; /* everything below 2^10 ns is one, as in Redis */
+enum {
+    FIRST_BITS = 10,                     /* everything below 2^10 ns is one, as in Redis */
+    LAST_BITS = FE_EXPONENTIAL_POWER_MAX /* above all that is counted */
+};
 
 /* Redis labels the bucket below 2^bits ns by its bound in microseconds. Its histogram keeps two
  * digits, which moves the bound up by 1/128. */
@@ -102,33 +105,43 @@ static int64_t bucket_label_us(unsigned bits)
     return (int64_t)(((1ULL << bits) + (1ULL << (bits - 7)) - 1) / 1000);
 }
 
-static void reply_histogram(fe_reply *reply, const fe_command *command)
+typedef struct pair {
+    int64_t label_us;
+    uint64_t total; /* as many took less */
+} pair;
+
+/* Of the powers of two that have calls below them and above the one before. 2^bits ns are
+ * 2^(bits + 0.103) units, of which the next bound of a bucket is 0.6 % less. */
+static uint32_t find_pairs(const fe_exponential *durations, pair pairs[LAST_BITS + 1])
 {
-    const fe_histogram *latency = command->stats.latency;
-    uint64_t pairs = 0, seen = 0, calls = 0;
-    for (unsigned power = FE_HISTOGRAM_POWER_MIN; power <= FE_HISTOGRAM_POWER_MAX; power++) {
-        uint64_t count = fe_histogram_of_power(latency, power);
-        calls += count;
-        seen += count;
-        if (power + 1 < FIRST_BUCKET_BITS || seen == 0) continue;
-        pairs++;
-        seen = 0;
+    uint32_t count = 0;
+    uint64_t total = durations->zero, told = 0;
+    unsigned next = 0;
+    for (unsigned bits = FIRST_BITS; bits <= LAST_BITS; bits++) {
+        unsigned bound = (bits - FE_EXPONENTIAL_POWER_MIN) * FE_EXPONENTIAL_STEPS + 3;
+        if (bits == LAST_BITS) bound = FE_EXPONENTIAL_BUCKETS;
+        while (next < bound)
+            total += durations->counts[next++];
+        if (total != told) pairs[count++] = (pair){bucket_label_us(bits), total};
+        told = total;
     }
+    return count;
+}
+
+static void reply_histogram(fe_reply *reply, const fe_command *command,
+                            const fe_exponential *durations)
+{
+    pair pairs[LAST_BITS + 1];
+    uint32_t count = find_pairs(durations, pairs);
     fe_reply_bulk_text(reply, command->row->name);
     fe_reply_map(reply, 2);
     fe_reply_bulk_text(reply, "calls");
-    fe_reply_integer(reply, (int64_t)calls);
+    fe_reply_integer(reply, (int64_t)fe_exponential_count(durations));
     fe_reply_bulk_text(reply, "histogram_usec");
-    fe_reply_map(reply, pairs);
-    uint64_t total = 0;
-    for (unsigned power = FE_HISTOGRAM_POWER_MIN; power <= FE_HISTOGRAM_POWER_MAX; power++) {
-        uint64_t count = fe_histogram_of_power(latency, power);
-        total += count;
-        seen += count;
-        if (power + 1 < FIRST_BUCKET_BITS || seen == 0) continue;
-        fe_reply_integer(reply, bucket_label_us(power + 1));
-        fe_reply_integer(reply, (int64_t)total);
-        seen = 0;
+    fe_reply_map(reply, count);
+    for (uint32_t i = 0; i < count; i++) {
+        fe_reply_integer(reply, pairs[i].label_us);
+        fe_reply_integer(reply, (int64_t)pairs[i].total);
     }
 }
 
@@ -137,9 +150,10 @@ static void reply_histogram(fe_reply *reply, const fe_command *command)
 static uint64_t add_histograms(fe_reply *reply, const fe_command *command)
 {
     uint64_t count = 0;
-    if (command->stats.latency != NULL && command->child_count == 0) {
+    fe_exponential durations;
+    if (command->child_count == 0 && fe_command_durations(command, FE_DURATION_RUN, &durations)) {
         count++;
-        if (reply != NULL) reply_histogram(reply, command);
+        if (reply != NULL) reply_histogram(reply, command, &durations);
     }
     for (uint32_t i = 0; i < command->child_count; i++)
         count += add_histograms(reply, command->children[i]);

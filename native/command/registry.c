@@ -225,24 +225,28 @@ fe_commands *fe_commands_new(fe_alloc *alloc)
     return NULL;
 }
 
-void fe_commands_add_histogram(fe_commands *commands, fe_command *command)
+void fe_commands_add_durations(fe_commands *commands, fe_command *command, fe_duration kind)
 {
-    FE_ASSERT(command->stats.latency == NULL);
-    command->stats.latency =
-        fe_alloc_take_zeroed(commands->alloc, FE_ALLOC_ENGINE, sizeof *command->stats.latency);
+    FE_ASSERT(command->stats.durations[kind] == NULL);
+    command->stats.durations[kind] =
+        fe_alloc_take_zeroed(commands->alloc, FE_ALLOC_ENGINE, sizeof(fe_exponential));
 }
 
-void fe_commands_add_duration(fe_commands *commands, fe_command *command)
+bool fe_command_durations(const fe_command *command, fe_duration kind, fe_exponential *durations)
 {
-    FE_ASSERT(command->stats.duration == NULL);
-    command->stats.duration =
-        fe_alloc_take_zeroed(commands->alloc, FE_ALLOC_ENGINE, sizeof *command->stats.duration);
+    FE_ASSERT(kind != FE_DURATION_BOTH);
+    const fe_exponential *both = command->stats.durations[FE_DURATION_BOTH];
+    const fe_exponential *other = command->stats.durations[kind];
+    if (both == NULL && other == NULL) return false;
+    memcpy(durations, both != NULL ? both : other, sizeof *durations);
+    if (both != NULL && other != NULL) fe_exponential_merge(durations, other);
+    return true;
 }
 
 static void reset_stats(fe_commands *commands, fe_command *command)
 {
-    fe_alloc_give(commands->alloc, FE_ALLOC_ENGINE, command->stats.latency);
-    fe_alloc_give(commands->alloc, FE_ALLOC_ENGINE, command->stats.duration);
+    for (int i = 0; i < FE_DURATION_COUNT; i++)
+        fe_alloc_give(commands->alloc, FE_ALLOC_ENGINE, command->stats.durations[i]);
     command->stats = (fe_command_stats){0};
     for (uint32_t i = 0; i < command->child_count; i++)
         reset_stats(commands, command->children[i]);

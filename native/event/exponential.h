@@ -1,11 +1,12 @@
-/* Durations, counted as an exponential histogram of OpenTelemetry (base 2, scale 3) counts them: each
- * power of two of seconds has eight buckets whose bounds grow by the same factor, so a bucket is 9 %
- * wide. The buckets are OTLP's own: nothing is moved, rounded or guessed when they are exported.
+/* Durations, counted as an exponential histogram of OpenTelemetry (base 2, scale 5) counts them: each
+ * power of two of seconds has 32 buckets whose bounds grow by the same factor, so a bucket is 2.2 %
+ * wide. The buckets are OTLP's own: nothing is moved, rounded or guessed when they are exported, and
+ * 2^n of them that lie together are one of the scale that is n lower.
  *
  * The unit is 2^-30 s (0.93 ns), of which powers of two are powers of two of seconds:
  *
- *     zero      bucket 0                          bucket 311           longer ones count there too
- *     [0, 8)    [8, 8.7)    [8.7, 9.5)    ...     [2^42 / 1.09, 2^42)  2^42 units = 4096 s
+ *     zero      bucket 0                          bucket 1247           longer ones count there too
+ *     [0, 8)    [8, 8.18)   [8.18, 8.35)  ...     [2^42 / 1.022, 2^42)  2^42 units = 4096 s
  *
  * A whole number of units stands for what a clock has cut off: it is longer than what it says. So a
  * bucket here begins with its lower bound, and OTLP's, which begins just above, holds the same.
@@ -17,8 +18,8 @@
 
 #include <stdint.h>
 
-#define FE_EXPONENTIAL_SCALE 3u
-#define FE_EXPONENTIAL_STEPS 8u       /* buckets of one power: 2^scale */
+#define FE_EXPONENTIAL_SCALE 5u
+#define FE_EXPONENTIAL_STEPS 32u      /* buckets of one power: 2^scale */
 #define FE_EXPONENTIAL_UNIT_POWER 30u /* units of a second: 2^30 */
 #define FE_EXPONENTIAL_POWER_MIN 3u
 #define FE_EXPONENTIAL_POWER_MAX 42u
@@ -28,16 +29,17 @@
 #define FE_EXPONENTIAL_OFFSET                                                                      \
     (((int)FE_EXPONENTIAL_POWER_MIN - (int)FE_EXPONENTIAL_UNIT_POWER) * (int)FE_EXPONENTIAL_STEPS)
 
+/* 10 KB. */
 typedef struct fe_exponential {
     uint64_t sum;  /* units */
     uint64_t zero; /* shorter than 2^POWER_MIN units */
     uint64_t counts[FE_EXPONENTIAL_BUCKETS];
 } fe_exponential;
 
-/* 2^63 times the lower bounds of the steps of a power, rounded up. */
-extern const uint64_t fe_exponential_bounds[FE_EXPONENTIAL_STEPS];
-/* The step in which a sixteenth of a power begins. */
-extern const uint8_t fe_exponential_steps[16];
+/* 2^63 times the lower bounds of the steps of a power, rounded up; then more than any. */
+extern const uint64_t fe_exponential_bounds[FE_EXPONENTIAL_STEPS + 1];
+/* The step in which a 64th of a power begins: none holds two bounds. */
+extern const uint8_t fe_exponential_steps[64];
 
 /* The bucket of a duration that is not shorter than 2^POWER_MIN units. */
 static inline unsigned fe_exponential_bucket(uint64_t units)
@@ -46,8 +48,8 @@ static inline unsigned fe_exponential_bucket(uint64_t units)
     unsigned power = 63u - zeros;
     if (power >= FE_EXPONENTIAL_POWER_MAX) return FE_EXPONENTIAL_BUCKETS - 1;
     uint64_t whole = units << zeros;
-    unsigned step = fe_exponential_steps[(whole >> 59) & 15u];
-    step += step + 1 < FE_EXPONENTIAL_STEPS && whole >= fe_exponential_bounds[step + 1];
+    unsigned step = fe_exponential_steps[(whole >> 57) & 63u];
+    step += whole >= fe_exponential_bounds[step + 1];
     return (power - FE_EXPONENTIAL_POWER_MIN) * FE_EXPONENTIAL_STEPS + step;
 }
 
@@ -78,5 +80,8 @@ static inline uint64_t fe_exponential_of_ns(uint64_t ns)
 
 /* How many durations were counted. */
 uint64_t fe_exponential_count(const fe_exponential *histogram);
+
+/* How many of them in the buckets before one, those that count as zero too. */
+uint64_t fe_exponential_count_below(const fe_exponential *histogram, unsigned bucket);
 
 #endif

@@ -76,7 +76,7 @@ PyObject *fe_python_tiers(fe_server *server);
 PyObject *fe_python_curve(fe_server *server, PyObject *sizes);
 PyObject *fe_python_hot_keys(fe_server *server, PyObject *by);
 /* A dict, count by bucket. */
-PyObject *fe_python_bucket_counts(const fe_histogram *histogram);
+PyObject *fe_python_bucket_counts(const fe_exponential *histogram);
 PyObject *fe_python_metrics(fe_server *server);
 PyObject *fe_python_command_keys(fe_server *server, PyObject *args);
 

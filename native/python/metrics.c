@@ -9,7 +9,7 @@
 #include "event/metrics.h"
 #include "store/look.h"
 
-#define HISTOGRAMS_MAX 128u /* are copied at once: 320 KB */
+#define HISTOGRAMS_MAX 32u /* are copied at once: 320 KB */
 
 PyObject *fe_python_metric_rows(PyObject *module, PyObject *unused)
 {
@@ -359,14 +359,13 @@ static void take_commands(metrics_shot *shot)
     for (; shot->command_next < shot->command_count; shot->command_next++) {
         command_shot *to = &shot->commands[shot->command_next];
         const fe_command_stats *stats = &to->command->stats;
-        if (stats->duration != NULL && used == HISTOGRAMS_MAX) return;
+        if (used == HISTOGRAMS_MAX) return;
         to->calls = stats->calls;
         to->failed = stats->failed;
         to->rejected = stats->rejected;
         to->duration = NULL;
-        if (stats->duration == NULL) continue;
-        memcpy(&shot->histograms[used], stats->duration, sizeof *stats->duration);
-        to->duration = &shot->histograms[used++];
+        if (fe_command_durations(to->command, FE_DURATION_WHOLE, &shot->histograms[used]))
+            to->duration = &shot->histograms[used++];
     }
 }
 
@@ -377,7 +376,8 @@ static void take(fe_server *server, metrics_shot *shot)
     fe_python_take_shot(server, &shot->all);
     fe_look_stats_get(engine->store, &shot->look);
     memcpy(shot->errors, engine->errors, sizeof shot->errors);
-    shot->disk = *fe_fetch_durations(engine->store);
+    uint64_t longest_ns;
+    shot->disk = *fe_fetch_durations(engine->store, &longest_ns);
     for (fe_recorder *it = atomic_load(&engine->telemetry.recorders); it != NULL; it = it->next)
         for (int i = 0; i < FE_PHASE_COUNT; i++)
             fe_exponential_merge(&shot->phases[i], &it->stages.phases[i]);

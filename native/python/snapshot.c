@@ -337,30 +337,35 @@ PyObject *fe_python_commands(fe_server *server)
     return list;
 }
 
-PyObject *fe_python_bucket_counts(const fe_histogram *histogram)
+/* Steals nothing; what is 0 is left out. */
+static bool put_count(PyObject *dict, int index, uint64_t count)
+{
+    if (count == 0) return true;
+    PyObject *key = PyLong_FromLong(index);
+    PyObject *value = PyLong_FromUnsignedLongLong(count);
+    bool ok = key != NULL && value != NULL && PyDict_SetItem(dict, key, value) == 0;
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return ok;
+}
+
+PyObject *fe_python_bucket_counts(const fe_exponential *histogram)
 {
     PyObject *dict = PyDict_New();
-    for (unsigned i = 0; dict != NULL && i < FE_HISTOGRAM_BUCKETS; i++) {
-        if (histogram->counts[i] == 0) continue;
-        PyObject *bucket = PyLong_FromUnsignedLong(i);
-        PyObject *count = PyLong_FromUnsignedLongLong(histogram->counts[i]);
-        bool ok = bucket != NULL && count != NULL && PyDict_SetItem(dict, bucket, count) == 0;
-        Py_XDECREF(bucket);
-        Py_XDECREF(count);
-        if (!ok) Py_CLEAR(dict);
-    }
+    if (dict == NULL) return NULL;
+    bool ok = put_count(dict, FE_EXPONENTIAL_OFFSET - 1, histogram->zero);
+    for (unsigned i = 0; ok && i < FE_EXPONENTIAL_BUCKETS; i++)
+        ok = put_count(dict, FE_EXPONENTIAL_OFFSET + (int)i, histogram->counts[i]);
+    if (!ok) Py_CLEAR(dict);
     return dict;
 }
 
 /* Adds the histograms of a command and its subcommands; `copy` is room for one. */
 static bool put_latencies(PyObject *dict, fe_server *server, const fe_command *command,
-                          fe_histogram *copy)
+                          fe_exponential *copy)
 {
     bool counted;
-    FE_LOCKED(server->engine, {
-        counted = command->stats.latency != NULL;
-        if (counted) *copy = *command->stats.latency;
-    });
+    FE_LOCKED(server->engine, counted = fe_command_durations(command, FE_DURATION_RUN, copy));
     if (counted && !put(dict, command->row->name, fe_python_bucket_counts(copy))) return false;
     for (uint32_t i = 0; i < command->child_count; i++)
         if (!put_latencies(dict, server, command->children[i], copy)) return false;
@@ -369,7 +374,7 @@ static bool put_latencies(PyObject *dict, fe_server *server, const fe_command *c
 
 PyObject *fe_python_latencies(fe_server *server)
 {
-    fe_histogram *copy = PyMem_Malloc(sizeof *copy);
+    fe_exponential *copy = PyMem_Malloc(sizeof *copy);
     if (copy == NULL) return PyErr_NoMemory();
     PyObject *dict = PyDict_New();
     uint32_t count;

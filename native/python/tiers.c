@@ -161,10 +161,10 @@ static bool put_engine(PyObject *dict, const fe_engine *engine)
 
 static bool put_latency(PyObject *dict, fe_engine *engine)
 {
-    fe_histogram *copy = PyMem_Malloc(sizeof *copy);
+    fe_exponential *copy = PyMem_Malloc(sizeof *copy);
     if (copy == NULL) return PyErr_NoMemory() != NULL;
     uint64_t max_ns;
-    FE_LOCKED(engine, fe_fetch_latency_get(engine->store, copy, &max_ns));
+    FE_LOCKED(engine, *copy = *fe_fetch_durations(engine->store, &max_ns));
     PyObject *counts = fe_python_bucket_counts(copy);
     PyMem_Free(copy);
     bool ok = counts != NULL && PyDict_SetItemString(dict, "read_latency", counts) == 0;

@@ -269,6 +269,24 @@ static void add_slow(const run *it, int64_t duration_us)
     if (call->recorded) fe_trace_note_slow(it->session, id);
 }
 
+/* Counts how long a command ran, and how long it took with its waits for the disk. */
+static void count_duration(const run *it, uint64_t took)
+{
+    fe_engine *engine = it->call.engine;
+    uint64_t waited = it->session->disk_waited;
+    bool tracked = engine->options.latency_tracking, measured = engine->options.metrics;
+    uint64_t units = fe_engine_ticks_units(engine, took);
+    if (FE_LIKELY(tracked && measured && waited == 0)) {
+        fe_commands_count(it->call.commands, it->command, FE_DURATION_BOTH, units);
+        return;
+    }
+    it->session->disk_waited = 0;
+    if (tracked) fe_commands_count(it->call.commands, it->command, FE_DURATION_RUN, units);
+    if (measured)
+        fe_commands_count(it->call.commands, it->command, FE_DURATION_WHOLE,
+                          fe_engine_ticks_units(engine, took + waited));
+}
+
 /* Counts a command that took so many ticks. */
 static void count_ticks(const run *it, uint64_t took)
 {
@@ -277,20 +295,7 @@ static void count_ticks(const run *it, uint64_t took)
     stats->calls++;
     stats->ticks += took;
     stats->failed += it->call.failed;
-    uint64_t ns = fe_engine_ticks_ns(engine, took);
-    if (FE_LIKELY(engine->options.latency_tracking)) {
-        if (FE_UNLIKELY(stats->latency == NULL))
-            fe_commands_add_histogram(it->call.commands, it->command);
-        if (FE_LIKELY(stats->latency != NULL)) fe_histogram_add(stats->latency, ns);
-    }
-    if (FE_LIKELY(engine->options.metrics)) {
-        if (FE_UNLIKELY(stats->duration == NULL))
-            fe_commands_add_duration(it->call.commands, it->command);
-        uint64_t whole = took + it->session->disk_waited;
-        if (FE_LIKELY(stats->duration != NULL))
-            fe_exponential_add(stats->duration, fe_engine_ticks_units(engine, whole));
-    }
-    it->session->disk_waited = 0;
+    count_duration(it, took);
     engine->stats.commands++;
     it->session->client.commands++;
     bool fast = (it->call.row->flags & FE_FAST) != 0;
@@ -299,7 +304,7 @@ static void count_ticks(const run *it, uint64_t took)
     if (FE_UNLIKELY(took >= engine->latency_ticks) && it->call.recorded)
         fe_trace_note_latency(it->session, event, took);
     if (FE_UNLIKELY(took >= engine->slowlog_ticks) && !(it->call.row->flags & FE_SKIP_SLOWLOG))
-        add_slow(it, (int64_t)(ns / 1000));
+        add_slow(it, (int64_t)(fe_engine_ticks_ns(engine, took) / 1000));
 }
 
 /* Counts a command that ran from *ticks until now. DEBUG SLEEP counts as if it had slept

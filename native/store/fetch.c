@@ -667,9 +667,8 @@ void fe_fetch_done(fe_store *store, fe_disk_read *disk)
     fe_fetch_read *read = (fe_fetch_read *)disk;
     fetch->in_flight--;
     fetch->stats.reads++;
-    fe_histogram_add(&fetch->latency, disk->took_ns);
-    fe_exponential_add(&fetch->duration, fe_exponential_of_ns(disk->took_ns));
-    if (disk->took_ns > fetch->latency_max_ns) fetch->latency_max_ns = disk->took_ns;
+    fe_exponential_add(&fetch->durations, fe_exponential_of_ns(disk->took_ns));
+    if (disk->took_ns > fetch->longest_ns) fetch->longest_ns = disk->took_ns;
     if (disk->result > 0) fetch->stats.bytes += (uint64_t)disk->result;
     fe_fetch_check(disk);
     if (read->verdict == FE_VERDICT_MORE) {
@@ -701,22 +700,16 @@ void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *
     *in_flight = store->fetch.queued + store->fetch.in_flight;
 }
 
-void fe_fetch_latency_get(const fe_store *store, fe_histogram *latency, uint64_t *max_ns)
+const fe_exponential *fe_fetch_durations(const fe_store *store, uint64_t *longest_ns)
 {
-    *latency = store->fetch.latency;
-    *max_ns = store->fetch.latency_max_ns;
+    *longest_ns = store->fetch.longest_ns;
+    return &store->fetch.durations;
 }
 
-const fe_exponential *fe_fetch_durations(const fe_store *store)
+void fe_fetch_durations_reset(fe_store *store)
 {
-    return &store->fetch.duration;
-}
-
-void fe_fetch_latency_reset(fe_store *store)
-{
-    memset(&store->fetch.latency, 0, sizeof(store->fetch.latency));
-    memset(&store->fetch.duration, 0, sizeof(store->fetch.duration));
-    store->fetch.latency_max_ns = 0;
+    memset(&store->fetch.durations, 0, sizeof(store->fetch.durations));
+    store->fetch.longest_ns = 0;
 }
 
 static void buffers_free(fe_store *store)

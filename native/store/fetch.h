@@ -57,7 +57,6 @@
 #ifndef FE_STORE_FETCH_H
 #define FE_STORE_FETCH_H
 
-#include "base/histogram.h"
 #include "event/exponential.h"
 #include "store/cache.h"
 #include "store/disk.h"
@@ -152,10 +151,8 @@ typedef struct fe_fetch_stats {
 } fe_fetch_stats;
 void fe_fetch_stats_get(const fe_store *store, fe_fetch_stats *stats, uint32_t *in_flight);
 /* How long the disk took for each read, since the start or fe_store_stats_reset. */
-void fe_fetch_latency_get(const fe_store *store, fe_histogram *latency, uint64_t *max_ns);
-/* The same, as metrics tell it. */
-const fe_exponential *fe_fetch_durations(const fe_store *store);
-void fe_fetch_latency_reset(fe_store *store);
+const fe_exponential *fe_fetch_durations(const fe_store *store, uint64_t *longest_ns);
+void fe_fetch_durations_reset(fe_store *store);
 
 /* The store's part. ---------------------------------------------------------------------------- */
 
@@ -217,9 +214,8 @@ typedef struct fe_fetch {
     fe_fetch_fault told[FE_FETCH_TOLD]; /* the last of them; a ring */
     uint32_t told_next;
     fe_fetch_stats stats;
-    fe_histogram latency;    /* of reads, submission to reaping */
-    fe_exponential duration; /* the same, as metrics tell it */
-    uint64_t latency_max_ns;
+    fe_exponential durations; /* of reads, submission to reaping */
+    uint64_t longest_ns;
 } fe_fetch;
 
 /* Something of a segment's file could not be read, or is damaged: it is noted with the other faults. `cause`:

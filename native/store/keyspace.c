@@ -522,7 +522,7 @@ void fe_store_stats_reset(fe_store *store)
     memset(&store->stats, 0, sizeof(store->stats));
     fe_store_misses_reset(store);
     memset(store->tier_hits, 0, sizeof(store->tier_hits));
-    fe_fetch_latency_reset(store);
+    fe_fetch_durations_reset(store);
     for (uint32_t i = 0; i < store->options.databases; i++)
         store->keyspaces[i].index.splits = store->keyspaces[i].index.merges = 0;
 }

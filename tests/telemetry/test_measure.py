@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 
@@ -15,7 +14,6 @@ from ferrite_py.measure import (
     ROWS,
     Histogram,
     Meter,
-    upper_bound,
 )
 from ferrite_py.services import engine_options
 
@@ -135,19 +133,32 @@ def test_the_process_is_measured(native: Server) -> None:
     assert samples["process.thread.count"][0][1] >= 1  # type: ignore[operator]
 
 
-def test_bounds_are_exact_powers() -> None:
-    """Eight buckets double the bound, exactly; bucket -8 ends at half a second ... 1 s."""
-    assert upper_bound(-1) == 1.0
-    assert upper_bound(-9) == 0.5
-    assert math.isclose(upper_bound(0), 2 ** (1 / 8))
+def test_cumulative_counts_at_bounds_of_buckets() -> None:
+    """What lies at or below a bound is counted; bucket -33 ends at half a second, -1 at one."""
+    histogram = Histogram(3.0, 2, -33, (5, *[1] * 32, 7))
+
+    assert [2, 7, 39, 46] == histogram.up_to([0.25, 0.5, 1.0, 2.0])
+    assert [7 + n for n in range(32)] == histogram.up_to([2.0 ** (n / 32 - 1) for n in range(32)])
+    assert histogram.count == 46
 
 
-def test_cumulative_counts_at_powers_of_two() -> None:
-    """What lies at or below a bound is counted, whatever the bounds are."""
-    histogram = Histogram(3.0, 2, -9, (5, 1, 1, 1, 1, 1, 1, 1, 1, 7))
+@pytest.mark.parametrize("first", [-5, -4, 0, 3])
+@pytest.mark.parametrize("length", [0, 1, 8, 9, 63, 1000])
+def test_fewer_buckets_hold_the_same(first: int, length: int) -> None:
+    """Each bucket goes to that of the lower scale which holds it, with the least steps down."""
+    counts = tuple(range(1, length + 1))
 
-    assert [2, 7, 15, 22] == histogram.up_to([0.25, 0.5, 1.0, 2.0])
-    assert histogram.count == 22
+    found = Histogram(1.0, 0, first, counts).reduced(8)
+
+    steps = 5 - found.scale
+    expected: dict[int, int] = {}
+    for index, count in enumerate(counts, first):
+        expected[index >> steps] = expected.get(index >> steps, 0) + count
+    got = {i: count for i, count in enumerate(found.counts, found.first) if count}
+    assert got == expected
+    assert len(found.counts) <= 8
+    one_less = {index >> (steps - 1) for index in range(first, first + length)} if steps else ()
+    assert steps == 0 or len(one_less) > 8
 
 
 def test_the_difference_of_two_histograms() -> None:

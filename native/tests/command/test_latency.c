@@ -131,9 +131,9 @@ static void give_calls(harness *it, const char *name, const char *child, unsigne
     fe_command *command = fe_commands_find(it->commands, words, child != NULL ? 2 : 1, &container);
     FE_ASSERT(command != NULL);
     command->stats.calls += calls;
-    if (command->stats.latency == NULL) fe_commands_add_histogram(it->commands, command);
     for (uint64_t i = 0; i < calls; i++)
-        fe_histogram_add(command->stats.latency, UINT64_C(1) << bits);
+        fe_commands_count(it->commands, command, (fe_duration)(i % 2),
+                          fe_exponential_of_ns(UINT64_C(1) << bits));
 }
 
 TEST(histograms_cumulate_and_leave_out_empty_buckets)
@@ -159,6 +159,24 @@ TEST(histograms_cumulate_and_leave_out_empty_buckets)
     harness_close(&it);
 }
 
+TEST(durations_count_below_their_power_of_two)
+{
+    harness it;
+    harness_open(&it);
+    fe_bytes word = FE_BYTES("get");
+    fe_command *container;
+    fe_command *get = fe_commands_find(it.commands, &word, 1, &container);
+    /* Buckets do not end at powers of two of nanoseconds, but 0.6 % before them. */
+    const uint64_t durations_ns[] = {1000, 1017, 1018, 1024, 2035, 2048, UINT64_C(200) << 30};
+    for (size_t i = 0; i < sizeof durations_ns / sizeof *durations_ns; i++)
+        fe_commands_count(it.commands, get, FE_DURATION_BOTH,
+                          fe_exponential_of_ns(durations_ns[i]));
+
+    CHECK_SCRIPT(&it, "LATENCY HISTOGRAM get",
+                 "*2 $3 get *4 $5 calls :7 $14 histogram_usec *8 :1 :2 :2 :5 :4 :6 :277025390 :7");
+    harness_close(&it);
+}
+
 int main(void)
 {
     RUN(without_events_there_is_nothing_to_tell);
@@ -168,5 +186,6 @@ int main(void)
     RUN(one_sample_makes_a_flat_graph);
     RUN(the_doctor_sums_up_and_advises);
     RUN(histograms_cumulate_and_leave_out_empty_buckets);
+    RUN(durations_count_below_their_power_of_two);
     return check_done();
 }

@@ -30,7 +30,8 @@ TEST(each_bound_belongs_to_the_bucket_that_it_begins)
 {
     for (unsigned power = FE_EXPONENTIAL_POWER_MIN; power < FE_EXPONENTIAL_POWER_MAX; power++) {
         for (unsigned step = 0; step < FE_EXPONENTIAL_STEPS; step++) {
-            long double bound = exp2l((long double)power + step / 8.0L);
+            long double bound =
+                exp2l((long double)power + step / (long double)FE_EXPONENTIAL_STEPS);
             uint64_t first = (uint64_t)ceill(bound);
             CHECK_INT(by_definition(first), fe_exponential_bucket(first));
             if (first - 1 >= 1u << FE_EXPONENTIAL_POWER_MIN)
@@ -76,6 +77,8 @@ TEST(what_is_shorter_counts_as_zero_and_what_is_longer_in_the_last_bucket)
     CHECK_INT(1, histogram.counts[0]);
     CHECK_INT(2, histogram.counts[FE_EXPONENTIAL_BUCKETS - 1]);
     CHECK_INT(5, fe_exponential_count(&histogram));
+    CHECK_INT(2, fe_exponential_count_below(&histogram, 0));
+    CHECK_INT(3, fe_exponential_count_below(&histogram, FE_EXPONENTIAL_BUCKETS - 1));
     CHECK_INT(15 + (UINT64_C(1) << 42) + (UINT64_C(1) << 62), histogram.sum);
 }
 

@@ -80,6 +80,55 @@ TEST(a_cold_key_is_read_and_the_command_answers)
     cold_close(&it);
 }
 
+/* How many durations of GET are told, as `kind` has them. */
+static uint64_t told_of_get(const rig *r, fe_duration kind, uint64_t *sum)
+{
+    fe_bytes word = FE_BYTES("get");
+    fe_command *container;
+    const fe_command *get = fe_commands_find(r->server->commands, &word, 1, &container);
+    fe_exponential durations = {0};
+    (void)fe_command_durations(get, kind, &durations);
+    *sum = durations.sum;
+    return fe_exponential_count(&durations);
+}
+
+TEST(waits_for_the_disk_count_for_metrics_and_not_for_the_histograms_of_latency)
+{
+    cold_rig it;
+    cold_open(&it);
+    fe_engine *engine = it.r.server->engine;
+    engine->options.latency_tracking = engine->options.metrics = true;
+    peer *one = rig_connect(&it.r);
+    uint64_t ran, whole;
+    CHECK_SAYS(one, "MSET a 1x b 2x\r\nGET none\r\n", "+OK\r\n$-1\r\n");
+    CHECK_INT(1, told_of_get(&it.r, FE_DURATION_RUN, &ran));
+    CHECK_INT(1, told_of_get(&it.r, FE_DURATION_WHOLE, &whole));
+    CHECK_INT(ran, whole);
+
+    CHECK_COLD(&it, one, "GET a\r\n", "$2\r\n1x\r\n");
+    CHECK_SAYS(one, "GET a\r\n", "$2\r\n1x\r\n");
+
+    CHECK_INT(3, told_of_get(&it.r, FE_DURATION_RUN, &ran));
+    CHECK_INT(3, told_of_get(&it.r, FE_DURATION_WHOLE, &whole));
+    CHECK(whole > ran);
+
+    engine->options.metrics = false;
+    CHECK_COLD(&it, one, "GET b\r\nGET b\r\n", "$2\r\n2x\r\n$2\r\n2x\r\n");
+    CHECK_INT(5, told_of_get(&it.r, FE_DURATION_RUN, &ran));
+    CHECK_INT(3, told_of_get(&it.r, FE_DURATION_WHOLE, &whole));
+
+    engine->options.metrics = true;
+    engine->options.latency_tracking = false;
+    CHECK_SAYS(one, "GET a\r\n", "$2\r\n1x\r\n");
+    CHECK_INT(5, told_of_get(&it.r, FE_DURATION_RUN, &ran));
+    CHECK_INT(4, told_of_get(&it.r, FE_DURATION_WHOLE, &whole));
+
+    fe_commands_reset_stats(it.r.server->commands);
+    CHECK_INT(0, told_of_get(&it.r, FE_DURATION_RUN, &ran));
+    CHECK_INT(0, told_of_get(&it.r, FE_DURATION_WHOLE, &whole));
+    cold_close(&it);
+}
+
 TEST(a_pipeline_reads_many_keys_at_once_and_answers_in_order)
 {
     cold_rig it;
@@ -273,6 +322,7 @@ TEST(keys_goes_through_a_cold_database_step_by_step)
 int main(void)
 {
     RUN(a_cold_key_is_read_and_the_command_answers);
+    RUN(waits_for_the_disk_count_for_metrics_and_not_for_the_histograms_of_latency);
     RUN(a_pipeline_reads_many_keys_at_once_and_answers_in_order);
     RUN(two_sessions_that_want_one_record_share_a_read);
     RUN(a_plain_set_does_not_wait_and_dbsize_waits_until_it_is_settled);
