@@ -33,10 +33,10 @@ def inspect_segment(fd: int, size: int, with_records: bool, /) -> dict[str, Any]
     cause and errno or 0; at most 1000), damage_count (of all).
     """
 
-_Note = tuple[int, int, bool, str, str, int, bytes, bytes, bytes, int]
+_Note = tuple[int, int, bool, str, str, int, int, bytes, bytes, bytes, int]
 """A command for the log: its number, result, whether a rule of retention holds for it, trace and
-span id, microseconds, the bytes of key, client's address and error code, and the Unix nanoseconds
-at which it ended."""
+span id, microseconds from its turn to its end and from its arrival to its turn, the bytes of key,
+client's address and error code, and the Unix nanoseconds at which it ended."""
 
 @final
 class Encoder:

@@ -224,8 +224,8 @@ class TelemetryConfig:
     retain_slower_than: int = setting(
         10_000,
         Duration("us", low=-1),
-        "Keep the trace of every command that took longer, though it was not sampled, in"
-        " microseconds; -1 for none.",
+        "Keep the trace of every command that took longer from its arrival to its reply, its waits"
+        " included, though it was not sampled, in microseconds; -1 for none.",
         redis="telemetry-retain-slower-than",
         runtime=True,
     )

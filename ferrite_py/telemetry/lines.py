@@ -12,7 +12,7 @@ from ferrite_py.telemetry.names import RESULTS, operation_name
 
 log = logging.getLogger("ferrite_py.commands")
 
-Note = tuple[int, int, bool, str, str, int, bytes, bytes, bytes, int]
+Note = tuple[int, int, bool, str, str, int, int, bytes, bytes, bytes, int]
 """A command as `_native.Encoder.collect` tells of it; the last is when it ended, in Unix ns."""
 
 LINES_PER_S = 100
@@ -56,10 +56,12 @@ class CommandLines:
         self._report()
 
     def _write(self, note: Note) -> None:
-        number, result, is_retained, trace_id, span_id, micros, key, address, error, ended = note
+        number, result, is_retained, trace_id, span_id, micros, queued, *texts, ended = note
+        key, address, error = texts
         fields: dict[str, object] = {
             "command": self._names[number] if number < len(self._names) else "UNKNOWN",
             "duration_us": micros,
+            "queued_us": queued,
             "result": error.decode("utf-8", "replace") or RESULTS[result],
         }
         if key:

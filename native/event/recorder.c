@@ -154,7 +154,7 @@ bool fe_recorder_keep(fe_recorder *recorder, fe_draft *draft, const fe_ending *e
     if (kept || !draft->caller_declined || retention->unsampled)
         may = fe_retention_keeps(retention, ending, telemetry->slow_ticks) ||
               (!kept && fe_sampler_takes(&retention->rest, draft->low));
-    uint64_t ended = draft->begun + ending->ticks;
+    uint64_t ended = fe_draft_arrived(draft) + ending->ticks;
     if (may && !kept && !fe_rate_take(&telemetry->rate, ended, telemetry->ticks_per_us)) {
         fe_event_ring_count(&telemetry->declined);
         may = false;

@@ -100,6 +100,13 @@ typedef struct fe_draft {
     uint64_t slow_id;        /* of its entry in the slow log, + 1; 0: none */
 } fe_draft;
 
+/* From when its caller has waited for the command: its bytes were readable. What EXEC runs has been waited for as
+ * a part of EXEC. */
+static inline uint64_t fe_draft_arrived(const fe_draft *draft)
+{
+    return draft->flags & FE_TRACE_IN_EXEC ? draft->begun : draft->start;
+}
+
 struct fe_telemetry;
 
 typedef struct fe_recorder {

@@ -58,9 +58,10 @@ uint64_t fe_sampler_randomness(uint64_t low);
 /* Tail retention. ------------------------------------------------------------------------------- */
 
 typedef struct fe_retention {
-    bool errors;       /* every command that failed or was refused */
-    bool disk;         /* every command that read from disk */
-    int64_t slow_us;   /* every command that took at least this long; negative: none */
+    bool errors; /* every command that failed or was refused */
+    bool disk;   /* every command that read from disk */
+    int64_t
+        slow_us; /* every command that took at least this long, from its arrival; negative: none */
     fe_sampler rest;   /* of all others; parent_based is not looked at */
     bool unsampled;    /* also of traces that their caller did not sample */
     uint32_t rate_max; /* of what is kept though not sampled, a second; 0 = no limit */
@@ -69,7 +70,7 @@ typedef struct fe_retention {
 /* What is known at the end of a command. */
 typedef struct fe_ending {
     bool failed, disk;
-    uint64_t ticks; /* from its turn to its end */
+    uint64_t ticks; /* from fe_draft_arrived to its end */
 } fe_ending;
 
 /* A cap of so many a second, as a bucket that fills with time. */

@@ -237,7 +237,7 @@ static PyObject *note_of(encoder_object *self, const fe_trace_record *record)
     bool sound = fe_otlp_text_read(record, texts);
     FE_ASSERT(sound);
     uint64_t ended = fe_trace_stage_ticks(record, FE_STAGE_ENDED);
-    uint64_t ticks = ended - fe_trace_stage_ticks(record, FE_STAGE_BEGUN);
+    uint64_t begun = fe_trace_stage_ticks(record, FE_STAGE_BEGUN), ticks = ended - begun;
     char trace_id[32], span_id[16];
     fe_trace_id_print(trace_id, record->trace_id);
     fe_span_id_print(span_id, record->span_id);
@@ -245,10 +245,11 @@ static PyObject *note_of(encoder_object *self, const fe_trace_record *record)
     uint32_t port;
     if (address.len > 0 && address.ptr[0] == '/') address = fe_otlp_text_host(address, &port);
     fe_bytes error = texts[FE_TEXT_ERROR];
-    return Py_BuildValue("(IIOs#s#Ky#y#y#L)", record->command, record->result,
+    return Py_BuildValue("(IIOs#s#KKy#y#y#L)", record->command, record->result,
                          record->flags & FE_TRACE_RETAINED ? Py_True : Py_False, trace_id,
                          (Py_ssize_t)sizeof trace_id, span_id, (Py_ssize_t)sizeof span_id,
                          (unsigned long long)((double)ticks * self->clock.ns_per_tick / 1000.0),
+                         (unsigned long long)((double)begun * self->clock.ns_per_tick / 1000.0),
                          key.len > 0 ? (const char *)key.ptr : "", (Py_ssize_t)key.len,
                          address.len > 0 ? (const char *)address.ptr : "", (Py_ssize_t)address.len,
                          error.len > 0 ? (const char *)error.ptr : "", (Py_ssize_t)error.len,

@@ -543,7 +543,7 @@ static void end_draft(fe_session *session, fe_draft *draft, const fe_call *call,
     fe_ending ending = {.failed =
                             end->result == FE_RESULT_ERROR || end->result == FE_RESULT_REJECTED,
                         .disk = (draft->flags & FE_TRACE_DISK) != 0,
-                        .ticks = since(end->ticks, draft->begun)};
+                        .ticks = since(end->ticks, fe_draft_arrived(draft))};
     bool kept = fe_recorder_keep(session->recorder, draft, &ending);
     if (kept && (draft->flags & FE_TRACE_LOCAL_PARENT) && session->exec != NULL)
         session->exec->keep = true;

@@ -30,7 +30,7 @@ ENDED = 1_700_000_000_999_999_999
 def note(number: int = 0, *, retained: bool = True) -> Note:
     """A command for the log."""
     texts = b"user:\xff", b"10.0.0.1:5", b""
-    return (number, 0, retained, "ab" * 16, "cd" * 8, 45, *texts, ENDED)
+    return (number, 0, retained, "ab" * 16, "cd" * 8, 45, 6, *texts, ENDED)
 
 
 @pytest.mark.parametrize(("level", "wanted"), [("info", 1), ("debug", 3), ("warn", 0)])
@@ -90,6 +90,7 @@ def test_lines_lead_to_exported_traces(tmp_path: Path, level: str, wanted: int) 
         assert line["target"] == "ferrite_py.commands"
         assert line["fields"]["key"] == "user:123"
         assert line["fields"]["duration_us"] >= 0
+        assert 0 <= line["fields"]["queued_us"] * 1000 <= span.end - span.start
         assert line["fields"]["client_addr"].startswith("127.0.0.1:")
 
 

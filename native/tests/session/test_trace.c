@@ -860,6 +860,36 @@ TEST(only_what_a_rule_keeps_is_recorded)
     rig_close(&it);
 }
 
+static void wait_ticks(uint64_t ticks)
+{
+    uint64_t start = fe_clock_ticks();
+    while (fe_clock_ticks() - start < ticks) {}
+}
+
+/* A command is as slow as its caller finds it: GET itself takes no time, but its bytes lay behind another's answer. */
+TEST(what_waited_behind_another_command_is_slow)
+{
+    const int64_t slow_us = 50000;
+    fe_telemetry_options options = {.traces = true,
+                                    .sampler = {.kind = FE_SAMPLER_NEVER},
+                                    .retention.slow_us = slow_us,
+                                    .ring_bytes = 1};
+    rig it;
+    rig_open(&it);
+    rig_record(&it, &options);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "PYECHO 1\r\nGET k\r\nMULTI\r\nGET k\r\nEXEC\r\n");
+    wait_ticks((uint64_t)((double)slow_us * it.server->engine->ticks_per_us));
+    CHECK(rig_answer(&it, "+x\r\n", false));
+    rig_pump(&it);
+    taken all = take(&it);
+    check_names(&it, &all, "pyecho get multi exec"); /* not what EXEC ran, which was quick */
+    rig_say(one, "GET k\r\n");
+    CHECK_INT(0, take(&it).count);
+    rig_close(&it);
+}
+
 TEST(switching_while_a_command_waits_mixes_nothing_up)
 {
     fe_telemetry_options off = {.retention.slow_us = -1};
@@ -912,6 +942,7 @@ int main(void)
     RUN(baggage_is_picked);
     RUN(texts_that_are_too_long_are_not_kept);
     RUN(only_what_a_rule_keeps_is_recorded);
+    RUN(what_waited_behind_another_command_is_slow);
     RUN(switching_while_a_command_waits_mixes_nothing_up);
     return check_done();
 }
