@@ -149,8 +149,10 @@ class Server:
     def set_telemetry(self, options: dict[str, Any], /) -> None:
         """Say which commands are recorded, and what of them; all keys are demanded.
 
-        traces (bool: commands are recorded at all), bound (int: a trace that begins here is sampled
-        when the low 64 bits of its id are below; 0 is never, 2**64 always), parent_based (bool: the
+        traces (bool: commands are recorded at all), ignores_callers (bool: every trace begins here,
+        whoever a request names, and HELLO does not ask for it), bound (int: a trace that begins
+        here is sampled when the low 64 bits of its id are below; 0 is never, 2**64 always),
+        parent_based (bool: the
         caller's flag decides where there is a caller), retain_errors, retain_disk_reads,
         retain_unsampled (bool), retain_slower_than (microseconds, -1: none), retain_bound (int:
         `bound` for what is not sampled and kept by no rule), retain_rate_max (a second, 0: no

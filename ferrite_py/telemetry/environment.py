@@ -31,6 +31,9 @@ SAMPLERS = (
     "parentbased_traceidratio",
 )
 EXPORTERS = ("otlp", "console", "none")
+PROPAGATORS = ("tracecontext", "baggage")
+"""What is read of callers."""
+
 TIMEOUT_MS_FROM = 1000.0
 """The SDK reads timeouts in seconds, the specification has them in milliseconds: from here on a
 number is taken for those."""
@@ -181,6 +184,12 @@ def exporter_of(signal: str, values: Mapping[str, str]) -> str:
                 f"{name}: there is no exporter {word!r}; there are otlp, console, none"
             )
     return next(exporter for exporter in EXPORTERS if exporter in words)
+
+
+def propagators_of(values: Mapping[str, str]) -> frozenset[str]:
+    """The words of OTEL_PROPAGATORS; without it those that it stands for."""
+    words = (values.get("OTEL_PROPAGATORS") or "").lower().split(",")
+    return frozenset(word.strip() for word in words if word.strip()) or frozenset(PROPAGATORS)
 
 
 def has_endpoint(signal: str, values: Mapping[str, str]) -> bool:

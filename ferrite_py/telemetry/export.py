@@ -17,6 +17,7 @@ from ferrite_py.errors import StartupError
 from ferrite_py.measure import Meter, Samples
 from ferrite_py.telemetry.drain import Batch, Counts, Drain
 from ferrite_py.telemetry.environment import (
+    PROPAGATORS,
     Sampler,
     bound_of,
     check_sampler,
@@ -25,6 +26,7 @@ from ferrite_py.telemetry.environment import (
     has_endpoint,
     in_force,
     lowered,
+    propagators_of,
     protocol_of,
     shown_endpoint,
 )
@@ -40,8 +42,6 @@ log = logging.getLogger(__name__)
 REQUEST_BYTES_MAX = 3 << 20
 """gRPC takes messages of 4 MiB."""
 
-PROPAGATORS = ("tracecontext", "baggage")
-
 LAST_EXPORT_S = 0.2
 """What is left for metrics and logs when traces have taken all of the time."""
 
@@ -55,7 +55,8 @@ class Sdk:
     sampler: Sampler
     text_max: int
     """Characters of an attribute's text."""
-    takes_baggage: bool
+    propagators: frozenset[str]
+    """What is taken from callers: of `tracecontext` and `baggage`."""
 
 
 def read_sdk(
@@ -75,17 +76,15 @@ def read_sdk(
     except Exception as error:
         # The SDK raises what int() and its parsers raise; most name the variable.
         raise StartupError(f"OpenTelemetry's variables: {error}") from error
-    words = [word.strip() for word in (values.get("OTEL_PROPAGATORS") or "").split(",")]
-    propagators = [word for word in words if word] or PROPAGATORS
-    for word in propagators:
-        if word not in (*PROPAGATORS, "none"):
-            log.warning("OTEL_PROPAGATORS: %s is passed over; clients send tracecontext", word)
+    propagators = propagators_of(values)
+    for word in sorted(propagators - {*PROPAGATORS, "none"}):
+        log.warning("OTEL_PROPAGATORS: %s is passed over; clients send tracecontext", word)
     return Sdk(
         values,
         provider.resource,
         lowered(provider.sampler.get_description()),
         TEXT_MAX if limit is None else limit,
-        "baggage" in propagators,
+        propagators & frozenset(PROPAGATORS),
     )
 
 
@@ -202,10 +201,12 @@ class Traces:
     def _options(self, config: TelemetryConfig) -> dict[str, Any]:
         """What `Server.set_telemetry` takes."""
         sampler = self._sdk.sampler
+        has_baggage = "baggage" in self._sdk.propagators
         if config.sample_rate != self._sample_rate:
             sampler = Sampler(bound_of(config.sample_rate), parent_based=True)
         return {
             "traces": True,
+            "ignores_callers": "tracecontext" not in self._sdk.propagators,
             "bound": sampler.bound,
             "parent_based": sampler.parent_based,
             "retain_errors": config.retain_errors,
@@ -215,7 +216,7 @@ class Traces:
             "retain_bound": 0,
             "retain_rate_max": config.retain_rate_max,
             "record_keys": config.record_keys,
-            "baggage_keys": ",".join(config.baggage_keys) if self._sdk.takes_baggage else "",
+            "baggage_keys": ",".join(config.baggage_keys) if has_baggage else "",
             "names_place": not self._place.is_only and config.semconv != "ferrite",
             "place": self._place.text,
             "queue_size": config.event_bus_queue_size,

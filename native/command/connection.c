@@ -144,7 +144,8 @@ static void reply_traceparent(fe_reply *reply)
 static void reply_identity(fe_call *call)
 {
     fe_reply *reply = &call->reply;
-    bool traces = call->engine->telemetry.options.traces;
+    const fe_telemetry_options *options = &call->engine->telemetry.options;
+    bool traces = options->traces && !options->ignores_callers;
     fe_reply_map(reply, traces ? 8 : 7);
     fe_reply_bulk_text(reply, "server");
     fe_reply_bulk_text(reply, "redis");

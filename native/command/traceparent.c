@@ -18,7 +18,8 @@ static void traceparent(fe_call *call)
         fe_call_error(call, "ERR invalid traceparent");
         return;
     }
-    if (call->engine->telemetry.options.traces) {
+    const fe_telemetry_options *options = &call->engine->telemetry.options;
+    if (options->traces && !options->ignores_callers) {
         fe_trace_mark *mark =
             fe_trace_mark_new(&call->engine->alloc, &parent, state_of(call), (fe_bytes){NULL, 0});
         if (mark == NULL) {

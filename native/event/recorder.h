@@ -35,7 +35,8 @@ typedef struct fe_telemetry_options {
     fe_sampler sampler;
     fe_retention retention;
     fe_telemetry_keys keys;
-    bool names_place; /* what came to another address than `place` says which */
+    bool ignores_callers; /* whoever a request names: every trace begins here */
+    bool names_place;     /* what came to another address than `place` says which */
     uint32_t place_len;
     uint8_t place[FE_PLACE_MAX]; /* as clients' `laddr`; empty: any is another */
     uint64_t ring_bytes; /* of each serving thread; what a ring has when it is first used stays */

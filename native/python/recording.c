@@ -98,6 +98,7 @@ static bool read_options(PyObject *dict, fe_telemetry_options *options)
         return false;
     }
     bool read = fe_python_read_bool(dict, "traces", &options->traces) &&
+                fe_python_read_bool(dict, "ignores_callers", &options->ignores_callers) &&
                 read_sampler(dict, "bound", &options->sampler) &&
                 fe_python_read_bool(dict, "parent_based", &parent_based) &&
                 read_retention(dict, &options->retention) && read_keys(dict, &options->keys) &&

@@ -65,10 +65,17 @@ static const fe_trace_parent *find_mark(fe_session *session, const fe_command *c
     return &mark->parent;
 }
 
+/* Whether the request itself says who called, and is asked. */
+static bool has_attribute(const fe_session *session, const fe_request *request)
+{
+    return request->traceparent.len > 0 && !session->recorder->telemetry->options.ignores_callers;
+}
+
 static bool has_caller(const fe_session *session, const fe_request *request)
 {
     const fe_client *client = &session->client;
-    return request->traceparent.len > 0 || client->mark != NULL || client->transaction.mark != NULL;
+    return has_attribute(session, request) || client->mark != NULL ||
+           client->transaction.mark != NULL;
 }
 
 /* The caller of a request, with what came along in the draft; NULL: it has none. */
@@ -77,7 +84,7 @@ static const fe_trace_parent *find_caller(fe_session *session, const fe_command 
                                           fe_trace_parent *read)
 {
     const fe_client *client = &session->client;
-    if (request->traceparent.len > 0 && fe_traceparent_read(request->traceparent, read)) {
+    if (has_attribute(session, request) && fe_traceparent_read(request->traceparent, read)) {
         if (client->mark != NULL && takes_mark(command))
             fe_client_set_mark(&session->server->clients, &session->client, NULL);
         /* What is too long is dropped in the end: it is not to be copied before. */

@@ -200,6 +200,39 @@ def test_the_sampler_of_the_environment(
     assert [span.name for span in receiver.spans()] == names
 
 
+@pytest.mark.parametrize(
+    ("propagators", "is_joined", "tenant"),
+    [
+        ("", True, "acme"),
+        ("tracecontext", True, None),
+        ("baggage", False, None),
+        ("b3,none", False, None),
+    ],
+)
+def test_propagators_say_what_is_taken_of_callers(
+    tmp_path: Path, receiver: Receiver, propagators: str, is_joined: bool, tenant: str | None
+) -> None:
+    """Without `tracecontext` every trace begins here, and HELLO asks for none."""
+    settings = traced(receiver, baggage_keys="tenant")
+    server = Process(tmp_path, *settings, environ={"OTEL_PROPAGATORS": propagators})
+    trace_id, span_id = CALLER
+    with server.client() as client:
+        with_baggage = b"|2\r\n+baggage\r\n+tenant=acme\r\n"
+        client.send(on_wire("GET", "k", flags="01").replace(b"|1\r\n", with_baggage))
+        assert client.read().raw == b"$-1\r\n"
+        asked = b"traceparent" in client.command("HELLO", "3").raw
+        client.command("TRACEPARENT", f"00-{trace_id}-{span_id}-01")
+        client.command("GET", "k")
+    server.stop()
+
+    spans = [span for span in receiver.spans() if span.name == "GET"]
+    assert asked is is_joined
+    for span in spans:
+        assert (span.trace_id == trace_id) is is_joined
+        assert span.parent_id == (span_id if is_joined else "")
+    assert [span.attributes.get("tenant") for span in spans] == [tenant, None]
+
+
 def test_names_of_baggage_that_are_too_long_change_nothing(
     tmp_path: Path, receiver: Receiver
 ) -> None:

@@ -456,6 +456,33 @@ TEST(traceparent_names_the_caller_of_the_next_command)
     rig_close(&it);
 }
 
+TEST(callers_can_be_ignored)
+{
+    fe_telemetry_options options = {.traces = true,
+                                    .ignores_callers = true,
+                                    .sampler = {.kind = FE_SAMPLER_ALWAYS, .parent_based = true},
+                                    .retention.slow_us = -1,
+                                    .ring_bytes = 1};
+    rig it;
+    rig_open(&it);
+    rig_record(&it, &options);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, ATTRIBUTE "GET k\r\nTRACEPARENT " CALLER " a=1\r\nGET k\r\n"
+                           "|2\r\n+traceparent\r\n+00-" TRACE "-" SPAN
+                           "-00\r\n+tracestate\r\n+a=1\r\nGET k\r\n");
+    rig_say(one, "MULTI\r\n" ATTRIBUTE "GET k\r\n" ATTRIBUTE "EXEC\r\n");
+
+    taken all = take(&it);
+    check_names(&it, &all, "get traceparent get get multi get exec");
+    for (uint32_t i = 0; i < all.count; i++) {
+        CHECK_INT(FE_TRACE_SAMPLED, all.at[i]->flags & (FE_TRACE_SAMPLED | FE_TRACE_REMOTE_PARENT));
+        CHECK(all.at[i]->parent_id == (i == 5 ? all.at[6]->span_id : 0));
+        check_text(all.at[i], FE_TEXT_TRACESTATE, "");
+    }
+    rig_close(&it);
+}
+
 TEST(traceparent_before_multi_holds_for_the_transaction)
 {
     rig it;
@@ -927,6 +954,7 @@ int main(void)
     RUN(commands_of_a_transaction_are_children_of_exec);
     RUN(a_queued_command_with_the_callers_attribute_stays_a_child);
     RUN(traceparent_names_the_caller_of_the_next_command);
+    RUN(callers_can_be_ignored);
     RUN(traceparent_before_multi_holds_for_the_transaction);
     RUN(a_malformed_traceparent_changes_nothing);
     RUN(entries_of_the_slow_log_lead_to_their_span);
