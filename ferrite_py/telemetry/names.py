@@ -105,6 +105,11 @@ SLOTS = (
     ),
     SERVER_ADDRESS,
     SERVER_PORT,
+    Names(
+        "what for: `pause` (CLIENT PAUSE, another's EXEC), `room` (the disk to catch up), `disk`,"
+        " `time` (WAIT, DEBUG SLEEP), `python`; of several, separated by commas",
+        always=("ferrite.command.wait_reason",),
+    ),
 )
 """Attributes whose values are in the record, as fe_otlp_slot numbers them."""
 
@@ -151,6 +156,7 @@ PARTS = (
     Part("ferrite.storage.write", "write", "mutable", cache_hit=False),
     Part("ferrite.response.serialize"),
     Part("ferrite.tcp.write"),
+    Part("ferrite.command.wait"),
 )
 """As fe_otlp_part numbers them."""
 

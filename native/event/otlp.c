@@ -8,12 +8,14 @@
 #include "base/assert.h"
 #include "event/otlp_text.h"
 #include "event/protobuf.h"
+#include "event/sampler.h"
 #include "event/texts.h"
 
 #define HEAD_LENGTHS (2u * (1u + FE_PB_VARINT_MAX)) /* tags and lengths before the spans */
-#define SPAN_FIXED 160u     /* ids, times, flags, status and lengths of one span, at most */
+#define SPAN_FIXED 208u     /* ids, times, flags, status, lengths and `ot=` of one span, at most */
 #define ATTRIBUTE_FIXED 32u /* lengths and a number of one attribute */
 #define STATEMENT_MAX 512u  /* bytes; a longer one is cut */
+#define REASONS_MAX 32u     /* bytes of all that a command can have waited for */
 
 enum { /* tags of Span, and of what is in it */
        TAG_TRACE_ID = FE_PB_TAG(1, FE_PB_LEN),
@@ -50,6 +52,8 @@ typedef struct span_tree {
     const fe_trace_record *record;
     const fe_otlp_command *command;
     fe_bytes texts[FE_TEXT_COUNT];
+    fe_bytes state; /* the tracestate; empty: none */
+    char own_state[FE_SAMPLER_STATE_MAX];
     int64_t at[FE_STAGE_COUNT]; /* Unix nanoseconds of the stages */
     int64_t start;
     uint8_t *cursor;
@@ -160,10 +164,10 @@ static uint8_t *open_span(span_tree *tree, uint64_t id, uint64_t parent_id, int6
     uint8_t *at = fe_pb_open(tree->cursor, TAG_SPANS, &content);
     at = put_trace_id(at, record->trace_id);
     at = fe_pb_id(at, TAG_SPAN_ID, id);
-    if (tree->texts[FE_TEXT_TRACESTATE].len > 0) {
+    if (tree->state.len > 0) {
         uint8_t *state;
         at = fe_pb_open(at, TAG_TRACE_STATE, &state);
-        at = fe_otlp_text_copy(at, tree->texts[FE_TEXT_TRACESTATE], UINT32_MAX);
+        at = fe_otlp_text_copy(at, tree->state, UINT32_MAX);
         at = fe_pb_close(at, state);
     }
     if (parent_id != 0) at = fe_pb_id(at, TAG_PARENT_ID, parent_id);
@@ -271,6 +275,38 @@ static bool has_one_tier(uint32_t tiers)
     return (tiers & (tiers - 1)) == 0;
 }
 
+/* The flags of what a command that waited has waited for. */
+static uint32_t reasons_of(const fe_trace_record *record)
+{
+    uint32_t reasons = FE_TRACE_PAUSED | FE_TRACE_ROOM | FE_TRACE_DISK | FE_TRACE_BLOCKED;
+    if (record->result != FE_RESULT_REJECTED) reasons |= FE_TRACE_PYTHON; /* else it did not run */
+    return record->flags & reasons;
+}
+
+/* What it was, in the order in which it may have been. */
+static void put_reason(span_tree *tree)
+{
+    static const struct {
+        uint16_t flag;
+        const char *word;
+    } reasons[] = {{FE_TRACE_PAUSED, "pause"},
+                   {FE_TRACE_ROOM, "room"},
+                   {FE_TRACE_DISK, "disk"},
+                   {FE_TRACE_BLOCKED, "time"},
+                   {FE_TRACE_PYTHON, "python"}};
+    uint32_t flags = reasons_of(tree->record);
+    uint8_t text[REASONS_MAX];
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (!(flags & reasons[i].flag)) continue;
+        if (len > 0) text[len++] = ',';
+        size_t word_len = strlen(reasons[i].word);
+        memcpy(text + len, reasons[i].word, word_len);
+        len += word_len;
+    }
+    if (len > 0) put_texts(tree, FE_SLOT_WAIT_REASON, (fe_bytes){text, len});
+}
+
 static void put_numbers(span_tree *tree)
 {
     const fe_trace_record *record = tree->record;
@@ -282,6 +318,7 @@ static void put_numbers(span_tree *tree)
         uint64_t ticks = (uint64_t)record->waited << record->shift;
         put_int(tree, FE_SLOT_WAIT_US,
                 (uint64_t)((double)ticks * tree->clock->ns_per_tick / 1000.0));
+        put_reason(tree);
     }
     if (!has_one_tier(record->tiers)) put_int(tree, FE_SLOT_VALUE_BYTES, record->value_bytes);
     if ((record->flags & (FE_TRACE_SAMPLED | FE_TRACE_RETAINED)) == FE_TRACE_RETAINED)
@@ -369,6 +406,23 @@ static void put_writes(span_tree *tree, bool has_bytes)
     if (tiers & FE_TRACE_WROTE_NEW) put_tier(tree, FE_PART_WRITE_NEW, from, until, has_bytes);
 }
 
+/* A wait, unless it was for records on disk alone: those have a span of their tier. What runs again has waited
+ * before it found its keys; others wait after that. Of several waits the sum is known. */
+static void put_wait(span_tree *tree, int64_t waited)
+{
+    const uint32_t again = FE_TRACE_PAUSED | FE_TRACE_ROOM | FE_TRACE_DISK;
+    const fe_otlp_limits *limits = tree->limits;
+    uint32_t flags = tree->record->flags;
+    if (!(flags & FE_TRACE_WAITED) || reasons_of(tree->record) == FE_TRACE_DISK) return;
+    if (limits->detail != FE_DETAIL_FULL && (uint64_t)waited < limits->threshold_ns) return;
+    int64_t from = tree->at[flags & again ? FE_STAGE_BEGUN : FE_STAGE_LOCATED];
+    int64_t ended = tree->at[FE_STAGE_ENDED];
+    uint8_t *content =
+        open_part(tree, FE_PART_WAIT, from, waited < ended - from ? from + waited : ended);
+    put_reason(tree);
+    close_span(tree, content, flags_of(tree->record));
+}
+
 static void put_parts(span_tree *tree)
 {
     const fe_trace_record *record = tree->record;
@@ -389,6 +443,7 @@ static void put_parts(span_tree *tree)
     bool has_bytes = has_one_tier(record->tiers);
     put_reads(tree, waits, has_bytes);
     put_writes(tree, has_bytes);
+    put_wait(tree, waited);
     put_phase(tree, FE_PART_SERIALIZE, at[FE_STAGE_ENDED], at[FE_STAGE_SETTLED], FE_SLOT_COUNT, 0);
     put_phase(tree, FE_PART_TCP_WRITE, at[FE_STAGE_SETTLED], at[FE_STAGE_WRITTEN],
               FE_SLOT_REPLY_BYTES, record->reply_bytes);
@@ -408,6 +463,19 @@ static void read_stages(span_tree *tree)
         last = ns > last ? ns : last;
         tree->at[i] = last;
     }
+}
+
+/* The caller's tracestate, or that of a trace that begins here and was sampled by a ratio. */
+static void read_state(span_tree *tree)
+{
+    fe_bytes told = tree->texts[FE_TEXT_THRESHOLD];
+    tree->state = tree->texts[FE_TEXT_TRACESTATE];
+    uint64_t threshold;
+    if (tree->state.len > 0 || told.len != sizeof threshold) return;
+    memcpy(&threshold, told.ptr, sizeof threshold);
+    uint64_t low = fe_sampler_low(tree->record->trace_id);
+    size_t len = fe_sampler_state(tree->own_state, threshold, low);
+    tree->state = (fe_bytes){(const uint8_t *)tree->own_state, len};
 }
 
 /* The first command of the pipeline that this one is of, or NULL when it was not recorded; remembers it when
@@ -500,6 +568,7 @@ size_t fe_otlp_encode(const fe_otlp_format *format, const fe_otlp_clock *clock,
         bool sound = fe_otlp_text_read(record, tree.texts);
         FE_ASSERT(sound);
         read_stages(&tree);
+        read_state(&tree);
         put_command(&tree, first_of(source, record));
         if (limits->detail != FE_DETAIL_COMMAND) put_parts(&tree);
         size_t len = (size_t)(tree.cursor - (buf->data + buf->len));

@@ -37,6 +37,7 @@ typedef enum fe_otlp_part {
     FE_PART_WRITE_NEW,
     FE_PART_SERIALIZE,
     FE_PART_TCP_WRITE,
+    FE_PART_WAIT, /* not for a record on disk alone: that is FE_PART_READ_DISK */
     FE_PART_COUNT
 } fe_otlp_part;
 
@@ -63,6 +64,7 @@ typedef enum fe_otlp_slot {
     FE_SLOT_WAIT_US,
     FE_SLOT_SERVER_ADDRESS,
     FE_SLOT_SERVER_PORT,
+    FE_SLOT_WAIT_REASON,
     FE_SLOT_COUNT
 } fe_otlp_slot;
 

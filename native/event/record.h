@@ -42,9 +42,11 @@ enum {                             /* fe_trace_record.flags */
        FE_TRACE_DISK = 1 << 7,   /* ... for records on disk */
        FE_TRACE_PIPELINED =
            1 << 8, /* batch_size > 1 requests were read at once: it links to the first */
-       FE_TRACE_WRITE = 1 << 9,   /* its row may write */
-       FE_TRACE_READ = 1 << 10,   /* its row reads keys */
-       FE_TRACE_BLOCKED = 1 << 11 /* WAIT, DEBUG SLEEP, CLIENT PAUSE */
+       FE_TRACE_WRITE = 1 << 9,    /* its row may write */
+       FE_TRACE_READ = 1 << 10,    /* its row reads keys */
+       FE_TRACE_BLOCKED = 1 << 11, /* it waited for a time: WAIT, DEBUG SLEEP */
+       FE_TRACE_PAUSED = 1 << 12,  /* ... for the end of CLIENT PAUSE, or of another's EXEC */
+       FE_TRACE_ROOM = 1 << 13     /* ... for the disk to catch up with what is written */
 };
 
 enum { /* fe_trace_record.tiers: bits of what served its look-ups, and of where it wrote */
@@ -111,6 +113,7 @@ typedef enum fe_trace_text {
     FE_TEXT_TRACESTATE, /* of the caller */
     FE_TEXT_BAGGAGE,    /* allowed members only: "name=value,name=value", values as they came */
     FE_TEXT_SERVER, /* the server's own address on this connection, where it is not its usual one */
+    FE_TEXT_THRESHOLD, /* 8 bytes: the sampling threshold of a trace that began here, a number */
     FE_TEXT_COUNT
 } fe_trace_text;
 

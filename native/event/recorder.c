@@ -56,6 +56,8 @@ bool fe_telemetry_set(fe_telemetry *telemetry, const fe_telemetry_options *optio
     int64_t slow_us = options->retention.slow_us;
     double slow = (double)slow_us * telemetry->ticks_per_us;
     telemetry->slow_ticks = slow_us >= 0 && slow < 0x1p63 ? (uint64_t)slow : UINT64_MAX;
+    telemetry->threshold =
+        fe_sampler_is_told(&options->sampler) ? fe_sampler_threshold(&options->sampler) : 0;
     telemetry->may_retain = fe_retention_may_keep(&options->retention, false);
     telemetry->rate = fe_rate_of(options->retention.rate_max, telemetry->ticks_per_us);
     bool all = true;
@@ -107,6 +109,7 @@ static bool decide(const fe_recorder *recorder, fe_draft *draft, const fe_trace_
     bool sampled = fe_sampler_decide(&options->sampler, parent, draft->low);
     draft->flags &= (uint16_t)~FE_TRACE_SAMPLED;
     if (sampled) draft->flags |= FE_TRACE_SAMPLED;
+    draft->threshold = sampled && parent == NULL ? recorder->telemetry->threshold : 0;
     draft->caller_declined = parent != NULL && !(parent->flags & FE_PARENT_SAMPLED);
     return sampled || fe_retention_may_keep(&options->retention, draft->caller_declined);
 }

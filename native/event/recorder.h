@@ -91,6 +91,7 @@ typedef struct fe_draft {
     uint64_t waited;         /* in all */
     uint64_t parked;         /* when it was parked; 0: it is not */
     uint64_t low;            /* the low 64 bits of the trace id, which decide about ratios */
+    uint64_t threshold;      /* by which a trace that begins here was sampled; 0: not by ratio */
     uint64_t span_id;        /* 0: it has none yet */
     fe_trace_parent parent;  /* span_id 0: none; the trace id is set when either span id is */
     fe_bytes state, baggage; /* of the request, or of `mark` */
@@ -137,6 +138,7 @@ typedef struct fe_telemetry {
     fe_telemetry_options options;
     bool may_retain;           /* a rule of retention could keep a trace that begins here */
     uint64_t slow_ticks;       /* options.retention.slow_us; UINT64_MAX = none */
+    uint64_t threshold;        /* of options.sampler, where that is a ratio; else 0 */
     fe_rate rate;              /* of what is kept though not sampled */
     _Atomic uint64_t declined; /* commands that a rule held for and the rate did not let pass */
     _Atomic(fe_recorder *) recorders; /* newest first; only ever added to */

@@ -27,6 +27,27 @@ uint64_t fe_sampler_randomness(uint64_t low)
     return ~low >> (64 - RANDOMNESS_BITS);
 }
 
+static size_t print_digits(char *out, uint64_t value, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = "0123456789abcdef"[value >> (RANDOMNESS_BITS - 4 - 4 * i) & 15];
+    return count;
+}
+
+size_t fe_sampler_state(char out[FE_SAMPLER_STATE_MAX], uint64_t threshold, uint64_t low)
+{
+    static const char begin[] = "ot=th:", middle[] = ";rv:";
+    uint32_t digits = RANDOMNESS_BITS / 4;
+    while (digits > 1 && (threshold >> (RANDOMNESS_BITS - 4 * digits) & 15) == 0)
+        digits--; /* zeros at the end are left out */
+    size_t len = sizeof begin - 1;
+    memcpy(out, begin, len);
+    len += print_digits(out + len, threshold, digits);
+    memcpy(out + len, middle, sizeof middle - 1);
+    len += sizeof middle - 1;
+    return len + print_digits(out + len, fe_sampler_randomness(low), RANDOMNESS_BITS / 4);
+}
+
 fe_rate fe_rate_of(uint32_t per_second, double ticks_per_us)
 {
     if (per_second == 0) return (fe_rate){0};

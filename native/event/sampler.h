@@ -55,6 +55,18 @@ static inline bool fe_sampler_decide(const fe_sampler *sampler, const fe_trace_p
 uint64_t fe_sampler_threshold(const fe_sampler *sampler);
 uint64_t fe_sampler_randomness(uint64_t low);
 
+/* Whether a trace says by which threshold it was sampled: by a ratio. (That all are kept goes without saying.) */
+static inline bool fe_sampler_is_told(const fe_sampler *sampler)
+{
+    return sampler->kind == FE_SAMPLER_RATIO && fe_sampler_threshold(sampler) < 1ULL << 56;
+}
+
+#define FE_SAMPLER_STATE_MAX 38u
+
+/* The tracestate of a trace that was sampled by a threshold: "ot=th:<threshold>;rv:<randomness>". `rv` has to be
+ * there, because the randomness is not the low 56 bits of the trace id. Returns the bytes written. */
+size_t fe_sampler_state(char out[FE_SAMPLER_STATE_MAX], uint64_t threshold, uint64_t low);
+
 /* Tail retention. ------------------------------------------------------------------------------- */
 
 typedef struct fe_retention {

@@ -221,6 +221,7 @@ static bool begin_child(fe_session *session, fe_draft *draft)
     const fe_draft *exec = session->exec;
     if (exec == NULL) return false;
     draft->low = exec->low;
+    draft->threshold = exec->threshold;
     draft->span_id = 0;
     draft->caller_declined = exec->caller_declined;
     draft->parent = exec->parent;
@@ -290,8 +291,9 @@ static uint16_t why(const fe_session *session)
 {
     switch (session->park) {
     case FE_PARK_DISK: return FE_TRACE_DISK;
-    case FE_PARK_PAUSE:
+    case FE_PARK_PAUSE: return FE_TRACE_PAUSED;
     case FE_PARK_TIME: return FE_TRACE_BLOCKED;
+    case FE_PARK_ROOM: return FE_TRACE_ROOM;
     default: return 0;
     }
 }
@@ -444,6 +446,9 @@ static void put_texts(fe_session *session, const fe_draft *draft, const fe_call 
     if (FE_UNLIKELY(draft->baggage.len > 0)) put_baggage(session->recorder, draft->baggage);
     if (FE_UNLIKELY(draft->state.len > 0) && fe_tracestate_is_valid(draft->state))
         fe_texts_put(texts, FE_TEXT_TRACESTATE, draft->state);
+    if (draft->threshold != 0)
+        fe_texts_put(texts, FE_TEXT_THRESHOLD,
+                     (fe_bytes){(const uint8_t *)&draft->threshold, sizeof draft->threshold});
 }
 
 /* The code of the error that was counted last; empty when there are more kinds than are counted. */

@@ -17,13 +17,15 @@ LAYOUT = struct.Struct("<IHBBHBBI16sQQQ7IIIIIIQHHHHHHHH")
 assert LAYOUT.size == 128
 UNKNOWN = 0xFFFF
 OK, NIL, ERROR, REJECTED = range(4)
-SAMPLED, RETAINED, REMOTE, LOCAL, IN_EXEC, PYTHON, WAITED, DISK, PIPELINED, WRITE, READ, BLOCKED = (
-    1 << bit for bit in range(12)
+SAMPLED, RETAINED, REMOTE, LOCAL, IN_EXEC, PYTHON, WAITED, DISK, PIPELINED, WRITE, READ = (
+    1 << bit for bit in range(11)
 )
+BLOCKED, PAUSED, ROOM = (1 << bit for bit in range(11, 14))
+REASONS = ((PAUSED, "pause"), (ROOM, "room"), (DISK, "disk"), (BLOCKED, "time"), (PYTHON, "python"))
 MUTABLE, READ_ONLY, CACHE, ON_DISK, WROTE_IN_PLACE, WROTE_NEW = (1 << bit for bit in range(6))
 HITS = MUTABLE | READ_ONLY | CACHE | ON_DISK
 TIERS = ((READ_ONLY, "read_only"), (CACHE, "read_cache"), (ON_DISK, "disk"))
-ADDRESS, KEY, ERROR_CODE, TRACESTATE, BAGGAGE, SERVER = range(1, 7)
+ADDRESS, KEY, ERROR_CODE, TRACESTATE, BAGGAGE, SERVER, THRESHOLD = range(1, 8)
 RECEIVED, PARSED, BEGUN, LOCATED, ENDED, SETTLED, WRITTEN = range(7)
 MASK = 2**64 - 1
 
@@ -150,6 +152,23 @@ def part_id(span_id: int, part: int) -> str:
     return f"{(x ^ x >> 31) or 1:016x}"
 
 
+def state_of(record: Record) -> str:
+    """The tracestate: the caller's, or how a trace that begins here was sampled."""
+    told = record.texts.get(TRACESTATE, b"")
+    threshold = record.texts.get(THRESHOLD, b"")
+    if told or len(threshold) != 8:
+        return utf8(told)
+    digits = f"{int.from_bytes(threshold, 'little'):014x}".rstrip("0") or "0"
+    low = int.from_bytes(record.trace_id[8:], "big")
+    return f"ot=th:{digits};rv:{(MASK - low) >> 8:014x}"
+
+
+def reasons_of(record: Record) -> str:
+    """What a command that waited has waited for."""
+    flags = record.flags & (~PYTHON if record.result == REJECTED else MASK)
+    return ",".join(word for flag, word in REASONS if flags & flag)
+
+
 def percent_decoded(data: bytes) -> bytes:
     """Percent-encoding undone where it is sound."""
     out = bytearray()
@@ -207,7 +226,7 @@ class Expansion:
             span_id,
             f"{parent:016x}" if parent else "",
             flags=flags | (0x200 if is_remote else 0),
-            trace_state=utf8(record.texts.get(TRACESTATE, b"")),
+            trace_state=state_of(record),
             scope=self._meaning.scope,
             resource=self._meaning.resource,
             **rest,
@@ -267,6 +286,10 @@ class Expansion:
         if record.flags & WAITED:
             waited_us = self._duration(record.waited << record.shift) / 1000
             found["ferrite.command.wait_us"] = int(waited_us)
+            if reasons_of(record):
+                found["ferrite.command.wait_reason"] = utf8(
+                    reasons_of(record).encode(), self._meaning.text_max
+                )
         if record.tiers.bit_count() > 1:
             found["ferrite.storage.bytes"] = record.value_bytes
         if record.flags & RETAINED and not record.flags & SAMPLED:
@@ -348,10 +371,25 @@ class Expansion:
         if record.key_index and record.flags & SAMPLED:
             yield from self._phase(record, 2, "index.lookup", woken, located)
         yield from self._storage(record, at, min(begun + waited, at[ENDED]))
+        yield from self._wait(record, at, waited)
         yield from self._phase(record, 10, "response.serialize", at[ENDED], at[SETTLED])
         yield from self._phase(
             record, 11, "tcp.write", at[SETTLED], at[WRITTEN], "response", record.reply_bytes
         )
+
+    def _wait(self, record: Record, at: tuple[int, ...], waited: int) -> Iterator[SpanView]:
+        reasons = reasons_of(record)
+        if not record.flags & WAITED or reasons == "disk":
+            return
+        if self._meaning.detail != "full" and waited < self._meaning.threshold_ns:
+            return
+        begin = at[BEGUN] if record.flags & (PAUSED | ROOM | DISK) else at[LOCATED]
+        attributes = {}
+        if reasons:
+            text = utf8(reasons.encode(), self._meaning.text_max)
+            attributes["ferrite.command.wait_reason"] = text
+        times = begin, min(begin + waited, at[ENDED])
+        yield self._below(record, 12, "command.wait", times, **attributes)
 
     def _below(
         self, record: Record, part: int, name: str, times: tuple[int, int], **attributes: Any

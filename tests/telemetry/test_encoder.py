@@ -71,6 +71,10 @@ texts = st.fixed_dictionaries(
         expand.KEY: st.binary(max_size=128),
         expand.ERROR_CODE: st.sampled_from([b"ERR", b"WRONGTYPE", b"\xff", b""]),
         expand.TRACESTATE: st.sampled_from([b"", b"a=1,b=2", b"x" * 900]),
+        expand.THRESHOLD: st.one_of(
+            st.integers(1, 2**56 - 1).map(lambda number: number.to_bytes(8, "little")),
+            st.sampled_from([(0xC << 52).to_bytes(8, "little"), b"short"]),
+        ),
         expand.BAGGAGE: st.sampled_from(
             [b"", b"tenant=a%20b,region=eu", b"x=%zz%4,,=v,y", b"t=%ff" + b"%41" * 300]
         ),
@@ -90,7 +94,7 @@ def records(draw: st.DrawFn) -> Record:
         command=draw(st.one_of(st.integers(0, len(COMMANDS)), st.just(expand.UNKNOWN))),
         kind=draw(st.sampled_from([1, 1, 1, 1, 0])),
         result=draw(st.integers(0, 3)),
-        flags=draw(st.integers(0, 2**12 - 1)) | draw(st.sampled_from([expand.SAMPLED, 0])),
+        flags=draw(st.integers(0, 2**14 - 1)) | draw(st.sampled_from([expand.SAMPLED, 0])),
         tiers=draw(st.integers(0, 63)),
         shift=shift,
         argc=draw(st.integers(1, 20)),
@@ -220,7 +224,7 @@ def test_a_format_that_is_wrong() -> None:
     for name in good:
         with pytest.raises(KeyError, match=name):
             Encoder({key: value for key, value in good.items() if key != name})
-    with pytest.raises(ValueError, match="'parts' must be a tuple of 12"):
+    with pytest.raises(ValueError, match="'parts' must be a tuple of 13"):
         Encoder({**good, "parts": good["parts"][1:]})
     with pytest.raises(TypeError):
         Encoder({**good, "resource": "text"})

@@ -427,6 +427,58 @@ def test_errors_are_kept_though_nothing_is_sampled(start: Start, receiver: Recei
     server.stop()
 
 
+def test_a_ratio_is_told_where_the_trace_begins(start: Start, receiver: Receiver) -> None:
+    """`ot=th:` and `rv:` in every span of what begins here; a caller's tracestate as it came."""
+    server = start(sample_rate="0.999999", detail="full", retain_slower_than="-1")
+    client = server.client()
+    client.pipeline([("GET", "k")] * 20)
+    caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    client.command("TRACEPARENT", caller, "ot=th:4,a=1")
+    client.command("GET", "called")
+
+    receiver.wait_for_spans(2, lambda span: span.trace_id == caller[3:35] and span.kind == "SERVER")
+    spans = receiver.spans()
+    called = {span.trace_state for span in spans if span.trace_id == caller[3:35]}
+    ours = [span for span in spans if span.trace_id != caller[3:35]]
+    assert called == {"ot=th:4,a=1"}
+    assert {span.kind for span in ours} == {"SERVER", "INTERNAL"}
+    for span in ours:
+        [threshold, randomness] = span.trace_state.removeprefix("ot=th:").split(";rv:")
+        rejected = int(threshold.ljust(14, "0"), 16)
+        assert rejected == 2**56 - (round(0.999999 * 2**64) >> 8)
+        assert int(randomness, 16) == (2**64 - 1 - int(span.trace_id[16:], 16)) >> 8 >= rejected
+    server.stop()
+
+
+def test_nothing_is_told_where_all_are_sampled(start: Start, receiver: Receiver) -> None:
+    """Without a ratio there is no threshold to tell."""
+    server = start()
+    server.client().command("GET", "k")
+
+    [span] = commands(receiver, 1)
+
+    assert (span.trace_state, span.flags & 1) == ("", 1)
+    server.stop()
+
+
+def test_a_wait_says_what_for(start: Start, receiver: Receiver) -> None:
+    """CLIENT PAUSE, WAIT and the control plane hold commands up."""
+    server = start(detail="full")
+    client = server.client()
+    client.pipeline([("CLIENT", "PAUSE", "500", "WRITE"), ("SET", "k", "v")])
+    client.command("WAIT", "1", "5")
+    client.command("CONFIG", "GET", "port")
+
+    commands(receiver, 4)
+    for name, reason in (("SET", "pause"), ("WAIT", "time"), ("CONFIG GET", "python")):
+        [span] = [one for one in receiver.spans() if one.name == name]
+        [wait] = [one for one in below(receiver, span) if one.name == "ferrite.command.wait"]
+        assert span.attributes["ferrite.command.wait_reason"] == reason
+        assert wait.attributes == {"ferrite.command.wait_reason": reason}
+        assert span.start <= wait.start < wait.end <= span.end
+    server.stop()
+
+
 def test_a_peer_on_a_unix_socket_is_its_path(
     start: Start, receiver: Receiver, tmp_path: Path
 ) -> None:

@@ -125,6 +125,35 @@ TEST(a_ratio_keeps_by_the_id)
     close_all(&it);
 }
 
+/* Only of traces that begin here, and only of what the ratio has chosen. */
+TEST(a_draft_knows_the_threshold_that_chose_it)
+{
+    static fixture it;
+    fe_sampler half = fe_sampler_ratio(0.5);
+    fe_telemetry_options options = options_of(half);
+    options.retention.errors = true;
+    open_with(&it, options);
+    fe_trace_parent caller = {.trace_id = {1}, .span_id = 9, .flags = FE_PARENT_SAMPLED};
+    uint32_t told = 0, untold = 0;
+
+    for (int i = 0; i < 200; i++) {
+        fe_draft draft = begun_at(1000);
+        CHECK(fe_recorder_begin(it.recorder, &draft, NULL));
+        bool sampled = (draft.flags & FE_TRACE_SAMPLED) != 0;
+        CHECK(draft.threshold == (sampled ? 1ULL << 55 : 0));
+        told += sampled;
+        untold += !sampled;
+        fe_recorder_adopt(it.recorder, &draft, &caller);
+        CHECK(draft.threshold == 0);
+    }
+    CHECK(told > 0 && untold > 0);
+    options.sampler = always;
+    CHECK(fe_telemetry_set(&it.telemetry, &options));
+    fe_draft draft = begun_at(1000);
+    CHECK(fe_recorder_begin(it.recorder, &draft, NULL) && draft.threshold == 0);
+    close_all(&it);
+}
+
 TEST(retention_keeps_what_was_not_sampled)
 {
     static fixture it;

@@ -91,6 +91,28 @@ TEST(thresholds_are_consistent)
     CHECK(fe_sampler_randomness(0) < fe_sampler_threshold(&never));
 }
 
+static void check_state(const char *expected, uint64_t threshold, uint64_t low)
+{
+    char text[FE_SAMPLER_STATE_MAX + 1] = {0};
+    size_t len = fe_sampler_state(text, threshold, low);
+    CHECK_INT(strlen(expected), len);
+    CHECK_STR(expected, text);
+}
+
+TEST(a_threshold_is_told_with_the_randomness)
+{
+    fe_sampler half = fe_sampler_ratio(0.5), tenth = fe_sampler_ratio(0.1);
+
+    check_state("ot=th:8;rv:ffffffffffffff", fe_sampler_threshold(&half), 0);
+    check_state("ot=th:e6666666666667;rv:edcba987654321", fe_sampler_threshold(&tenth),
+                0x123456789abcdeff);
+    check_state("ot=th:00000000000001;rv:00000000000000", 1, UINT64_MAX);
+    CHECK(fe_sampler_is_told(&half));
+    CHECK(!fe_sampler_is_told(&(fe_sampler){.kind = FE_SAMPLER_ALWAYS}));
+    CHECK(!fe_sampler_is_told(&(fe_sampler){.kind = FE_SAMPLER_NEVER}));
+    CHECK(!fe_sampler_is_told(&(fe_sampler){.kind = FE_SAMPLER_RATIO, .bound = 1}));
+}
+
 TEST(retention_keeps_by_error_disk_and_time)
 {
     fe_retention all = {.errors = true, .disk = true, .slow_us = 5};

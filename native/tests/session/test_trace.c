@@ -520,6 +520,36 @@ TEST(traceparent_before_multi_holds_for_the_transaction)
     rig_close(&it);
 }
 
+TEST(only_a_trace_that_begins_here_tells_its_threshold)
+{
+    fe_telemetry_options options = {
+        .traces = true,
+        .sampler = {.kind = FE_SAMPLER_RATIO, .bound = UINT64_MAX, .parent_based = true},
+        .retention.slow_us = -1,
+        .ring_bytes = 1};
+    rig it;
+    rig_open(&it);
+    rig_record(&it, &options);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "GET a\r\nTRACEPARENT " CALLER " ot=th:4\r\nGET b\r\n");
+    rig_say(one, "MULTI\r\nGET c\r\nEXEC\r\n");
+    rig_say(one, "TRACEPARENT " CALLER "\r\nMULTI\r\nGET d\r\nEXEC\r\n");
+
+    taken all = take(&it);
+    check_names(&it, &all, "get traceparent get multi get exec traceparent multi get exec");
+    static const bool told[] = {true, false, false, true, true, true, false, false, false, false};
+    for (uint32_t i = 0; i < 10; i++) {
+        uint64_t threshold = 0;
+        fe_bytes text = fe_texts_find(all.at[i], FE_TEXT_THRESHOLD);
+        CHECK_INT(told[i] ? sizeof threshold : 0, text.len);
+        if (told[i]) memcpy(&threshold, text.ptr, sizeof threshold);
+        CHECK_INT(told[i], threshold);
+    }
+    check_text(all.at[2], FE_TEXT_TRACESTATE, "ot=th:4");
+    rig_close(&it);
+}
+
 TEST(a_malformed_traceparent_changes_nothing)
 {
     rig it;
@@ -716,7 +746,7 @@ TEST(a_command_that_a_pause_holds_is_one_record)
 
     taken all = take(&it);
     check_names(&it, &all, "client|pause client|unpause set");
-    CHECK(all.at[2]->flags & FE_TRACE_BLOCKED);
+    CHECK_INT(FE_TRACE_PAUSED, all.at[2]->flags & (FE_TRACE_PAUSED | FE_TRACE_BLOCKED));
     CHECK(all.at[2]->waited > 0);
     CHECK_INT(0, all.at[2]->batch_index);
     CHECK_INT(counted(&it), all.count);
