@@ -88,6 +88,20 @@ def test_a_large_value_is_changed_where_it_is_cold(client: RawClient) -> None:
     assert client.command("DBSIZE").node.plain() == 1
 
 
+def test_a_large_value_takes_the_place_of_a_cold_one(client: RawClient) -> None:
+    """Its bytes are kept while the command waits for the old value."""
+    other = VALUE[::-1]
+    cold(client)
+    assert client.command("SET", "big", other, "GET").node.plain() == VALUE
+    cold(client)
+    assert client.command("SETNX", "big", VALUE).node.plain() == 0
+    assert client.command("GET", "big").node.plain() == other
+    cold(client)
+    assert client.command("SETEX", "big", "1000", VALUE).raw == b"+OK\r\n"
+    assert client.command("MSET", "a", "b", "big", other).raw == b"+OK\r\n"
+    assert client.command("GET", "big").node.plain() == other
+
+
 def test_the_last_bit(client: RawClient) -> None:
     """SETBIT of a far bit, cold, and counted."""
     last = str(SIZE * 8 - 1)

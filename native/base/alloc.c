@@ -186,6 +186,12 @@ void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t siz
     fe_pages_unmap_reserved(alloc, class, ptr, size, size);
 }
 
+void fe_pages_reclass(fe_alloc *alloc, fe_alloc_class from, fe_alloc_class to, size_t size)
+{
+    account(alloc, from, -(int64_t)size);
+    account(alloc, to, (int64_t)size);
+}
+
 void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t old_size,
                      size_t new_size)
 {

@@ -77,6 +77,9 @@ void fe_pages_discard(void *ptr, size_t size);
 /* Unmaps what fe_pages_map returned, with the same size. */
 void fe_pages_unmap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t size);
 
+/* Accounts `size` bytes of a mapping under another class from now on. */
+void fe_pages_reclass(fe_alloc *alloc, fe_alloc_class from, fe_alloc_class to, size_t size);
+
 /* Grows a mapping made with align 4096 to `new_size`; it may move. NULL on failure, old mapping
  * untouched. */
 void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t old_size,

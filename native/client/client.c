@@ -273,8 +273,9 @@ void fe_client_account(fe_clients *clients, fe_client *client)
     client->output_cap = client->output.cap;
     client->pushed_cap = client->pushed.cap;
     client->owned_bytes = fe_client_owned_bytes(client);
-    size_t memory = client->input.cap + client->output.cap + client->pushed.cap + client->unsent +
-                    client->owned_bytes + fe_reader_memory(client->reader) + sizeof *client;
+    size_t memory = client->body_bytes + client->input.cap + client->output.cap +
+                    client->pushed.cap + client->unsent + client->owned_bytes +
+                    fe_reader_memory(client->reader) + sizeof *client;
     clients->memory += memory - client->memory;
     client->memory = memory;
 }

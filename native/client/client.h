@@ -65,6 +65,7 @@ typedef struct fe_client {
     /* Sizes as fe_client_account last saw them: what other threads may read of `input` and
      * `output`. */
     size_t input_len, input_cap, output_len, output_cap;
+    size_t body_bytes;  /* of a long argument under way, outside of `input`, as last told */
     size_t pushed_cap;  /* part of `memory`, which whoever pushes keeps right */
     size_t serving_len; /* bytes received with the request that runs now; 0 = none runs */
     size_t owned_bytes; /* of texts, queue and watches */

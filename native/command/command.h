@@ -156,6 +156,7 @@ struct fe_call {
      * command/open.c alone. */
     const uint64_t *hashes;
     uint64_t hash_known_mask;
+    fe_body *body; /* one of the arguments lies there, or NULL; see fe_key_adopt */
     fe_reply reply;
     bool in_exec; /* runs inside EXEC */
     bool failed;  /* an error reply was written; set by fe_call_error */

@@ -133,10 +133,23 @@ bool fe_open_store_int(fe_call *call, fe_key *key, int64_t value, int64_t deadli
     return true;
 }
 
+/* Whether the text was received into pages of its own. */
+static bool is_body(const fe_call *call, fe_bytes text)
+{
+    const fe_body *body = call->body;
+    if (FE_LIKELY(body == NULL) || !fe_body_is_open(body)) return false;
+    return text.ptr == fe_body_start(body) && text.len == body->len;
+}
+
 bool fe_open_store_bytes(fe_call *call, fe_key *key, fe_value_kind kind, fe_bytes text,
                          int64_t deadline)
 {
     FE_ASSERT(kind != FE_VALUE_INT);
+    if (FE_UNLIKELY(is_body(call, text)) && fe_key_adopts(key, call->body)) {
+        if (fe_key_adopt(key, FE_TYPE_STRING, call->body, deadline)) return true;
+        fe_call_no_memory(call);
+        return false;
+    }
     uint8_t *to = write_value(call, key, kind, text.len, deadline);
     if (to == NULL) return false;
     if (text.len > 0) memcpy(to, text.ptr, text.len);
@@ -156,10 +169,13 @@ bool fe_open_store_text(fe_call *call, fe_key *key, fe_bytes text, int64_t deadl
 static uint8_t *raw_new(fe_call *call, fe_key *key, fe_bytes text, size_t len, int64_t deadline)
 {
     size_t whole = text.len > len ? text.len : len;
-    uint8_t *value = write_value(call, key, FE_VALUE_RAW, whole, deadline);
-    if (value == NULL) return NULL;
-    if (text.len > 0) memcpy(value, text.ptr, text.len);
-    memset(value + text.len, 0, whole - text.len);
+    if (whole > FE_VALUE_MAX) {
+        fe_call_status_error(call, FE_TOO_LARGE);
+        return NULL;
+    }
+    uint8_t *value = fe_key_write_zeros(key, FE_TYPE_STRING, whole, deadline);
+    if (value == NULL) fe_call_no_memory(call);
+    if (value != NULL && text.len > 0) memcpy(value, text.ptr, text.len);
     return value;
 }
 

@@ -69,6 +69,15 @@ typedef struct unquoted {
     uint8_t bytes[];
 } unquoted;
 
+/* An argument that lies elsewhere; see fe_reader_set_body. */
+typedef struct elsewhere {
+    const uint8_t *ptr; /* NULL: none */
+    size_t offset;      /* from the start of its request */
+    size_t len;
+    size_t index;
+    bool due; /* its request has not been returned */
+} elsewhere;
+
 typedef struct span {
     size_t offset; /* from the start of the request */
     size_t len;
@@ -95,6 +104,7 @@ struct fe_reader {
     key key; /* of the pair under way */
     span texts[NO_KEY];
     fe_args args;
+    elsewhere body;
     unquoted *unquoted;
     fe_alloc *alloc;
     const char *error;
@@ -175,6 +185,10 @@ static fe_bytes text_view(const fe_reader *reader, key which)
 static inline void finish(fe_reader *reader, fe_request *request, const fe_bytes *argv, size_t argc)
 {
     size_t size = reader->pos - reader->start;
+    if (FE_UNLIKELY(reader->body.due)) {
+        size += reader->body.len;
+        reader->body.due = false;
+    }
     *request = (fe_request){.argv = argv,
                             .argc = (uint32_t)argc,
                             .size = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size};
@@ -226,7 +240,7 @@ static inline bool read_whole(fe_reader *reader, fe_request *request)
     uint64_t len_max = reader->bulk_len_max;
     uint32_t count;
 
-    if (FE_UNLIKELY(!reader->authenticated)) return false;
+    if (FE_UNLIKELY(!reader->authenticated || reader->body.due)) return false;
     at = read_short_length(at + 1, end, &count);
     /* The shortest bulk has six bytes, so the room asked for is bounded by what has arrived. */
     if (at == NULL || count == 0 || count > (size_t)(end - at) / 6) return false;
@@ -300,17 +314,27 @@ static void finish_array(fe_reader *reader, fe_request *request)
     const uint8_t *base = reader->data + reader->start;
     for (size_t i = 0; i < argc; i++)
         argv[i].ptr = base + (uintptr_t)argv[i].ptr;
+    if (FE_UNLIKELY(reader->body.due)) argv[reader->body.index].ptr = reader->body.ptr;
     finish(reader, request, argv, argc);
+}
+
+/* Whether the body that is due at pos is not in the input. */
+static inline bool is_elsewhere(const fe_reader *reader)
+{
+    const elsewhere *body = &reader->body;
+    return FE_UNLIKELY(body->due) && reader->args.count == body->index &&
+           reader->pos - reader->start == body->offset;
 }
 
 static outcome read_bulk_body(fe_reader *reader, fe_request *request)
 {
-    if (reader->len - reader->pos < reader->bulk_len + 2) return SHORT;
     size_t len = (size_t)reader->bulk_len;
+    size_t here = is_elsewhere(reader) ? 0 : len; /* in the input */
+    if (reader->len - reader->pos < here + 2) return SHORT;
     const uint8_t *offset = (const uint8_t *)(uintptr_t)(reader->pos - reader->start);
     if (!fe_args_push(&reader->args, offset, len)) return fail(reader, OUT_OF_MEMORY);
 
-    advance(reader, len + 2);
+    advance(reader, here + 2);
     reader->stage = BULK_HEADER;
     if (--reader->bulks_left > 0) return GO_ON;
     finish_array(reader, request);
@@ -603,11 +627,18 @@ void fe_reader_free(fe_reader *reader)
     fe_alloc_give(reader->alloc, FE_ALLOC_CLIENT, reader);
 }
 
-void fe_reader_reset(fe_reader *reader)
+void fe_reader_rewind(fe_reader *reader)
 {
     free_unquoted(reader);
     fe_args_free(&reader->args);
     clear(reader);
+    reader->body.due = reader->body.ptr != NULL;
+}
+
+void fe_reader_reset(fe_reader *reader)
+{
+    fe_reader_drop_body(reader);
+    fe_reader_rewind(reader);
 }
 
 void fe_reader_set_authenticated(fe_reader *reader, bool authenticated)
@@ -645,9 +676,38 @@ size_t fe_reader_consumed(const fe_reader *reader)
 size_t fe_reader_missing(const fe_reader *reader)
 {
     if (reader->stage != BULK_BODY && reader->stage != ITEM_BODY) return 0;
-    uint64_t need = reader->bulk_len + 2;
+    uint64_t need = (is_elsewhere(reader) ? 0 : reader->bulk_len) + 2;
     size_t have = reader->len - reader->pos;
     return need > have ? (size_t)(need - have) : 0;
+}
+
+bool fe_reader_is_cut(const fe_reader *reader, fe_reader_cut *cut)
+{
+    if (reader->stage != BULK_BODY || is_elsewhere(reader)) return false;
+    *cut = (fe_reader_cut){reader->pos, (size_t)reader->bulk_len, reader->args.count};
+    return true;
+}
+
+fe_bytes fe_reader_argument(const fe_reader *reader, size_t index)
+{
+    FE_ASSERT(reader->stage != START && index < reader->args.count);
+    fe_bytes kept = reader->args.chunk->slots[reader->args.first + index];
+    return (fe_bytes){reader->data + reader->start + (uintptr_t)kept.ptr, kept.len};
+}
+
+void fe_reader_set_body(fe_reader *reader, const uint8_t *body)
+{
+    FE_ASSERT(reader->stage == BULK_BODY && body != NULL);
+    reader->body = (elsewhere){.ptr = body,
+                               .offset = reader->pos - reader->start,
+                               .len = (size_t)reader->bulk_len,
+                               .index = reader->args.count,
+                               .due = true};
+}
+
+void fe_reader_drop_body(fe_reader *reader)
+{
+    reader->body = (elsewhere){0};
 }
 
 const char *fe_reader_error(const fe_reader *reader)

@@ -80,6 +80,29 @@ size_t fe_reader_consumed(const fe_reader *reader);
  * make room in one step); 0 when not known. */
 size_t fe_reader_missing(const fe_reader *reader);
 
+/* The bulk argument of a request under way of which only the beginning has come: true, and where its
+ * bytes begin in the input, which argument it is, and how long. */
+typedef struct fe_reader_cut {
+    size_t offset; /* in the input shown last */
+    size_t len;
+    size_t index; /* as in argv */
+} fe_reader_cut;
+bool fe_reader_is_cut(const fe_reader *reader, fe_reader_cut *cut);
+/* Argument `index` of the request under way, one that is complete; good as long as the input. */
+fe_bytes fe_reader_argument(const fe_reader *reader, size_t index);
+
+/* The argument that is cut lies whole at `body` instead of in the input, which goes on behind the
+ * argument's last byte. Good for one request: `body` stays as it is until that has run. Input that is shown from
+ * now on lacks the body. */
+void fe_reader_set_body(fe_reader *reader, const uint8_t *body);
+
+/* Forgets everything but the limits and the body, so that the input is read again from the request that
+ * has the body, if there is one. */
+void fe_reader_rewind(fe_reader *reader);
+
+/* The request with the body has run. */
+void fe_reader_drop_body(fe_reader *reader);
+
 /* The complete error line without the leading '-' and without CRLF, for example
  * "ERR Protocol error: invalid multibulk length"; "" when there is no error. */
 const char *fe_reader_error(const fe_reader *reader);

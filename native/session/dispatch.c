@@ -675,6 +675,7 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     begin(&it, session, ahead->command, ahead->request.argv, ahead->request.argc);
     it.call.hashes = ahead->hashes;
     it.call.hash_known_mask = ahead->hashed;
+    if (FE_UNLIKELY(fe_body_is_open(&session->body))) it.call.body = &session->body;
     client->last_ms = it.call.engine->now_ms;
     client->serving_len = session->data_len;
     client->last_command = it.call.row != NULL ? it.call.row->name : NULL;

@@ -4,6 +4,11 @@
  * them. What is left goes to client.input, and from then on the transport receives behind it
  * (fe_session_input), until the input is empty again.
  *
+ * A long argument (base/body.h) goes elsewhere: when the input ends within one, its bytes leave the
+ * input for session->body, and the transport receives into that until it is whole. Then the reader is
+ * told, and reads on behind it. The body is the first request's: all before it have run. When that
+ * has run, the body is given to the trash, unless the store has made it a record.
+ *
  * A parked session drops what its reader had read ahead: its input starts at the next request to
  * run, and is read again from there.
  */
@@ -17,6 +22,8 @@
 
 #define INPUT_STEP 16384u        /* least space for one receive */
 #define INPUT_KEPT (32u * 1024u) /* an empty input buffer larger than this gives its memory back */
+#define BODY_STEP                                                                                  \
+    (1024u * 1024u) /* most bytes of a body for one receive, so that others have their turn */
 #define PARKED_INPUT_MAX (64u * 1024u) /* a parked session reads no further than this ahead */
 
 /* The lock is held. */
@@ -78,6 +85,14 @@ static void add_traffic(fe_session *session)
     session->received = session->sent = 0;
 }
 
+void fe_session_drop_body(fe_session *session)
+{
+    fe_reader_drop_body(session->client.reader);
+    if (fe_body_is_open(&session->body))
+        fe_store_discard_body(session->server->engine->store, &session->body);
+    session->body = (fe_body){0};
+}
+
 void fe_session_close(fe_session *session)
 {
     fe_server *server = session->server;
@@ -86,15 +101,30 @@ void fe_session_close(fe_session *session)
     leave_paused(session);
     fe_dispatch_abandon(session);
     fe_waiter_close(engine->store, &session->waiter);
+    fe_session_drop_body(session);
     add_traffic(session);
     fe_client_close(&server->clients, &session->client);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
     fe_alloc_give(&engine->alloc, FE_ALLOC_CLIENT, session);
 }
 
+static bool awaits_body(const fe_session *session)
+{
+    const fe_body *body = &session->body;
+    return FE_UNLIKELY(fe_body_is_open(body)) && !fe_body_is_whole(body);
+}
+
+static uint8_t *body_input(fe_session *session, size_t *space)
+{
+    uint8_t *at = fe_body_space(&session->body, &session->server->engine->alloc, space);
+    if (at != NULL && *space > BODY_STEP) *space = BODY_STEP;
+    return at;
+}
+
 uint8_t *fe_session_input(fe_session *session, size_t *space)
 {
     fe_buf *input = &session->client.input;
+    if (awaits_body(session)) return body_input(session, space);
     if (input->len == 0) return NULL;
     size_t missing = fe_reader_missing(session->client.reader);
     size_t step = missing < INPUT_STEP ? INPUT_STEP : missing < input->len ? missing : input->len;
@@ -105,6 +135,21 @@ uint8_t *fe_session_input(fe_session *session, size_t *space)
     return at;
 }
 
+/* Takes what belongs to the body; returns how many bytes that was. */
+static size_t receive_body(fe_session *session, const uint8_t *data, size_t len)
+{
+    fe_body *body = &session->body;
+    bool ok = true;
+    size_t taken = len;
+    if (data == fe_body_start(body) + body->have)
+        body->have += len;
+    else
+        taken = fe_body_append(body, &session->server->engine->alloc, data, len, &ok);
+    if (!ok) session->client.input.failed = true;
+    if (fe_body_is_whole(body)) fe_reader_set_body(session->client.reader, fe_body_start(body));
+    return taken;
+}
+
 void fe_session_receive(fe_session *session, const uint8_t *data, size_t len)
 {
     fe_buf *input = &session->client.input;
@@ -112,6 +157,12 @@ void fe_session_receive(fe_session *session, const uint8_t *data, size_t len)
     session->received += len;
     session->client.net_in += len;
     fe_trace_received(session);
+    if (awaits_body(session)) {
+        size_t taken = receive_body(session, data, len);
+        data += taken;
+        len -= taken;
+        if (len == 0 || awaits_body(session)) return; /* nothing to read: session->data is NULL */
+    }
     bool in_place = input->data != NULL && data == input->data + input->len;
     if (in_place)
         input->len += len;
@@ -192,8 +243,8 @@ static void check_limits(fe_session *session)
         fe_session_cut_off(session);
     } else if (client->input.failed || client->output.failed || client->pushed.failed) {
         fe_session_cut_off(session);
-    } else if (!closing &&
-               client->input.len + client->transaction.bytes > engine->options.query_buffer_max) {
+    } else if (!closing && client->input.len + session->body.have + client->transaction.bytes >
+                               engine->options.query_buffer_max) {
         engine->stats.query_kills++;
         fe_session_cut_off(session);
     }
@@ -202,17 +253,19 @@ static void check_limits(fe_session *session)
 /* Bytes of input that fe_session_keep_rest will leave. */
 static size_t rest_len(const fe_session *session)
 {
-    if (session->data == NULL) return session->client.input.len;
+    size_t body = fe_body_is_open(&session->body) ? session->body.have : 0;
+    if (session->data == NULL) return session->client.input.len + body;
     bool parked = session->state == FE_SESSION_PARKED;
-    return session->data_len - (parked ? session->data_run : session->data_read);
+    return session->data_len - (parked ? session->data_run : session->data_read) + body;
 }
 
 /* Whether the client holds another amount of memory than when it was last looked at. */
 static bool has_changed(const fe_session *session)
 {
     const fe_client *client = &session->client;
-    return client->input_len != rest_len(session) || client->input_cap != client->input.cap ||
-           client->output_len != client->output.len || client->output_cap != client->output.cap ||
+    return client->input_len != rest_len(session) || client->body_bytes != session->body.bytes ||
+           client->input_cap != client->input.cap || client->output_len != client->output.len ||
+           client->output_cap != client->output.cap ||
            client->owned_bytes != fe_client_owned_bytes(client) ||
            client->pushed_cap != client->pushed.cap || client->unsent != session->unsent;
 }
@@ -230,6 +283,7 @@ void fe_session_account(fe_session *session)
     client->output.limit = client->output_limit;
     if (has_changed(session)) {
         client->unsent = session->unsent;
+        client->body_bytes = session->body.bytes;
         fe_client_account(&session->server->clients, client);
         client->input_len = rest_len(session);
     }
@@ -238,17 +292,51 @@ void fe_session_account(fe_session *session)
     check_clients_memory(session);
 }
 
+/* Where in its pages a body should begin so that they can become the record: behind the name of its
+ * key, which is the argument before it in MSET, and the first one elsewhere. */
+static size_t body_place(const fe_reader *reader, size_t index)
+{
+    if (index < 2) return 0;
+    fe_bytes command = fe_reader_argument(reader, 0);
+    bool pairs = fe_bytes_is_word(command, "mset") || fe_bytes_is_word(command, "msetnx");
+    return fe_key_body_at(fe_reader_argument(reader, pairs ? index - 1 : 1).len);
+}
+
+/* When the input ends within a long argument, what there is of it leaves the input. Returns where
+ * that ends now. */
+static size_t begin_body(fe_session *session)
+{
+    fe_body *body = &session->body;
+    const fe_reader *reader = session->client.reader;
+    fe_reader_cut cut;
+    bool is_cut = session->data_len != session->data_read && fe_reader_is_cut(reader, &cut);
+    if (FE_LIKELY(!is_cut || cut.len < FE_BODY_MIN) || fe_body_is_open(body))
+        return session->data_len;
+    size_t have = session->data_len - cut.offset;
+    if (have >= cut.len) return session->data_len; /* only the line end is missing */
+    fe_alloc *alloc = &session->server->engine->alloc;
+    if (!fe_body_open(body, alloc, body_place(reader, cut.index), cut.len))
+        return session->data_len; /* the input tries, and reports */
+    bool ok;
+    (void)fe_body_append(body, alloc, session->data + cut.offset, have, &ok);
+    if (!ok) session->client.input.failed = true;
+    return cut.offset;
+}
+
 void fe_session_keep_rest(fe_session *session)
 {
     fe_buf *input = &session->client.input;
     if (session->state == FE_SESSION_CLOSING || session->data == NULL) return;
     bool parked = session->state == FE_SESSION_PARKED;
     size_t done = parked ? session->data_run : session->data_read;
-    if (parked) fe_reader_reset(session->client.reader);
-    if (input->len > 0)
+    if (parked) fe_reader_rewind(session->client.reader);
+    size_t end = parked ? session->data_len : begin_body(session);
+    if (input->len > 0) {
+        input->len = end;
         fe_buf_drop(input, done);
-    else
-        fe_buf_append(input, session->data + done, session->data_len - done);
+    } else {
+        fe_buf_append(input, session->data + done, end - done);
+    }
     session->data = NULL;
     session->data_len = 0;
     if (input->len == 0 && input->cap > INPUT_KEPT) fe_buf_free(input);

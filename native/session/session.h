@@ -80,6 +80,7 @@ typedef struct fe_session {
     size_t data_len;
     size_t data_run;  /* bytes of it whose requests have run: where a parked session starts again */
     size_t data_read; /* ... have been read ahead */
+    fe_body body; /* a long argument of the first request of client.input, which lacks it then */
     uint32_t reads, writes; /* receives and sends not yet added to the statistics */
     uint64_t received,
         sent;      /* bytes not yet added to the statistics; `sent` is counted by the transport */
@@ -140,6 +141,9 @@ void fe_session_close(fe_session *session);
 /* Where the transport should receive the next bytes when there is unfinished input: space behind
  * it, so that nothing is copied twice. NULL: receive into memory of the transport's own. */
 uint8_t *fe_session_input(fe_session *session, size_t *space);
+
+/* For serve.c, with the lock: the request that had the long argument has run. */
+void fe_session_drop_body(fe_session *session);
 
 /* Shows received bytes: either what was written to fe_session_input, or memory that stays as it is
  * until the session was served. Without the lock. */

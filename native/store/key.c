@@ -11,6 +11,9 @@
 
 #define GROWTH_STEP_MAX ((size_t)1 << 20)
 #define KEY_MAX 0x40000000u
+/* The records of such values have the field for a deadline, used or not: none is ever moved to make room for it,
+ * and it is known beforehand where a value begins. */
+#define FIELD_MIN ((size_t)64 << 10)
 
 /* What a record is going to be. */
 typedef struct plan {
@@ -19,6 +22,10 @@ typedef struct plan {
     size_t key_len, value_len, value_cap;
     int64_t deadline;
     size_t size;
+    fe_body
+        *body; /* the value is there already, in pages that become the record; NULL: it is not */
+    size_t
+        clean; /* bytes of the record from here on are zero, but for what was kept; told by form_plan */
 } plan;
 
 static plan plan_make(fe_type type, bool is_int, bool raw, size_t key_len, size_t value_len,
@@ -27,8 +34,9 @@ static plan plan_make(fe_type type, bool is_int, bool raw, size_t key_len, size_
     plan p = {.type = type, .key_len = key_len, .value_len = value_len, .deadline = deadline};
     bool small =
         !raw && key_len <= FE_RECORD_SMALL_KEY_MAX && value_len <= FE_RECORD_SMALL_VALUE_MAX;
+    bool has_field = deadline != FE_DEADLINE_NONE || (!small && value_cap >= FIELD_MIN);
     p.flags = (small ? 0u : FE_RECORD_LARGE) | (is_int ? FE_RECORD_INT : 0u) |
-              (deadline != FE_DEADLINE_NONE ? FE_RECORD_EXPIRY : 0u);
+              (has_field ? FE_RECORD_EXPIRY : 0u);
     p.size = fe_record_size_for(p.flags, key_len, value_cap);
     p.value_cap = small ? value_len : p.size - fe_record_head_len(p.flags) - key_len;
     return p;
@@ -255,13 +263,15 @@ static void body_shift(fe_record *record, const plan *p, keep what)
 }
 
 /* Rewrites an existing record where it is, if the plan fits there. */
-static bool write_in_place(fe_key *key, const plan *p, uint32_t access, keep what)
+static bool write_in_place(fe_key *key, plan *p, uint32_t access, keep what)
 {
     fe_store *store = key->store;
     fe_log *log = &store->log;
     fe_address address = key->address;
-    if (FE_UNLIKELY(!fe_log_is_mutable(log, address))) return false;
+    if (FE_UNLIKELY(!fe_log_is_mutable(log, address) || p->body != NULL)) return false;
     size_t size = fe_record_size(key->record);
+    const fe_segment *segment = fe_log_segment(log, address);
+    p->clean = segment->role == FE_ROLE_OWN ? segment->bytes : SIZE_MAX;
     size_t room = p->size == size ? size : fe_log_room(log, address, size, p->size);
     if (room == 0) return false;
     fe_record *record = fe_log_at(log, address); /* a segment of its own may have moved */
@@ -282,12 +292,30 @@ static void warmth_inherit(fe_log *log, fe_address from, fe_address to)
         fe_log_touch(log, to);
 }
 
+/* Room for the record at the tail, or the pages of the plan's body. */
+static fe_address room_take(fe_store *store, plan *p, uint32_t keyspace)
+{
+    fe_log *log = &store->log;
+    fe_body *body = p->body;
+    if (FE_LIKELY(body == NULL)) {
+        fe_address address = fe_log_append(log, FE_TAIL_NEW, p->size, keyspace);
+        if (address == FE_ADDRESS_NONE) return address;
+        p->clean = fe_log_segment(log, address)->role == FE_ROLE_OWN ? 0 : SIZE_MAX;
+        return address;
+    }
+    fe_address address = fe_log_adopt(log, body->pages, body->bytes, p->size, keyspace);
+    if (address == FE_ADDRESS_NONE) return address;
+    fe_pages_reclass(store->alloc, FE_ALLOC_CLIENT, FE_ALLOC_LOG, body->bytes);
+    body->pages = NULL;
+    return address;
+}
+
 /* Writes head, key and (if kept) value at the tail, and lets the old record die. */
-static bool write_appended(fe_key *key, const plan *p, uint32_t access, keep what)
+static bool write_appended(fe_key *key, plan *p, uint32_t access, keep what)
 {
     fe_store *store = key->store;
     fe_log *log = &store->log;
-    fe_address address = fe_log_append(log, FE_TAIL_NEW, p->size, key->keyspace->id);
+    fe_address address = room_take(store, p, key->keyspace->id);
     fe_address blind = FE_ADDRESS_NONE; /* written over without having been read */
     if (address == FE_ADDRESS_NONE) return false;
     fe_record *record = fe_log_at(log, address);
@@ -323,7 +351,7 @@ static bool write_appended(fe_key *key, const plan *p, uint32_t access, keep wha
 }
 
 /* Gives the key the form of the plan; nobody is told. */
-static bool form_plan(fe_key *key, const plan *p, uint32_t access, keep what)
+static bool form_plan(fe_key *key, plan *p, uint32_t access, keep what)
 {
     if (key->record != NULL && write_in_place(key, p, access, what)) return true;
     return write_appended(key, p, access, what);
@@ -336,7 +364,7 @@ static void note_change(fe_key *key)
 }
 
 /* The same as a change. */
-static bool write_plan(fe_key *key, const plan *p, uint32_t access, keep what)
+static bool write_plan(fe_key *key, plan *p, uint32_t access, keep what)
 {
     if (!form_plan(key, p, access, what)) return false;
     note_change(key);
@@ -388,6 +416,53 @@ uint8_t *fe_key_write(fe_key *key, fe_type type, fe_value_kind kind, size_t len,
     return fe_record_value_ptr(key->record);
 }
 
+size_t fe_key_body_at(size_t key_len)
+{
+    return fe_record_head_len(FE_RECORD_LARGE | FE_RECORD_EXPIRY) + key_len;
+}
+
+bool fe_key_adopts(const fe_key *key, const fe_body *body)
+{
+    size_t at = fe_key_body_at(key->name.len);
+    if (!fe_body_is_open(body) || !fe_body_is_whole(body) || body->at != at) return false;
+    if (body->len > FE_VALUE_MAX || body->len < FIELD_MIN || key->name.len > KEY_MAX) return false;
+    return at + body->len > fe_log_own_min(&key->store->log) &&
+           body->bytes == fe_body_bytes(at, body->len);
+}
+
+bool fe_key_adopt(fe_key *key, fe_type type, fe_body *body, int64_t deadline)
+{
+    FE_ASSERT(fe_key_adopts(key, body));
+    key->store->stats.written_bytes += body->len;
+    if (deadline == FE_DEADLINE_KEEP)
+        deadline = key->record != NULL ? fe_record_deadline(key->record) : FE_DEADLINE_NONE;
+    plan p = plan_make(type, false, false, key->name.len, body->len, body->len, deadline);
+    p.body = body;
+    return write_plan(key, &p, access_after_write(key), KEEP_NOTHING);
+}
+
+/* Zeroes bytes [from, to) of the value, but for those that are zero already. */
+static void value_clear(fe_key *key, const plan *p, size_t from, size_t to)
+{
+    uint8_t *value = fe_record_value_ptr(key->record);
+    size_t head = (size_t)(value - (uint8_t *)key->record);
+    size_t clean = p->clean > head ? p->clean - head : 0;
+    if (to > clean) to = clean;
+    if (to > from) memset(value + from, 0, to - from);
+}
+
+uint8_t *fe_key_write_zeros(fe_key *key, fe_type type, size_t len, int64_t deadline)
+{
+    if (len > FE_VALUE_MAX || key->name.len > KEY_MAX) return NULL;
+    key->store->stats.written_bytes += len;
+    if (deadline == FE_DEADLINE_KEEP)
+        deadline = key->record != NULL ? fe_record_deadline(key->record) : FE_DEADLINE_NONE;
+    plan p = plan_make(type, false, true, key->name.len, len, len, deadline);
+    if (!write_plan(key, &p, access_after_write(key), KEEP_NOTHING)) return NULL;
+    value_clear(key, &p, 0, len);
+    return fe_record_value_ptr(key->record);
+}
+
 uint8_t *fe_key_resize(fe_key *key, size_t len)
 {
     fe_record *record = key->record;
@@ -395,6 +470,7 @@ uint8_t *fe_key_resize(fe_key *key, size_t len)
     if (len > FE_VALUE_MAX) return NULL;
     key->store->stats.written_bytes += len;
     size_t old = fe_record_value_len(record);
+    plan p = {.clean = SIZE_MAX};
     if ((fe_record_flags(record) & FE_RECORD_LARGE) && len <= fe_record_value_cap(record) &&
         fe_log_is_mutable(&key->store->log, key->address)) {
         fe_record_store32(record, 12, (uint32_t)len);
@@ -403,13 +479,12 @@ uint8_t *fe_key_resize(fe_key *key, size_t len)
     } else {
         size_t more = len < GROWTH_STEP_MAX ? len : GROWTH_STEP_MAX;
         size_t cap = old == len || len > FE_VALUE_MAX - more ? len : len + more;
-        plan p = plan_make(fe_record_type(record), false, true, key->name.len, len, cap,
-                           fe_record_deadline(record));
+        p = plan_make(fe_record_type(record), false, true, key->name.len, len, cap,
+                      fe_record_deadline(record));
         if (!write_plan(key, &p, fe_access_of(key), KEEP_VALUE)) return NULL;
     }
-    uint8_t *value = fe_record_value_ptr(key->record);
-    if (len > old) memset(value + old, 0, len - old);
-    return value;
+    value_clear(key, &p, old, len);
+    return fe_record_value_ptr(key->record);
 }
 
 uint8_t *fe_key_recast(fe_key *key, size_t len)

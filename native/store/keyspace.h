@@ -23,6 +23,7 @@
 #define FE_STORE_KEYSPACE_H
 
 #include "base/alloc.h"
+#include "base/body.h"
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/random.h"
@@ -217,6 +218,19 @@ typedef enum fe_value_kind {
 #define FE_VALUE_MAX 0xfff00000u
 FE_MUST_USE uint8_t *fe_key_write(fe_key *key, fe_type type, fe_value_kind kind, size_t len,
                                   int64_t deadline);
+
+/* The same as RAW, with all bytes zero; of a long value without writing them. */
+FE_MUST_USE uint8_t *fe_key_write_zeros(fe_key *key, fe_type type, size_t len, int64_t deadline);
+
+/* A long value that was received into pages of its own (base/body.h), at the place that
+ * fe_key_body_at says for a key of that length, need not be copied: fe_key_adopt makes the pages the record, and leaves the body
+ * empty. False without memory: all is as it was, but the body may be empty. Only when fe_key_adopts
+ * says so. */
+size_t fe_key_body_at(size_t key_len);
+bool fe_key_adopts(const fe_key *key, const fe_body *body);
+FE_MUST_USE bool fe_key_adopt(fe_key *key, fe_type type, fe_body *body, int64_t deadline);
+/* Lets a worker give a body's pages back, whole or not. */
+void fe_store_discard_body(fe_store *store, fe_body *body);
 
 /* Makes an existing non-INT value `len` bytes long, as RAW: kept bytes keep their content, new ones
  * are zero. Growth is amortised by capacity. Returns the value's first byte. */

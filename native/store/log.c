@@ -413,16 +413,11 @@ static uint32_t tail_open(fe_log *log, fe_tail tail, size_t size)
     return n;
 }
 
-static fe_address append_own(fe_log *log, size_t size, uint32_t keyspace)
+fe_address fe_log_adopt(fe_log *log, void *ptr, size_t bytes, size_t size, uint32_t keyspace)
 {
-    size_t bytes = (size + PAGE - 1) & ~(PAGE - 1);
+    FE_ASSERT(size <= bytes && bytes % PAGE == 0);
     uint32_t n = fe_log_number_take(log);
     if (n == 0) return FE_ADDRESS_NONE;
-    void *ptr = fe_pages_map(log->alloc, FE_ALLOC_LOG, bytes, PAGE);
-    if (ptr == NULL) {
-        fe_log_number_give(log, n);
-        return FE_ADDRESS_NONE;
-    }
     segment_start(log, n, ptr, bytes, FE_ROLE_OWN);
     log->segments[n].used = size;
     log->waste += bytes - size;
@@ -432,6 +427,16 @@ static fe_address append_own(fe_log *log, size_t size, uint32_t keyspace)
     log->records++;
     log->appended += size;
     return fe_address_make(n, 0, log->offset_bits);
+}
+
+static fe_address append_own(fe_log *log, size_t size, uint32_t keyspace)
+{
+    size_t bytes = (size + PAGE - 1) & ~(PAGE - 1);
+    void *ptr = fe_pages_map(log->alloc, FE_ALLOC_LOG, bytes, PAGE);
+    if (ptr == NULL) return FE_ADDRESS_NONE;
+    fe_address address = fe_log_adopt(log, ptr, bytes, size, keyspace);
+    if (address == FE_ADDRESS_NONE) fe_pages_unmap(log->alloc, FE_ALLOC_LOG, ptr, bytes);
+    return address;
 }
 
 fe_address fe_log_append(fe_log *log, fe_tail tail, size_t size, uint32_t keyspace)

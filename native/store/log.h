@@ -230,6 +230,10 @@ void fe_log_forget_reads(fe_log *log, uint32_t segment);
  * FE_ADDRESS_NONE without memory. The caller writes the record at once. */
 fe_address fe_log_append(fe_log *log, fe_tail tail, size_t size, uint32_t keyspace);
 
+/* The same over `bytes` (whole pages, accounted as FE_ALLOC_LOG already) at `ptr`, which the caller has mapped and may have
+ * written to: a segment of its own. On failure they are still the caller's. */
+fe_address fe_log_adopt(fe_log *log, void *ptr, size_t bytes, size_t size, uint32_t keyspace);
+
 /* Counts the record's deadline, once it is written; and takes it off before the record dies or
  * changes it. */
 void fe_log_deadline_add(fe_log *log, fe_address address, int64_t now, int64_t deadline,

@@ -20,6 +20,13 @@ bool fe_store_trash_take(fe_store *store, fe_trash *trash)
     return fe_trash_pop(&store->trash, trash);
 }
 
+void fe_store_discard_body(fe_store *store, fe_body *body)
+{
+    fe_pages_reclass(store->alloc, FE_ALLOC_CLIENT, FE_ALLOC_LOG, body->bytes);
+    fe_trash_put(&store->trash, FE_ALLOC_LOG, body->pages, body->bytes);
+    *body = (fe_body){0};
+}
+
 typedef bool index_says(const fe_index *index);
 
 static bool any_index(const fe_store *store, index_says *says)
@@ -80,12 +87,6 @@ void *fe_store_spare_map(fe_alloc *alloc, size_t size)
     return ptr;
 }
 
-static void reclass(fe_alloc *alloc, fe_alloc_class from, fe_alloc_class to, size_t size)
-{
-    atomic_fetch_sub_explicit(&alloc->bytes[from], (int64_t)size, memory_order_relaxed);
-    atomic_fetch_add_explicit(&alloc->bytes[to], (int64_t)size, memory_order_relaxed);
-}
-
 void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
 {
     bool chunk = size == FE_INDEX_CHUNK_BYTES && chunk_wanted(store);
@@ -93,7 +94,7 @@ void fe_store_spare_give(fe_store *store, void *mapping, size_t size)
         fe_log_spare_put(&store->log, mapping, size);
         return;
     }
-    reclass(store->alloc, FE_ALLOC_LOG, FE_ALLOC_INDEX, size);
+    fe_pages_reclass(store->alloc, FE_ALLOC_LOG, FE_ALLOC_INDEX, size);
     if (chunk) {
         store->index_space.spare = mapping;
     } else {

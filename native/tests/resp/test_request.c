@@ -345,6 +345,54 @@ TEST(a_cut_bulk_says_how_much_is_missing)
     close_fixture(&f);
 }
 
+/* A body that is received elsewhere is missing in the input, also when the request is read again. */
+TEST(a_body_may_lie_elsewhere)
+{
+    fixture f;
+    open_fixture(&f);
+    fe_reader_cut cut;
+    feed_text(&f, "PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n01234");
+    READS("PING", &f);
+    CHECK(!fe_reader_is_cut(f.reader, &cut));
+    READS("?", &f);
+    CHECK(fe_reader_is_cut(f.reader, &cut));
+    CHECK_INT(31, cut.offset);
+    CHECK_INT(10, cut.len);
+    CHECK_INT(2, cut.index);
+    fe_bytes key = fe_reader_argument(f.reader, 1);
+    CHECK_BYTES("k", 1, key.ptr, key.len);
+
+    const uint8_t body[] = "9876543210";
+    fe_reader_set_body(f.reader, body);
+    CHECK(!fe_reader_is_cut(f.reader, &cut));
+    /* What follows has the same form, and enough bytes to be taken for the body. */
+    const char rest[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n\r\n"
+                        "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\nabcdefghij\r\nPI";
+    for (size_t len = 25; len <= 26; len++) {
+        fe_reader_feed(f.reader, (const uint8_t *)rest, len);
+        READS("?", &f);
+        CHECK_INT(27 - len, fe_reader_missing(f.reader));
+    }
+    for (int round = 0; round < 2; round++) {
+        feed_text(&f, rest);
+        fe_request request;
+        CHECK_INT(FE_READ_REQUEST, fe_reader_next(f.reader, &request));
+        CHECK_INT(3, request.argc);
+        CHECK(request.argv[2].ptr == body);
+        CHECK_INT(10, request.argv[2].len);
+        CHECK_INT(25 + 12, request.size);
+        CHECK_INT(27, fe_reader_consumed(f.reader));
+        READS("SET|k|abcdefghij", &f);
+        READS("?", &f);
+        fe_reader_rewind(f.reader);
+    }
+    fe_reader_drop_body(f.reader);
+    fe_reader_rewind(f.reader);
+    feed_text(&f, rest + 27);
+    READS("SET|k|abcdefghij", &f);
+    close_fixture(&f);
+}
+
 /* Sends all kinds of requests, cut into pieces of one size after the other. */
 TEST(pieces_of_any_size_give_the_same_requests)
 {
@@ -499,6 +547,7 @@ int main(void)
     RUN(aggregates_in_attributes_are_passed_over);
     RUN(malformed_attributes_are_errors);
     RUN(a_cut_bulk_says_how_much_is_missing);
+    RUN(a_body_may_lie_elsewhere);
     RUN(pieces_of_any_size_give_the_same_requests);
     RUN(requests_read_ahead_stay_valid);
     RUN(memory_follows_what_arrived_and_is_given_back);
