@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ferrite_py.config_limits import MemoryBound, OutputLimit, OutputLimits
+from ferrite_py.config_otel import wrong_variables
 from ferrite_py.config_sections import LoggingConfig, ServerConfig, StorageConfig, TlsConfig
 from ferrite_py.config_sources import (
     Assignment,
@@ -113,6 +114,9 @@ class Sources:
         assignments += read_environment(self.environ, CATALOGUE, errors)
         assignments += read_flags(self.flags, CATALOGUE, errors)
         loaded = combine(assignments, errors)
+        if loaded.config.telemetry.enabled:
+            wrong = [ConfigError(line) for line in wrong_variables(self.environ)]
+            ManyConfigError.raise_any(wrong)
         missing = missing_endpoint(loaded.config.telemetry, self.environ)
         if missing is not None:
             raise _contradiction(loaded.origins, "telemetry.enabled", missing)

@@ -57,6 +57,51 @@ def error_of(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "wrong"),
+    [
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "jaeger_remote"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json", "http/json"),
+        ("OTEL_METRICS_EXPORTER", "otlp,prometheus", "prometheus"),
+        ("OTEL_PROPAGATORS", "tracecontext, bagage", "bagage"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd", "zstd"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "soon"),
+    ],
+)
+def test_words_of_opentelemetry_that_nobody_knows(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    text: str,
+    wrong: str,
+) -> None:
+    """`config check` names the variable and what it may say; without telemetry nobody reads it."""
+    path = tmp_path / "ferrite.toml"
+    path.write_text('[telemetry]\nenabled = true\nendpoint = "http://h:1"\n', encoding="utf-8")
+    monkeypatch.setenv(name, text)
+
+    status = cli.main(["config", "check", "--config", str(path)])
+
+    assert status == 1
+    assert f'ferrite-py: {name}: "{wrong}": expected ' in capsys.readouterr().err
+    assert cli.main(["config", "check", "--config", str(path), "--disable-observability"]) == 0
+
+
+def test_all_words_that_are_wrong_are_told_with_their_place(tmp_path: Path) -> None:
+    """A protocol in the file has its line; each variable has one of its own."""
+    text = '[telemetry]\nenabled = true\nendpoint = "http://h:1"\n'
+    environ = {"OTEL_TRACES_SAMPLER": "x", "OTEL_PROPAGATORS": "y"}
+
+    both = error_of(tmp_path, text, environ)
+    in_file = error_of(tmp_path, text + 'protocol = "http/json"\n')
+
+    assert [line.split(":")[0] for line in both.splitlines()] == list(environ)
+    assert in_file.startswith('ferrite.toml:4: telemetry.protocol = "http/json": expected one of')
+    known = {"OTEL_TRACES_SAMPLER": "ALWAYS_ON", "OTEL_PROPAGATORS": "b3,tracecontext,none"}
+    assert loaded(tmp_path, text, known).telemetry.enabled
+
+
 @pytest.mark.parametrize("section", ["telemetry", "otel"])
 def test_the_full_reference_loads(tmp_path: Path, section: str) -> None:
     """Every key of the documented reference is known, under both names of the section."""

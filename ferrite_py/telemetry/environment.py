@@ -15,24 +15,12 @@ from urllib.parse import quote
 
 from ferrite_py import __version__
 from ferrite_py.config import TelemetryConfig
+from ferrite_py.config_otel import EXPORTERS, PROPAGATORS, SAMPLERS, SIGNALS
 from ferrite_py.config_telemetry import OTLP_PROTOCOLS
 from ferrite_py.errors import StartupError
 
 ALWAYS = 1 << 64
 """The bound of a sampler that takes every trace id; one below which no id is takes none."""
-
-SIGNALS = ("traces", "metrics", "logs")
-SAMPLERS = (
-    "always_on",
-    "always_off",
-    "traceidratio",
-    "parentbased_always_on",
-    "parentbased_always_off",
-    "parentbased_traceidratio",
-)
-EXPORTERS = ("otlp", "console", "none")
-PROPAGATORS = ("tracecontext", "baggage")
-"""What is read of callers."""
 
 TIMEOUT_MS_FROM = 1000.0
 """The SDK reads timeouts in seconds, the specification has them in milliseconds: from here on a
@@ -169,7 +157,7 @@ def protocol_of(signal: str, values: Mapping[str, str]) -> str:
     name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
     text = values.get(name) or values["OTEL_EXPORTER_OTLP_PROTOCOL"]
     for ours, otel in OTLP_PROTOCOLS.items():
-        if text in (ours, otel):
+        if text.strip().lower() in (ours, otel):
             return ours
     raise StartupError(f"{name}: {text!r} is not spoken here; there are grpc and http/protobuf")
 

@@ -13,11 +13,11 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from ferrite_py._native import Encoder, Server
 from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig, TlsConfig
+from ferrite_py.config_otel import PROPAGATORS
 from ferrite_py.errors import StartupError
 from ferrite_py.measure import Meter, Samples
 from ferrite_py.telemetry.drain import Batch, Counts, Drain
 from ferrite_py.telemetry.environment import (
-    PROPAGATORS,
     Sampler,
     bound_of,
     check_sampler,

@@ -21,9 +21,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TraceFlags
 
 from ferrite_py import logs
+from ferrite_py.config_otel import SIGNALS
 from ferrite_py.errors import StartupError
 from ferrite_py.measure import Samples
-from ferrite_py.telemetry.environment import SIGNALS, exporter_of, in_force, protocol_of
+from ferrite_py.telemetry.environment import exporter_of, in_force, protocol_of
 
 log = logging.getLogger(__name__)
 

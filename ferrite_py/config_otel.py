@@ -1,0 +1,84 @@
+"""OpenTelemetry's variables that no setting stands for: what they may say.
+
+The SDK only warns of most words that it does not know, and then does something else; here they are
+as wrong as any other value of the configuration.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+SIGNALS = ("traces", "metrics", "logs")
+SAMPLERS = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+EXPORTERS = ("otlp", "console", "none")
+PROTOCOLS = ("grpc", "http/protobuf", "http")
+"""`http` is our own word for the second."""
+
+PROPAGATORS = ("tracecontext", "baggage")
+"""What is read of callers."""
+
+OTHER_PROPAGATORS = ("b3", "b3multi", "jaeger", "xray", "ottrace", "none")
+"""Known words that mean nothing here: a variable may be the same for all of a fleet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a variable may say."""
+
+    words: tuple[str, ...]
+    is_list: bool = False
+    """Whether several may stand there, separated by commas."""
+
+    def wrong(self, text: str) -> str | None:
+        """The first word that is not known."""
+        parts = text.split(",") if self.is_list else [text]
+        given = [part.strip() for part in parts if part.strip()]
+        return next((word for word in given if word.lower() not in self.words), None)
+
+
+def _known() -> dict[str, Words]:
+    known = {
+        "OTEL_TRACES_SAMPLER": Words(SAMPLERS),
+        "OTEL_PROPAGATORS": Words((*PROPAGATORS, *OTHER_PROPAGATORS), is_list=True),
+        "OTEL_METRICS_EXEMPLAR_FILTER": Words(("always_on", "always_off", "trace_based")),
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": Words(
+            ("cumulative", "delta", "lowmemory")
+        ),
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": Words(
+            ("explicit_bucket_histogram", "base2_exponential_bucket_histogram")
+        ),
+    }
+    for signal in SIGNALS:
+        name = signal.upper()
+        known[f"OTEL_{name}_EXPORTER"] = Words(EXPORTERS, is_list=True)
+        known[f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL"] = Words(PROTOCOLS)
+        known[f"OTEL_EXPORTER_OTLP_{name}_COMPRESSION"] = Words(("none", "gzip", "deflate"))
+    return known
+
+
+KNOWN = _known()
+
+
+def wrong_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the variables: a line for each, which names it."""
+    for name, words in KNOWN.items():
+        wrong = words.wrong(environ.get(name, ""))
+        if wrong is not None:
+            yield f'{name}: "{wrong}": expected one of {", ".join(words.words)}'
+    names = [f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT" for signal in SIGNALS]
+    for name in ("OTEL_EXPORTER_OTLP_TIMEOUT", *names):
+        if not _is_number(environ.get(name, "")):
+            yield f'{name}: "{environ[name]}": expected a number of seconds'
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not text.strip() or float(text) >= 0
+    except ValueError:
+        return False
