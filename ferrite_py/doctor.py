@@ -1,7 +1,6 @@
 """`ferrite-py doctor`: does this machine suit the configuration?
 
-Each check looks at one thing and returns findings; a finding that is not ok says what to do. What a
-check reads from the machine is in `Host`, so that tests can give it another one.
+Each check looks at one thing and returns findings; a finding that is not ok says what to do.
 """
 
 import contextlib
@@ -13,64 +12,26 @@ import resource
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
 
 from ferrite_py.certificates import make_context
 from ferrite_py.config import Config
+from ferrite_py.doctor_collector import check_collectors
 from ferrite_py.errors import StartupError
 from ferrite_py.file_limit import RESERVED_FILES
+from ferrite_py.findings import Finding, Host
 
-Level = Literal["ok", "warn", "fail"]
 _MIB = 1 << 20
-_CONNECT_S = 2.0
 _SYS_IO_URING_SETUP = 425  # the same on all architectures
 _READONLY_PARTS, _POOL_PARTS = 10, 108  # native/store/tier.c
 _SEGMENT_MIN, _SEGMENT_AUTO = 64 << 10, 4 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found: `level` is ok, warn or fail; `remedy` is empty when it is ok."""
-
-    level: Level
-    subject: str
-    message: str
-    remedy: str = ""
-
-    @property
-    def line(self) -> str:
-        """The finding as it is printed."""
-        remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{self.level:<4}  {self.subject}: {self.message}{remedy}"
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """The machine: the folder that holds /proc and /sys, and this process's limits (-1: none)."""
-
-    root: Path
-    files_soft: int
-    files_hard: int
-    memlock_bytes: int
-    io_uring_errno: int = 0
-    """Why the kernel refuses io_uring; 0 when it does not."""
-
-    def read(self, path: str) -> str:
-        """The text of a file below the root, without blanks around it; empty if there is none."""
-        try:
-            return (self.root / path).read_text(encoding="utf-8").strip()
-        except OSError:
-            return ""
 
 
 def this_host() -> Host:
     """The machine that this process runs on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     memlock = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    return Host(Path("/"), soft, hard, memlock, _io_uring_errno())
+    return Host(Path("/"), soft, hard, memlock, _io_uring_errno(), dict(os.environ))
 
 
 def _io_uring_errno() -> int:
@@ -95,7 +56,7 @@ def examine(config: Config, host: Host) -> list[Finding]:
         _ports,
         _unix_socket,
         _log_file,
-        _collector,
+        check_collectors,
         _tls,
         _data_dir,
         _data_space,
@@ -331,23 +292,6 @@ def tls(config: Config) -> Iterator[Finding]:
         yield Finding("fail", subject, message, "check the paths and the files below [tls]")
     else:
         yield Finding("ok", "tls", "the certificates can be loaded")
-
-
-def _collector(config: Config, _host: Host) -> Iterator[Finding]:
-    """Whether somebody listens where telemetry goes; the server starts all the same."""
-    telemetry = config.telemetry
-    if not telemetry.enabled or not telemetry.endpoint:
-        return
-    subject = "telemetry.endpoint"
-    has_scheme = "://" in telemetry.endpoint
-    url = urlsplit(telemetry.endpoint if has_scheme else f"https://{telemetry.endpoint}")
-    try:
-        port = url.port or (443 if url.scheme == "https" else 80)
-        with socket.create_connection((url.hostname or "", port), timeout=_CONNECT_S):
-            yield Finding("ok", subject, f"{url.hostname}, port {port}, takes connections")
-    except (OSError, ValueError) as error:
-        message = f"{telemetry.endpoint}: {getattr(error, 'strerror', None) or error}"
-        yield Finding("warn", subject, message, "start the collector, or change the endpoint")
 
 
 def _tls(config: Config, _host: Host) -> Iterator[Finding]:
