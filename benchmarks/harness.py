@@ -59,6 +59,8 @@ class Context:
         others: further stock servers that are installed.
         data_dir: where benchmarks that need a disk make their folders; None for the folder of
             temporary files.
+        parts: of a benchmark that has parts, those to run; none for all.
+        output: folder of data/, with what was found before.
     """
 
     mode: Mode
@@ -68,6 +70,8 @@ class Context:
     cores: proc.Cores
     progress: Progress
     data_dir: Path | None = None
+    parts: tuple[str, ...] = ()
+    output: Path = DOCS
 
     @property
     def rivals(self) -> tuple[Kind, Kind]:
@@ -162,6 +166,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of table, plots and data/ (docs/benchmarks)",
     )
     parser.add_argument(
+        "--part",
+        action="append",
+        default=[],
+        help="of a benchmark that has parts (telemetry) run this one, and keep what there is of "
+        "the others (may be repeated)",
+    )
+    parser.add_argument(
         "--data-dir",
         type=Path,
         help="folder on a disk for what benchmarks write there and remove again (that of "
@@ -186,6 +197,8 @@ def make_context(arguments: argparse.Namespace, progress: Progress) -> Context:
         cores=proc.choose_cores(),
         progress=progress,
         data_dir=arguments.data_dir,
+        parts=tuple(arguments.part),
+        output=arguments.output,
     )
 
 

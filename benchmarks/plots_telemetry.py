@@ -38,7 +38,7 @@ def _series(axes: Axes, rows: Rows, name: str, shift: float, label: str, colour:
 def _variants(axes: Axes, rows: Rows, title: str) -> None:
     axes.axvline(0, color="black", linewidth=1, linestyle=":")
     axes.set_yticks(range(len(rows)), [row["variant"] for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.set_xlabel("CPU per command against telemetry off, %")
     axes.set_title(title)
     axes.grid(axis="y", visible=False)
@@ -69,7 +69,7 @@ def _faults(axes: Axes, rows: Rows) -> None:
     axes.axvline(100, color="black", linewidth=1, linestyle=":")
     axes.axvline(99, color="black", linewidth=2)
     axes.set_yticks(range(len(rows)), [row["fault"] for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.set_xlabel("throughput, % of healthy")
     axes.set_title("a receiver that …")
     axes.grid(axis="y", visible=False)

@@ -1,15 +1,24 @@
 """Telemetry: what it costs, that nothing is lost unnoticed, and receivers that fail.
 
-Three parts: the cost of each way to have it on, in the order of Ferrite's own table
-(telemetrycost.py); spans received and drops counted against commandstats, and receivers that are
-dead, hang or err (telemetryloss.py). The receiver counts, on the generator's core (collector.c).
+The cost of each way to have it on, in the order of Ferrite's own table (telemetrycost.py): parts
+"unpipelined", "pipelined", "rate". Spans received and drops counted against commandstats: part
+"exact"; and receivers that are "dead", "hang" or "error" (telemetryloss.py). The receiver counts,
+on the generator's core (collector.c). `--part` runs one of them, and keeps what there is of the
+others. On an idle machine the default takes about 15 minutes, --full up to two hours and a half:
+half an hour of it for receivers that fail.
 """
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import harness, telemetrycost, telemetryloss, telemetryserver
+from benchmarks import (
+    harness,
+    telemetrycost,
+    telemetryloss,
+    telemetryparts,
+    telemetryserver,
+)
 from benchmarks.harness import Context, Outcome, Row
 from benchmarks.servers import SkippedError
 
@@ -28,26 +37,29 @@ NOTES = [
 
 
 def run(context: Context) -> Outcome:
-    """Measure the three parts."""
+    """Measure the parts that are asked for; put them beside those that were measured before."""
     if context.subject.dialect != "ferrite":
         raise SkippedError(f"{context.subject.name} has no telemetry to switch on")
-    plan = telemetrycost.plan_of(context)
-    steps = plan.blocks_max + 2 + 2 * len(telemetryloss.FAULTS)
-    context.progress.begin("telemetry", steps)
-    cost = telemetrycost.run(context)
-    loss = telemetryloss.run(context)
-    summary = [*telemetrycost.summarise(cost), *telemetryloss.summarise(loss)]
+    parts = telemetryparts.chosen(context)
+    faults = [name for name in telemetryparts.FAULTS if name in parts]
+    pipelines = [one for name, one in telemetryparts.COSTS.items() if name in parts]
+    blocks = telemetrycost.plan_of(context).blocks_max if pipelines else 0
+    context.progress.begin("telemetry", blocks + 2 * ("exact" in parts) + 2 * len(faults))
+    samples, times = telemetryparts.kept(context.output, parts)
+    samples += telemetrycost.run(context, pipelines)
+    samples += telemetryloss.run(context, faults, is_exact="exact" in parts)
+    summary = [*telemetrycost.summarise(samples), *telemetryloss.summarise(samples)]
     claims = [*telemetrycost.claims(summary), *telemetryloss.claims(summary)]
     parameters: Row = {
         "clients": telemetryserver.CLIENTS,
         "keys": telemetryserver.KEYS,
         "reads %": telemetryserver.READS_PERCENT,
-        "blocks": len({row["block"] for row in cost}),
-        "commands of a turn": plan.operations[1],
+        "blocks": telemetrycost.blocks_of(samples),
         "batch timeout ms": telemetryserver.BATCH_TIMEOUT_MS,
         "metrics every s": telemetryserver.METRICS_INTERVAL_S,
     }
-    return Outcome("telemetry", parameters, [*cost, *loss], summary, claims, NOTES)
+    parameters |= times | telemetryparts.taken(context, parts)
+    return Outcome("telemetry", parameters, samples, summary, claims, NOTES)
 
 
 if __name__ == "__main__":

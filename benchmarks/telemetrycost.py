@@ -3,12 +3,13 @@
 A block starts all servers anew. In a round of it each variant has its turn between two turns of the
 server without telemetry, and is compared with the mean of the two: a machine that becomes slower
 meanwhile cancels out. Blocks go on until the 95 % intervals are narrower than the targets, or there
-have been as many as the mode allows.
+have been as many, or has gone as much time, as the mode allows.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -50,14 +51,16 @@ class Plan:
     operations: dict[int, int]
     blocks_min: int
     blocks_max: int
+    seconds_max: float
+    """After which no block begins, beyond the least; that one block takes is reckoned in."""
 
 
 def plan_of(context: Context) -> Plan:
     """Return the plan of the mode."""
     plans = {
-        "quick": Plan({1: 4, 16: 2, 0: 2}, {1: 40_000, 16: 320_000, 0: 15_000}, 1, 1),
-        "default": Plan({1: 6, 16: 3, 0: 3}, {1: 60_000, 16: 640_000, 0: 25_000}, 3, 5),
-        "full": Plan({1: 10, 16: 4, 0: 4}, {1: 100_000, 16: 1_000_000, 0: 25_000}, 6, 30),
+        "quick": Plan({1: 4, 16: 2, 0: 2}, {1: 40_000, 16: 320_000, 0: 15_000}, 1, 1, 60.0),
+        "default": Plan({1: 8, 16: 2, 0: 2}, {1: 60_000, 16: 640_000, 0: 25_000}, 3, 6, 660.0),
+        "full": Plan({1: 16, 16: 4, 0: 4}, {1: 60_000, 16: 1_000_000, 0: 25_000}, 6, 40, 7200.0),
     }
     return plans[context.mode]
 
@@ -100,36 +103,54 @@ def _round(
     return rows
 
 
-def _memory_rows(found: dict[str, Server], block: int) -> list[Row]:
+def _memory_rows(found: dict[str, Server], pipeline: int) -> list[Row]:
     rows: list[Row] = []
     for name, server in found.items():
         resident, anonymous = memory(server)
-        head: Row = {"part": "memory", "variant": name, "block": block}
+        head: Row = {"part": "memory", "variant": name, "pipeline": pipeline}
         rows.append(head | {"resident_mib": resident, "anonymous_mib": anonymous})
     return rows
 
 
-def run(context: Context) -> list[Row]:
+def _block(
+    context: Context, number: int, pipelines: Sequence[int], receiver: Collector
+) -> list[Row]:
+    """Start all servers, run the rounds of a block; the orders of turns differ between blocks."""
+    plan, rows = plan_of(context), list[Row]()
+    with _servers(context, receiver) as found:
+        for name in (one.name for one in VARIANTS if one.share == 1.0):
+            telemetryserver.check_exports(found[name], receiver)
+        for pipeline in pipelines:
+            load = (pipeline, plan.operations[pipeline])
+            rounds = plan.rounds[pipeline]
+            for one in range(number * rounds, (number + 1) * rounds):
+                rows += _round(found, one, load, receiver, context.cores.generator)
+            rows += _memory_rows(found, pipeline)
+    return [{"block": number, **row} for row in rows]
+
+
+def run(context: Context, pipelines: Sequence[int]) -> list[Row]:
     """Measure until the plan is satisfied; return all samples."""
+    if not pipelines:
+        return []
     plan = plan_of(context)
     samples: list[Row] = []
-    core = context.cores.generator
-    with collector.running(core) as receiver:
-        for block in range(plan.blocks_max):
-            context.progress.step(f"cost, block {block + 1} of at most {plan.blocks_max}")
-            with _servers(context, receiver) as found:
-                for name in (one.name for one in VARIANTS if one.share == 1.0):
-                    telemetryserver.check_exports(found[name], receiver)
-                for pipeline, rounds in plan.rounds.items():
-                    for number in range(rounds):
-                        rows = _round(
-                            found, number, (pipeline, plan.operations[pipeline]), receiver, core
-                        )
-                        samples += [{"block": block, **row} for row in rows]
-                samples += _memory_rows(found, block)
-            if block + 1 >= plan.blocks_min and is_narrow(samples):
+    began = time.monotonic()
+    with collector.running(context.cores.generator) as receiver:
+        for number in range(plan.blocks_max):
+            context.progress.step(f"cost, block {number + 1} of at most {plan.blocks_max}")
+            samples += _block(context, number, pipelines, receiver)
+            took = time.monotonic() - began
+            is_over = took + took / (number + 1) > plan.seconds_max
+            is_enough = is_over or 1 not in pipelines or is_narrow(samples)
+            if number + 1 >= plan.blocks_min and is_enough:
                 break
     return samples
+
+
+def blocks_of(samples: Sequence[Row]) -> int:
+    """Return in how many blocks the cost was measured."""
+    return len({row["block"] for row in samples if row["part"] == "cost"})
 
 
 # What follows from the samples
@@ -185,10 +206,12 @@ def added_memory(samples: Sequence[Row], variant: str) -> tuple[float, float]:
     It is the highest of all blocks.
     """
     rows = [row for row in samples if row["part"] == "memory"]
-    off = {row["block"]: row for row in rows if row["variant"] == OFF.name}
+    off = {(row["pipeline"], row["block"]): row for row in rows if row["variant"] == OFF.name}
     chosen = [row for row in rows if row["variant"] == variant]
     resident, anonymous = (
-        max(_number(row, name) - _number(off[row["block"]], name) for row in chosen)
+        max(
+            _number(row, name) - _number(off[row["pipeline"], row["block"]], name) for row in chosen
+        )
         for name in ("resident_mib", "anonymous_mib")
     )
     return resident, anonymous
@@ -217,9 +240,10 @@ def _off_median(samples: Sequence[Row], pipeline: int, name: str) -> float:
 
 
 def summarise(samples: Sequence[Row]) -> list[Row]:
-    """Return the table: the baseline, then a row for each variant, for each pipeline."""
+    """Return the table: the baseline, then a row for each variant, for each pipeline there is."""
     summary: list[Row] = []
-    for pipeline in PIPELINES:
+    there = {row["pipeline"] for row in samples if row["part"] == "cost"}
+    for pipeline in (one for one in PIPELINES if one in there):
         summary.append(_baseline(samples, pipeline))
         summary += [_summary_row(samples, variant, pipeline) for variant in VARIANTS]
     return summary
@@ -247,6 +271,8 @@ def _summary_row(samples: Sequence[Row], variant: Variant, pipeline: int) -> Row
 def claims(summary: Sequence[Row]) -> list[Claim]:
     """Return the targets: CPU of the serving thread, p99 and memory, unpipelined."""
     rows = [row for row in summary if row["part"] == "cost-1"]
+    if not rows:
+        return []
     found = [
         Claim(
             f"telemetry, serving thread's CPU per command, {row['variant']}",

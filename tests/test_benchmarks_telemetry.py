@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from benchmarks import (
     stats,
     telemetrycost,
     telemetryloss,
+    telemetryparts,
     telemetryserver,
 )
 from benchmarks.collector import Collector
@@ -227,10 +230,11 @@ def cost_samples(factor: float, blocks: int = 2) -> list[Row]:
                     | {"operations": 100, "ops_per_second": 1e6, "serving_us_per_op": cost}
                     | {"process_us_per_op": 2 * cost, "p50_us": 10.0, "p99_us": 100.0 * cost}
                 )
-        for variant in (telemetryserver.OFF, *telemetryserver.VARIANTS):
-            size = 150.0 if variant.signals else 100.0
-            head = {"part": "memory", "block": block, "variant": variant.name}
-            rows.append(head | {"resident_mib": size, "anonymous_mib": size / 2})
+            for variant in (telemetryserver.OFF, *telemetryserver.VARIANTS):
+                size = 150.0 if variant.signals else 100.0
+                head = {"part": "memory", "block": block, "pipeline": pipeline}
+                head |= {"variant": variant.name}
+                rows.append(head | {"resident_mib": size, "anonymous_mib": size / 2})
     return rows
 
 
@@ -308,6 +312,39 @@ def test_page_and_plot_take_the_summary() -> None:
     figure = plots_telemetry.telemetry({"summary": summary})
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert labels == [variant.name for variant in telemetryserver.VARIANTS]
+
+
+def test_parts_that_are_not_run_are_kept(tmp_path: Path) -> None:
+    """What was found of them before, and when; what is run again is not there twice."""
+    samples = [*cost_samples(1.02), *loss_samples()]
+    parameters = {"dead": "full at some time", "exact": "quick at another"}
+    data = tmp_path / "data"
+    data.mkdir()
+    document = {"parameters": parameters, "samples": samples}
+    (data / "telemetry.json").write_text(json.dumps(document), encoding="utf-8")
+
+    found, times = telemetryparts.kept(tmp_path, ["unpipelined", "exact", "hang"])
+
+    assert {telemetryparts.part_of(row) for row in found} == {"pipelined", "rate", "dead", "error"}
+    assert {telemetryparts.part_of(row) for row in samples} == set(telemetryparts.PARTS)
+    assert times["dead"] == "full at some time"
+    assert "exact" not in times
+    assert telemetryparts.kept(tmp_path / "none", ["exact"]) == ([], {})
+
+
+@pytest.mark.parametrize("name", telemetryparts.PARTS)
+def test_every_part_stands_alone(name: str) -> None:
+    """Its summary, its targets and the page need no other."""
+    samples = [*cost_samples(1.02), *loss_samples()]
+    alone = [row for row in samples if telemetryparts.part_of(row) == name]
+
+    summary = [*telemetrycost.summarise(alone), *telemetryloss.summarise(alone)]
+    claims = [*telemetrycost.claims(summary), *telemetryloss.claims(summary)]
+
+    assert summary
+    assert bool(claims) == (name not in ("pipelined", "rate"))
+    assert page._part_tables(page_telemetry.TELEMETRY, summary)
+    assert plots_telemetry.telemetry({"summary": summary})
 
 
 def test_claims_name_every_bound() -> None:
