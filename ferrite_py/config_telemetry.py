@@ -145,9 +145,11 @@ class TelemetryConfig:
         otel_read=_milliseconds,
     )
     batch_size: int = setting(
-        512,
+        4096,
         Integer(1, 65536),
-        "Commands of which the spans are sent at once, at most.",
+        "Commands of which the spans are sent at once, at most. Each request interrupts the"
+        " threads that serve where there are not more cores than those: fewer and larger ones are"
+        " less often felt.",
         otel="OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
     )
     batch_timeout_ms: int = setting(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ferrite_py.telemetry.transport import Answer, Outcome, Transport
+from ferrite_py.yielding import give_way
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +137,7 @@ class Drain:
     # The thread
 
     def _run(self) -> None:
+        give_way()
         oldest: float | None = None
         while not self._stopping.is_set():
             oldest = self._step(oldest)

@@ -36,6 +36,7 @@ from ferrite_py.telemetry.logs import Logs, hear_complaints
 from ferrite_py.telemetry.metrics import MetricsExport
 from ferrite_py.telemetry.names import Detail
 from ferrite_py.telemetry.transport import trace_transport
+from ferrite_py.yielding import yielding
 
 log = logging.getLogger(__name__)
 
@@ -263,13 +264,18 @@ class Exporting:
             instance_id,
             is_rate_ours=sources.goes_over_otel("telemetry.sample_rate"),
         )
-        values = self.sdk.values
         self._flush_s = config.telemetry.shutdown_flush_timeout / 1000
         self._is_finished = False
         self._native = native
+        yielding(lambda: self._make(config, meter))
+        meter.add_source(self._outcome)
+
+    def _make(self, config: Config, meter: Meter) -> None:
+        """Make what sends each signal; the threads of the libraries begin with that."""
+        values = self.sdk.values
         self.traces: Traces | None = None
         if config.telemetry.traces_enabled and exporter_of("traces", values) != "none":
-            self.traces = Traces(native, config, self.sdk)
+            self.traces = Traces(self._native, config, self.sdk)
             log.info("traces of commands go to %s", shown_endpoint("traces", values))
         self.logs: Logs | None = None
         if config.telemetry.logs_enabled and _has_a_way("logs", values):
@@ -277,7 +283,6 @@ class Exporting:
         if self.traces is None and self.logs is None and not _has_a_way("metrics", values):
             log.info("telemetry is enabled, and nothing says where to; see telemetry.endpoint")
         self.metrics = metrics_export(config.telemetry, self.sdk, meter)
-        meter.add_source(self._outcome)
 
     def _outcome(self) -> Iterable[tuple[str, Samples]]:
         """What became of traces and logs, for the metrics."""
