@@ -6,9 +6,11 @@ Shutdown is the same in reverse, within `server.shutdown_timeout`.
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +37,7 @@ from ferrite_py.notify import Notifier, notifier_of
 from ferrite_py.rates import SAMPLE_SECONDS, Durations, Rates
 from ferrite_py.services import Identity, Services, Settings, engine_options, fit_connections
 from ferrite_py.standing import Standing
+from ferrite_py.web.binding import bind, place_of
 
 if TYPE_CHECKING:
     from ferrite_py.web.listener import Web
@@ -270,18 +273,27 @@ class Desk:
         self.standing = Standing(services.native)
         self.standing.watch(front.trouble)
         self.meter = Meter(services.native, services.identity.started)
+        self._bound = bind(config.bind, config.port) if config.enabled and config.port else None
         self._web: Web | None = None
-        if config.enabled and config.port:
-            from ferrite_py.web import listener
-
-            self._web = listener.Web(config.bind, config.port, self.meter, self.standing)
+        self._opening: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin to answer; the server is there for clients now."""
+        """Begin to answer, soon; the server is there for clients now."""
         self.standing.phase = "serving"
-        if self._web is not None:
-            self._web.open()
-            log.info("metrics at http://%s/metrics", self._web.place)
+        if self._bound is not None:
+            opened = self._open_web(self._bound)
+            self._opening = asyncio.get_running_loop().create_task(opened, name="metrics-start")
+
+    async def _open_web(self, bound: socket.socket) -> None:
+        # Clients do not wait for these packages; a scraper that comes early waits in the backlog.
+        try:
+            listener = await asyncio.to_thread(importlib.import_module, "ferrite_py.web.listener")
+        except ImportError as error:
+            log.error("metrics cannot be served, the installation is incomplete: %s", error)
+            return
+        self._web = listener.Web(bound, self.meter, self.standing)
+        self._web.open()
+        log.info("metrics at http://%s/metrics", place_of(bound))
 
     def leave_engine(self) -> None:
         """Ask nothing of the engine any more: it will be written to disk and closed. May wait."""
@@ -290,13 +302,19 @@ class Desk:
 
     async def close(self) -> None:
         """Answer what was asked, and end."""
+        if self._opening is not None:
+            await self._opening
         if self._web is not None:
             await self._web.close()
 
     def release(self) -> None:
         """Leave nothing in the loop, however far `open` and `close` came."""
+        if self._opening is not None:
+            self._opening.cancel()
         if self._web is not None:
             self._web.release()
+        elif self._bound is not None:
+            self._bound.close()
 
 
 @contextlib.contextmanager

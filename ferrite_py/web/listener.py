@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from ferrite_py.errors import StartupError
 from ferrite_py.measure import Meter
 from ferrite_py.web.app import Admin, State
 
@@ -20,7 +19,6 @@ AGE_SECONDS = 30.0
 STOP_SECONDS = 1.0
 """How long a stop waits for answers that are on their way."""
 
-_BACKLOG = 64
 _HEADERS_MAX = 16 * 1024
 
 
@@ -31,36 +29,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises StartupError."""
-    try:
-        family, kind, number, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        found = socket.socket(family, kind, number)
-        try:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind(address)
-            found.listen(_BACKLOG)
-        except OSError:
-            found.close()
-            raise
-    except OSError as error:
-        why = error.strerror or error
-        raise StartupError(
-            f"cannot serve metrics on {host} port {port}: {why}"
-            " (metrics.port, --prometheus-port; metrics.port = 0 for none)"
-        ) from error
-    found.setblocking(False)
-    return found
-
-
 class Web:
-    """The listener's life: made and bound, opened, closed."""
+    """The listener's life: made, opened, closed; the socket that it is given is closed with it."""
 
-    def __init__(self, host: str, port: int, meter: Meter, state: State) -> None:
-        """Bind the port. Raises StartupError."""
-        self._socket = bind(host, port)
+    def __init__(self, bound: socket.socket, meter: Meter, state: State) -> None:
+        self._socket = bound
         self._admin = Admin(meter, state)
         self._server = _Server(
             uvicorn.Config(
@@ -82,12 +55,6 @@ class Web:
         self._serving: asyncio.Task[None] | None = None
         self._watching: asyncio.TimerHandle | None = None
         self._ages: dict[object, float] = {}
-
-    @property
-    def place(self) -> str:
-        """Where it listens."""
-        host, port = self._socket.getsockname()[:2]
-        return f"{f'[{host}]' if ':' in host else host}:{port}"
 
     def open(self) -> None:
         """Begin to answer."""

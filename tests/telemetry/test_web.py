@@ -18,6 +18,7 @@ from ferrite_py.measure import Meter
 from ferrite_py.services import engine_options
 from ferrite_py.standing import Standing
 from ferrite_py.web import app, listener
+from ferrite_py.web.binding import bind, place_of
 from ferrite_py.web.listener import Web
 from tests.support.servers import free_port
 from tests.telemetry.page import OPENMETRICS, Answer, Page, ask
@@ -65,7 +66,9 @@ async def site() -> AsyncIterator[Site]:
     standing.phase = "serving"
     meter = Meter(engine, 0.0)
     port = free_port()
-    web = Web("127.0.0.1", port, meter, standing)
+    bound = bind("127.0.0.1", port)
+    assert place_of(bound) == f"127.0.0.1:{port}"
+    web = Web(bound, meter, standing)
     made = Site(web, port, engine, standing)
     made.meter = meter
     web.open()
@@ -239,8 +242,8 @@ def test_a_port_in_use_and_a_foreign_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(StartupError, match=f"on 127.0.0.1 port {port}: Address already in use"):
-            listener.bind("127.0.0.1", port)
+            bind("127.0.0.1", port)
     with pytest.raises(StartupError, match=r"192\.0\.2\.1 .*metrics\.port"):
-        listener.bind("192.0.2.1", 9090)
+        bind("192.0.2.1", 9090)
     with pytest.raises(StartupError, match="no such host"):
-        listener.bind("no such host", 9090)
+        bind("no such host", 9090)
