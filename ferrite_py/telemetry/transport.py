@@ -9,7 +9,6 @@ when it moves.
 
 import gzip
 import importlib
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -97,31 +96,23 @@ class GrpcTransport:
             response_deserializer=ExportTraceServiceResponse.FromString,
         )
         self._error: type[Exception] = grpc.RpcError
-        self._cancelled: type[Exception] = grpc.FutureCancelledError
         self._retryable: Any = self._exporter._retryable_error_codes
         self.timeout_s = float(self._exporter._timeout)
-        self._lock = threading.Lock()
         self._is_closed = False
-        self._under_way: Any = None
 
     def send(self, request: bytes, timeout_s: float) -> Answer:
         """Send a request and wait for the answer."""
-        with self._lock:
-            if self._is_closed:
-                return Answer(Outcome.REFUSED, "closed")
-            self._under_way = self._call.future(
-                request, metadata=self._exporter._headers, timeout=timeout_s
-            )
+        if self._is_closed:
+            return Answer(Outcome.REFUSED, "closed")
         try:
-            return _taken(self._under_way.result())
-        except self._cancelled:
-            return Answer(Outcome.REFUSED, "given up at the stop")
+            # A future would cost a thread that is started for each request, to wait for it.
+            return _taken(self._call(request, metadata=self._exporter._headers, timeout=timeout_s))
         except self._error as error:
             return self._failed(error)
-        finally:
-            self._under_way = None
 
     def _failed(self, error: Any) -> Answer:
+        if self._is_closed:
+            return Answer(Outcome.REFUSED, "given up at the stop")
         code = error.code()
         outcome = Outcome.AGAIN if code in self._retryable else Outcome.REFUSED
         reason = f"{code.name}: {error.details()}"
@@ -129,11 +120,7 @@ class GrpcTransport:
 
     def close(self) -> None:
         """Give up what is under way, from any thread, and close the connection."""
-        with self._lock:
-            self._is_closed = True
-            under_way = self._under_way
-        if under_way is not None:
-            under_way.cancel()
+        self._is_closed = True
         self._exporter.shutdown()
 
 
