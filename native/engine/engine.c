@@ -83,6 +83,15 @@ fe_engine *fe_engine_new(const fe_engine_options *options)
     return fe_engine_open(options, error);
 }
 
+uint32_t fe_engine_take_reads(fe_engine *engine, fe_disk_read **reads, uint32_t max)
+{
+    if (FE_LIKELY(engine->disk == NULL) || !fe_fetch_is_wanted(engine->store)) return 0;
+    uint32_t places = fe_disk_reserve(engine->disk, max);
+    uint32_t count = fe_fetch_take(engine->store, reads, places);
+    fe_disk_release(engine->disk, places - count);
+    return count;
+}
+
 void fe_engine_finish_reads(fe_engine *engine)
 {
     if (engine->disk == NULL || engine->store == NULL) return;

@@ -144,6 +144,10 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
 fe_engine *fe_engine_new(const fe_engine_options *options);
 void fe_engine_free(fe_engine *engine);
 
+/* Disk reads that the store wants done, as many of `max` as the disk has places for; the lock is held. They are
+ * given to fe_disk_start without it. */
+FE_MUST_USE uint32_t fe_engine_take_reads(fe_engine *engine, fe_disk_read **reads, uint32_t max);
+
 /* Waits for the disk reads in flight, whose sessions are gone. */
 void fe_engine_finish_reads(fe_engine *engine);
 

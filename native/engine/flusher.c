@@ -53,15 +53,9 @@ static void submit_reads(fe_engine *engine)
 {
     fe_disk_read *reads[READS_MAX];
     uint64_t entered = fe_engine_enter(engine);
-    uint32_t count = 0;
-    if (fe_fetch_is_wanted(engine->store)) count = fe_fetch_take(engine->store, reads, READS_MAX);
+    uint32_t count = fe_engine_take_reads(engine, reads, READS_MAX);
     fe_engine_leave(engine, FE_STEP_TIER, entered);
-    if (count == 0) return;
-    uint32_t taken = fe_disk_submit(engine->disk, reads, count);
-    fe_lock_enter(&engine->lock);
-    while (count > taken)
-        fe_fetch_put_back(engine->store, reads[--count]);
-    fe_lock_leave(&engine->lock);
+    fe_disk_start(engine->disk, reads, count);
 }
 
 static bool unmap_some(fe_engine *engine)

@@ -26,7 +26,6 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 128
-#define GROUP_MAX 64                 /* sessions served together */
 #define RECEIVE_AREA (1024u * 1024u) /* shared by the connections of a group */
 #define RECEIVE_MIN (16u * 1024u)    /* least space for one receive */
 #define RECEIVE_MAX (64u * 1024u)    /* most bytes of one connection per round */
@@ -34,7 +33,8 @@
 #define CRON_MS 1000                 /* how often each connection is looked at */
 #define CRON_BATCH                                                                                 \
     64 /* connections looked at in one round: thousands at once would stall the others for milliseconds */
-#define WOKEN_MAX 64      /* woken sessions resumed in a round */
+#define WOKEN_MAX 64      /* woken sessions resumed in a round ... */
+#define WOKEN_GROUP 16    /* ... so many at a time, each of whom waits for the others' replies */
 #define RESUMES_MAX 2     /* times in a round that a session goes on because its output went */
 #define FAREWELL_READS 64 /* receives of bytes that nobody wants, before a close */
 #define FAREWELL_BYTES 16384
@@ -86,7 +86,7 @@ struct fe_reactor {
     bool woke_here;   /* this thread itself has woken a session */
     uint8_t *area;
     size_t area_used;
-    fe_session *group[GROUP_MAX];
+    fe_session *group[FE_GROUP_MAX];
     uint32_t group_count;
     fe_recorder *recorder; /* the engine's */
     fe_batch batch;
@@ -328,7 +328,7 @@ static void serve_group(fe_reactor *reactor)
 static void receive(connection *it)
 {
     fe_reactor *reactor = it->reactor;
-    if (reactor->group_count == GROUP_MAX || RECEIVE_AREA - reactor->area_used < RECEIVE_MIN)
+    if (reactor->group_count == FE_GROUP_MAX || RECEIVE_AREA - reactor->area_used < RECEIVE_MIN)
         serve_group(reactor);
     if (it->dead || it->input_done || !fe_session_wants_input(it->session)) return;
     size_t space;
@@ -412,21 +412,34 @@ static void adopt_newcomers(fe_reactor *reactor)
     }
 }
 
-/* Resumes the oldest woken sessions. Others may wake as fast as this resumes (a MONITOR), so a round has an end. */
+/* Takes the oldest woken sessions out of their list, and returns how many. */
+static uint32_t take_woken(fe_reactor *reactor, fe_session *woken[WOKEN_GROUP])
+{
+    uint32_t count = 0;
+    fe_lock_enter(&reactor->server->engine->lock);
+    while (reactor->woken != NULL && count < WOKEN_GROUP) {
+        woken[count] = reactor->woken;
+        leave_woken(reactor, woken[count++]);
+    }
+    fe_lock_leave(&reactor->server->engine->lock);
+    return count;
+}
+
+/* Resumes the oldest woken sessions, some together. Others may wake as fast as this resumes (a MONITOR), so a round has an
+ * end. */
 static void resume_woken(fe_reactor *reactor)
 {
-    for (uint32_t i = 0;; i++) {
-        fe_lock_enter(&reactor->server->engine->lock);
-        fe_session *session = reactor->woken;
-        if (session != NULL && i < WOKEN_MAX) leave_woken(reactor, session);
-        fe_lock_leave(&reactor->server->engine->lock);
-        if (session == NULL) return;
-        if (i == WOKEN_MAX) break;
-        connection *it = session->transport;
-        fe_session_resume(session, &reactor->batch);
-        settle(it);
+    for (uint32_t done = 0, count; done < WOKEN_MAX; done += count) {
+        fe_session *woken[WOKEN_GROUP];
+        count = take_woken(reactor, woken);
+        if (count == 0) return;
+        fe_server_resume(reactor->server, &reactor->batch, woken, count);
+        for (uint32_t i = 0; i < count; i++)
+            settle(woken[i]->transport);
+        if (count < WOKEN_GROUP)
+            return; /* whoever was woken since is in a list that was empty: it has rung */
     }
-    ring(reactor);
+    reactor->woke_here = true;
 }
 
 /* Takes the sessions that are due out of the list, linked by timed_next, and notes when the next one is. */
@@ -535,13 +548,9 @@ static bool drain_asked(fe_reactor *reactor)
 static void handle_events(fe_reactor *reactor, const struct epoll_event *events, int count)
 {
     reactor->rung = false;
-    bool records = false;
     for (int i = 0; i < count; i++) {
         connection *it = events[i].data.ptr;
-        if (events[i].data.ptr == reactor) {
-            records = true;
-            continue;
-        }
+        if (events[i].data.ptr == reactor) continue; /* a disk read is done: see below */
         if (it == NULL) {
             uint64_t rings;
             ssize_t got = read(reactor->event_fd, &rings, sizeof rings);
@@ -558,8 +567,14 @@ static void handle_events(fe_reactor *reactor, const struct epoll_event *events,
         else if (broken)
             close_connection(it);
     }
+    /* Disk reads are looked at whatever has woken this thread: when one that it has started itself is done, that is often
+     * an interrupted wait. First, when others may wait for their places, so that the disk has work meanwhile; else after
+     * those who wait for nothing. Once a round, so that they are taken together. */
+    fe_disk *disk = reactor->server->engine->disk;
+    bool is_full = disk != NULL && fe_disk_is_full(disk);
+    if (is_full) fe_server_take_done(reactor->server);
     serve_group(reactor);
-    if (records) fe_server_take_records(reactor->server);
+    if (disk != NULL && !is_full) fe_server_take_done(reactor->server);
     if (!reactor->rung && !reactor->woke_here) return;
     /* Only now: a woken session may be closed, which it must not be while it is in the group. */
     adopt_newcomers(reactor);
@@ -614,12 +629,12 @@ static void free_reactor(fe_reactor *reactor)
     fe_alloc_give(alloc, FE_ALLOC_CLIENT, reactor);
 }
 
-/* Completed disk reads are taken by whichever reactor is free. */
+/* Completed disk reads are taken by whichever reactor is free or awake. */
 static bool watch_disk(fe_reactor *reactor)
 {
     fe_disk *disk = reactor->server->engine->disk;
     if (disk == NULL) return true;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = reactor};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE, .data.ptr = reactor};
     return epoll_ctl(reactor->epoll_fd, EPOLL_CTL_ADD, fe_disk_fd(disk), &event) == 0;
 }
 

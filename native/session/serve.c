@@ -153,23 +153,10 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t asked, ui
     return entered;
 }
 
-uint32_t fe_server_take_reads(fe_server *server, fe_disk_read *reads[FE_READS_MAX])
+/* Hands what was taken under the lock to the disk. */
+static void start_reads(fe_server *server, fe_disk_read **reads, uint32_t count)
 {
-    fe_engine *engine = server->engine;
-    if (FE_LIKELY(engine->disk == NULL)) return 0;
-    return fe_fetch_take(engine->store, reads, FE_READS_MAX);
-}
-
-void fe_server_submit_reads(fe_server *server, fe_disk_read **reads, uint32_t count)
-{
-    if (FE_LIKELY(count == 0)) return;
-    fe_engine *engine = server->engine;
-    uint32_t taken = fe_disk_submit(engine->disk, reads, count);
-    if (taken == count) return;
-    uint64_t entered = fe_engine_enter(engine);
-    for (uint32_t i = count; i-- > taken;)
-        fe_fetch_put_back(engine->store, reads[i]);
-    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+    if (FE_UNLIKELY(count != 0)) fe_disk_start(server->engine->disk, reads, count);
 }
 
 /* All input of a group has been received, and is read now. */
@@ -194,27 +181,37 @@ static void run_full_batch(fe_server *server, fe_batch *batch)
     fe_recorder *recorder = batch->ahead[0].session->recorder;
     uint64_t asked, entered = fe_engine_enter_asking(server->engine, &asked);
     entered = run_batch(server, batch, asked, entered);
-    uint32_t count = fe_server_take_reads(server, reads);
+    uint32_t count = fe_engine_take_reads(server->engine, reads, FE_READS_MAX);
     uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
     if (recorder != NULL) note_batch_over(recorder, left);
-    fe_server_submit_reads(server, reads, count);
+    start_reads(server, reads, count);
+}
+
+static void reads_done(fe_server *server, fe_disk_read **reads, uint32_t count)
+{
+    fe_engine *engine = server->engine;
+    for (uint32_t i = 0; i < count; i++)
+        fe_fetch_check(reads[i]);
+    uint64_t entered = fe_engine_enter(engine);
+    for (uint32_t i = 0; i < count; i++)
+        fe_fetch_done(engine->store, reads[i]);
+    uint32_t more = fe_engine_take_reads(engine, reads, FE_READS_MAX);
+    fe_engine_leave(engine, FE_STEP_FETCH, entered);
+    start_reads(server, reads, more);
+}
+
+void fe_server_take_done(fe_server *server)
+{
+    fe_disk_read *reads[FE_READS_MAX];
+    for (uint32_t count; (count = fe_disk_take(server->engine->disk, reads, TAKE_MAX)) != 0;)
+        reads_done(server, reads, count);
 }
 
 void fe_server_take_records(fe_server *server)
 {
-    fe_engine *engine = server->engine;
     fe_disk_read *reads[FE_READS_MAX];
-    uint32_t count;
-    while ((count = fe_disk_reap(engine->disk, reads, TAKE_MAX)) != 0) {
-        for (uint32_t i = 0; i < count; i++)
-            fe_fetch_check(reads[i]);
-        uint64_t entered = fe_engine_enter(engine);
-        for (uint32_t i = 0; i < count; i++)
-            fe_fetch_done(engine->store, reads[i]);
-        uint32_t more = fe_server_take_reads(server, reads);
-        fe_engine_leave(engine, FE_STEP_FETCH, entered);
-        fe_server_submit_reads(server, reads, more);
-    }
+    for (uint32_t count; (count = fe_disk_reap(server->engine->disk, reads, TAKE_MAX)) != 0;)
+        reads_done(server, reads, count);
 }
 
 /* Reads all requests of one session into the batch, running the batch whenever it is full. A client
@@ -256,14 +253,14 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
     entered = run_batch(server, batch, asked, entered);
     for (uint32_t i = 0; i < count; i++)
         fe_session_account(sessions[i]);
-    uint32_t read_count = fe_server_take_reads(server, reads);
+    uint32_t read_count = fe_engine_take_reads(server->engine, reads, FE_READS_MAX);
     uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
     if (recorder != NULL) {
         recorder->settled = left;
         fe_stages_left(&recorder->stages, left);
         fe_stages_served(&recorder->stages);
     }
-    fe_server_submit_reads(server, reads, read_count);
+    start_reads(server, reads, read_count);
     for (uint32_t i = 0; i < count; i++)
         fe_session_keep_rest(sessions[i]);
 }

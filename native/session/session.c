@@ -385,29 +385,46 @@ static bool unpark(fe_session *session, uint64_t *ticks)
     return true;
 }
 
-void fe_session_resume(fe_session *session, fe_batch *batch)
+/* The lock is held. Whether there is input to be served. */
+static bool resume_one(fe_session *session, uint64_t *ticks)
 {
-    fe_server *server = session->server;
     fe_client *client = &session->client;
-    uint64_t entered = fe_engine_enter(server->engine);
-    uint64_t ticks = entered;
-    if (session->recorder != NULL) session->recorder->parsed = entered;
+    if (session->recorder != NULL) session->recorder->parsed = *ticks;
     client->output.limit = client->output_limit;
-    bool go_on = session->state == FE_SESSION_PARKED && unpark(session, &ticks);
+    bool go_on = session->state == FE_SESSION_PARKED && unpark(session, ticks);
     if (client->close_after_reply && session->state == FE_SESSION_READY) fe_session_finish(session);
     /* In the middle of EXEC's array they would break it. */
     if (client->pushed.len > 0 && !session->executing) fe_client_take_pushed(client);
     fe_session_account(session);
+    return go_on && session->state == FE_SESSION_READY && client->input.len != 0;
+}
+
+void fe_server_resume(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count)
+{
+    FE_ASSERT(count <= FE_GROUP_MAX);
+    fe_session *going[FE_GROUP_MAX];
+    uint32_t going_count = 0;
+    uint64_t entered = fe_engine_enter(server->engine);
+    uint64_t ticks = entered;
+    for (uint32_t i = 0; i < count; i++)
+        if (resume_one(sessions[i], &ticks)) going[going_count++] = sessions[i];
     fe_disk_read *reads[FE_READS_MAX];
-    uint32_t read_count = fe_server_take_reads(server, reads);
+    uint32_t read_count = fe_engine_take_reads(server->engine, reads, FE_READS_MAX);
     uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
-    if (session->recorder != NULL) session->recorder->settled = left;
-    fe_server_submit_reads(server, reads, read_count);
-    if (!go_on || session->state != FE_SESSION_READY || client->input.len == 0) return;
-    session->data = client->input.data;
-    session->data_len = client->input.len;
-    session->data_run = session->data_read = 0;
-    fe_server_serve(server, batch, &session, 1);
+    if (count > 0 && sessions[0]->recorder != NULL) sessions[0]->recorder->settled = left;
+    if (read_count != 0) fe_disk_start(server->engine->disk, reads, read_count);
+    for (uint32_t i = 0; i < going_count; i++) {
+        fe_session *session = going[i];
+        session->data = session->client.input.data;
+        session->data_len = session->client.input.len;
+        session->data_run = session->data_read = 0;
+    }
+    if (going_count != 0) fe_server_serve(server, batch, going, going_count);
+}
+
+void fe_session_resume(fe_session *session, fe_batch *batch)
+{
+    fe_server_resume(session->server, batch, &session, 1);
 }
 
 void fe_session_wait_no_more(fe_session *session, fe_batch *batch)

@@ -32,6 +32,7 @@
 #define FE_BATCH_COMMANDS 64 /* requests that are read ahead and run under one entry of the lock */
 #define FE_READS_MAX 64      /* disk reads that are submitted, or taken, at once */
 #define FE_BATCH_HASHES 512  /* hashes of their keys */
+#define FE_GROUP_MAX 64      /* sessions that are served or resumed together */
 #define FE_OUTPUT_HIGH                                                                             \
     (1024u *                                                                                       \
      1024) /* unsent bytes at which a session stops running commands until the reader catches up */
@@ -153,18 +154,19 @@ void fe_session_receive(fe_session *session, const uint8_t *data, size_t len);
  * of the input is kept by the session. Takes the lock, several times when there is much. */
 void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count);
 
-/* Takes what has been read from disk, and wakes the sessions that waited for it: call when
- * fe_disk_fd(engine->disk) is readable, from any thread. Takes the lock. */
+/* Takes what has been read from disk, and wakes the sessions that waited for it: for a thread that watches
+ * the edges of fe_disk_fd(engine->disk), whenever it is awake; costs next to nothing when there are none.
+ * Takes the lock. */
+void fe_server_take_done(fe_server *server);
+/* The same, and clears the descriptor: for a thread that watches its level. */
 void fe_server_take_records(fe_server *server);
 
-/* Reads that the store wants done, under the lock; and handing them to the disk, without it. Whoever
- * runs commands does both. */
-uint32_t fe_server_take_reads(fe_server *server, fe_disk_read *reads[FE_READS_MAX]);
-void fe_server_submit_reads(fe_server *server, fe_disk_read **reads, uint32_t count);
+/* Looks at sessions again, each listed once, after wake, when due_ms has passed, or when its output was
+ * sent: takes pushed bytes and Python's answer, and runs on when the cause of parking has passed. Takes
+ * the lock, twice for all. */
+void fe_server_resume(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count);
 
-/* Looks at a session again after wake, when due_ms has passed, or when its output was sent: takes
- * pushed bytes and Python's answer, and runs on when the cause of parking has passed. Takes the
- * lock. */
+/* The same for one. */
 void fe_session_resume(fe_session *session, fe_batch *batch);
 
 /* The server stops: a session that waits for a time (WAIT, DEBUG SLEEP) is answered now instead, and

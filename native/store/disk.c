@@ -1,10 +1,12 @@
 /* The door to the ways of reading: chooses one, and keeps the bound.
  *
  * Invariants
- * 1. in_flight counts the reads that submit has taken and reap has not given back; it never exceeds
- *    `depth`, so an engine that has room for `depth` never overflows.
- * 2. A place is taken before the engine sees the read and given back after reap has it, so a read
- *    that is given back may be submitted again at once.
+ * 1. in_flight counts the places that are reserved and those of reads that were not given back; it
+ *    never exceeds `depth`, so an engine that has room for `depth` never overflows.
+ * 2. A place is taken before the engine sees the read and given back after take has it, so a read
+ *    that is given back may be started again at once.
+ * 3. The descriptor is cleared before the engine is asked, which rings it for what it leaves, as it
+ *    does for what comes later: so nothing is done that nobody is told of.
  */
 #include "store/disk_engine.h"
 
@@ -88,8 +90,7 @@ int fe_disk_fd(const fe_disk *disk)
     return disk->event_fd;
 }
 
-/* Takes up to `count` places of the bound. */
-static uint32_t take_places(fe_disk *disk, uint32_t count)
+uint32_t fe_disk_reserve(fe_disk *disk, uint32_t count)
 {
     uint32_t held = atomic_load_explicit(&disk->in_flight, memory_order_relaxed);
     uint32_t taken;
@@ -100,36 +101,61 @@ static uint32_t take_places(fe_disk *disk, uint32_t count)
     return taken;
 }
 
-uint32_t fe_disk_submit(fe_disk *disk, fe_disk_read *const *reads, uint32_t count)
+void fe_disk_release(fe_disk *disk, uint32_t places)
 {
-    uint32_t taken = take_places(disk, count);
-    if (taken == 0) return 0;
+    if (places == 0) return;
+    FE_ASSERT(places <= fe_disk_in_flight(disk));
+    atomic_fetch_sub_explicit(&disk->in_flight, places, memory_order_release);
+}
+
+void fe_disk_start(fe_disk *disk, fe_disk_read *const *reads, uint32_t count)
+{
+    if (count == 0) return;
     uint64_t now = fe_clock_monotonic_ns();
-    for (uint32_t i = 0; i < taken; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         fe_disk_read *read = reads[i];
         read->since_ns = now;
         FE_ASSERT(read->length >= 1 && read->length <= INT32_MAX);
         read->done = 0;
         read->attempts = 0;
     }
-    disk->engine->submit(disk->state, reads, taken);
-    return taken;
+    disk->engine->submit(disk->state, reads, count);
 }
 
-uint32_t fe_disk_reap(fe_disk *disk, fe_disk_read **done, uint32_t max)
+uint32_t fe_disk_submit(fe_disk *disk, fe_disk_read *const *reads, uint32_t count)
 {
+    uint32_t places = fe_disk_reserve(disk, count);
+    fe_disk_start(disk, reads, places);
+    return places;
+}
+
+uint32_t fe_disk_take(fe_disk *disk, fe_disk_read **done, uint32_t max)
+{
+    if (fe_disk_in_flight(disk) == 0) return 0;
     uint32_t count = disk->engine->reap(disk->state, done, max);
     if (count == 0) return 0;
-    atomic_fetch_sub_explicit(&disk->in_flight, count, memory_order_release);
+    fe_disk_release(disk, count);
     uint64_t now = fe_clock_monotonic_ns();
     for (uint32_t i = 0; i < count; i++)
         done[i]->took_ns = now - done[i]->since_ns;
     return count;
 }
 
+uint32_t fe_disk_reap(fe_disk *disk, fe_disk_read **done, uint32_t max)
+{
+    eventfd_t ignored;
+    (void)eventfd_read(disk->event_fd, &ignored); /* EAGAIN: it was not readable */
+    return fe_disk_take(disk, done, max);
+}
+
 uint32_t fe_disk_in_flight(const fe_disk *disk)
 {
     return atomic_load_explicit(&disk->in_flight, memory_order_relaxed);
+}
+
+bool fe_disk_is_full(const fe_disk *disk)
+{
+    return fe_disk_in_flight(disk) >= disk->depth;
 }
 
 const char *fe_disk_name(const fe_disk *disk)

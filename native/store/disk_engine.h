@@ -16,7 +16,7 @@ typedef struct fe_disk_engine {
     void (*close)(void *state);
     /* Starts all of them: disk.c keeps the bound. */
     void (*submit)(void *state, fe_disk_read *const *reads, uint32_t count);
-    /* Clears the eventfd when it leaves nothing behind; what it leaves keeps it readable. */
+    /* Rings the eventfd when it leaves something behind. */
     uint32_t (*reap)(void *state, fe_disk_read **done, uint32_t max);
 } fe_disk_engine;
 

@@ -3,7 +3,8 @@
  *     submit --> todo (list) --> a thread of the pool: pread --> done (list, eventfd) --> reap
  *
  * Invariants
- * 1. The eventfd is readable exactly while `done` holds something: both change under the mutex.
+ * 1. For what `done` holds while no reap is under way the eventfd has been rung: for the first that comes,
+ *    and by reap for what it leaves.
  * 2. A thread sleeps only while `todo` is empty.
  *
  * As many threads as may be useful to a disk with a deep queue: each has one read at a time.
@@ -64,11 +65,16 @@ static void run_read(const fe_device_calls *calls, fe_disk_read *read)
     } while (!fe_disk_settle(read, got < 0 ? -(int64_t)errno : got));
 }
 
+static void ring_event(pool *it)
+{
+    FE_ASSERT(eventfd_write(it->event_fd, 1) == 0);
+}
+
 static void put_done(pool *it, fe_disk_read *read)
 {
     bool first = it->done.first == NULL;
     list_put(&it->done, read);
-    if (first) FE_ASSERT(eventfd_write(it->event_fd, 1) == 0);
+    if (first) ring_event(it);
 }
 
 static void *run(void *argument)
@@ -163,11 +169,9 @@ static uint32_t pool_reap(void *state, fe_disk_read **done, uint32_t max)
     pool *it = state;
     uint32_t count = 0;
     pthread_mutex_lock(&it->mutex);
-    bool some = it->done.first != NULL;
     while (count < max && it->done.first != NULL)
         done[count++] = list_pop(&it->done);
-    eventfd_t ignored;
-    if (some && it->done.first == NULL) FE_ASSERT(eventfd_read(it->event_fd, &ignored) == 0);
+    if (it->done.first != NULL) ring_event(it);
     pthread_mutex_unlock(&it->mutex);
     return count;
 }

@@ -7,9 +7,8 @@
  * 1. The SQ is empty outside of the submit mutex: the kernel takes what is put in during the call,
  *    and what it refuses is taken back.
  * 2. The CQ never overflows: it has at least `depth` entries, and disk.c lets no more be in flight.
- * 3. When neither CQ nor `refused` is empty and no reap is under way, the eventfd is readable: the
- *    kernel rings it for each completion, reap clears it first and looks afterwards, and rings it
- *    itself for what it leaves.
+ * 3. For what is in the CQ or in `refused` while no reap is under way the eventfd has been rung: by the
+ *    kernel for each completion, by refuse, and by reap for what it leaves.
  * 4. Whoever sees a completion also sees what the submitter wrote into the read: the SQ's tail is
  *    stored with release before the call and loaded with acquire by reap. (The kernel orders them as
  *    well; this is what a race detector can see.)
@@ -32,6 +31,7 @@
 #include "base/assert.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -59,7 +59,7 @@ typedef struct uring {
     const uint32_t *cq_tail;
     uint32_t cq_mask;
     const struct io_uring_cqe *cqes;
-    fe_disk_read *refused; /* over, their results set */
+    fe_disk_read *_Atomic refused; /* over, their results set */
 
     fe_alloc *alloc;
     void *rings;
@@ -103,8 +103,8 @@ static void refuse(uring *it, fe_disk_read *const *reads, uint32_t count, int ca
     pthread_mutex_lock(&it->reap_mutex);
     for (uint32_t i = 0; i < count; i++) {
         reads[i]->result = -cause;
-        reads[i]->next = it->refused;
-        it->refused = reads[i];
+        reads[i]->next = atomic_load_explicit(&it->refused, memory_order_relaxed);
+        atomic_store_explicit(&it->refused, reads[i], memory_order_relaxed);
     }
     ring_event(it);
     pthread_mutex_unlock(&it->reap_mutex);
@@ -143,20 +143,38 @@ static uint32_t take_completions(uring *it, fe_disk_read **done, uint32_t max, f
         }
     }
     __atomic_store_n(it->cq_head, head, __ATOMIC_RELEASE);
-    if (head != tail || it->refused != NULL) ring_event(it);
+    if (head != tail) ring_event(it);
     return count;
+}
+
+/* Up to `max` of those that were refused. */
+static uint32_t take_refused(uring *it, fe_disk_read **done, uint32_t max)
+{
+    fe_disk_read *read = atomic_load_explicit(&it->refused, memory_order_relaxed);
+    if (FE_LIKELY(read == NULL)) return 0;
+    uint32_t count = 0;
+    for (; read != NULL && count < max; read = read->next)
+        done[count++] = read;
+    atomic_store_explicit(&it->refused, read, memory_order_relaxed);
+    if (read != NULL) ring_event(it);
+    return count;
+}
+
+/* Whether reap may find something; without the mutex. */
+static bool is_done(const uring *it)
+{
+    return __atomic_load_n(it->cq_head, __ATOMIC_RELAXED) !=
+               __atomic_load_n(it->cq_tail, __ATOMIC_RELAXED) ||
+           atomic_load_explicit(&it->refused, memory_order_relaxed) != NULL;
 }
 
 static uint32_t uring_reap(void *state, fe_disk_read **done, uint32_t max)
 {
     uring *it = state;
     fe_disk_read *again = NULL;
-    uint32_t count = 0;
-    eventfd_t ignored;
+    if (!is_done(it)) return 0;
     pthread_mutex_lock(&it->reap_mutex);
-    (void)eventfd_read(it->event_fd, &ignored); /* EAGAIN: it was not readable */
-    for (; it->refused != NULL && count < max; it->refused = it->refused->next)
-        done[count++] = it->refused;
+    uint32_t count = take_refused(it, done, max);
     count += take_completions(it, done + count, max - count, &again);
     pthread_mutex_unlock(&it->reap_mutex);
     while (again != NULL) {

@@ -3,9 +3,9 @@
  * A read goes through these states; the function makes the transition:
  *
  *     late --(with many others, or for a waiter)--> queued --fe_fetch_take--> in flight --fe_fetch_done--> over
- *       ^                          |  |
- *       +--fe_fetch_put_back-------+  |
- *       +--fe_fetch_done: the record is longer, or it is tried once more
+ *                                                     ^                         |
+ *                                                     +--fe_fetch_done: the record is longer, or it is
+ *                                                        tried once more
  *
  * Invariants
  * 1. There is at most one read for each address, in the table, and it pins the segment.
@@ -127,16 +127,6 @@ uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max)
     fetch->queued -= count;
     fetch->in_flight += count;
     return count;
-}
-
-void fe_fetch_put_back(fe_store *store, fe_disk_read *read)
-{
-    fe_fetch *fetch = &store->fetch;
-    read->next = fetch->first;
-    fetch->first = read;
-    if (fetch->last == NULL) fetch->last = read;
-    fetch->queued++;
-    fetch->in_flight--;
 }
 
 /* Buffers -------------------------------------------------------------------------------------- */

@@ -42,8 +42,8 @@
  * is a fraction of the work; the oldest first, at the latest after some milliseconds, or as soon as the
  * disk has done with others of them. One that somebody waits for is asked for at once.
  *
- * Transport: fe_fetch_take under the lock at the end of each batch, fe_disk_submit without it (what
- * did not fit: fe_fetch_put_back); fe_disk_reap, fe_fetch_check of each without the lock, fe_fetch_done
+ * Transport: fe_fetch_take under the lock at the end of each batch, as many as the disk has places for,
+ * fe_disk_start without it; fe_disk_reap or fe_disk_take, fe_fetch_check of each without the lock, fe_fetch_done
  * under it. A read pins its segment.
  *
  * Errors: what cannot be read (EIO), is cut short, or does not match its checksum is tried once more;
@@ -112,8 +112,6 @@ void fe_fetch_hurry(fe_store *store);
 /* Stores up to `max` reads that are to be submitted and returns how many. Wakes those whose reads
  * could not even be started. */
 uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max);
-/* One that was taken and not submitted: the next to be taken. */
-void fe_fetch_put_back(fe_store *store, fe_disk_read *read);
 
 /* Looks at what was read: size and checksum. Without the lock, by whoever has reaped it; fe_fetch_done
  * does it otherwise. */

@@ -142,16 +142,20 @@ static void flush(peer *one)
 
 void rig_pump(rig *it)
 {
-    for (bool found = true; found;) {
-        found = false;
+    for (;;) {
+        peer *woken[RIG_PEERS];
+        fe_session *sessions[RIG_PEERS];
+        uint32_t count = 0;
         for (uint32_t i = 0; i < it->count; i++) {
-            peer *one = &it->peers[i];
-            if (!one->woken) continue;
-            one->woken = false;
-            found = true;
-            fe_session_resume(one->session, it->batch);
-            flush(one);
+            if (!it->peers[i].woken) continue;
+            woken[count] = &it->peers[i];
+            sessions[count++] = it->peers[i].session;
+            it->peers[i].woken = false;
         }
+        if (count == 0) return;
+        fe_server_resume(it->server, it->batch, sessions, count);
+        for (uint32_t i = 0; i < count; i++)
+            flush(woken[i]);
     }
 }
 

@@ -163,6 +163,30 @@ TEST(two_sessions_that_want_one_record_share_a_read)
     cold_close(&it);
 }
 
+TEST(sessions_that_are_woken_together_go_on_each_as_it_must)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r), *three = rig_connect(&it.r);
+    CHECK_SAYS(one, "SET a 1x\r\nSET b 2x\r\n", "+OK\r\n+OK\r\n");
+    freeze(&it);
+
+    char request[64];
+    (void)snprintf(request, sizeof request, "GET a\r\nCLIENT KILL ID %u\r\nPING\r\n",
+                   (unsigned)two->session->client.id);
+    rig_say(one, request);
+    rig_say(two, "GET a\r\nSET c x\r\n");
+    rig_say(three, "GET b\r\nEXISTS c a\r\nGET a\r\n");
+    rig_settle(&it.r);
+
+    CHECK_GOT(one, "$2\r\n1x\r\n:1\r\n+PONG\r\n");
+    CHECK(two->session->cut_off);
+    CHECK_GOT(two, "");
+    CHECK_GOT(three, "$2\r\n2x\r\n:1\r\n$2\r\n1x\r\n");
+    CHECK_INT(2, reads_of(&it.r));
+    cold_close(&it);
+}
+
 TEST(a_plain_set_does_not_wait_and_dbsize_waits_until_it_is_settled)
 {
     cold_rig it;
@@ -325,6 +349,7 @@ int main(void)
     RUN(waits_for_the_disk_count_for_metrics_and_not_for_the_histograms_of_latency);
     RUN(a_pipeline_reads_many_keys_at_once_and_answers_in_order);
     RUN(two_sessions_that_want_one_record_share_a_read);
+    RUN(sessions_that_are_woken_together_go_on_each_as_it_must);
     RUN(a_plain_set_does_not_wait_and_dbsize_waits_until_it_is_settled);
     RUN(commands_of_every_kind_see_cold_keys);
     RUN(exec_has_all_keys_before_it_runs);

@@ -9,7 +9,10 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -179,6 +182,48 @@ static void no_more_than_the_depth_are_taken(fe_disk_kind kind)
     fixture_close(&f);
 }
 
+static void places_are_reserved_and_given_back(fe_disk_kind kind)
+{
+    fixture f;
+    fixture_open(&f, kind, 3, &fe_device_system);
+    CHECK_INT(2, fe_disk_reserve(f.disk, 2));
+    CHECK(!fe_disk_is_full(f.disk));
+    CHECK_INT(1, fe_disk_submit(f.disk, f.list + 2, MANY - 2));
+    CHECK(fe_disk_is_full(f.disk));
+    CHECK_INT(0, fe_disk_reserve(f.disk, 1));
+    fe_disk_release(f.disk, 1);
+    CHECK(!fe_disk_is_full(f.disk));
+    fe_disk_start(f.disk, f.list, 1);
+    CHECK_INT(2, fe_disk_in_flight(f.disk));
+    fe_disk_read *first = next_done(f.disk), *second = next_done(f.disk);
+    CHECK(first != second && (first == &f.reads[0] || second == &f.reads[0]));
+    check_block(first);
+    check_block(second);
+    CHECK_INT(3, fe_disk_reserve(f.disk, MANY));
+    fe_disk_release(f.disk, 3);
+    fixture_close(&f);
+}
+
+/* Taking does not clear the descriptor, and reaping does, though there is nothing to reap. */
+static void reads_are_taken_without_a_look_at_the_descriptor(fe_disk_kind kind)
+{
+    fixture f;
+    fixture_open(&f, kind, MANY, &fe_device_system);
+    fe_disk_read *read = NULL;
+    CHECK_INT(0, fe_disk_take(f.disk, &read, 1));
+    CHECK_INT(MANY, fe_disk_submit(f.disk, f.list, MANY));
+    for (uint32_t i = 0; i < MANY; i++) {
+        CHECK(readable(f.disk, HANG_MS));
+        while (fe_disk_take(f.disk, &read, 1) == 0)
+            usleep(100);
+        check_block(read);
+    }
+    CHECK_INT(0, fe_disk_take(f.disk, &read, 1));
+    CHECK(readable(f.disk, 0));
+    check_quiet(f.disk);
+    fixture_close(&f);
+}
+
 /* What one reap leaves behind keeps the descriptor readable. */
 static void the_descriptor_stays_readable_while_reads_are_done(fe_disk_kind kind)
 {
@@ -338,6 +383,84 @@ static void many_threads_submit_and_reap(fe_disk_kind kind)
     fixture_close(&f);
 }
 
+#define WATCHERS 3u
+#define ROUNDS 300u
+
+/* Threads that sleep until an edge of the descriptor, and take what is done. */
+typedef struct watch {
+    fe_disk *disk;
+    sem_t taken;
+    int stop_fd;
+} watch;
+
+static int watch_edges(const watch *w)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event edge = {.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE, .data.fd = -1};
+    struct epoll_event stop = {.events = EPOLLIN, .data.fd = w->stop_fd};
+    CHECK_INT(0, epoll_ctl(epoll, EPOLL_CTL_ADD, fe_disk_fd(w->disk), &edge));
+    CHECK_INT(0, epoll_ctl(epoll, EPOLL_CTL_ADD, w->stop_fd, &stop));
+    return epoll;
+}
+
+static void *take_at_edges(void *argument)
+{
+    watch *w = argument;
+    int epoll = watch_edges(w);
+    for (bool stop = false; !stop;) {
+        struct epoll_event events[2];
+        int count = epoll_wait(epoll, events, 2, -1);
+        for (int i = 0; i < count; i++)
+            stop |= events[i].data.fd == w->stop_fd;
+        fe_disk_read *read;
+        while (fe_disk_take(w->disk, &read, 1) != 0) {
+            check_block(read);
+            sem_post(&w->taken);
+        }
+    }
+    close(epoll);
+    return NULL;
+}
+
+/* Whether somebody takes one more read within the time of a hang. */
+static bool is_taken(watch *w)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += HANG_MS / 1000;
+    int status;
+    do {
+        status = sem_timedwait(&w->taken, &until);
+    } while (status != 0 && errno == EINTR);
+    return status == 0;
+}
+
+static void threads_that_watch_edges_miss_nothing(fe_disk_kind kind)
+{
+    fixture f;
+    fixture_open(&f, kind, MANY, &fe_device_system);
+    watch w = {.disk = f.disk, .stop_fd = eventfd(0, EFD_CLOEXEC)};
+    sem_init(&w.taken, 0, 0);
+    pthread_t threads[WATCHERS];
+    for (uint32_t i = 0; i < WATCHERS; i++)
+        CHECK_INT(0, pthread_create(&threads[i], NULL, take_at_edges, &w));
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint32_t count = 1 + round % MANY;
+        CHECK_INT(count, fe_disk_submit(f.disk, f.list, count));
+        for (uint32_t i = 0; i < count; i++)
+            if (!is_taken(&w)) {
+                fprintf(stderr, "round %u: a read that is done is not taken\n", round);
+                abort();
+            }
+    }
+    eventfd_write(w.stop_fd, 1);
+    for (uint32_t i = 0; i < WATCHERS; i++)
+        pthread_join(threads[i], NULL);
+    sem_destroy(&w.taken);
+    close(w.stop_fd);
+    fixture_close(&f);
+}
+
 static void without_memory_it_does_not_start(fe_disk_kind kind)
 {
     fixture f;
@@ -363,11 +486,14 @@ static void both_engines_demands(fe_disk_kind kind)
 {
     RUN_OVER(reads_come_back_once_with_their_bytes, kind);
     RUN_OVER(no_more_than_the_depth_are_taken, kind);
+    RUN_OVER(places_are_reserved_and_given_back, kind);
+    RUN_OVER(reads_are_taken_without_a_look_at_the_descriptor, kind);
     RUN_OVER(the_descriptor_stays_readable_while_reads_are_done, kind);
     RUN_OVER(the_end_of_the_file_and_errors_are_told, kind);
     RUN_OVER(a_wrong_read_does_not_hurt_its_neighbours, kind);
     RUN_OVER(reads_outlive_the_thread_that_submitted_them, kind);
     RUN_OVER(many_threads_submit_and_reap, kind);
+    RUN_OVER(threads_that_watch_edges_miss_nothing, kind);
     RUN_OVER(without_memory_it_does_not_start, kind);
 }
 

@@ -372,12 +372,6 @@ static void op_complete(model *m)
     forget_lost(m);
 }
 
-static void op_put_back(model *m)
-{
-    if (m->d->count == 0) return;
-    fe_fetch_put_back(m->d->f.store, m->d->reads[--m->d->count]);
-}
-
 static void op_flush(model *m)
 {
     uint32_t db = (uint32_t)below(m, DBS);
@@ -457,7 +451,6 @@ static void run_one(model *m, uint32_t flush_odds)
     case 6:
     case 7: op_complete(m); break;
     case 8:
-        if (below(m, 10) == 0) op_put_back(m);
         if (below(m, 200) == 0) op_budget(m);
         if (below(m, flush_odds) == 0) op_flush(m);
         if (below(m, flush_odds) == 0) op_swap(m);
