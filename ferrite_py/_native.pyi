@@ -123,11 +123,28 @@ class Server:
         """
 
     def hot_keys(self, by: int, /) -> list[tuple[int, bytes, bool, float, float]] | None:
-        """The keys with the most of 0 uses, 1 bytes, 2 microseconds; None when they are off.
+        """The keys with the most of 0 uses, 1 bytes, 2 microseconds, 3 reads from disk; or None.
 
-        Each is database, name, whether the name is cut, amount per second and its error at most;
-        at most 128, the first first. Raises ValueError for another number.
+        None is when they are off. Each is database, name, whether the name is cut, amount per
+        second and its error at most; at most 128, the first first. Raises ValueError for another
+        number.
         """
+
+    def prefixes(self) -> dict[str, Any] | None:
+        """The ledger of prefixes; None when it is off.
+
+        Keys: uses (of all prefixes), since_ms and now_ms (Unix milliseconds), interval (of so many
+        uses of keys one is looked at, now), room (for prefixes), and prefixes, a list of: name,
+        whether it is cut, uses, those before it came in at most, the variance that sampling has
+        given to uses, disk reads, hits in mutable, read_only, read_cache and disk, misses, those by
+        reason (of MISSES), bytes read, bytes written, and durations as in `metrics`.
+        """
+
+    def reset_prefixes(self) -> None:
+        """Begin the ledger anew."""
+
+    def shown_name(self, name: bytes, mode: str, /) -> bytes | None:
+        """What of a key or prefix may be shown, by `telemetry.record_keys`; None: nothing."""
 
     def metrics(self) -> tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]:
         """The values of all metrics, of one moment: INFO's counters, and histograms.

@@ -1,4 +1,4 @@
-"""The kinds of value that telemetry needs: tables of texts, numbers with a fraction, seconds."""
+"""The kinds of value that telemetry needs: tables of texts, fractions, seconds, a character."""
 
 # The methods are documented once, in Kind, and only some kinds look at the layer below:
 # ruff: noqa: ARG002, D102
@@ -164,3 +164,25 @@ class Seconds(Kind[float]):
 
     def toml_format(self, value: float) -> str:
         return toml_string(f"{_plain(value)}s")
+
+
+@dataclass(frozen=True, slots=True)
+class Character(Kind[str]):
+    """One printable character of ASCII, no blank."""
+
+    @property
+    def label(self) -> str:
+        return "one character"
+
+    def parse(self, value: object, base: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"[!-~]", value):
+            raise BadValueError(
+                "one printable character of ASCII", "argument must be one printable character"
+            )
+        return value
+
+    def redis_format(self, value: str) -> str:
+        return value
+
+    def toml_format(self, value: str) -> str:
+        return toml_string(value)

@@ -14,7 +14,7 @@ from ferrite_py.config_kinds import (
     Words,
 )
 from ferrite_py.config_sections import setting
-from ferrite_py.config_tables import Fraction, Pairs, Seconds, Table
+from ferrite_py.config_tables import Character, Fraction, Pairs, Seconds, Table
 
 OTLP_PROTOCOLS = {"grpc": "grpc", "http": "http/protobuf"}
 """Our names of the protocols, and OpenTelemetry's."""
@@ -315,6 +315,37 @@ class InsightConfig:
         "Memory for the table of keys that are gone, of which 1mb remembers 458,752; rounded down"
         " to a power of two, and no more than a 64th of max_memory. A change forgets them.",
         redis="insight-miss-table-size",
+        runtime=True,
+    )
+    prefixes: bool = setting(
+        False,
+        Boolean(),
+        "Whether a ledger is kept of what is done with keys by their prefix, for PREFIXES, INFO"
+        " prefixes and metrics.",
+        redis="insight-prefixes",
+        runtime=True,
+    )
+    prefix_separator: str = setting(
+        ":",
+        Character(),
+        "What ends a part of a key for the ledger. A change begins it anew, as it does of the next"
+        " two.",
+        redis="insight-prefix-separator",
+        runtime=True,
+    )
+    prefix_parts: int = setting(
+        1,
+        Integer(1, 8),
+        "How many parts of a key are its prefix: of user:7:name with 1 user, with 2 user:7.",
+        redis="insight-prefix-parts",
+        runtime=True,
+    )
+    prefix_count: int = setting(
+        64,
+        Integer(1, 256),
+        "How many prefixes the ledger has room for, those with the most uses; each takes 11 KB, and"
+        " is a label of metrics.",
+        redis="insight-prefix-count",
         runtime=True,
     )
 

@@ -161,6 +161,10 @@ Source = Callable[[], Iterable[tuple[str, Samples]]]
 """Gives values of rows that are filled in by Python, by the row's id."""
 
 
+_Engine = tuple[_Taken, list[tuple[str, Samples]]]
+"""What the native server said of its rows, and what was asked of it for others."""
+
+
 class Native(Protocol):
     """The part of the native server that knows the values."""
 
@@ -176,33 +180,42 @@ class Meter:
         self._native = native
         self._started = started
         self._sources: list[Source] = [self._process]
+        self._engine_sources: list[Source] = []
         self._open = threading.Lock()
-        self._last: _Taken | None = None
+        self._last: _Engine | None = None
 
     def add_source(self, source: Source) -> None:
         """Ask this one as well, each time; it must be quick and may be called by any thread."""
         self._sources.append(source)
 
+    def add_engine_source(self, source: Source) -> None:
+        """The same for one that asks the native server, which is not asked after its end."""
+        self._engine_sources.append(source)
+
     def take(self) -> Measurement:
         """All values of now; the engine's, once it was left, are its last. From any thread."""
         with self._open:
-            started_ms, since_ms, now_ms, lists = self._last or self._native.metrics()
+            (started_ms, since_ms, now_ms, lists), added = self._last or self._take_engine()
             # What is not the engine's goes on after its end, and so does the time.
             now = time.time_ns() if self._last else now_ms * 10**6
         samples: dict[str, Samples] = {
             row.name: [(_labels(row, labels), _value(row, value)) for labels, value in values]
             for row, values in zip(ROWS, lists, strict=True)
         }
-        for source in self._sources:
-            for id_, values in source():
-                name = BY_ID[id_].name
-                samples[name] = [*samples[name], *values]
+        own = (pair for source in self._sources for pair in source())
+        for id_, values in (*added, *own):
+            name = BY_ID[id_].name
+            samples[name] = [*samples[name], *values]
         return Measurement(started_ms * 10**6, since_ms * 10**6, now, samples)
 
     def leave_engine(self) -> None:
         """Take the engine's values for the last time; it is not asked any more after that."""
         with self._open:
-            self._last = self._last or self._native.metrics()
+            self._last = self._last or self._take_engine()
+
+    def _take_engine(self) -> _Engine:
+        added = [pair for source in self._engine_sources for pair in source()]
+        return self._native.metrics(), added
 
     def _process(self) -> Iterable[tuple[str, Samples]]:
         """What the system says of this process."""

@@ -22,6 +22,7 @@ from ferrite_py import __version__, logs
 from ferrite_py._native import Server
 from ferrite_py.certificates import Certificates
 from ferrite_py.commands.families import TABLE
+from ferrite_py.commands.insight_metrics import insight_source
 from ferrite_py.commands.runner import Runner
 from ferrite_py.config import Config, Sources
 from ferrite_py.disk_watch import DiskWatch
@@ -274,6 +275,7 @@ class Desk:
         self.standing.watch(front.trouble)
         self.meter = Meter(services.native, services.identity.started)
         self._bound = bind(config.bind, config.port) if config.enabled and config.port else None
+        self.meter.add_engine_source(insight_source(services))
         self._web: Web | None = None
         self._opening: asyncio.Task[None] | None = None
 

@@ -11,7 +11,8 @@ from ferrite_py import __version__
 from ferrite_py.commands import process
 from ferrite_py.commands.facts import Facts, Fields, facts_of, present
 from ferrite_py.commands.info_memory import memory
-from ferrite_py.commands.insight import mrc_fields
+from ferrite_py.commands.insight import hot_key_fields, mrc_fields
+from ferrite_py.commands.prefixes import prefix_fields
 from ferrite_py.commands.registry import Call, command
 from ferrite_py.commands.reply import Reply, Verbatim, text_of
 from ferrite_py.commands.tiers import hybridlog_fields
@@ -305,6 +306,16 @@ def mrc(facts: Facts) -> Fields:
     return mrc_fields(facts)
 
 
+def hotkeys(facts: Facts) -> Fields:
+    """The keys that take most uses, bytes, processor time and reads from disk."""
+    return hot_key_fields(facts)
+
+
+def prefixes(facts: Facts) -> Fields:
+    """What is done with keys, by their prefix."""
+    return prefix_fields(facts)
+
+
 def misses(facts: Facts) -> Fields:
     """Why look-ups found nothing, and the table of keys that are gone, which tells it."""
     reasons = ("never_seen", "expired", "evicted", "deleted", "flushed")
@@ -333,11 +344,15 @@ SECTIONS: dict[str, tuple[str, Callable[[Facts], Fields]]] = {
     "hybridlog": ("Hybridlog", hybridlog),
     "mrc": ("Mrc", mrc),
     "misses": ("Misses", misses),
+    "hotkeys": ("Hotkeys", hotkeys),
+    "prefixes": ("Prefixes", prefixes),
     "ferrite": ("Ferrite", ferrite),
 }
 """Each section's title and what makes its fields, in the order of the reply."""
 
-_EXTRA = ("commandstats", "latencystats", "hybridlog", "mrc", "misses", "ferrite")
+_EXTRA = (
+    "commandstats", "latencystats", "hybridlog", "mrc", "misses", "hotkeys", "prefixes", "ferrite",
+)  # fmt: skip
 """Sections that are shown only when they are asked for; `hybridlog` also when there is a disk."""
 
 

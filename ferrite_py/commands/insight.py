@@ -1,7 +1,8 @@
-"""What the server finds out about its load by sampling: INFO mrc and MRC, HOTKEYS."""
+"""What the server finds out about its load by sampling: MRC and HOTKEYS, and their INFO."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote_from_bytes
 
 from ferrite_py._native import Server
 from ferrite_py.commands.facts import Facts, Fields, facts_of
@@ -13,7 +14,9 @@ from ferrite_py.config_kinds import BadValueError, Integer, Size
 MULTIPLES = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
 """Sizes that are told unless others are asked for, as multiples of what is in memory now."""
 
-_MORE = 1.25
+MORE = 1.25
+"""The multiple whose gain is told."""
+
 _SIZE = Size(1, 1 << 60)
 _SIZES_MAX = 128
 
@@ -61,7 +64,7 @@ def mrc_fields(facts: Facts) -> Fields:
     curve = curve_of(facts.services.native, [*sizes, *(size for _, size in tiers)])
     if curve is None:
         return [("mrc_enabled", 0)]
-    now, more = MULTIPLES.index(1), MULTIPLES.index(_MORE)
+    now, more = MULTIPLES.index(1), MULTIPLES.index(MORE)
     saved = f"{curve.reads_saved(now, more):.2f}"
     is_tiered = facts.tiers["tiered"]
     return [
@@ -144,8 +147,65 @@ def _read_sizes(words: list[str]) -> list[int]:
         raise CommandError("ERR a size must be a number of bytes, or text such as 64mb") from error
 
 
-_ORDERS = ("rate", "bytes", "cpu")
+ORDERS = ("rate", "bytes", "cpu", "disk")
+"""What keys are hot by, in the native server's order."""
+
 _COUNT = Integer(1, 128)
+_TOLD = 10
+_PLAIN = ":/|.;#@*-_+!$&'()<>?[]^`{}~"
+"""What stands for itself in INFO; what separates its parts does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class HotKey:
+    """A key that takes much of something, by the name that may be shown."""
+
+    name: str
+    db: int
+    per_second: float
+    error: float
+    """By which the figure may be too high."""
+
+
+def hot_keys_of(native: Server, by: str, count: int, mode: str) -> list[HotKey] | None:
+    """The `count` hottest keys by one of ORDERS; None when they are off.
+
+    Names are as telemetry.record_keys (`mode`) allows: those of the hottest keys that look the same
+    are one, and with "off" there are none.
+    """
+    found = native.hot_keys(ORDERS.index(by))
+    if found is None:
+        return None
+    merged: dict[tuple[str, int], HotKey] = {}
+    for db, key, _, per_second, error in found[:count]:
+        name = native.shown_name(key, mode)
+        if name is None:
+            continue
+        text = name.decode("utf-8", "backslashreplace")
+        had = merged.get((text, db), HotKey(text, db, 0.0, 0.0))
+        merged[text, db] = HotKey(text, db, had.per_second + per_second, had.error + error)
+    return list(merged.values())
+
+
+def hot_key_fields(facts: Facts) -> Fields:
+    """INFO hotkeys: the first of each order; names as telemetry.record_keys lets them be shown."""
+    native, config = facts.services.native, facts.config
+    fields: Fields = []
+    for by in ORDERS:
+        found = hot_keys_of(native, by, _TOLD, config.telemetry.record_keys)
+        if found is None:
+            return [("hotkeys_enabled", 0)]
+        fields += [(f"hotkey_{by}_{i}", _hot_line(one)) for i, one in enumerate(found)]
+    return [
+        ("hotkeys_enabled", 1),
+        ("hotkeys_half_life", config.insight.hot_keys_half_life),
+        *fields,
+    ]
+
+
+def _hot_line(one: HotKey) -> str:
+    name = quote_from_bytes(one.name.encode(), _PLAIN)
+    return f"key={name},db={one.db},per_second={one.per_second:.3f},error={one.error:.3f}"
 
 
 @command(
@@ -154,26 +214,26 @@ _COUNT = Integer(1, 128)
     group="server",
     since="7.2.0",
     complexity="O(1)",
-    summary="Answers the keys that are used most, or take most bytes or processor time.",
-    syntax="[BY <RATE | BYTES | CPU>] [COUNT count]",
+    summary="Answers the keys that take most uses, bytes, processor time or reads from disk.",
+    syntax="[BY <RATE | BYTES | CPU | DISK>] [COUNT count]",
     flags=("loading", "stale"),
     categories=("dangerous",),
     tips=("nondeterministic_output",),
 )
 async def hotkeys(call: Call) -> Reply:
-    """Answer a map for each key: uses, bytes or microseconds per second, and the error at most."""
+    """Answer a map for each key: how much of it per second, and the error at most."""
     words = [text_of(word) for word in call.args[1:]]
     if len(words) % 2:
         raise CommandError("ERR syntax error")
     by, count = "rate", 10
     for name, value in zip(words[::2], words[1::2], strict=True):
-        if name.lower() == "by" and value.lower() in _ORDERS:
+        if name.lower() == "by" and value.lower() in ORDERS:
             by = value.lower()
         elif name.lower() == "count":
             count = _read_count(value)
         else:
             raise CommandError("ERR syntax error")
-    found = call.services.native.hot_keys(_ORDERS.index(by))
+    found = call.services.native.hot_keys(ORDERS.index(by))
     if found is None:
         raise CommandError("ERR hot keys are off; CONFIG SET insight-hot-keys yes")
     return [

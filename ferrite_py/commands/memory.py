@@ -13,6 +13,7 @@ _TIPS = ("nondeterministic_output", "request_policy:all_shards", "response_polic
 _SMALL_BYTES = 5 << 20
 _CLIENT_BYTES = 200 << 10
 _READONLY_SLACK = 16 << 20
+_EXPIRED_BYTES = 32 << 20
 _DEADLINE_BYTES = 8
 """What a key with an expiry takes more in the log."""
 
@@ -57,6 +58,7 @@ async def memory_stats(call: Call) -> Reply:
         "keys.bytes-per-key": max(0, found.used - found.startup) // keys if keys else 0,
         "dataset.bytes": found.dataset,
         "dataset.percentage": found.dataset_percent,
+        "expired.unreclaimed": facts.number("expired_unreclaimed_bytes"),
         "peak.percentage": found.peak_percent,
         **_allocator(facts),
         "fragmentation": found.fragmentation,
@@ -122,6 +124,12 @@ def _findings(facts: Facts) -> Iterator[str]:
         yield (
             f"Garbage: the log holds {process.size_text(log_bytes)} for"
             f" {process.size_text(live_bytes)} of live records. Compaction is behind the writes."
+        )
+    expired = facts.number("expired_unreclaimed_bytes")
+    if expired > _EXPIRED_BYTES and expired > facts.number("log_bytes") // 4:
+        yield (
+            f"Expired: about {process.size_text(expired)} of the data are past their deadline, and"
+            " their room is not reclaimed yet. Raise storage.active_expire_effort if it stays so."
         )
     yield from _tier_findings(facts.tiers)
     clients = facts.number("clients")

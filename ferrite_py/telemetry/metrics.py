@@ -162,7 +162,7 @@ class Points:
             start, before = self._before(row, labels, measurement)
             assert not isinstance(value, Histogram)
             assert not isinstance(before, Histogram)
-            change = value if before is None else value - before
+            change = value if before is None or value < before else value - before
             attributes = dict(zip(row.labels, labels, strict=True))
             points.append(NumberDataPoint(attributes, start, measurement.now, change))
         return points
@@ -172,12 +172,17 @@ class Points:
             start, before = self._before(row, labels, measurement)
             assert isinstance(value, Histogram)
             change = value.since(before) if isinstance(before, Histogram) else value
+            if min(change.zero, *change.counts, 0) < 0:
+                change = value
             yield _Change(dict(zip(row.labels, labels, strict=True)), start, change)
 
     def _before(
         self, row: Row, labels: Labels, measurement: Measurement
     ) -> tuple[int, int | float | Histogram | None]:
-        """Since when a value counts, and what is to be taken off it."""
+        """Since when a value counts, and what is to be taken off it.
+
+        One that is less than it was has begun anew by itself (PREFIXES RESET): nothing is, then.
+        """
         since = measurement.since(row)
         last = self._last_time
         if not self._is_delta(row) or last is None or since > last.now:

@@ -1,6 +1,9 @@
-/* What insight costs a command: processor time of finding keys of Zipf's law in a store of KEYS of them, told
- * to insight or not, in turns of a pass each. Prints the median, and the quartiles, of what a pass with
+/* What each part of insight costs a command: processor time of finding keys of Zipf's law in a store of KEYS of them,
+ * told to insight or not, in turns of a pass each. Prints the median, and the quartiles, of what a pass with
  * insight takes longer than the one before it without, in nanoseconds per command.
+ *
+ * Time goes by as a server that does nothing else but PACE_NS for each command would see it: the parts look at
+ * so many commands a second, so that the share of commands that they look at depends on it.
  */
 #include "engine/engine.h"
 
@@ -10,8 +13,11 @@
 #include <time.h>
 
 #define KEYS 1000000u
+#define PREFIXES 200u
 #define USES (1u << 20)
+#define WARM_UP (USES / 2)
 #define PAIRS 21
+#define PACE_NS 4000 /* of an unpipelined command */
 
 typedef struct use {
     uint64_t hash;
@@ -27,7 +33,8 @@ static int64_t cpu_ns(void)
 
 static fe_bytes name_of(uint32_t key, char text[16])
 {
-    return (fe_bytes){(const uint8_t *)text, (size_t)snprintf(text, 16, "key:%08u", key)};
+    uint32_t prefix = key % PREFIXES + 100;
+    return (fe_bytes){(const uint8_t *)text, (size_t)snprintf(text, 16, "p%u:%07u", prefix, key)};
 }
 
 static void fill(fe_engine *engine)
@@ -58,13 +65,15 @@ static use *make_uses(fe_engine *engine)
     return uses;
 }
 
-static double pass_ns(fe_engine *engine, const use *uses, char (*names)[16])
+static double pass_ns(fe_engine *engine, const use *uses, uint32_t count, char (*names)[16])
 {
     fe_insight *insight = &engine->insight;
     int64_t began = cpu_ns();
-    for (uint32_t i = 0; i < USES; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         fe_bytes name = {(const uint8_t *)names[i], 12};
         fe_key key;
+        engine->now_ms += i % (1000000 / PACE_NS) == 0;
+        fe_insight_begin(insight, 1);
         fe_key_look_up(engine->store, 0, name, uses[i].hash, false, &key);
         if (!fe_insight_is_on(insight)) continue;
         fe_insight_use one = {.argv = &name,
@@ -77,13 +86,31 @@ static double pass_ns(fe_engine *engine, const use *uses, char (*names)[16])
                               .now_ms = engine->now_ms};
         fe_insight_note(insight, &one);
     }
-    return (double)(cpu_ns() - began) / USES;
+    return (double)(cpu_ns() - began) / count;
 }
 
 static int compare(const void *a, const void *b)
 {
     const double *one = a, *other = b;
     return (*one > *other) - (*one < *other);
+}
+
+static void compare_part(fe_engine *engine, const use *uses, char (*names)[16], const char *part,
+                         const fe_insight_options *on)
+{
+    const fe_insight_options off = {0};
+    double differences[PAIRS], base = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        fe_insight_set_options(&engine->insight, &off, engine->now_ms);
+        double without = pass_ns(engine, uses, USES, names);
+        fe_insight_set_options(&engine->insight, on, engine->now_ms);
+        (void)pass_ns(engine, uses, WARM_UP, names); /* it finds its pace */
+        differences[i] = pass_ns(engine, uses, USES, names) - without;
+        base += without / PAIRS;
+    }
+    qsort(differences, PAIRS, sizeof *differences, compare);
+    printf("look-up alone %.1f ns; %s %.2f ns per command (quartiles %.2f..%.2f)\n", base, part,
+           differences[PAIRS / 2], differences[PAIRS / 4], differences[PAIRS - 1 - PAIRS / 4]);
 }
 
 int main(void)
@@ -97,19 +124,18 @@ int main(void)
     use *uses = make_uses(engine);
     for (uint32_t i = 0; i < USES; i++)
         (void)name_of(uses[i].key, names[i]);
-    const fe_insight_options off = {0},
-                             on = {.curve = true, .hot_keys = true, .hot_half_life_s = 60};
-    double differences[PAIRS], base = 0;
-    for (int i = 0; i < PAIRS; i++) {
-        fe_insight_set_options(&engine->insight, &off, engine->now_ms);
-        double without = pass_ns(engine, uses, names);
-        fe_insight_set_options(&engine->insight, &on, engine->now_ms);
-        differences[i] = pass_ns(engine, uses, names) - without;
-        base += without / PAIRS;
-    }
-    qsort(differences, PAIRS, sizeof *differences, compare);
-    printf("look-up alone %.1f ns; insight %.1f ns per command (quartiles %.1f..%.1f)\n", base,
-           differences[PAIRS / 2], differences[PAIRS / 4], differences[PAIRS - 1 - PAIRS / 4]);
+    const fe_prefixes_options prefixes = {.on = true, .separator = ':', .parts = 1, .count = 64};
+    const struct {
+        const char *name;
+        fe_insight_options options;
+    } parts[] = {
+        {"curve", {.curve = true}},
+        {"hot keys", {.hot_keys = true, .hot_half_life_s = 60}},
+        {"prefixes", {.prefixes = prefixes}},
+        {"all", {.curve = true, .hot_keys = true, .hot_half_life_s = 60, .prefixes = prefixes}},
+    };
+    for (size_t n = 0; n < sizeof parts / sizeof *parts; n++)
+        compare_part(engine, uses, names, parts[n].name, &parts[n].options);
     free(uses);
     free(names);
     fe_engine_free(engine);

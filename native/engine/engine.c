@@ -70,8 +70,8 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
         return NULL;
     }
     fe_store_set_now(engine->store, engine->now_ms);
-    fe_insight_open(&engine->insight, &engine->alloc, engine->store, &options->insight,
-                    engine->now_ms);
+    fe_insight_open(&engine->insight, &engine->alloc, engine->store, engine->units_per_tick_q20,
+                    &options->insight, engine->now_ms);
     if (engine->device != NULL)
         fe_fetch_set_block(engine->store, fe_device_block_size(engine->device));
     return engine;

@@ -11,9 +11,10 @@
 #define CURVE_REACH 8      /* times the memory in use: keys that sank deeper are forgotten */
 #define CURVE_REACH_MIN ((uint64_t)64 << 20)
 
-#define HOT_SAMPLES_MAX 1024u /* a second, about */
-#define HOT_INTERVAL_MAX (1u << 16)
-#define HOT_WINDOW_MS 1000
+/* A second, about. */
+#define HOT_SAMPLES_MAX 1024u
+#define PREFIX_SAMPLES_MAX 1024u
+#define DISK_SAMPLES_MAX 1024u
 
 static void set_reach(fe_insight *insight)
 {
@@ -37,10 +38,7 @@ static void clear_hot(fe_insight *insight, int64_t now_ms)
     fe_insight_hot *hot = insight->hot;
     for (int i = 0; i < FE_HOT_BY_COUNT; i++)
         fe_hot_clear(&hot->by[i], insight->options.hot_half_life_s * 1000, now_ms);
-    hot->interval = 1;
-    hot->samples = 0;
-    hot->window_ms = now_ms;
-    hot->drawn = insight->hot_wait = 0;
+    fe_pace_restart(&insight->hot_pace, now_ms);
 }
 
 static void set_hot(fe_insight *insight, const fe_insight_options *before, int64_t now_ms)
@@ -55,15 +53,35 @@ static void set_hot(fe_insight *insight, const fe_insight_options *before, int64
     insight->hot = NULL;
     if (!options->hot_keys) return;
     insight->hot = fe_alloc_take_zeroed(insight->alloc, FE_ALLOC_ENGINE, sizeof *insight->hot);
-    if (insight->hot == NULL) return;
-    fe_random_init(&insight->hot->random, fe_store_seed(insight->store)->k0);
-    clear_hot(insight, now_ms);
+    if (insight->hot != NULL) clear_hot(insight, now_ms);
 }
 
-void fe_insight_open(fe_insight *insight, fe_alloc *alloc, fe_store *store,
+/* Another way to cut prefixes, or another size, begins anew. */
+static void set_prefixes(fe_insight *insight, int64_t now_ms)
+{
+    const fe_prefixes_options *options = &insight->options.prefixes;
+    const fe_prefixes *had = insight->prefixes;
+    if (!options->on && had == NULL) return;
+    if (options->on && had != NULL && had->options.separator == options->separator &&
+        had->options.parts == options->parts && had->options.count == options->count)
+        return;
+    fe_prefixes_free(insight->prefixes);
+    insight->prefixes = NULL;
+    insight->has_before = false;
+    if (options->on)
+        insight->prefixes =
+            fe_prefixes_new(insight->alloc, options, fe_store_seed(insight->store), now_ms);
+    fe_pace_restart(&insight->prefix_pace, now_ms);
+}
+
+void fe_insight_open(fe_insight *insight, fe_alloc *alloc, fe_store *store, uint64_t units_q20,
                      const fe_insight_options *options, int64_t now_ms)
 {
-    *insight = (fe_insight){.alloc = alloc, .store = store};
+    *insight = (fe_insight){.alloc = alloc, .store = store, .units_q20 = units_q20};
+    const fe_hash_seed *seed = fe_store_seed(store);
+    fe_pace_init(&insight->hot_pace, seed->k0, HOT_SAMPLES_MAX, now_ms);
+    fe_pace_init(&insight->prefix_pace, seed->k0 + 1, PREFIX_SAMPLES_MAX, now_ms);
+    fe_pace_init(&insight->disk_pace, seed->k0 + 2, DISK_SAMPLES_MAX, now_ms);
     fe_insight_set_options(insight, options, now_ms);
 }
 
@@ -72,6 +90,7 @@ void fe_insight_set_options(fe_insight *insight, const fe_insight_options *optio
     fe_insight_options before = insight->options;
     insight->options = *options;
     set_hot(insight, &before, now_ms);
+    set_prefixes(insight, now_ms);
     set_curve(insight, options->curve, now_ms);
 }
 
@@ -79,23 +98,18 @@ void fe_insight_close(fe_insight *insight)
 {
     fe_mrc_free(insight->curve);
     fe_alloc_give(insight->alloc, FE_ALLOC_ENGINE, insight->hot);
+    fe_prefixes_free(insight->prefixes);
     insight->curve = NULL;
     insight->hot = NULL;
+    insight->prefixes = NULL;
 }
 
-/* Looks at fewer uses when there were too many, and at more in a second with few. */
-static void follow_load(fe_insight_hot *hot, int64_t now_ms)
+/* The place in argv of one of the keys, chosen at random. */
+static uint32_t any_key(fe_pace *pace, uint64_t keys, uint32_t count)
 {
-    if (++hot->samples >= HOT_SAMPLES_MAX && hot->interval < HOT_INTERVAL_MAX) {
-        hot->interval *= 2;
-        hot->samples = HOT_SAMPLES_MAX / 2; /* as if it had been so from the beginning */
-    }
-    int64_t passed = now_ms - hot->window_ms;
-    if (passed >= 0 && passed < HOT_WINDOW_MS) return;
-    if (hot->samples < HOT_SAMPLES_MAX / 4 && hot->interval > 1) hot->interval /= 2;
-    if (passed > 10 * HOT_WINDOW_MS) hot->interval = 1; /* nearly nothing happens */
-    hot->samples = 0;
-    hot->window_ms = now_ms;
+    for (uint64_t skip = count > 1 ? fe_random_below(&pace->random, count) : 0; skip > 0; skip--)
+        keys &= keys - 1;
+    return (uint32_t)__builtin_ctzll(keys);
 }
 
 void fe_insight_heat(fe_insight *insight, const fe_insight_use *use)
@@ -103,15 +117,11 @@ void fe_insight_heat(fe_insight *insight, const fe_insight_use *use)
     fe_insight_hot *hot = insight->hot;
     uint32_t keys = (uint32_t)__builtin_popcountll(use->keys);
     if (keys == 0) return;
-    uint64_t left = use->keys;
-    for (uint64_t skip = fe_random_below(&hot->random, keys); skip > 0; skip--)
-        left &= left - 1;
-    uint32_t i = (uint32_t)__builtin_ctzll(left);
+    uint32_t i = any_key(&insight->hot_pace, use->keys, keys);
     uint64_t bytes = use->reply_bytes;
     for (uint32_t n = 0; n < use->argc; n++)
         bytes += use->argv[n].len;
-    /* For all uses since the last one, so that in sum each counts once. */
-    double stands_for = (double)(hot->drawn - insight->hot_wait);
+    double stands_for = (double)fe_pace_take(&insight->hot_pace, use->now_ms);
     const double amounts[FE_HOT_BY_COUNT] = {
         [FE_HOT_RATE] = stands_for,
         [FE_HOT_BYTES] = stands_for * (double)bytes / keys,
@@ -121,9 +131,106 @@ void fe_insight_heat(fe_insight *insight, const fe_insight_use *use)
         if (amounts[by] > 0)
             fe_hot_add(&hot->by[by], use->argv[i], use->hashes[i], use->db, amounts[by],
                        use->now_ms);
-    follow_load(hot, use->now_ms);
-    hot->drawn = (int64_t)fe_random_below(&hot->random, 2 * (uint64_t)hot->interval - 1);
-    insight->hot_wait = hot->drawn;
+}
+
+static void count_now(const fe_insight *insight, fe_insight_counters *counters)
+{
+    fe_store_tally_get(insight->store, &counters->tally);
+    fe_look_miss_counts(insight->store, counters->misses_by);
+}
+
+void fe_insight_count_before(fe_insight *insight)
+{
+    count_now(insight, &insight->before);
+    insight->has_before = true;
+}
+
+/* What a command has done, and which of its keys did it: those in `found` the hits, the others the misses;
+ * without knowing it, each its share. */
+typedef struct done {
+    fe_insight_counters now;
+    uint64_t keys, found;
+    bool is_known;
+} done;
+
+/* Which keys a command has read and found, when it found some and missed some. */
+static void find_read(const fe_insight *insight, const fe_insight_use *use, done *it)
+{
+    const fe_store_tally *before = &insight->before.tally, *now = &it->now.tally;
+    if (!use->is_read || now->hits == before->hits || now->misses == before->misses) return;
+    fe_whereabouts where;
+    for (uint64_t left = use->keys; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(left);
+        if (fe_look_key(insight->store, use->db, use->argv[i], use->hashes[i], &where))
+            it->found |= 1ULL << i;
+    }
+    it->is_known = it->found != 0 && it->found != use->keys;
+}
+
+static double share_of(const done *it, uint64_t among, uint32_t argument)
+{
+    if (!it->is_known) return 1.0 / __builtin_popcountll(it->keys);
+    return (among >> argument & 1) != 0 ? 1.0 / __builtin_popcountll(among) : 0;
+}
+
+/* What one key did, times `uses`. */
+static fe_prefix_effects effects_of(const fe_insight_counters *before, const done *it,
+                                    uint32_t argument, double uses)
+{
+    const fe_store_tally *a = &before->tally, *b = &it->now.tally;
+    double hit = uses * share_of(it, it->found, argument),
+           miss = uses * share_of(it, it->keys & ~it->found, argument),
+           write = uses / __builtin_popcountll(it->keys);
+    fe_prefix_effects found = {
+        .hits = {[FE_PREFIX_MUTABLE] = hit * (double)(b->hits_mutable - a->hits_mutable),
+                 [FE_PREFIX_READ_ONLY] = hit * (double)(b->hits_readonly - a->hits_readonly),
+                 [FE_PREFIX_READ_CACHE] = hit * (double)(b->hits_cache - a->hits_cache),
+                 [FE_PREFIX_DISK] = hit * (double)(b->hits_disk - a->hits_disk)},
+        .misses = miss * (double)(b->misses - a->misses),
+        .read_bytes = hit * (double)(b->read_bytes - a->read_bytes),
+        .written_bytes = write * (double)(b->written_bytes - a->written_bytes)};
+    for (unsigned i = 0; i < FE_MISS_COUNT; i++)
+        found.misses_by[i] = miss * (double)(it->now.misses_by[i] - before->misses_by[i]);
+    return found;
+}
+
+static void enter_key(fe_insight *insight, const fe_insight_use *use, const done *it,
+                      uint32_t argument, uint64_t uses)
+{
+    fe_prefix_effects effects = effects_of(&insight->before, it, argument, (double)uses);
+    fe_prefix *prefix = fe_prefixes_use(insight->prefixes, use->argv[argument], (double)uses);
+    fe_prefix_add(prefix, &effects);
+    uint64_t units = ((use->ticks + use->waited) * insight->units_q20) >> 20;
+    fe_exponential_add_many(&prefix->durations, units, uses);
+}
+
+void fe_insight_enter(fe_insight *insight, const fe_insight_use *use)
+{
+    uint32_t keys = (uint32_t)__builtin_popcountll(use->keys);
+    if (keys == 0 || !insight->has_before) return; /* it was turned on by this very command */
+    done it = {.keys = use->keys};
+    count_now(insight, &it.now);
+    if (keys > 1) find_read(insight, use, &it);
+    insight->has_before = false;
+    uint64_t stands_for = fe_pace_take(&insight->prefix_pace, use->now_ms);
+    if (stands_for != keys) { /* also for keys of other commands */
+        enter_key(insight, use, &it, any_key(&insight->prefix_pace, use->keys, keys), stands_for);
+        return;
+    }
+    for (uint64_t left = use->keys; left != 0; left &= left - 1)
+        enter_key(insight, use, &it, (uint32_t)__builtin_ctzll(left), 1);
+}
+
+void fe_insight_note_reads(fe_insight *insight, uint32_t db, fe_bytes name, uint64_t hash,
+                           uint32_t reads, int64_t now_ms)
+{
+    if (!fe_pace_passes(&insight->disk_pace, reads)) return;
+    double amount = (double)fe_pace_take(&insight->disk_pace, now_ms);
+    if (insight->hot != NULL)
+        fe_hot_add(&insight->hot->by[FE_HOT_DISK], name, hash, db, amount, now_ms);
+    if (insight->prefixes == NULL) return;
+    fe_prefix *prefix = fe_prefixes_meet(insight->prefixes, name);
+    if (prefix != NULL) prefix->disk_reads += amount;
 }
 
 /* Lets what was counted decay, when it is time. */
@@ -163,8 +270,16 @@ void fe_insight_forget(fe_insight *insight, uint32_t db)
     if (insight->curve != NULL) fe_mrc_forget(insight->curve, db);
 }
 
+void fe_insight_reset_prefixes(fe_insight *insight, int64_t now_ms)
+{
+    if (insight->prefixes != NULL) fe_prefixes_clear(insight->prefixes, now_ms);
+    fe_pace_restart(&insight->prefix_pace, now_ms);
+    insight->has_before = false;
+}
+
 void fe_insight_reset(fe_insight *insight, int64_t now_ms)
 {
+    fe_insight_reset_prefixes(insight, now_ms);
     if (insight->hot != NULL) clear_hot(insight, now_ms);
     if (insight->curve == NULL) return;
     fe_mrc_decay(insight->curve, 0); /* what is on the stack stays: nothing is cold for that */

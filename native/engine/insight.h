@@ -5,37 +5,49 @@
 #ifndef FE_ENGINE_INSIGHT_H
 #define FE_ENGINE_INSIGHT_H
 
-#include "base/random.h"
 #include "engine/hotkeys.h"
 #include "engine/mrc.h"
+#include "engine/pace.h"
+#include "engine/prefixes.h"
 #include "store/keyspace.h"
 
 #define FE_INSIGHT_KEYS_MAX 64u /* arguments of a command that are looked at */
 
-/* What keys are hot by; of bytes, those of requests and replies. */
-typedef enum fe_hot_by { FE_HOT_RATE, FE_HOT_BYTES, FE_HOT_TICKS, FE_HOT_BY_COUNT } fe_hot_by;
+/* What keys are hot by; of bytes, those of requests and replies; of the disk, reads that were begun for them. */
+typedef enum fe_hot_by {
+    FE_HOT_RATE,
+    FE_HOT_BYTES,
+    FE_HOT_TICKS,
+    FE_HOT_DISK,
+    FE_HOT_BY_COUNT
+} fe_hot_by;
 
 typedef struct fe_insight_options {
     bool hot_keys;
     uint32_t hot_half_life_s;   /* 1..86400 */
     bool curve;                 /* the hit-ratio curve */
     uint32_t curve_half_life_s; /* what was counted so long ago counts half; 0: for ever */
+    fe_prefixes_options prefixes;
 } fe_insight_options;
 
-/* Which uses of keys are looked at: one in `interval` on average, which follows the load so that some
- * thousand a second are. */
 typedef struct fe_insight_hot {
     fe_hot_table by[FE_HOT_BY_COUNT];
-    fe_random random;
-    uint32_t interval;
-    uint32_t samples; /* of this window of a second */
-    int64_t drawn;    /* what `hot_wait` began with */
-    int64_t window_ms;
 } fe_insight_hot;
 
+/* Counters of the store that the ledger tells the part of a prefix of. */
+typedef struct fe_insight_counters {
+    fe_store_tally tally;
+    uint64_t misses_by[FE_MISS_COUNT];
+} fe_insight_counters;
+
 typedef struct fe_insight {
-    fe_insight_hot *hot; /* NULL: off */
-    int64_t hot_wait;    /* uses until the next one that is looked at */
+    fe_insight_hot *hot;   /* NULL: off */
+    fe_prefixes *prefixes; /* NULL: off */
+    fe_pace hot_pace, prefix_pace;
+    fe_pace disk_pace;          /* of reads from disk, for both */
+    fe_insight_counters before; /* a command that may be looked at for the ledger began */
+    bool has_before;
+    uint64_t units_q20; /* units of event/exponential.h per tick, times 2^20 */
     fe_alloc *alloc;
     fe_store *store;
     fe_insight_options options;
@@ -50,6 +62,7 @@ typedef struct fe_insight_use {
     uint32_t argc;
     uint64_t reply_bytes;
     uint64_t ticks;         /* that it took */
+    uint64_t waited;        /* that it had waited for the disk before */
     const uint64_t *hashes; /* by argument */
     uint64_t keys;          /* bit i: argument i is a key, and its hash is known */
     uint32_t db;
@@ -57,8 +70,8 @@ typedef struct fe_insight_use {
     int64_t now_ms;
 } fe_insight_use;
 
-/* With options that ask for nothing, and without memory, parts are off. */
-void fe_insight_open(fe_insight *insight, fe_alloc *alloc, fe_store *store,
+/* With options that ask for nothing, and without memory, parts are off. `units_q20`: as in the engine. */
+void fe_insight_open(fe_insight *insight, fe_alloc *alloc, fe_store *store, uint64_t units_q20,
                      const fe_insight_options *options, int64_t now_ms);
 void fe_insight_set_options(fe_insight *insight, const fe_insight_options *options, int64_t now_ms);
 void fe_insight_close(fe_insight *insight);
@@ -66,15 +79,37 @@ void fe_insight_close(fe_insight *insight);
 /* Whether anybody wants to know of commands. */
 static inline bool fe_insight_is_on(const fe_insight *insight)
 {
-    return insight->curve != NULL || insight->hot != NULL;
+    return insight->curve != NULL || insight->hot != NULL || insight->prefixes != NULL;
+}
+
+/* Whether anybody wants to know of reads from disk. */
+static inline bool fe_insight_wants_reads(const fe_insight *insight)
+{
+    return insight->hot != NULL || insight->prefixes != NULL;
+}
+
+/* So many reads from disk were begun for a key. */
+void fe_insight_note_reads(fe_insight *insight, uint32_t db, fe_bytes name, uint64_t hash,
+                           uint32_t reads, int64_t now_ms);
+
+/* Notes the store's counters; the slow part of fe_insight_begin. */
+__attribute__((noinline)) void fe_insight_count_before(fe_insight *insight);
+
+/* A command with up to so many keys is about to run. */
+static inline void fe_insight_begin(fe_insight *insight, uint32_t keys)
+{
+    if (__builtin_expect(insight->prefixes == NULL, 1)) return;
+    if (__builtin_expect(fe_pace_is_near(&insight->prefix_pace, keys), 0))
+        fe_insight_count_before(insight);
 }
 
 /* A key that the curve samples; the slow part of fe_insight_note. */
 __attribute__((noinline)) void fe_insight_sample(fe_insight *insight, const fe_insight_use *use,
                                                  uint32_t argument);
 
-/* One of its keys counts for the hot ones; the other slow part. */
+/* One of its keys counts for the hot ones, or in the ledger; the other slow parts. */
 __attribute__((noinline)) void fe_insight_heat(fe_insight *insight, const fe_insight_use *use);
+__attribute__((noinline)) void fe_insight_enter(fe_insight *insight, const fe_insight_use *use);
 
 static inline void fe_insight_note_curve(fe_insight *insight, const fe_insight_use *use)
 {
@@ -90,9 +125,11 @@ static inline void fe_insight_note_curve(fe_insight *insight, const fe_insight_u
 static inline void fe_insight_note(fe_insight *insight, const fe_insight_use *use)
 {
     if (insight->curve != NULL) fe_insight_note_curve(insight, use);
-    if (insight->hot == NULL) return;
-    insight->hot_wait -= __builtin_popcountll(use->keys);
-    if (__builtin_expect(insight->hot_wait < 0, 0)) fe_insight_heat(insight, use);
+    uint32_t keys = (uint32_t)__builtin_popcountll(use->keys);
+    if (insight->hot != NULL && fe_pace_passes(&insight->hot_pace, keys))
+        fe_insight_heat(insight, use);
+    if (insight->prefixes != NULL && fe_pace_passes(&insight->prefix_pace, keys))
+        fe_insight_enter(insight, use);
 }
 
 /* The keys of a database are gone, or were swapped with others; UINT32_MAX: those of all. */
@@ -100,6 +137,9 @@ void fe_insight_forget(fe_insight *insight, uint32_t db);
 
 /* Begins anew: CONFIG RESETSTAT. */
 void fe_insight_reset(fe_insight *insight, int64_t now_ms);
+
+/* The ledger alone does. */
+void fe_insight_reset_prefixes(fe_insight *insight, int64_t now_ms);
 
 /* Seconds of reads that the curve is made from, less what has decayed. */
 double fe_insight_curve_seconds(const fe_insight *insight, int64_t now_ms);

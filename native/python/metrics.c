@@ -87,8 +87,7 @@ static void tell_ratio(teller *to, fe_metric metric, uint64_t part, uint64_t who
     if (whole != 0) tell(to, metric, NULL, PyFloat_FromDouble((double)part / (double)whole));
 }
 
-/* (sum in units, shorter than all buckets, OTLP's index of the first bucket, counts from it on). */
-static PyObject *histogram_object(const fe_exponential *histogram)
+PyObject *fe_python_exponential(const fe_exponential *histogram)
 {
     unsigned first = 0, beyond = FE_EXPONENTIAL_BUCKETS;
     while (first < beyond && histogram->counts[first] == 0)
@@ -326,7 +325,7 @@ static void tell_command(teller *to, const command_shot *shot)
         tell_of(to, FE_METRIC_COMMAND_REJECTIONS, name, shot->rejected);
     }
     if (shot->duration != NULL)
-        tell(to, FE_METRIC_COMMAND_DURATION, name, histogram_object(shot->duration));
+        tell(to, FE_METRIC_COMMAND_DURATION, name, fe_python_exponential(shot->duration));
 }
 
 static void tell_all(teller *to, const metrics_shot *shot)
@@ -341,13 +340,13 @@ static void tell_all(teller *to, const metrics_shot *shot)
         tell_ways_down(to, shot);
         tell_reclaiming(to, &shot->look.frozen);
         tell_ways_up(to, &shot->look);
-        tell(to, FE_METRIC_DISK_READ_DURATION, NULL, histogram_object(&shot->disk));
+        tell(to, FE_METRIC_DISK_READ_DURATION, NULL, fe_python_exponential(&shot->disk));
     }
     tell_engine(to, shot);
     for (int i = 0; i < FE_PHASE_COUNT; i++)
         if (fe_exponential_count(&shot->phases[i]) != 0)
             tell(to, FE_METRIC_STAGE_DURATION, fe_phase_name((fe_phase)i),
-                 histogram_object(&shot->phases[i]));
+                 fe_python_exponential(&shot->phases[i]));
 }
 
 /* Taking. -------------------------------------------------------------------------------------- */

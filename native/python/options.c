@@ -128,6 +128,20 @@ static bool read_store(PyObject *dict, fe_store_options *store)
            fe_python_read_bool(dict, "lock_memory", &store->lock_memory);
 }
 
+static bool read_prefixes(PyObject *dict, fe_prefixes_options *prefixes)
+{
+    long long separator, parts, count;
+    if (!fe_python_read_bool(dict, "insight_prefixes", &prefixes->on) ||
+        !fe_python_read_int(dict, "insight_prefix_separator", 1, UINT8_MAX, &separator) ||
+        !fe_python_read_int(dict, "insight_prefix_parts", 1, FE_PREFIX_PARTS_MAX, &parts) ||
+        !fe_python_read_int(dict, "insight_prefix_count", 1, FE_PREFIX_COUNT_MAX, &count))
+        return false;
+    prefixes->separator = (uint8_t)separator;
+    prefixes->parts = (uint32_t)parts;
+    prefixes->count = (uint32_t)count;
+    return true;
+}
+
 static bool read_disk(PyObject *dict, fe_engine_options *options)
 {
     static const struct {
@@ -170,6 +184,7 @@ bool fe_python_read_options(PyObject *dict, fe_engine_options *options)
         !read_u32(dict, "insight_hot_half_life_s", 1, &options->insight.hot_half_life_s) ||
         !fe_python_read_bool(dict, "insight_curve", &options->insight.curve) ||
         !read_u32(dict, "insight_curve_half_life_s", 0, &options->insight.curve_half_life_s) ||
+        !read_prefixes(dict, &options->insight.prefixes) ||
         !fe_python_read_bool(dict, "flush_async", &options->flush_async) ||
         !fe_python_read_bool(dict, "debug_enabled", &options->debug_enabled))
         return false;

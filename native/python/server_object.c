@@ -181,6 +181,26 @@ static PyObject *server_hot_keys(server_object *self, PyObject *by)
     return server == NULL ? NULL : fe_python_hot_keys(server, by);
 }
 
+static PyObject *server_prefixes(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_prefixes(server);
+}
+
+static PyObject *server_reset_prefixes(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_reset_prefixes(server);
+}
+
+static PyObject *server_shown_name(server_object *self, PyObject *args)
+{
+    fe_server *server = fe_python_open_server(self);
+    return server == NULL ? NULL : fe_python_shown_name(server, args);
+}
+
 static PyObject *server_order_tiers(server_object *self, PyObject *name)
 {
     fe_server *server = fe_python_open_server(self);
@@ -435,6 +455,9 @@ static PyMethodDef server_methods[] = {
     METHOD(metrics, METH_NOARGS),
     METHOD(curve, METH_O),
     METHOD(hot_keys, METH_O),
+    METHOD(prefixes, METH_NOARGS),
+    METHOD(reset_prefixes, METH_NOARGS),
+    METHOD(shown_name, METH_VARARGS),
     METHOD(set_telemetry, METH_O),
     METHOD(telemetry_counts, METH_NOARGS),
     METHOD(telemetry_drain_raw, METH_NOARGS),

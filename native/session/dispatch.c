@@ -442,6 +442,7 @@ static void run_handler(run *it, uint64_t *ticks)
 {
     fe_session *session = it->session;
     size_t before = it->call.reply.buf->len;
+    fe_observe_begin(&it->call);
     it->call.row->run(&it->call);
     while (FE_UNLIKELY(it->call.after == FE_AFTER_FETCH)) {
         if (it->call.walked_on) fe_waiter_close(it->call.store, &session->waiter);
@@ -454,11 +455,11 @@ static void run_handler(run *it, uint64_t *ticks)
         it->call.row->run(&it->call);
     }
     if (FE_UNLIKELY(fe_tier_fault_seen(it->call.store))) refuse_faulted(it, before);
-    uint64_t began = *ticks;
+    uint64_t began = *ticks, waited = session->disk_waited;
     count(it, ticks);
     if (FE_UNLIKELY(it->call.recorded) && it->call.after == FE_AFTER_NEXT)
         record(it, FE_RESULT_OK, before, *ticks);
-    fe_observe(&it->call, *ticks - began, before);
+    fe_observe(&it->call, *ticks - began, waited, before);
     if (it->call.after != FE_AFTER_EXEC) fe_monitor_feed(&it->call);
     take_marks(session->server);
     if (FE_UNLIKELY(it->call.wake_paused)) fe_server_wake_paused(session->server);

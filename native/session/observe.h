@@ -7,8 +7,18 @@
 /* The same of a command whose keys nobody has hashed: one of a transaction, or of a very long batch. */
 void fe_observe_unhashed(const fe_call *call, const fe_insight_use *use);
 
-/* `ticks`: that it took; `before`: the length of the reply buffer when it began. */
-static inline void fe_observe(const fe_call *call, uint64_t ticks, size_t before)
+/* The handler is about to run. */
+static inline void fe_observe_begin(const fe_call *call)
+{
+    const fe_command_row *row = call->row;
+    fe_insight *insight = &call->engine->insight;
+    if (FE_LIKELY(insight->prefixes == NULL) || row->keys[0].first == 0) return;
+    uint32_t keys = (uint32_t)__builtin_popcountll(call->hash_known_mask);
+    fe_insight_begin(insight, keys != 0 ? keys : FE_INSIGHT_KEYS_MAX);
+}
+
+/* `ticks`: that it took; `waited`: for the disk before, too; `before`: the length of the reply buffer when it began. */
+static inline void fe_observe(const fe_call *call, uint64_t ticks, uint64_t waited, size_t before)
 {
     const fe_command_row *row = call->row;
     fe_insight *insight = &call->engine->insight;
@@ -17,6 +27,7 @@ static inline void fe_observe(const fe_call *call, uint64_t ticks, size_t before
                           .argc = call->argc,
                           .reply_bytes = call->reply.buf->len - before,
                           .ticks = ticks,
+                          .waited = waited,
                           .hashes = call->hashes,
                           .keys = call->hash_known_mask,
                           .db = call->client->db,

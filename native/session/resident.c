@@ -3,6 +3,7 @@
 
 #include "base/glob.h"
 #include "resp/number.h"
+#include "store/look.h"
 #include "store/tier.h"
 
 /* SET without an option that looks at the old value: only a deadline may follow. */
@@ -26,6 +27,7 @@ static fe_need need_of(const fe_command_row *row, const fe_bytes *argv, uint32_t
 /* A command whose keys are looked at, in one database. */
 typedef struct look {
     fe_store *store;
+    fe_engine *observed; /* whose insight is told of reads; NULL: nobody asks */
     fe_waiter *waiter;
     fe_need need;
     uint32_t db;
@@ -34,10 +36,27 @@ typedef struct look {
     bool forget; /* nothing is looked at: what was written goes (fe_resident_forget) */
 } look;
 
+/* Looks a key up, and tells of the reads that were begun for it: not of those that another began. */
+static void look_observed(look *at, uint32_t db, fe_bytes name, uint64_t hash)
+{
+    uint32_t before = fe_look_reads(at->store);
+    at->all &= fe_fetch_key(at->store, db, name, hash, at->need, at->waiter);
+    uint32_t begun = fe_look_reads(at->store) - before;
+    fe_engine *engine = at->observed;
+    if (begun != 0) fe_insight_note_reads(&engine->insight, db, name, hash, begun, engine->now_ms);
+}
+
+static fe_engine *observed(fe_engine *engine)
+{
+    return FE_UNLIKELY(fe_insight_wants_reads(&engine->insight)) ? engine : NULL;
+}
+
 static void look_key(look *at, uint32_t db, fe_bytes name, uint64_t hash)
 {
     if (FE_UNLIKELY(at->forget))
         fe_tier_forget(at->store, db, name, hash);
+    else if (FE_UNLIKELY(at->observed != NULL))
+        look_observed(at, db, name, hash);
     else
         at->all &= fe_fetch_key(at->store, db, name, hash, at->need, at->waiter);
 }
@@ -90,8 +109,11 @@ static bool needs_nothing(const fe_command_row *row)
 bool fe_resident_call(fe_session *session, const fe_call *call)
 {
     if (needs_nothing(call->row)) return true;
-    look at = {
-        .store = call->store, .waiter = &session->waiter, .db = session->client.db, .all = true};
+    look at = {.store = call->store,
+               .observed = observed(call->engine),
+               .waiter = &session->waiter,
+               .db = session->client.db,
+               .all = true};
     look_call(&at, call->row, call->argv, call->argc, call->hashes, call->hash_known_mask);
     return at.all;
 }
@@ -125,7 +147,11 @@ static uint32_t name_before_swaps(const fe_transaction *transaction, uint32_t be
 bool fe_resident_queue(fe_session *session)
 {
     const fe_transaction *transaction = &session->client.transaction;
-    look at = {.store = session->server->engine->store, .waiter = &session->waiter, .all = true};
+    fe_engine *engine = session->server->engine;
+    look at = {.store = engine->store,
+               .observed = observed(engine),
+               .waiter = &session->waiter,
+               .all = true};
     at.all = fe_watches_resident(transaction, at.store, at.waiter);
     for (uint32_t i = 0; i < transaction->count; i++)
         at.writes |= (transaction->queue[i].command->row->flags & FE_WRITE) != 0;
@@ -145,7 +171,7 @@ bool fe_resident_queue(fe_session *session)
 
 void fe_resident_ahead(fe_server *server, const fe_batch *batch)
 {
-    look at = {.store = server->engine->store, .all = true};
+    look at = {.store = server->engine->store, .observed = observed(server->engine), .all = true};
     for (uint32_t i = 0; i < batch->count; i++) {
         const fe_ahead *ahead = &batch->ahead[i];
         if (ahead->hashed == 0 || needs_nothing(ahead->command->row)) continue;

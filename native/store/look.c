@@ -82,6 +82,16 @@ void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
         stats->short_tags += store->keyspaces[i].index.shorts;
 }
 
+void fe_look_miss_counts(const fe_store *store, uint64_t by[FE_MISS_COUNT])
+{
+    memcpy(by, store->stats.misses_by, sizeof store->stats.misses_by);
+}
+
+uint32_t fe_look_reads(const fe_store *store)
+{
+    return store->fetch.count;
+}
+
 uint64_t fe_look_memory(const fe_store *store)
 {
     return fe_store_used(store) + store->log.tiers[FE_TIER_MAPPED].bytes;

@@ -55,6 +55,12 @@ typedef struct fe_look_stats {
 /* All zero for a memory-only store, but for its one tier. */
 void fe_look_stats_get(const fe_store *store, fe_look_stats *stats);
 
+/* How many look-ups found nothing so far, by reason, while reasons are told. */
+void fe_look_miss_counts(const fe_store *store, uint64_t by[FE_MISS_COUNT]);
+
+/* Reads from disk that are wanted or under way. */
+uint32_t fe_look_reads(const fe_store *store);
+
 /* Bytes of memory that the store takes: fe_store_used, and the files that it maps. */
 uint64_t fe_look_memory(const fe_store *store);
 

@@ -22,7 +22,7 @@ ONLY_72 = {
 # traces and insight.
 OWN_PREFIXES = (
     *("debug|", "object|tier", "traceparent", "slowlog|traces", "latency|traces"),
-    *("mrc", "misses", "hotkeys"),
+    *("mrc", "misses", "hotkeys", "prefixes"),
 )
 # Commands whose flags and categories changed in 7.2: WAIT is no longer NOSCRIPT there, and not yet
 # BLOCKING, which came after 7.2 (redis/redis pull requests 11568 and 12977).

@@ -97,6 +97,10 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "insight.curve_half_life": ("5m", 300),
     "insight.miss_reasons": ("no", False),
     "insight.miss_table_size": ("64kb", 64 << 10),
+    "insight.prefixes": ("yes", True),
+    "insight.prefix_separator": ("/", "/"),
+    "insight.prefix_parts": ("2", 2),
+    "insight.prefix_count": ("16", 16),
 }
 """For each setting a text that is valid and not its default, and the value that it stands for."""
 

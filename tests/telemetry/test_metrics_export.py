@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 
 from ferrite_py._native import Server, Stream
 from ferrite_py.config import Config, with_values
-from ferrite_py.measure import BOUNDS, BY_ID, ROWS, Meter
+from ferrite_py.measure import BOUNDS, BY_ID, ROWS, Histogram, Meter, Samples
 from ferrite_py.services import engine_options
 from ferrite_py.telemetry.metrics import OPERATION_DURATION, RUNTIME_SCOPE, SCOPE, MetricsExport
 from ferrite_py.web.prometheus import family
@@ -360,3 +360,29 @@ def test_metrics_that_are_switched_off_are_not_exported(
     served.close()
 
     assert receiver.arrivals("metrics") == []
+
+
+def test_what_begins_anew_by_itself_is_no_negative_delta(
+    receiver: Receiver, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that is reset, or a prefix that left it and came back, counts from zero."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+    site = Site(receiver, protocol)
+    told = iter([(5, Histogram(1.0, 0, 0, (2, 3))), (9, Histogram(2.0, 0, 0, (4, 5))),
+                 (2, Histogram(0.5, 0, 0, (0, 12)))])  # fmt: skip
+
+    def source() -> list[tuple[str, Samples]]:
+        uses, durations = next(told)
+        name = ("user",)
+        return [("PREFIX_USES", [(name, uses)]), ("PREFIX_DURATION", [(name, durations)])]
+
+    site.meter.add_source(source)
+
+    exports = [site.flush() for _ in range(3)]
+
+    uses = [one(views, "ferrite.prefix.uses", prefix="user").value for views in exports]
+    points = [one(views, "ferrite.prefix.duration", prefix="user").value for views in exports]
+    assert uses == [5, 4, 2]
+    assert [point.count for point in points] == [5, 4, 12]
+    assert [point.sum for point in points] == [1.0, 1.0, 0.5]
+    site.close()

@@ -135,7 +135,7 @@ TEST(sampled_uses_of_keys_stand_for_all_of_them)
     CHECK_INT(2, fe_hot_list(&it.insight->hot->by[FE_HOT_BYTES], it.now_ms, lines));
     CHECK(fabs((lines[0].per_second + lines[1].per_second) / 40e6 - 1) < 0.1);
     CHECK_INT(0, fe_hot_list(&it.insight->hot->by[FE_HOT_TICKS], it.now_ms, lines));
-    CHECK(it.insight->hot->interval > 16);
+    CHECK(it.insight->hot_pace.interval > 16);
     it.now_ms += 60000; /* little happens: all is looked at again */
     use_all(&it, true, false, false);
     fe_insight_reset(it.insight, it.now_ms);

@@ -1,0 +1,118 @@
+/* What Python sees of the ledger of prefixes (engine/prefixes.h), and of names of keys that are shown. */
+#include "python/face.h"
+
+#include "event/texts.h"
+
+#define PORTION 16u /* prefixes are copied at once: 170 KB */
+
+/* What is copied under the lock. */
+typedef struct ledger_shot {
+    bool on;
+    double uses;
+    int64_t since_ms, now_ms;
+    uint32_t interval, count, copied;
+    fe_prefixes_options options;
+    fe_prefix entries[FE_PREFIX_COUNT_MAX];
+} ledger_shot;
+
+/* The lock is held. Copies the next portion; a ledger that has begun anew since the first has no more. */
+static void take_portion(const fe_engine *engine, ledger_shot *shot)
+{
+    const fe_insight *insight = &engine->insight;
+    const fe_prefixes *prefixes = insight->prefixes;
+    if (shot->copied == 0) {
+        shot->on = prefixes != NULL;
+        if (!shot->on) return;
+        shot->uses = prefixes->uses;
+        shot->since_ms = prefixes->since_ms;
+        shot->now_ms = engine->now_ms;
+        shot->interval = insight->prefix_pace.interval;
+        shot->options = prefixes->options;
+        shot->count = prefixes->count;
+    } else if (prefixes == NULL || prefixes->count < shot->count) {
+        shot->count = shot->copied;
+        return;
+    }
+    uint32_t left = shot->count - shot->copied, portion = left < PORTION ? left : PORTION;
+    memcpy(&shot->entries[shot->copied], &prefixes->entries[shot->copied],
+           portion * sizeof *shot->entries);
+    shot->copied += portion;
+}
+
+/* (name, whether it is cut, uses, error, variance, disk reads, hits by tier, misses, misses by reason, bytes
+ * read, bytes written, durations). */
+static PyObject *prefix_object(const fe_prefix *prefix)
+{
+    const fe_prefix_effects *effects = &prefix->effects;
+    const double *hits = effects->hits, *by = effects->misses_by;
+    return Py_BuildValue("(y#Ndddd(dddd)d(ddddd)ddN)", (const char *)prefix->name,
+                         (Py_ssize_t)prefix->name_len, PyBool_FromLong(prefix->is_cut),
+                         prefix->uses, prefix->error, prefix->variance, prefix->disk_reads, hits[0],
+                         hits[1], hits[2], hits[3], effects->misses, by[0], by[1], by[2], by[3],
+                         by[4], effects->read_bytes, effects->written_bytes,
+                         fe_python_exponential(&prefix->durations));
+}
+
+static PyObject *ledger_object(const ledger_shot *shot)
+{
+    _Static_assert(FE_PREFIX_TIERS == 4 && FE_MISS_COUNT == 5, "prefix_object tells all");
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < shot->count; i++) {
+        PyObject *one = prefix_object(&shot->entries[i]);
+        if (one == NULL || PyList_Append(list, one) != 0) Py_CLEAR(list);
+        Py_XDECREF(one);
+    }
+    if (list == NULL) return NULL;
+    return Py_BuildValue("{sdsLsLsIsIsN}", "uses", shot->uses, "since_ms",
+                         (long long)shot->since_ms, "now_ms", (long long)shot->now_ms, "interval",
+                         shot->interval, "room", shot->options.count, "prefixes", list);
+}
+
+PyObject *fe_python_prefixes(fe_server *server)
+{
+    ledger_shot *shot = PyMem_Malloc(sizeof *shot);
+    if (shot == NULL) return PyErr_NoMemory();
+    shot->copied = 0;
+    do
+        FE_LOCKED(server->engine, take_portion(server->engine, shot));
+    while (shot->on && shot->copied < shot->count);
+    PyObject *found = shot->on ? ledger_object(shot) : Py_NewRef(Py_None);
+    PyMem_Free(shot);
+    return found;
+}
+
+PyObject *fe_python_reset_prefixes(fe_server *server)
+{
+    fe_engine *engine = server->engine;
+    FE_LOCKED(engine, fe_insight_reset_prefixes(&engine->insight, engine->now_ms));
+    Py_RETURN_NONE;
+}
+
+/* Hashed twice, as in spans (session/trace.c): the first hash is nobody else's to know. */
+static PyObject *hashed_name(const fe_server *server, fe_bytes name)
+{
+    const fe_hash_seed *seed = fe_store_seed(server->engine->store);
+    uint64_t first = fe_key_hash(seed, name);
+    uint64_t second = fe_hash(seed, (const uint8_t *)&first, sizeof first);
+    char digits[16];
+    fe_span_id_print(digits, second);
+    return PyBytes_FromStringAndSize(digits, sizeof digits);
+}
+
+PyObject *fe_python_shown_name(fe_server *server, PyObject *args)
+{
+    const char *text, *mode;
+    Py_ssize_t len;
+    if (!PyArg_ParseTuple(args, "y#s:shown_name", &text, &len, &mode)) return NULL;
+    fe_bytes name = {(const uint8_t *)text, (size_t)len};
+    if (strcmp(mode, "off") == 0) Py_RETURN_NONE;
+    if (strcmp(mode, "hashed") == 0) return hashed_name(server, name);
+    if (strcmp(mode, "pattern") == 0) {
+        uint8_t pattern[FE_TEXT_KEY_MAX];
+        size_t kept = fe_texts_pattern(name, pattern);
+        return PyBytes_FromStringAndSize((const char *)pattern, (Py_ssize_t)kept);
+    }
+    if (strcmp(mode, "full") != 0) return PyErr_Format(PyExc_ValueError, "no such mode: %s", mode);
+    if (name.len > FE_TEXT_KEY_MAX) name.len = FE_TEXT_KEY_MAX;
+    return PyBytes_FromStringAndSize(text, (Py_ssize_t)name.len);
+}
