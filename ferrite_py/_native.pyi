@@ -66,6 +66,13 @@ class Encoder:
         collects. Raises MemoryError, and RuntimeError when the server is closed.
         """
 
+    def look(self, notes: int, /) -> list[_Note]:
+        """What the log may tell of commands that wait to be collected; of each once.
+
+        `collect` does not tell of them again. Not while another thread collects. Gives the GIL
+        back. Raises MemoryError, and RuntimeError when the server is closed.
+        """
+
     def encode(
         self, records: bytes, detail: int, threshold_ns: int, clock: tuple[int, int, float], /
     ) -> tuple[bytes, int, int]:

@@ -2,6 +2,8 @@
 
     serving threads -> rings -> Source.collect (native, without the GIL) -> Transport.send
 
+A second thread lets the log tell of what waits in the rings while the first is held up.
+
 One request is under way at a time. While the receiver is away, it is sent again and again with
 growing pauses; the rings fill meanwhile, and what does not fit is lost there. So memory is bounded
 by the rings and one request, the serving threads never wait, and what is lost is counted.
@@ -37,6 +39,12 @@ WAIT_S_MAX = 300.0
 END_S = 1.0
 """How long a stop waits after its deadline for what it has cut off."""
 
+LOOK_S = 0.25
+"""How often somebody looks whether the thread that sends is held up."""
+
+HELD_UP_S = 0.5
+"""So long after its last look at the rings it is: what waits there is then told to the log."""
+
 REPORT_S = 60.0
 """Losses enter the log once in so long."""
 
@@ -58,6 +66,9 @@ class Source(Protocol):
 
     def collect(self) -> Batch | None:
         """Take commands, up to a batch; None when there are none."""
+
+    def look(self) -> None:
+        """Let the log tell of what waits, before it is collected."""
 
     def dropped(self) -> int:
         """Commands that were lost so far because nobody collected in time."""
@@ -109,7 +120,9 @@ class Drain:
         self._not_before = 0.0  # the receiver wants to be left alone until then
         self._counts = Counts()
         self._under_way = 0
+        self._looked = clock()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+        self._teller = threading.Thread(target=self._tell, name="telemetry-log", daemon=True)
 
     @property
     def counts(self) -> Counts:
@@ -119,6 +132,7 @@ class Drain:
     def start(self) -> None:
         """Begin to collect and send."""
         self._thread.start()
+        self._teller.start()
 
     def stop(self, deadline_s: float) -> None:
         """Send what is left within a deadline, and end; the source is not used after that."""
@@ -128,6 +142,7 @@ class Drain:
             self._thread.join(deadline_s)
             self._transport.close()
             self._thread.join(END_S)
+            self._teller.join(END_S)
         with self._may_collect:
             self._is_abandoned = True
             left = self._source.waiting() + self._under_way
@@ -146,11 +161,29 @@ class Drain:
             while self._may_send_still() and self._send_one():
                 pass
 
+    def _tell(self) -> None:
+        """Let no line of the log wait for a receiver that is away, hangs, or wants to be left."""
+        give_way()
+        while not self._stopping.wait(LOOK_S):
+            if self._clock() - self._looked < HELD_UP_S:
+                continue
+            with self._may_collect:
+                if self._is_abandoned:
+                    return  # the source may be closed by now
+                try:
+                    self._source.look()
+                except Exception:  # lines less, and the export goes on
+                    log.debug("telling the log failed", exc_info=True)
+
     def _step(self, oldest: float | None) -> float | None:
         """Send what is due, and tell the log what was lost."""
         found = None
         with self._noted():
-            found = oldest if self._is_held() else self._look(oldest)
+            if self._is_held():
+                found = oldest
+            else:
+                self._looked = self._clock()
+                found = self._look(oldest)
             self._losses.report(self._source.dropped())
         return found
 
@@ -196,6 +229,7 @@ class Drain:
     def _send_one(self) -> bool:
         """Collect a batch and send it; False when there is none."""
         with self._may_collect:
+            self._looked = self._clock()
             batch = None if self._is_abandoned else self._source.collect()
         if batch is None:
             return False

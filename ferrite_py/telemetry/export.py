@@ -149,6 +149,11 @@ class RecordedCommands:
             self._lines.write(notes)
         return Batch(request, commands, spans)
 
+    def look(self) -> None:
+        """Let the log tell of what waits."""
+        if self._has_lines and self._lines.choice != NONE:
+            self._lines.write(self._encoder.look(self._lines.choice))
+
     def dropped(self) -> int:
         """Commands that had no room in a ring."""
         return self._native.telemetry_counts()["dropped"]

@@ -1,7 +1,8 @@
 """Lines of the log about commands: those that a rule of retention kept, and at debug all.
 
-Only what is handed to the exporter is told of, so that a line leads to a trace, unless the receiver
-does not take it. Lines come with the batch, and have the time at which the command ended.
+Only what is recorded for the exporter is told of, so that a line leads to a trace, unless the
+receiver does not take it. Lines come with the batch, or before it while the receiver is away, and
+have the time at which the command ended.
 """
 
 import logging

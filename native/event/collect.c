@@ -72,13 +72,41 @@ static void note(fe_span_collector *collector, const fe_trace_record *record)
         fe_buf_append(&collector->notes, record, record->size);
 }
 
-static void note_all(fe_span_collector *collector, const uint8_t *records, size_t len)
+/* Records of a ring from a position on, which are contiguous; without those that were looked at. */
+static void note_all(fe_span_collector *collector, fe_collect_ring *ring, uint64_t position,
+                     const uint8_t *records, size_t len)
 {
     if (collector->choice == FE_NOTE_NONE) return;
-    for (size_t at = 0; at < len;) {
+    size_t at = ring->looked_at > position ? (size_t)(ring->looked_at - position) : 0;
+    for (; at < len;) {
         const fe_trace_record *record = (const void *)(records + at);
         note(collector, record);
         at += record->size;
+    }
+}
+
+static void clear_notes(fe_span_collector *collector)
+{
+    collector->notes.len = 0;
+    collector->notes.failed = false;
+}
+
+void fe_span_collector_look(fe_span_collector *collector)
+{
+    clear_notes(collector);
+    if (collector->choice == FE_NOTE_NONE) return;
+    find_rings(collector);
+    for (fe_collect_ring *it = collector->rings; it != NULL; it = it->next) {
+        const fe_event_ring *ring = &it->recorder->ring;
+        uint64_t at = atomic_load_explicit(&ring->taken, memory_order_relaxed);
+        uint64_t end = atomic_load_explicit(&ring->published, memory_order_acquire);
+        if (it->looked_at > at) at = it->looked_at;
+        while (at < end) {
+            const fe_trace_record *record = fe_event_ring_at(ring, at);
+            note(collector, record);
+            at += record->size;
+        }
+        it->looked_at = at;
     }
 }
 
@@ -86,8 +114,7 @@ void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *
                             const fe_otlp_clock *clock, const fe_otlp_limits *limits,
                             fe_otlp_batch *batch)
 {
-    collector->notes.len = 0;
-    collector->notes.failed = false;
+    clear_notes(collector);
     find_rings(collector);
     for (fe_collect_ring *it = collector->rings; it != NULL; it = it->next) {
         fe_bytes run;
@@ -95,7 +122,9 @@ void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *
             uint32_t before = batch->records;
             size_t len = fe_otlp_encode(format, clock, limits, &it->source, run, batch);
             collector->taken += batch->records - before;
-            note_all(collector, run.ptr, len);
+            uint64_t position =
+                atomic_load_explicit(&it->recorder->ring.taken, memory_order_relaxed);
+            note_all(collector, it, position, run.ptr, len);
             if (len > 0) fe_event_ring_take(&it->recorder->ring, len);
             if (len < run.len) {
                 rotate(collector);

@@ -16,6 +16,8 @@ typedef struct fe_collect_ring {
     struct fe_collect_ring *next;
     fe_recorder *recorder;
     fe_otlp_source source;
+    uint64_t
+        looked_at; /* position up to which the log has been told of records that are still there */
 } fe_collect_ring;
 
 /* Which records are copied for the log. */
@@ -29,7 +31,7 @@ typedef struct fe_span_collector {
     fe_collect_ring *rings; /* in the order of their turns */
     uint64_t taken;         /* records */
     fe_note_choice choice;
-    fe_buf notes;            /* copies of records of the last take that the log is to tell of */
+    fe_buf notes; /* copies of records of the last take or look that the log is to tell of */
     uint64_t notes_left_out; /* since the start, for want of room */
 } fe_span_collector;
 
@@ -44,5 +46,9 @@ uint64_t fe_span_collector_waiting(const fe_span_collector *collector);
 void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *format,
                             const fe_otlp_clock *clock, const fe_otlp_limits *limits,
                             fe_otlp_batch *batch);
+
+/* Copies to `notes`, which is emptied first, what the log is to tell of among the records that wait: while no
+ * batch can be sent. The batch that takes them does not tell of them again. */
+void fe_span_collector_look(fe_span_collector *collector);
 
 #endif

@@ -293,11 +293,23 @@ static PyObject *encoder_collect(encoder_object *self, PyObject *args)
                          self->batch.commands, self->batch.spans, notes_of(self));
 }
 
+static PyObject *encoder_look(encoder_object *self, PyObject *args)
+{
+    int choice;
+    if (!PyArg_ParseTuple(args, "i", &choice) || server_of(self) == NULL) return NULL;
+    self->collector.choice = (fe_note_choice)choice;
+    Py_BEGIN_ALLOW_THREADS renew_clock(self);
+    fe_span_collector_look(&self->collector);
+    Py_END_ALLOW_THREADS return notes_of(self);
+}
+
 static PyMethodDef encoder_methods[] = {
     {"waiting", (PyCFunction)(void (*)(void))encoder_waiting, METH_NOARGS,
      "Commands that were recorded and not collected. See _native.pyi."},
     {"collect", (PyCFunction)(void (*)(void))encoder_collect, METH_VARARGS,
      "Encode what was recorded. See _native.pyi."},
+    {"look", (PyCFunction)(void (*)(void))encoder_look, METH_VARARGS,
+     "What the log may tell of what waits. See _native.pyi."},
     {"encode", (PyCFunction)(void (*)(void))encoder_encode, METH_VARARGS,
      "Encode records that are given. See _native.pyi."},
     {NULL, NULL, 0, NULL},

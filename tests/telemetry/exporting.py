@@ -48,6 +48,7 @@ class FilledSource:
         self._next = 1
         self._waiting = 0
         self._dropped = 0
+        self.looks = 0
         self._batch_size = batch_size
         self._room = room
 
@@ -71,6 +72,10 @@ class FilledSource:
             self._waiting -= count
             self._next += count
         return Batch(request_of(count, first), count, count) if count else None
+
+    def look(self) -> None:
+        """Count it."""
+        self.looks += 1
 
     def dropped(self) -> int:
         """Commands that had no room."""

@@ -83,6 +83,21 @@ def test_everything_arrives_in_batches(receiver: Receiver, protocol: str) -> Non
     assert (drain.counts.commands, drain.counts.requests, drain.counts.failed) == (950, 10, 0)
 
 
+def test_what_waits_is_told_while_a_request_hangs(receiver: Receiver) -> None:
+    """The log hears of it though the thread that sends waits for an answer."""
+    source = FilledSource()
+    receiver.behave(hanging())
+    drain = started(receiver, source)
+
+    source.add(1)
+    until(lambda: source.waiting() == 0)
+    looks = source.looks
+    until(lambda: source.looks > looks)
+
+    drain.stop(0.0)
+    assert drain.counts.commands == 0
+
+
 def test_a_batch_that_is_not_full_waits(receiver: Receiver) -> None:
     """Nothing is sent before the batch is full or its time has come; the stop sends it."""
     source = FilledSource()

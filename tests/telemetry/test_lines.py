@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from ferrite_py.logs import JsonFormatter
+from ferrite_py.telemetry.drain import RETRY_S_MAX
 from ferrite_py.telemetry.lines import (
     ALL,
     LINES_PER_S,
@@ -21,6 +23,7 @@ from ferrite_py.telemetry.lines import (
 )
 from ferrite_py.telemetry.logs import translated
 from tests.support.process import Process
+from tests.support.servers import free_port
 from tests.telemetry.receiver import Receiver
 
 ENDED = 1_700_000_000_999_999_999
@@ -119,6 +122,37 @@ def test_lines_are_switched(tmp_path: Path) -> None:
     told = [line for line in server.log().splitlines() if "Command executed" in line]
     assert not any("command=SET" in line for line in told)
     assert any("command=GET" in line for line in told)
+
+
+def test_lines_do_not_wait_for_a_receiver(tmp_path: Path) -> None:
+    """While a request is tried again and again, the log tells of what waits behind it; once."""
+    server = Process(
+        tmp_path,
+        "telemetry.enabled=yes",
+        f"telemetry.endpoint=http://127.0.0.1:{free_port()}",
+        "telemetry.batch_timeout_ms=20",
+        "telemetry.logs_enabled=no",
+        "telemetry.metrics_enabled=no",
+        "telemetry.shutdown_flush_timeout=0",
+    )
+    try:
+        with server.client() as client:
+            for number in range(1, 4):
+                client.command("INCR", f"k{number}", "wrong")
+                wait_for_lines(server, number)
+    finally:
+        server.stop()
+        server.kill()
+
+    assert server.log().count("command=INCR") == 3
+
+
+def wait_for_lines(server: Process, count: int) -> None:
+    """Wait for lines about INCR: not as long as a request is tried again."""
+    end = time.monotonic() + RETRY_S_MAX / 2
+    while server.log().count("command=INCR") < count:
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_lines_have_the_time_of_the_command(caplog: pytest.LogCaptureFixture) -> None:

@@ -129,6 +129,32 @@ TEST(records_for_the_log_are_copied_as_chosen)
     close_all(&it);
 }
 
+/* While nothing is taken the log is told of each record once; of those behind them the batch tells. */
+TEST(the_log_is_told_of_what_waits)
+{
+    fixture it;
+    open_all(&it);
+    it.collector.choice = FE_NOTE_ALL;
+    static const fe_otlp_limits four = {FE_DETAIL_COMMAND, 0, 4, 1u << 30};
+    uint64_t told = 0;
+    for (int i = 0; i < 60; i++) { /* several times around the ring */
+        record(&it, 0, 5);
+        record(&it, 1, 1);
+        fe_span_collector_look(&it.collector);
+        CHECK_INT(6 * sizeof(fe_trace_record), it.collector.notes.len);
+        fe_span_collector_look(&it.collector);
+        CHECK_INT(0, it.collector.notes.len);
+        CHECK_INT(6, fe_span_collector_waiting(&it.collector));
+        record(&it, 0, 2);
+        for (uint32_t taken = 0; taken < 8;) {
+            taken += take(&it, &four);
+            told += it.collector.notes.len / sizeof(fe_trace_record);
+        }
+    }
+    CHECK_INT(2 * 60, told);
+    close_all(&it);
+}
+
 TEST(copies_for_the_log_have_a_bound)
 {
     fixture it;
@@ -226,6 +252,7 @@ int main(void)
     RUN(the_end_of_a_ring_is_passed);
     RUN(a_full_ring_leaves_the_others_their_turn);
     RUN(records_for_the_log_are_copied_as_chosen);
+    RUN(the_log_is_told_of_what_waits);
     RUN(copies_for_the_log_have_a_bound);
     RUN(links_stay_within_one_ring);
     RUN(without_memory_records_wait);
