@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 import yaml
 
+from ferrite_py.measure import ROWS
 from tests.house.sources import NATIVE, ROOT
 from tests.support.servers import TRANSPORTS, Server, free_port, subject_server
 from tests.telemetry.page import page_of
 from tests.telemetry.receiver import Receiver
+from tests.telemetry.test_prometheus import QUERIES
 
 DEPLOY = ROOT / "deploy"
 COMPOSE = ROOT / "docker-compose.yaml"
@@ -206,6 +208,54 @@ def test_the_collector_keeps_the_names_of_metrics() -> None:
 
     assert "namespace" not in exporter
     assert exporter["add_metric_suffixes"] is False
+
+
+COUNTERS_END_IN_TOTAL = re.compile(
+    r'set\(metric\.name, Concat\(\[metric\.name, "total"\], "\."\)\)'
+    r" where metric\.type == METRIC_DATA_TYPE_SUM and metric\.is_monotonic == true"
+    r' and not IsMatch\(metric\.name, "(?P<has_one>[^"]+)"\)'
+)
+
+
+def by_collector(config: dict[str, Any]) -> set[str]:
+    """The names that Prometheus sees of what the server sends to a collector.
+
+    Both exporters make underscores of dots and add nothing with `add_metric_suffixes` off: neither
+    unit nor `_total`, nor does the text format (a counter without it is of unknown type in
+    OpenMetrics). So the names are those that the processor leaves.
+    """
+    metrics = config["service"]["pipelines"]["metrics"]
+    [exporter] = metrics["exporters"]
+    assert config["exporters"][exporter]["add_metric_suffixes"] is False
+    assert "namespace" not in config["exporters"][exporter]
+    assert "transform/counters" in metrics["processors"]
+    [statement] = config["processors"]["transform/counters"]["metric_statements"]
+    rule = COUNTERS_END_IN_TOTAL.fullmatch(statement)
+    assert rule, statement
+    names = set()
+    for row in ROWS:
+        name = row.name
+        if row.grows and not re.search(rule["has_one"], name):
+            name += ".total"
+        plain = name.replace(".", "_")
+        is_histogram = row.instrument == "histogram"
+        names |= {f"{plain}_{part}" for part in PARTS} if is_histogram else {plain}
+    return names
+
+
+PARTS = ("bucket", "sum", "count")
+
+
+@pytest.mark.parametrize(("name", "config"), list(collectors()), ids=lambda value: str(value)[:10])
+def test_names_are_the_same_by_way_of_a_collector(name: str, config: dict[str, Any]) -> None:
+    """The queries of Ferrite's documentation, of the dashboard and of the rules run on both."""
+    of_seed = set().union(*map(metrics_in, QUERIES.values()))
+    found = by_collector(config)
+
+    assert found == table(), name
+    assert "cache_hits_total" in found
+    assert len(of_seed) > 5
+    assert of_seed | asked() <= found
 
 
 def test_only_what_the_server_sends_is_dropped() -> None:
