@@ -5,6 +5,7 @@ The same with 512 MB and a limit of 1.5 GB takes a minute and 2 GB, and is run b
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -100,6 +101,51 @@ def test_a_large_value_takes_the_place_of_a_cold_one(client: RawClient) -> None:
     assert client.command("SETEX", "big", "1000", VALUE).raw == b"+OK\r\n"
     assert client.command("MSET", "a", "b", "big", other).raw == b"+OK\r\n"
     assert client.command("GET", "big").node.plain() == other
+
+
+CHANGES = [
+    ("SETRANGE", "big", "100", "hello"),
+    ("APPEND", "big", "tail"),
+    ("SETBIT", "big", "0", "1"),
+    ("EXPIRE", "big", "1000"),
+    ("SET", "big", "short"),
+    ("SET", "big", VALUE[::-1]),
+    ("GETDEL", "big"),
+    ("RENAME", "big", "other"),
+    ("FLUSHALL",),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change[0]}{len(change[-1])}")
+def test_a_reply_stays_what_it_was(
+    small: Server, client: RawClient, change: tuple[str | bytes, ...]
+) -> None:
+    """A reader that takes its time gets the value of its turn, whatever others do meanwhile."""
+    with small.client() as slow:
+        slow.send(b"PING\r\nGET big\r\nGET big\r\n")
+        assert slow.read().raw == b"+PONG\r\n"  # the first GET has run, or runs next
+        assert slow.read_exactly(10) == b"$%d\r" % SIZE
+        client.command(*change)
+        client.command("SET", "filler", VALUE)
+        rest = slow.read_exactly(SIZE + 3)
+        assert rest == b"\n" + VALUE + b"\r\n"
+        after = slow.read().node.plain()
+    assert after != VALUE or change[0] == "EXPIRE"
+    assert client.command("GET", "big").node.plain() == after
+
+
+def test_readers_that_go_leave_nothing_behind(small: Server, client: RawClient) -> None:
+    """Values that were being sent are given back with the connections."""
+    for _ in range(4):
+        with small.client() as gone:
+            gone.send(b"GET big\r\n")
+            assert gone.read_exactly(2) == b"$1"
+        client.command("SET", "big", VALUE)
+    client.command("FLUSHALL")
+    deadline = time.monotonic() + 30
+    while int(info(client, "memory")["used_memory"]) > 2 * SIZE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_last_bit(client: RawClient) -> None:

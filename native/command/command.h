@@ -140,6 +140,20 @@ typedef enum fe_after {
 
 struct fe_commands;
 
+/* Bytes of a reply that are sent from where they are: the session's output goes on behind them. */
+typedef struct fe_loan {
+    fe_hold hold; /* ptr NULL: there is none */
+    const uint8_t *ptr;
+    size_t len;
+    size_t at;   /* where in the output they belong */
+    size_t sent; /* by the transport */
+} fe_loan;
+
+static inline bool fe_loan_is_open(const fe_loan *loan)
+{
+    return loan->hold.ptr != NULL;
+}
+
 /* What a handler sees. It reads argv, reaches data through command/open.h and store/keyspace.h, and
  * writes exactly one reply. */
 struct fe_call {
@@ -157,6 +171,7 @@ struct fe_call {
     const uint64_t *hashes;
     uint64_t hash_known_mask;
     fe_body *body; /* one of the arguments lies there, or NULL; see fe_key_adopt */
+    fe_loan *loan; /* a long value may be answered by it; NULL: it is copied */
     fe_reply reply;
     bool in_exec; /* runs inside EXEC */
     bool failed;  /* an error reply was written; set by fe_call_error */

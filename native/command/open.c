@@ -8,6 +8,8 @@
 
 #include "resp/number.h"
 
+#define LEND_MIN ((size_t)512 << 10) /* shorter texts are copied into the reply */
+
 enum { INT_TEXT_MAX = 20 }; /* "-9223372036854775808" */
 
 /* Finding. --------------------------------------------------------------------------------------
@@ -100,13 +102,38 @@ fe_bytes fe_open_text(const fe_key *key, char digits[21])
     return (fe_bytes){(const uint8_t *)digits, fe_number_print_int64(digits, value)};
 }
 
+/* Answers with bytes of the value that are not copied. */
+static bool lend(fe_call *call, const fe_key *key, fe_bytes part)
+{
+    fe_loan *loan = call->loan;
+    if (loan == NULL || fe_loan_is_open(loan) || !fe_key_lend(key, &loan->hold)) return false;
+    loan->ptr = part.ptr;
+    loan->len = part.len;
+    loan->sent = 0;
+    loan->at = fe_reply_bulk_gap(&call->reply, part.len);
+    return true;
+}
+
+void fe_open_reply_part(fe_call *call, const fe_key *key, fe_bytes part)
+{
+    if (FE_UNLIKELY(part.len >= LEND_MIN) && lend(call, key, part)) return;
+    fe_reply_bulk(&call->reply, part);
+}
+
 void fe_open_reply_text(fe_call *call, const fe_key *key)
 {
     int64_t value;
     if (fe_open_int(key, &value))
         fe_reply_bulk_integer(&call->reply, value);
     else
-        fe_reply_bulk(&call->reply, fe_record_value(key->record));
+        fe_open_reply_part(call, key, fe_record_value(key->record));
+}
+
+void fe_open_take_back(fe_call *call, size_t before)
+{
+    fe_loan *loan = call->loan;
+    if (loan != NULL && fe_loan_is_open(loan) && loan->at >= before)
+        fe_store_release(call->store, &loan->hold);
 }
 
 /* Writing. --------------------------------------------------------------------------------------

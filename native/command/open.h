@@ -37,6 +37,10 @@ fe_bytes fe_open_text(const fe_key *key, char digits[21]);
 
 /* Replies with the string value as a bulk string. */
 void fe_open_reply_text(fe_call *call, const fe_key *key);
+/* Answers with `part` of a text that is no number. */
+void fe_open_reply_part(fe_call *call, const fe_key *key, fe_bytes part);
+/* The reply from `before` on is not given after all: nothing of it is lent. */
+void fe_open_take_back(fe_call *call, size_t before);
 
 /* Whether the existing string is held as an integer, and that integer. */
 bool fe_open_int(const fe_key *key, int64_t *value);

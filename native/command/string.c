@@ -51,7 +51,7 @@ static void getrange(fe_call *call)
     char digits[21];
     fe_bytes text = fe_open_text(&key, digits);
     if (!fe_string_range_reversed(start, end) && fe_string_range(&start, &end, (int64_t)text.len))
-        fe_reply_bulk(&call->reply, (fe_bytes){text.ptr + start, (size_t)(end - start) + 1});
+        fe_open_reply_part(call, &key, (fe_bytes){text.ptr + start, (size_t)(end - start) + 1});
     else
         fe_reply_bulk(&call->reply, FE_BYTES(""));
 }

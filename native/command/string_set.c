@@ -122,6 +122,7 @@ static void set_with(fe_call *call, const set_options *options)
         if (!options->get) fe_reply_ok(&call->reply);
     } else if (options->get && !call->reply.buf->failed) {
         fe_buf *buf = call->reply.buf;
+        fe_open_take_back(call, reply_start);
         memmove(buf->data + reply_start, buf->data + reply_end, buf->len - reply_end);
         buf->len -= reply_end - reply_start;
     }

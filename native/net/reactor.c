@@ -30,7 +30,9 @@
 #define RECEIVE_MIN (16u * 1024u)    /* least space for one receive */
 #define RECEIVE_MAX (64u * 1024u)    /* most bytes of one connection per round */
 #define OUTPUT_KEPT (64u * 1024u)    /* a larger empty output buffer gives its memory back */
-#define CRON_MS 1000                 /* how often each connection is looked at */
+#define SEND_MAX                                                                                   \
+    (1024u * 1024u)  /* most bytes sent to one connection before others have their turn */
+#define CRON_MS 1000 /* how often each connection is looked at */
 #define CRON_BATCH                                                                                 \
     64 /* connections looked at in one round: thousands at once would stall the others for milliseconds */
 #define WOKEN_MAX 64      /* woken sessions resumed in a round ... */
@@ -189,6 +191,7 @@ static void bury_dead(fe_reactor *reactor)
 static ssize_t send_some(connection *it, const uint8_t *data, size_t len)
 {
     size_t done = 0;
+    if (len > SEND_MAX) len = SEND_MAX;
     while (done < len) {
         ssize_t sent = send(it->fd, data + done, len - done, MSG_NOSIGNAL);
         if (sent < 0) {
@@ -202,6 +205,30 @@ static ssize_t send_some(connection *it, const uint8_t *data, size_t len)
     it->session->sent += done;
     it->session->client.net_out += done;
     return (ssize_t)done;
+}
+
+/* Sends what stands before the loan, and then of the loan as much as others have time for. True
+ * when all of it is sent; false with *broken when the connection is. */
+static bool send_loan(connection *it, bool *broken)
+{
+    fe_session *session = it->session;
+    fe_loan *loan = &session->loan;
+    ssize_t sent = 0;
+    if (loan->at > 0) {
+        sent = send_some(it, session->client.output.data, loan->at);
+        *broken = sent < 0;
+        if (sent < 0) return false;
+        fe_buf_drop(&session->client.output, (size_t)sent);
+        loan->at -= (size_t)sent;
+        if (loan->at > 0) return false;
+    }
+    sent = send_some(it, loan->ptr + loan->sent, loan->len - loan->sent);
+    *broken = sent < 0;
+    if (sent < 0) return false;
+    loan->sent += (size_t)sent;
+    if (loan->sent < loan->len) return false;
+    fe_session_return_loan(session);
+    return true;
 }
 
 /* Sends what waits; false when the connection is broken. */
@@ -218,6 +245,11 @@ static bool flush(connection *it)
             fe_buf_free(&it->sending);
             it->sending_at = 0;
         }
+        bool broken = false;
+        if (FE_UNLIKELY(fe_loan_is_open(&it->session->loan)) && !send_loan(it, &broken)) {
+            if (broken) return false;
+            break;
+        }
         if (output->len == 0) break;
         ssize_t sent = send_some(it, output->data, output->len);
         if (sent < 0) return false;
@@ -231,7 +263,8 @@ static bool flush(connection *it)
         it->sending_at = (size_t)sent;
         *output = empty;
     }
-    it->session->unsent = it->sending.len - it->sending_at;
+    const fe_loan *loan = &it->session->loan;
+    it->session->unsent = it->sending.len - it->sending_at + (loan->len - loan->sent);
     fe_trace_sent(it->session);
     return true;
 }
@@ -386,6 +419,7 @@ static void adopt(fe_reactor *reactor, const newcomer *guest)
         return;
     }
     it->session->recorder = reactor->recorder;
+    it->session->lends = true;
     it->next = reactor->first;
     if (reactor->first != NULL) reactor->first->previous = it;
     reactor->first = it;

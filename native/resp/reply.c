@@ -158,6 +158,14 @@ void fe_reply_bulk(fe_reply *reply, fe_bytes bytes)
     commit(reply->buf, put_crlf(to + bytes.len));
 }
 
+size_t fe_reply_bulk_gap(fe_reply *reply, size_t len)
+{
+    append_header(reply->buf, '$', len);
+    size_t gap = reply->buf->len;
+    fe_buf_append(reply->buf, "\r\n", 2);
+    return gap;
+}
+
 void fe_reply_bulk_text(fe_reply *reply, const char *text)
 {
     fe_reply_bulk(reply, (fe_bytes){(const uint8_t *)text, strlen(text)});

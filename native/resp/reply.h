@@ -23,6 +23,8 @@ void fe_reply_errorf(fe_reply *reply, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void fe_reply_integer(fe_reply *reply, int64_t value); /* :value */
 void fe_reply_bulk(fe_reply *reply, fe_bytes bytes);   /* $len */
+/* A bulk whose `len` bytes are not copied: returns where in the buffer they belong. */
+size_t fe_reply_bulk_gap(fe_reply *reply, size_t len);
 void fe_reply_bulk_text(fe_reply *reply, const char *text);
 void fe_reply_bulkf(fe_reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void fe_reply_bulk_integer(fe_reply *reply, int64_t value); /* decimal digits as a bulk string */

@@ -6,6 +6,7 @@
 #include "session/dispatch.h"
 
 #include "base/assert.h"
+#include "command/open.h"
 #include "session/monitor.h"
 #include "session/observe.h"
 #include "session/resident.h"
@@ -68,7 +69,8 @@ static void record(const run *it, fe_trace_result result, size_t before, uint64_
     fe_bytes reply = reply_of(it, before);
     if (result == FE_RESULT_OK && it->call.failed) result = FE_RESULT_ERROR;
     if (result == FE_RESULT_OK && is_null(reply)) result = FE_RESULT_NIL;
-    fe_trace_end_of end = {.result = result, .ticks = ticks, .reply_bytes = reply.len};
+    size_t lent = fe_loan_is_open(&it->session->loan) ? it->session->loan.len : 0;
+    fe_trace_end_of end = {.result = result, .ticks = ticks, .reply_bytes = reply.len + lent};
     fe_trace_end(it->session, &it->call, &end);
 }
 
@@ -430,6 +432,7 @@ static void refuse_unread(run *it)
 static void refuse_faulted(run *it, size_t before)
 {
     if (it->call.after != FE_AFTER_NEXT) return; /* it read nothing, or runs again */
+    fe_open_take_back(&it->call, before);
     it->call.reply.buf->len = before;
     fe_resident_forget(it->session, &it->call);
     fe_call_error(&it->call, FAULT_LINE);
@@ -668,7 +671,8 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     fe_client *client = &session->client;
     if (ahead->request.argc == 0) return true;
     if (FE_UNLIKELY(client->pushed.len > 0)) fe_client_take_pushed(client);
-    if (client->output.len + session->unsent >= FE_OUTPUT_HIGH) {
+    bool lent = FE_UNLIKELY(fe_loan_is_open(&session->loan));
+    if (lent || client->output.len + session->unsent >= FE_OUTPUT_HIGH) {
         park(session, FE_PARK_OUTPUT, 0);
         return false;
     }
@@ -677,6 +681,7 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     it.call.hashes = ahead->hashes;
     it.call.hash_known_mask = ahead->hashed;
     if (FE_UNLIKELY(fe_body_is_open(&session->body))) it.call.body = &session->body;
+    if (session->lends && !fe_client_is_silent(client)) it.call.loan = &session->loan;
     client->last_ms = it.call.engine->now_ms;
     client->serving_len = session->data_len;
     client->last_command = it.call.row != NULL ? it.call.row->name : NULL;
@@ -687,7 +692,9 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     find_located(&it);
     take_marks(session->server);
     bool was_silent = client->reply_mode != FE_REPLY_ON;
-    if (!admit(&it, ahead, ticks)) return false;
+    bool done = admit(&it, ahead, ticks);
+    if (FE_UNLIKELY(fe_loan_is_open(&session->loan))) session->unsent += session->loan.len;
+    if (!done) return false;
     bool skips = was_silent || client->reply_mode != FE_REPLY_ON;
     if (FE_UNLIKELY(skips) && !awaits_answer(session)) end_skip(client);
     return true;

@@ -93,6 +93,15 @@ void fe_session_drop_body(fe_session *session)
     session->body = (fe_body){0};
 }
 
+void fe_session_return_loan(fe_session *session)
+{
+    fe_engine *engine = session->server->engine;
+    fe_lock_enter(&engine->lock);
+    fe_store_release(engine->store, &session->loan.hold);
+    fe_lock_leave(&engine->lock);
+    session->loan = (fe_loan){0};
+}
+
 void fe_session_close(fe_session *session)
 {
     fe_server *server = session->server;
@@ -102,6 +111,7 @@ void fe_session_close(fe_session *session)
     fe_dispatch_abandon(session);
     fe_waiter_close(engine->store, &session->waiter);
     fe_session_drop_body(session);
+    fe_store_release(engine->store, &session->loan.hold);
     add_traffic(session);
     fe_client_close(&server->clients, &session->client);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
@@ -375,6 +385,7 @@ static bool unpark(fe_session *session, uint64_t *ticks)
     case FE_PARK_PAUSE:
     case FE_PARK_ROOM: break; /* looked at again when the request runs */
     case FE_PARK_OUTPUT:
+        if (fe_loan_is_open(&session->loan)) return false;
         if (session->client.output.len + session->unsent >= FE_OUTPUT_HIGH) return false;
         break;
     case FE_PARK_NONE: return false;

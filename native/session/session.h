@@ -81,11 +81,15 @@ typedef struct fe_session {
     size_t data_len;
     size_t data_run;  /* bytes of it whose requests have run: where a parked session starts again */
     size_t data_read; /* ... have been read ahead */
+    bool lends;       /* the transport sends loans */
+    fe_loan
+        loan; /* part of the reply at the end of client.output; no command runs while it is open */
     fe_body body; /* a long argument of the first request of client.input, which lacks it then */
     uint32_t reads, writes; /* receives and sends not yet added to the statistics */
     uint64_t received,
         sent;      /* bytes not yet added to the statistics; `sent` is counted by the transport */
-    size_t unsent; /* bytes that the transport has taken out of `output` and not sent yet */
+    size_t unsent; /* bytes that the transport has taken out of `output` and not sent yet, and what
+                      is not sent of the loan */
     struct fe_session *paused_next; /* in server->paused */
     bool in_paused;
     struct fe_session *woken_next; /* in the transport's list */
@@ -145,6 +149,9 @@ uint8_t *fe_session_input(fe_session *session, size_t *space);
 
 /* For serve.c, with the lock: the request that had the long argument has run. */
 void fe_session_drop_body(fe_session *session);
+
+/* For the transport: the loan has been sent. Takes the lock. */
+void fe_session_return_loan(fe_session *session);
 
 /* Shows received bytes: either what was written to fe_session_input, or memory that stays as it is
  * until the session was served. Without the lock. */

@@ -106,7 +106,8 @@ static void *mapping_take(fe_store *store, size_t bytes)
 static void mapping_give(fe_store *store, void *base, size_t bytes)
 {
     fe_cache *cache = &store->cache;
-    if (cache->spare != NULL || bytes != segment_bytes(store)) {
+    bool serves = cache->spare == NULL && bytes == segment_bytes(store);
+    if (!serves || fe_trash_is_held(&store->trash, base)) {
         fe_trash_put(&store->trash, FE_ALLOC_LOG, base, bytes);
         return;
     }

@@ -232,6 +232,12 @@ FE_MUST_USE bool fe_key_adopt(fe_key *key, fe_type type, fe_body *body, int64_t 
 /* Lets a worker give a body's pages back, whole or not. */
 void fe_store_discard_body(fe_store *store, fe_body *body);
 
+/* Lets the caller read the value's bytes without the lock, until fe_store_release: they stay as they are, whatever
+ * becomes of the key. False when they cannot be lent: shared with other keys' memory, or mapped from
+ * a file. */
+FE_MUST_USE bool fe_key_lend(const fe_key *key, fe_hold *hold);
+void fe_store_release(fe_store *store, fe_hold *hold);
+
 /* Makes an existing non-INT value `len` bytes long, as RAW: kept bytes keep their content, new ones
  * are zero. Growth is amortised by capacity. Returns the value's first byte. */
 FE_MUST_USE uint8_t *fe_key_resize(fe_key *key, size_t len);

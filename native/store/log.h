@@ -174,9 +174,12 @@ static inline bool fe_log_is_cold(const fe_log *log, fe_address address)
     return fe_log_segment(log, address)->base == NULL;
 }
 
+/* What someone reads without the lock is not. */
 static inline bool fe_log_is_mutable(const fe_log *log, fe_address address)
 {
-    return fe_log_segment(log, address)->tier == FE_TIER_MUTABLE;
+    const fe_segment *segment = fe_log_segment(log, address);
+    if (segment->tier != FE_TIER_MUTABLE) return false;
+    return FE_LIKELY(segment->role != FE_ROLE_OWN) || !fe_trash_is_held(log->trash, segment->base);
 }
 
 /* The log gets a data folder, before its first append. */

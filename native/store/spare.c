@@ -27,6 +27,22 @@ void fe_store_discard_body(fe_store *store, fe_body *body)
     *body = (fe_body){0};
 }
 
+bool fe_key_lend(const fe_key *key, fe_hold *hold)
+{
+    fe_store *store = key->store;
+    const fe_segment *segment = fe_log_segment(&store->log, key->address);
+    bool own = segment->role == FE_ROLE_OWN &&
+               (segment->tier == FE_TIER_MUTABLE || segment->tier == FE_TIER_SEALED);
+    if (!own && segment->tier != FE_TIER_CACHE) return false;
+    fe_trash_hold(&store->trash, hold, segment->base);
+    return true;
+}
+
+void fe_store_release(fe_store *store, fe_hold *hold)
+{
+    fe_trash_release(&store->trash, hold);
+}
+
 typedef bool index_says(const fe_index *index);
 
 static bool any_index(const fe_store *store, index_says *says)

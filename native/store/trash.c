@@ -63,6 +63,49 @@ bool fe_trash_pop(fe_trash_list *list, fe_trash *trash)
     return true;
 }
 
+static fe_hold *find_hold(const fe_trash_list *list, const void *ptr)
+{
+    fe_hold *hold = list->holds;
+    while (hold != NULL && hold->ptr != ptr)
+        hold = hold->next;
+    return hold;
+}
+
+void fe_trash_hold(fe_trash_list *list, fe_hold *hold, void *ptr)
+{
+    FE_ASSERT(ptr != NULL && hold->ptr == NULL);
+    *hold = (fe_hold){.ptr = ptr, .next = list->holds};
+    list->holds = hold;
+}
+
+bool fe_trash_is_held(const fe_trash_list *list, const void *ptr)
+{
+    return find_hold(list, ptr) != NULL;
+}
+
+bool fe_trash_defer(fe_trash_list *list, const fe_trash *trash)
+{
+    fe_hold *hold = find_hold(list, trash->ptr);
+    if (hold == NULL) return false;
+    FE_ASSERT(hold->left.ptr == NULL);
+    hold->left = *trash;
+    return true;
+}
+
+void fe_trash_release(fe_trash_list *list, fe_hold *hold)
+{
+    if (hold->ptr == NULL) return;
+    fe_hold **link = &list->holds;
+    while (*link != hold)
+        link = &(*link)->next;
+    *link = hold->next;
+    fe_trash left = hold->left;
+    *hold = (fe_hold){0};
+    /* Another one may hold it; if not, it goes to the list. */
+    if (left.ptr != NULL)
+        fe_trash_put_reserved(list, left.class, left.ptr, left.size, left.counted);
+}
+
 void fe_trash_empty(fe_trash_list *list, fe_alloc *alloc)
 {
     for (fe_trash trash; fe_trash_pop(list, &trash);)

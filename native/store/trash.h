@@ -5,11 +5,15 @@
  * mappings of a whole table (the chunks of an index) are put there at once, by the directory that
  * names them, whatever their number. They stay accounted until they are unmapped. Guarded by the
  * engine's lock.
+ *
+ * What is held (read without the lock, by whoever sends it) waits outside of the list until it is
+ * released.
  */
 #ifndef FE_STORE_TRASH_H
 #define FE_STORE_TRASH_H
 
 #include "base/alloc.h"
+#include "base/assert.h"
 
 /* A mapping that was taken off: for the taker to unmap. */
 typedef struct fe_trash {
@@ -24,6 +28,13 @@ typedef struct fe_trash_node {
     size_t size, counted;
     fe_alloc_class class;
 } fe_trash_node;
+
+/* A reader of a mapping; it lies with the reader. */
+typedef struct fe_hold {
+    void *ptr;     /* the mapping; NULL: nothing is held */
+    fe_trash left; /* to be put on the list when the last hold goes; ptr NULL: it is in use */
+    struct fe_hold *next;
+} fe_hold;
 
 /* Lies in the lowest of its mappings, which goes last. */
 typedef struct fe_trash_table {
@@ -40,16 +51,27 @@ typedef struct fe_trash_table {
 typedef struct fe_trash_list {
     fe_trash_node *head;
     fe_trash_table *tables;
+    fe_hold *holds; /* few */
     uint64_t bytes; /* accounted */
     uint64_t count;
     uint64_t bulk;  /* of the bytes, at most so many were flushed: no debt of writers */
     uint64_t taken; /* mappings ever taken off */
 } fe_trash_list;
 
+/* Holds a mapping that is in use, by its address. */
+void fe_trash_hold(fe_trash_list *list, fe_hold *hold, void *ptr);
+void fe_trash_release(fe_trash_list *list, fe_hold *hold);
+bool fe_trash_is_held(const fe_trash_list *list, const void *ptr);
+/* Keeps a mapping off the list while it is held; false when it is not. */
+bool fe_trash_defer(fe_trash_list *list, const fe_trash *trash);
+
 /* A reservation (fe_pages_reserve) of which `counted` bytes are accounted. */
 static inline void fe_trash_put_reserved(fe_trash_list *list, fe_alloc_class class, void *ptr,
                                          size_t size, size_t counted)
 {
+    if (FE_UNLIKELY(list->holds != NULL) &&
+        fe_trash_defer(list, &(fe_trash){ptr, size, counted, class}))
+        return;
     fe_trash_node *node = ptr;
     *node = (fe_trash_node){list->head, size, counted, class};
     list->head = node;

@@ -306,6 +306,48 @@ TEST(a_reply_larger_than_the_socket_takes_arrives_whole)
     rig_close(&it);
 }
 
+/* A long value is sent from where it is, while clients of another reactor change and remove it; one
+ * reader goes before the end. */
+TEST(a_long_reply_is_of_the_moment_of_its_command)
+{
+    static const char *const changes[] = {
+        "SETRANGE k 3 hello\r\n", "APPEND k x\r\n", "SETBIT k 7 0\r\n", "EXPIRE k 1000\r\n",
+        "SET k short\r\n",        "DEL k\r\n",      "FLUSHALL\r\n",     "RENAME k j\r\n",
+    };
+    enum { LEN = 1000000 };
+    rig it;
+    rig_open(&it);
+    int writer = rig_connect(&it, 1);
+    char *value = malloc(LEN), *got = malloc(LEN + 32);
+    memset(value, 'v', LEN);
+    const char set[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n";
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        send_all(writer, set, sizeof set - 1);
+        send_all(writer, value, LEN);
+        expect(writer, "\r\n", "+OK\r\n");
+        int slow = rig_connect(&it, 0), other = rig_connect(&it, 0), gone = rig_connect(&it, 0);
+        expect(gone, "GET k\r\n", "$1000000\r\nv");
+        expect(other, "PING\r\nGETRANGE k 0 900000\r\n", "+PONG\r\n$900001\r\nv");
+        expect(slow, "GET k\r\nSTRLEN none\r\n", "$1000000\r\nv");
+        send_all(writer, changes[i], strlen(changes[i]));
+        CHECK(receive_all(writer, got, 1) == 1);
+        close(gone);
+        CHECK_INT(LEN + 5, receive_all(slow, got, LEN + 5));
+        CHECK_BYTES(value, LEN - 1, got, LEN - 1);
+        CHECK_BYTES("\r\n:0\r\n", 6, got + LEN - 1, 6);
+        CHECK_INT(900002, receive_all(other, got, 900002));
+        CHECK_BYTES(value, 900000, got, 900000);
+        close(slow);
+        close(other);
+        close(writer);
+        writer = rig_connect(&it, 1);
+    }
+    close(writer);
+    free(value);
+    free(got);
+    rig_close(&it);
+}
+
 TEST(draining_answers_what_was_received_and_closes)
 {
     rig it;
@@ -489,6 +531,7 @@ int main(void)
     RUN(many_clients_on_two_reactors_share_one_engine);
     RUN(records_of_all_reactors_are_read_while_they_are_made);
     RUN(a_reply_larger_than_the_socket_takes_arrives_whole);
+    RUN(a_long_reply_is_of_the_moment_of_its_command);
     RUN(draining_answers_what_was_received_and_closes);
     RUN(draining_answers_all_that_the_kernel_holds);
     RUN(a_client_that_sends_no_more_gets_its_replies);

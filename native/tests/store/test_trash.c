@@ -105,9 +105,40 @@ TEST(bulk_is_what_is_left_of_tables_at_most)
     CHECK(!fe_trash_pop(&r.list, &trash));
 }
 
+TEST(what_is_held_waits_for_its_last_reader)
+{
+    rig r;
+    rig_init(&r);
+    void *one = fe_pages_map(&r.alloc, FE_ALLOC_LOG, PIECE, 4096);
+    void *two = fe_pages_map(&r.alloc, FE_ALLOC_LOG, PIECE, 4096);
+    memset(one, 7, PIECE);
+    fe_hold a = {0}, b = {0}, c = {0};
+    fe_trash_hold(&r.list, &a, one);
+    fe_trash_hold(&r.list, &b, one);
+    fe_trash_hold(&r.list, &c, two);
+    CHECK(fe_trash_is_held(&r.list, one) && !fe_trash_is_held(&r.list, &r));
+    fe_trash_put(&r.list, FE_ALLOC_LOG, one, PIECE);
+    CHECK_INT(0, r.list.count);
+
+    fe_trash_release(&r.list, &c); /* it is still in use */
+    CHECK(!fe_trash_is_held(&r.list, two));
+    CHECK_INT(0, r.list.count);
+    fe_trash_put(&r.list, FE_ALLOC_LOG, two, PIECE);
+    CHECK_INT(1, r.list.count);
+
+    /* Whichever of the two goes first. */
+    fe_trash_release(&r.list, &b);
+    CHECK_INT(1, r.list.count);
+    CHECK_INT(7, ((uint8_t *)one)[0]);
+    fe_trash_release(&r.list, &a);
+    fe_trash_release(&r.list, &a); /* does nothing */
+    CHECK_INT(2, drain(&r));
+}
+
 int main(void)
 {
     RUN(tables_are_given_back_mapping_by_mapping_with_their_directories);
     RUN(bulk_is_what_is_left_of_tables_at_most);
+    RUN(what_is_held_waits_for_its_last_reader);
     return check_done();
 }
