@@ -223,4 +223,6 @@ def _exporter(values: Mapping[str, str]) -> Any:
         return Grpc()
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as Http
 
-    return Http()
+    from ferrite_py.telemetry.session import own_session
+
+    return Http(session=own_session())

@@ -331,7 +331,9 @@ def official_exporter(kind: str, protocol: str) -> MetricExporter:
         OTLPMetricExporter as HttpExporter,
     )
 
-    return HttpExporter()
+    from ferrite_py.telemetry.session import own_session
+
+    return HttpExporter(session=own_session())
 
 
 class MetricsExport:

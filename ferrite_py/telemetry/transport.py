@@ -143,7 +143,9 @@ class HttpTransport:
         from opentelemetry.exporter.otlp.common.http import Compression, _extract_retry_after
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        self._exporter: Any = OTLPSpanExporter()
+        from ferrite_py.telemetry.session import own_session
+
+        self._exporter: Any = OTLPSpanExporter(session=own_session())
         self._client: Any = self._exporter._client
         self._retry_after: Any = _extract_retry_after
         self.timeout_s = float(self._client._timeout)
