@@ -42,10 +42,13 @@ client's address and error code, and the Unix nanoseconds at which it ended."""
 class Encoder:
     """Spans of commands as OTLP: constant parts, and requests made of records with them."""
 
-    def __new__(cls, parts: dict[str, Any], server: Server = ...) -> Encoder:
+    def __new__(
+        cls, parts: dict[str, Any], server: Server = ..., exemplars: bool = False
+    ) -> Encoder:
         """Keep the constant parts, as `ferrite_py.telemetry.format` makes them.
 
-        `server` is the one to collect from; it must stay open while anybody collects.
+        `server` is the one to collect from; it must stay open while anybody collects. With
+        `exemplars` some of the commands are remembered, for `exemplars()`.
 
         Keys: resource, scope (bytes), commands (tuple of span and name by number), unknown (the
         same of one), parts, results (tuples of bytes), slots (tuple of tuples of bytes), text_max
@@ -71,6 +74,17 @@ class Encoder:
 
         `collect` does not tell of them again. Not while another thread collects. Gives the GIL
         back. Raises MemoryError, and RuntimeError when the server is closed.
+        """
+
+    def confirm(self) -> None:
+        """Say that the receiver has what was collected last: its spans may be exemplars."""
+
+    def exemplars(self) -> list[tuple[int, int, int, str, str]]:
+        """Commands whose spans the receiver has, each the newest of its number and its magnitude.
+
+        Each is number, duration in units of 2**-30 s (what is less was cut off), the Unix
+        nanoseconds at which it ended, trace and span id. Any thread, also when the server is
+        closed. None without `exemplars`.
         """
 
     def encode(

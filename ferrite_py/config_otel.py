@@ -27,6 +27,10 @@ OTHER_PROPAGATORS = ("b3", "b3multi", "jaeger", "xray", "ottrace", "none")
 """Known words that mean nothing here: a variable may be the same for all of a fleet."""
 
 
+EXEMPLAR_FILTERS = ("trace_based", "always_off")
+"""Not `always_on`: durations without a trace are only counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """What a variable may say."""
@@ -46,7 +50,7 @@ def _known() -> dict[str, Words]:
     known = {
         "OTEL_TRACES_SAMPLER": Words(SAMPLERS),
         "OTEL_PROPAGATORS": Words((*PROPAGATORS, *OTHER_PROPAGATORS), is_list=True),
-        "OTEL_METRICS_EXEMPLAR_FILTER": Words(("always_on", "always_off", "trace_based")),
+        "OTEL_METRICS_EXEMPLAR_FILTER": Words(EXEMPLAR_FILTERS),
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": Words(
             ("cumulative", "delta", "lowmemory")
         ),

@@ -13,6 +13,7 @@ from ferrite_py.config_kinds import (
     Text,
     Words,
 )
+from ferrite_py.config_otel import EXEMPLAR_FILTERS
 from ferrite_py.config_sections import setting
 from ferrite_py.config_tables import Character, Fraction, Pairs, Seconds, Table
 
@@ -44,6 +45,11 @@ def _semconv(text: str) -> str | None:
     words = [word.strip() for word in text.split(",")]
     found = [meaning for word, meaning in SEMCONV_OPT_IN.items() if word in words]
     return found[-1] if found else None
+
+
+def _exemplar_filter(text: str) -> str | None:
+    word = text.strip().lower()
+    return word if word in EXEMPLAR_FILTERS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,14 @@ class TelemetryConfig:
         "Time between two exports of metrics, in seconds.",
         otel="OTEL_METRIC_EXPORT_INTERVAL",
         otel_read=_milliseconds,
+    )
+    exemplars: str = setting(
+        "trace_based",
+        Choice(EXEMPLAR_FILTERS),
+        "Whether durations of commands, on /metrics and over OTLP, lead to traces that were"
+        " exported.",
+        otel="OTEL_METRICS_EXEMPLAR_FILTER",
+        otel_read=_exemplar_filter,
     )
     batch_size: int = setting(
         4096,

@@ -10,12 +10,13 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import add
 from pathlib import Path
 from typing import Any, Protocol
 
 from ferrite_py._native import metric_rows
+from ferrite_py.exemplars import Exemplars, ExemplarSource
 
 SCALE = 5
 """Of every histogram: each power of two has 2**SCALE buckets."""
@@ -141,6 +142,8 @@ class Measurement:
     now: int
     samples: Mapping[str, Samples]
     """By the row's name; of metrics that have nothing to tell an empty list."""
+    exemplars: Exemplars = field(default_factory=dict)
+    """Commands that `ferrite.command.duration` has counted."""
 
     def since(self, row: Row) -> int:
         """Since when the sums of a row have been growing."""
@@ -181,6 +184,7 @@ class Meter:
         self._started = started
         self._sources: list[Source] = [self._process]
         self._engine_sources: list[Source] = []
+        self._exemplars: ExemplarSource = dict
         self._open = threading.Lock()
         self._last: _Engine | None = None
 
@@ -192,8 +196,13 @@ class Meter:
         """The same for one that asks the native server, which is not asked after its end."""
         self._engine_sources.append(source)
 
+    def show_exemplars(self, source: ExemplarSource) -> None:
+        """Ask this one for exemplars, each time; any thread may call it, also without an engine."""
+        self._exemplars = source
+
     def take(self) -> Measurement:
         """All values of now; the engine's, once it was left, are its last. From any thread."""
+        exemplars = self._exemplars()  # before what counts them
         with self._open:
             (started_ms, since_ms, now_ms, lists), added = self._last or self._take_engine()
             # What is not the engine's goes on after its end, and so does the time.
@@ -206,7 +215,7 @@ class Meter:
         for id_, values in (*added, *own):
             name = BY_ID[id_].name
             samples[name] = [*samples[name], *values]
-        return Measurement(started_ms * 10**6, since_ms * 10**6, now, samples)
+        return Measurement(started_ms * 10**6, since_ms * 10**6, now, samples, exemplars)
 
     def leave_engine(self) -> None:
         """Take the engine's values for the last time; it is not asked any more after that."""

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from ferrite_py.measure import ROWS
+from ferrite_py.web.prometheus import EXEMPLAR_LABELS
 from tests.house.sources import NATIVE, ROOT
 from tests.support.servers import TRANSPORTS, Server, free_port, subject_server
 from tests.telemetry.page import page_of
@@ -390,6 +391,28 @@ def test_dashboards_use_provisioned_data_sources() -> None:
     assert by_panels <= known
     assert {"jaeger", "loki"} == by_sources
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_a_dot_in_a_panel_opens_its_trace() -> None:
+    """Prometheus keeps exemplars, Grafana finds the trace by the server's label, panels ask."""
+    prometheus = read(ROOT / "docker-compose.yaml")["services"]["prometheus"]["command"]
+    path = DEPLOY / "grafana" / "provisioning" / "datasources" / "datasources.yaml"
+    sources = {source["uid"]: source for source in read(path)["datasources"]}
+    asking = {
+        target["expr"]
+        for path in DASHBOARDS
+        for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]
+        for target in panel.get("targets", ())
+        if target.get("exemplar")
+    }
+
+    assert "--enable-feature=exemplar-storage" in prometheus
+    assert read(DEPLOY / "prometheus.yml")["storage"]["exemplars"]["max_exemplars"] > 0
+    [link] = sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    assert link["name"] in EXEMPLAR_LABELS
+    assert sources[link["datasourceUid"]]["type"] == "jaeger"
+    assert len(asking) == 1
+    assert all("ferrite_command_duration_bucket{" in expr for expr in asking)
 
 
 def test_the_image_is_built_from_what_is_here() -> None:

@@ -70,6 +70,9 @@ class Source(Protocol):
     def look(self) -> None:
         """Let the log tell of what waits, before it is collected."""
 
+    def confirm(self) -> None:
+        """Hear that the receiver has all of what was collected last."""
+
     def dropped(self) -> int:
         """Commands that were lost so far because nobody collected in time."""
 
@@ -306,6 +309,8 @@ class Drain:
         )
         if answer.rejected:
             self._losses.add("spans rejected by the receiver", answer.rejected, answer.reason)
+        else:
+            self._source.confirm()
 
     def _lost(self, batch: Batch, answer: Answer) -> None:
         counts = self._counts

@@ -55,6 +55,7 @@ def environment(
         "OTEL_METRIC_EXPORT_INTERVAL": str(round(config.metrics_export_interval * 1000)),
         _SPAN_DELAY: str(config.batch_timeout_ms),
         _SPAN_BATCH: str(config.batch_size),
+        "OTEL_METRICS_EXEMPLAR_FILTER": config.exemplars,
     }
     if config.endpoint:
         values["OTEL_EXPORTER_OTLP_ENDPOINT"] = config.endpoint

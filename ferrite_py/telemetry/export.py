@@ -4,7 +4,7 @@ import contextlib
 import ipaddress
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from ferrite_py._native import Encoder, Server
 from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig, TlsConfig
 from ferrite_py.config_otel import PROPAGATORS
 from ferrite_py.errors import StartupError
-from ferrite_py.measure import Meter, Samples
+from ferrite_py.exemplars import Exemplar, Exemplars
+from ferrite_py.measure import UNIT_SECONDS, Meter, Samples
 from ferrite_py.telemetry.drain import Batch, Counts, Drain
 from ferrite_py.telemetry.environment import (
     Sampler,
@@ -34,7 +35,7 @@ from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
 from ferrite_py.telemetry.lines import NONE, CommandLines
 from ferrite_py.telemetry.logs import Logs, hear_complaints
 from ferrite_py.telemetry.metrics import MetricsExport
-from ferrite_py.telemetry.names import Detail
+from ferrite_py.telemetry.names import Detail, operation_name
 from ferrite_py.telemetry.transport import trace_transport
 from ferrite_py.yielding import yielding
 
@@ -42,6 +43,13 @@ log = logging.getLogger(__name__)
 
 REQUEST_BYTES_MAX = 3 << 20
 """gRPC takes messages of 4 MiB."""
+
+TRANSACTION = "exec"
+"""Its duration is that of its own step, and its span the whole transaction: it has no exemplars."""
+
+UNIT_LONGER = UNIT_SECONDS * (1 + 2.0**-44)
+"""A unit of durations, a little longer: what has so many whole ones is counted in the bucket that
+begins there, and the buckets of a receiver begin just above."""
 
 LAST_EXPORT_S = 0.2
 """What is left for metrics and logs when traces have taken all of the time."""
@@ -118,11 +126,16 @@ class RecordedCommands:
     """What the native server has recorded, as batches of spans."""
 
     def __init__(
-        self, native: Server, parts: dict[str, Any], lines: CommandLines, config: TelemetryConfig
+        self,
+        native: Server,
+        parts: dict[str, Any],
+        names: Sequence[str],
+        config: TelemetryConfig,
     ) -> None:
         self._native = native
-        self._encoder = Encoder(parts, native)
-        self._lines = lines
+        self._encoder = Encoder(parts, native, exemplars=config.exemplars != "always_off")
+        self._names = names
+        self._lines = CommandLines(names)
         self._batch_size = config.batch_size
         self.follow(config)
 
@@ -154,6 +167,20 @@ class RecordedCommands:
         if self._has_lines and self._lines.choice != NONE:
             self._lines.write(self._encoder.look(self._lines.choice))
 
+    def confirm(self) -> None:
+        """The receiver has what was collected last: it may be told of as exemplars."""
+        self._encoder.confirm()
+
+    def exemplars(self) -> Exemplars:
+        """Commands that the receiver has; any thread."""
+        found: dict[tuple[str, ...], list[Exemplar]] = {}
+        for number, units, time_ns, trace_id, span_id in self._encoder.exemplars():
+            name = self._names[number]
+            if name != TRANSACTION:
+                one = Exemplar(units * UNIT_LONGER, time_ns, trace_id, span_id)
+                found.setdefault((operation_name(name),), []).append(one)
+        return found
+
     def dropped(self) -> int:
         """Commands that had no room in a ring."""
         return self._native.telemetry_counts()["dropped"]
@@ -181,7 +208,7 @@ class Traces:
             place=self._place,
             text_max=sdk.text_max,
         )
-        self._source = RecordedCommands(native, parts, CommandLines(names), config.telemetry)
+        self._source = RecordedCommands(native, parts, names, config.telemetry)
         timeout_s = config.telemetry.batch_timeout_ms / 1000
         self._drain = Drain(self._source, transport, config.telemetry.batch_size, timeout_s)
 
@@ -189,6 +216,10 @@ class Traces:
     def counts(self) -> Counts:
         """What became of the commands so far."""
         return self._drain.counts
+
+    def exemplars(self) -> Exemplars:
+        """Commands that the receiver has, for metrics; any thread."""
+        return self._source.exemplars()
 
     def start(self) -> None:
         """Record commands from now on, and send them."""
@@ -281,6 +312,7 @@ class Exporting:
         self.traces: Traces | None = None
         if config.telemetry.traces_enabled and exporter_of("traces", values) != "none":
             self.traces = Traces(self._native, config, self.sdk)
+            meter.show_exemplars(self.traces.exemplars)
             log.info("traces of commands go to %s", shown_endpoint("traces", values))
         self.logs: Logs | None = None
         if config.telemetry.logs_enabled and _has_a_way("logs", values):

@@ -12,6 +12,9 @@ is said by the exporter's preferred aggregation:
 OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION. Sums are cumulative or deltas, as
 OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says; a delta that the receiver has not taken is
 part of the next one.
+
+Durations of commands have exemplars, the newest of each bucket of /metrics. In a delta they are
+of commands that ended since the one before, and none comes twice.
 """
 
 import gc
@@ -24,6 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
 from opentelemetry.sdk.metrics import MeterProvider, ObservableCounter
 from opentelemetry.sdk.metrics.export import (
@@ -49,6 +53,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ferrite_py import __version__
+from ferrite_py.exemplars import MILLISECOND, Exemplar, placed
 from ferrite_py.measure import (
     BOUNDS,
     ROWS,
@@ -83,6 +88,7 @@ class _Change:
     attributes: dict[str, str]
     start: int
     histogram: Histogram
+    exemplars: tuple[Exemplar, ...] = ()
 
 
 _Last = dict[tuple[str, Labels], int | float | Histogram]
@@ -174,7 +180,23 @@ class Points:
             change = value.since(before) if isinstance(before, Histogram) else value
             if min(change.zero, *change.counts, 0) < 0:
                 change = value
-            yield _Change(dict(zip(row.labels, labels, strict=True)), start, change)
+            exemplars = self._exemplars(row, labels, change, start, measurement)
+            yield _Change(dict(zip(row.labels, labels, strict=True)), start, change, exemplars)
+
+    def _exemplars(
+        self, row: Row, labels: Labels, change: Histogram, start: int, measurement: Measurement
+    ) -> tuple[Exemplar, ...]:
+        """Those of durations that a change has counted."""
+        given = measurement.exemplars.get(labels, ()) if row.id == "COMMAND_DURATION" else ()
+        if not given:
+            return ()
+        last = self._last_time
+        if last is not None and start == last.now:
+            told = last.exemplars.get(labels, ())
+            given = [one for one in given if one not in told]
+            start += MILLISECOND
+        up_to = [*change.up_to(BOUNDS), change.count]
+        return tuple(one for one in placed(given, BOUNDS, up_to, start) if one is not None)
 
     def _before(
         self, row: Row, labels: Labels, measurement: Measurement
@@ -201,6 +223,13 @@ def _stable(command: str) -> dict[str, str]:
     return {"db.system.name": "ferrite", "db.operation.name": command}
 
 
+def _sdk_exemplars(change: _Change) -> list[SdkExemplar]:
+    return [
+        SdkExemplar({}, one.seconds, one.time, int(one.span_id, 16), int(one.trace_id, 16))
+        for one in change.exemplars
+    ]
+
+
 _UNKNOWN: Any = None
 """Shortest and longest durations are not kept."""
 
@@ -218,6 +247,7 @@ def _explicit(change: _Change, now: int) -> HistogramDataPoint:
         explicit_bounds=BOUNDS,
         min=_UNKNOWN,
         max=_UNKNOWN,
+        exemplars=_sdk_exemplars(change),
     )
 
 
@@ -239,6 +269,7 @@ def _exponential(change: _Change, now: int) -> ExponentialHistogramDataPoint:
         flags=0,
         min=_UNKNOWN,
         max=_UNKNOWN,
+        exemplars=_sdk_exemplars(change),
     )
 
 

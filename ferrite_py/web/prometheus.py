@@ -2,6 +2,7 @@
 
 Names are those of OTLP with underscores for dots, without a suffix for the unit, and with `_total`
 at the end of what only grows. What all Prometheus clients tell of a process has the usual names.
+Exemplars are on pages in OpenMetrics only; the text format has no place for them.
 """
 
 from collections.abc import Iterator
@@ -17,8 +18,14 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Exemplar as Shown
+from prometheus_client.samples import Timestamp
 
+from ferrite_py.exemplars import Exemplar, placed
 from ferrite_py.measure import BOUNDS, ROWS, Histogram, Measurement, Row, Samples
+
+EXEMPLAR_LABELS = ("trace_id", "span_id")
+"""What Grafana's data sources look for."""
 
 _UNITS = {"By": "bytes", "s": "seconds", "1": "ratio"}
 
@@ -75,17 +82,18 @@ class _Shown(Collector):
         for row in ROWS:
             samples = self._measurement.samples.get(row.name, ())
             if samples and row.id not in _USUAL_NAMES:
-                yield family(row, samples)
+                yield family(row, samples, self._measurement)
         yield from self._runtime.collect()
 
 
-def family(row: Row, samples: Samples) -> Metric:
-    """One metric with its samples."""
+def family(row: Row, samples: Samples, measurement: Measurement | None = None) -> Metric:
+    """One metric with its samples, and with the exemplars of the measurement that has them."""
     unit = _UNITS.get(row.unit, row.unit.strip("{}"))
     help_text, labels = f"{row.help} ({unit})", [_plain(label) for label in row.labels]
     name = prometheus_name(row)
     if row.instrument == "histogram":
-        return _histogram(HistogramMetricFamily(name, help_text, labels=labels), samples)
+        shown_buckets = HistogramMetricFamily(name, help_text, labels=labels)
+        return _histogram(shown_buckets, row, samples, measurement)
     kind = CounterMetricFamily if row.grows else GaugeMetricFamily
     shown = kind(name, help_text, labels=labels)
     for values, value in samples:
@@ -94,10 +102,24 @@ def family(row: Row, samples: Samples) -> Metric:
     return shown
 
 
-def _histogram(shown: HistogramMetricFamily, samples: Samples) -> HistogramMetricFamily:
-    texts = [repr(bound) for bound in BOUNDS]
+def _histogram(
+    shown: HistogramMetricFamily, row: Row, samples: Samples, measurement: Measurement | None
+) -> HistogramMetricFamily:
+    texts = [*map(repr, BOUNDS), "+Inf"]
+    given = measurement.exemplars if measurement and row.id == "COMMAND_DURATION" else {}
+    since = measurement.since(row) if measurement else 0
     for values, value in samples:
         assert isinstance(value, Histogram)
-        buckets = [*zip(texts, value.up_to(BOUNDS), strict=True), ("+Inf", value.count)]
+        up_to = [*value.up_to(BOUNDS), value.count]
+        exemplars = placed(given.get(tuple(values), ()), BOUNDS, up_to, since)
+        buckets = [
+            (text, count, _exemplar(one)) if one else (text, count)
+            for text, count, one in zip(texts, up_to, exemplars, strict=True)
+        ]
         shown.add_metric(values, buckets, value.sum_seconds)
     return shown
+
+
+def _exemplar(one: Exemplar) -> Shown:
+    labels = zip(EXEMPLAR_LABELS, (one.trace_id, one.span_id), strict=True)
+    return Shown(dict(labels), one.seconds, Timestamp(*divmod(one.time, 10**9)))

@@ -110,11 +110,23 @@ void fe_span_collector_look(fe_span_collector *collector)
     }
 }
 
+static void offer_all(fe_span_collector *collector, const fe_otlp_clock *clock,
+                      const uint8_t *records, size_t len)
+{
+    if (collector->exemplars == NULL) return;
+    for (size_t at = 0; at < len;) {
+        const fe_trace_record *record = (const void *)(records + at);
+        fe_exemplars_offer(collector->exemplars, record, clock);
+        at += record->size;
+    }
+}
+
 void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *format,
                             const fe_otlp_clock *clock, const fe_otlp_limits *limits,
                             fe_otlp_batch *batch)
 {
     clear_notes(collector);
+    if (collector->exemplars != NULL) fe_exemplars_begin(collector->exemplars);
     find_rings(collector);
     for (fe_collect_ring *it = collector->rings; it != NULL; it = it->next) {
         fe_bytes run;
@@ -125,6 +137,7 @@ void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *
             uint64_t position =
                 atomic_load_explicit(&it->recorder->ring.taken, memory_order_relaxed);
             note_all(collector, it, position, run.ptr, len);
+            offer_all(collector, clock, run.ptr, len);
             if (len > 0) fe_event_ring_take(&it->recorder->ring, len);
             if (len < run.len) {
                 rotate(collector);

@@ -8,6 +8,7 @@
 #ifndef FE_EVENT_COLLECT_H
 #define FE_EVENT_COLLECT_H
 
+#include "event/exemplar.h"
 #include "event/otlp.h"
 #include "event/recorder.h"
 
@@ -33,6 +34,7 @@ typedef struct fe_span_collector {
     fe_note_choice choice;
     fe_buf notes; /* copies of records of the last take or look that the log is to tell of */
     uint64_t notes_left_out; /* since the start, for want of room */
+    fe_exemplars *exemplars; /* what is taken is offered to them; NULL: none are wanted */
 } fe_span_collector;
 
 void fe_span_collector_init(fe_span_collector *collector, fe_alloc *alloc, fe_telemetry *telemetry);

@@ -18,6 +18,7 @@ typedef struct encoder_object {
     uint64_t clock_read_ns; /* when the clock was adjusted last, monotonic */
     server_object *server;  /* NULL: nothing is collected */
     fe_span_collector collector;
+    fe_exemplars exemplars; /* where collector.exemplars points to */
     fe_alloc alloc;
 } encoder_object;
 
@@ -114,13 +115,32 @@ static bool read_format(encoder_object *self, PyObject *dict)
            read_slots(self, dict);
 }
 
+/* Begins to collect from a server that is open. */
+static bool open_collector(encoder_object *self, server_object *server, bool with_exemplars)
+{
+    const fe_server *open = fe_python_open_server(server);
+    if (open == NULL) return false;
+    fe_engine *engine = open->engine;
+    self->server = (server_object *)Py_NewRef(server);
+    fe_span_collector_init(&self->collector, &self->alloc, &engine->telemetry);
+    if (!with_exemplars) return true;
+    if (!fe_exemplars_init(&self->exemplars, &self->alloc, self->format.command_count,
+                           engine->units_per_tick_q20)) {
+        PyErr_NoMemory();
+        return false;
+    }
+    self->collector.exemplars = &self->exemplars;
+    return true;
+}
+
 static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"parts", "server", NULL};
+    static char *names[] = {"parts", "server", "exemplars", NULL};
     PyObject *dict, *server = NULL;
+    int with_exemplars = 0;
     PyTypeObject *server_type = fe_python_state_of_type(type)->server_type;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|O!", names, &PyDict_Type, &dict, server_type,
-                                     &server))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|O!p", names, &PyDict_Type, &dict,
+                                     server_type, &server, &with_exemplars))
         return NULL;
     encoder_object *self = (encoder_object *)PyType_GenericAlloc(type, 0);
     if (self == NULL) return NULL;
@@ -131,14 +151,9 @@ static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         Py_DECREF(self);
         return NULL;
     }
-    if (server != NULL) {
-        fe_server *open = fe_python_open_server((server_object *)server);
-        if (open == NULL) {
-            Py_DECREF(self);
-            return NULL;
-        }
-        self->server = (server_object *)Py_NewRef(server);
-        fe_span_collector_init(&self->collector, &self->alloc, &open->engine->telemetry);
+    if (server != NULL && !open_collector(self, (server_object *)server, with_exemplars)) {
+        Py_DECREF(self);
+        return NULL;
     }
     Py_BEGIN_ALLOW_THREADS fe_otlp_clock_start(&self->clock, 1000.0 / fe_clock_ticks_per_us());
     Py_END_ALLOW_THREADS return (PyObject *)self;
@@ -148,6 +163,7 @@ static void encoder_dealloc(encoder_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     fe_buf_free(&self->batch.buf);
+    if (self->collector.exemplars != NULL) fe_exemplars_free(&self->exemplars);
     if (self->server != NULL) fe_span_collector_free(&self->collector);
     Py_XDECREF(self->server);
     PyMem_Free(self->commands);
@@ -303,6 +319,40 @@ static PyObject *encoder_look(encoder_object *self, PyObject *args)
     Py_END_ALLOW_THREADS return notes_of(self);
 }
 
+static PyObject *encoder_confirm(encoder_object *self, PyObject *unused)
+{
+    (void)unused;
+    if (self->collector.exemplars != NULL) fe_exemplars_confirm(&self->exemplars);
+    Py_RETURN_NONE;
+}
+
+static PyObject *exemplar_object(uint32_t command, const fe_exemplar *exemplar)
+{
+    char trace_id[32], span_id[16];
+    fe_trace_id_print(trace_id, exemplar->trace_id);
+    fe_span_id_print(span_id, exemplar->span_id);
+    return Py_BuildValue("(IKLs#s#)", command, (unsigned long long)exemplar->units,
+                         (long long)exemplar->unix_ns, trace_id, (Py_ssize_t)sizeof trace_id,
+                         span_id, (Py_ssize_t)sizeof span_id);
+}
+
+static PyObject *encoder_exemplars(encoder_object *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *list = PyList_New(0);
+    uint32_t commands = self->collector.exemplars != NULL ? self->format.command_count : 0;
+    for (uint32_t i = 0; list != NULL && i < commands; i++) {
+        fe_exemplar found[FE_EXEMPLAR_SLOTS];
+        uint32_t count = fe_exemplars_copy(&self->exemplars, i, found);
+        for (uint32_t j = 0; list != NULL && j < count; j++) {
+            PyObject *one = exemplar_object(i, &found[j]);
+            if (one == NULL || PyList_Append(list, one) != 0) Py_CLEAR(list);
+            Py_XDECREF(one);
+        }
+    }
+    return list;
+}
+
 static PyMethodDef encoder_methods[] = {
     {"waiting", (PyCFunction)(void (*)(void))encoder_waiting, METH_NOARGS,
      "Commands that were recorded and not collected. See _native.pyi."},
@@ -310,6 +360,10 @@ static PyMethodDef encoder_methods[] = {
      "Encode what was recorded. See _native.pyi."},
     {"look", (PyCFunction)(void (*)(void))encoder_look, METH_VARARGS,
      "What the log may tell of what waits. See _native.pyi."},
+    {"confirm", (PyCFunction)(void (*)(void))encoder_confirm, METH_NOARGS,
+     "The receiver has what was collected last. See _native.pyi."},
+    {"exemplars", (PyCFunction)(void (*)(void))encoder_exemplars, METH_NOARGS,
+     "Commands whose spans the receiver has. See _native.pyi."},
     {"encode", (PyCFunction)(void (*)(void))encoder_encode, METH_VARARGS,
      "Encode records that are given. See _native.pyi."},
     {NULL, NULL, 0, NULL},

@@ -49,6 +49,8 @@ class FilledSource:
         self._waiting = 0
         self._dropped = 0
         self.looks = 0
+        self.confirmed = 0
+        """How often the receiver had taken a batch."""
         self._batch_size = batch_size
         self._room = room
 
@@ -76,6 +78,10 @@ class FilledSource:
     def look(self) -> None:
         """Count it."""
         self.looks += 1
+
+    def confirm(self) -> None:
+        """The receiver has the batch."""
+        self.confirmed += 1
 
     def dropped(self) -> int:
         """Commands that had no room."""

@@ -81,6 +81,7 @@ def test_everything_arrives_in_batches(receiver: Receiver, protocol: str) -> Non
     sizes = [len(one.message.resource_spans[0].scope_spans[0].spans) for one in receiver.arrivals()]
     assert sizes == [100] * 9 + [50]
     assert (drain.counts.commands, drain.counts.requests, drain.counts.failed) == (950, 10, 0)
+    assert source.confirmed == 10
 
 
 def test_what_waits_is_told_while_a_request_hangs(receiver: Receiver) -> None:

@@ -23,11 +23,18 @@ TRANSPORTS = ("reactors", "streams")
 class Served:
     """A server and its port of metrics."""
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *settings: str,
+        environ: dict[str, str] | None = None,
+        config: Path | None = None,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.is_native = "server.transport=streams" not in settings
         self.metrics = free_port()
-        self.process = Process(folder, f"metrics.port={self.metrics}", *settings)
+        page = f"metrics.port={self.metrics}"
+        self.process = Process(folder, page, *settings, environ=environ, config=config)
         self.client: RawClient = self.process.client()
 
     def info(self, section: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ import pytest
 
 from tests.support.servers import free_port
 from tests.telemetry.page import ask
+from tests.telemetry.receiver import Receiver
 from tests.telemetry.test_metrics_page import Served
 
 DEADLINE_S = 30.0
@@ -88,7 +89,7 @@ def test_promtool_finds_nothing_that_is_not_ferrites_own(served: Served) -> None
 class Prometheus:
     """A Prometheus that scrapes one port twice a second."""
 
-    def __init__(self, folder: Path, target: int) -> None:
+    def __init__(self, folder: Path, target: int, *flags: str) -> None:
         self.port = free_port()
         config = folder / "prometheus.yml"
         config.write_text(
@@ -104,6 +105,7 @@ class Prometheus:
                     f"--config.file={config}",
                     f"--storage.tsdb.path={folder / 'tsdb'}",
                     f"--web.listen-address=127.0.0.1:{self.port}",
+                    *flags,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -112,16 +114,27 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series that an expression has now; none while Prometheus is not there yet."""
-        query = urllib.parse.urlencode({"query": expression})
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?{query}"
+        found = self._ask("query", query=expression)
+        series: list[dict[str, Any]] = found["result"] if found else []
+        return series
+
+    def exemplars(self, expression: str) -> list[dict[str, Any]]:
+        """The series of an expression that have exemplars of the last minute, with these."""
+        now = time.time()
+        span = {"start": f"{now - 60}", "end": f"{now + 60}"}
+        found: list[dict[str, Any]] = self._ask("query_exemplars", query=expression, **span) or []
+        return found
+
+    def _ask(self, what: str, **parameters: str) -> Any:
+        query = urllib.parse.urlencode(parameters)
+        url = f"http://127.0.0.1:{self.port}/api/v1/{what}?{query}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 found = json.load(answer)
         except OSError:
-            return []
+            return None
         assert found["status"] == "success", found
-        series: list[dict[str, Any]] = found["data"]["result"]
-        return series
+        return found["data"]
 
     def wait_for(self, expression: str, least: int = 1) -> list[dict[str, Any]]:
         """Ask until there are so many series."""
@@ -166,3 +179,36 @@ def test_the_queries_of_ferrites_documentation(served: Served, tmp_path: Path) -
         assert [one["value"][1] for one in up] == ["1"]
     finally:
         prometheus.stop()
+
+
+@needs_prometheus
+def test_prometheus_keeps_exemplars(tmp_path: Path) -> None:
+    """What the dashboard asks for has exemplars that lead to traces of the receiver."""
+    with Receiver() as receiver:
+        served = Served(
+            tmp_path / "server",
+            "telemetry.enabled=yes",
+            f"telemetry.endpoint={receiver.grpc_endpoint}",
+            "telemetry.metrics_enabled=no",
+            "telemetry.logs_enabled=no",
+            "telemetry.batch_timeout_ms=20",
+        )
+        flags = ["--enable-feature=exemplar-storage"]
+        prometheus = Prometheus(tmp_path, served.metrics, *flags)
+        try:
+            served.client.command("SET", "key", "x")
+            end = time.monotonic() + DEADLINE_S
+            while not (found := prometheus.exemplars(QUERIES["p99"])):
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        finally:
+            prometheus.stop()
+        served.close()
+        spans = {(span.trace_id, span.span_id): span.name for span in receiver.spans()}
+
+    assert {one["seriesLabels"]["command"] for one in found} == {"SET"}
+    for one in found:
+        for exemplar in one["exemplars"]:
+            labels = exemplar["labels"]
+            assert spans[labels["trace_id"], labels["span_id"]] == "SET"
+            assert 0 < float(exemplar["value"]) <= float(one["seriesLabels"]["le"])
