@@ -186,7 +186,7 @@ def test_files_that_are_cut_short(
 def test_damaged_records_are_counted_and_given_up_by_order(
     server: Process, client: RawClient, tmp_path: Path
 ) -> None:
-    """The file is told and counted; DEBUG TIER FORGET keeps what is sound and frees the file."""
+    """The file is told and counted; TIER FORGET keeps what is sound and frees the file."""
     for number in range(100):
         assert set_key(client, number) == b"+OK\r\n"
     assert client.command("DEBUG", "TIER", "DISK").raw == b"+OK\r\n"
@@ -201,7 +201,7 @@ def test_damaged_records_are_counted_and_given_up_by_order(
     (lost,) = [n for n, reply in enumerate(replies) if reply.raw.startswith(b"-IOERR")]
     assert info(client)["damaged_segments"] == "1"
     until(lambda: f"a record cannot be read: {file.name}" in server.log(), "the log says so")
-    assert client.command("DEBUG", "TIER", "FORGET").raw == b"+OK\r\n"
+    assert client.command("TIER", "FORGET").raw == b"+OK\r\n"
     found = info(client)
     assert (found["damaged_segments"], found["disk_records_lost"]) == ("0", "1")
     assert not file.exists()
@@ -209,6 +209,24 @@ def test_damaged_records_are_counted_and_given_up_by_order(
         node = client.command("GET", f"key:{number}").node
         assert node.null if number == lost else node.text == VALUE + str(number)
     assert client.command("DEBUG", "CHECK-STORE").raw == b"+OK\r\n"
+
+
+def test_damage_is_given_up_without_debug(tmp_path: Path) -> None:
+    """The order is an administrator's, of a server that takes none of DEBUG."""
+    process = Process(tmp_path, *settings(tmp_path, "server.enable_debug_command=no"))
+    try:
+        with process.client() as client:
+            assert client.command("DEBUG", "TIER", "FORGET").raw.startswith(b"-ERR DEBUG command")
+            assert client.command("TIER", "FORGET").raw == b"+OK\r\n"
+            assert client.command("TIER", "FORGET", "x").raw.startswith(b"-ERR wrong number")
+            helped = [line.text for line in client.command("TIER", "HELP").node.items]
+            assert "FORGET" in helped
+            (row,) = client.command("COMMAND", "INFO", "tier|forget").node.items
+            assert {"admin", "noscript"} <= {flag.text for flag in row.items[2].items}
+            assert {"@admin", "@dangerous"} <= {one.text for one in row.items[6].items}
+        process.stop()
+    finally:
+        process.kill()
 
 
 def test_an_order_says_which_damage_it_could_not_mend(
@@ -229,7 +247,7 @@ def test_an_order_says_which_damage_it_could_not_mend(
     assert client.command("DEBUG", "TIER", "COMPACT").raw == b"+OK\r\n"
     until(lambda: f"a segment file is damaged: {file.name}" in server.log(), "the log says so")
     assert "Input/output error" not in server.log()
-    assert client.command("DEBUG", "TIER", "FORGET").raw == b"+OK, 1 damaged files are left\r\n"
+    assert client.command("TIER", "FORGET").raw == b"+OK, 1 damaged files are left\r\n"
     assert file.exists()
     for number in range(1, 100):
         assert client.command("GET", f"key:{number}").node.text == VALUE + str(number)

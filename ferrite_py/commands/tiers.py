@@ -1,4 +1,7 @@
-"""The tiers of the store, as INFO and MEMORY show them; DEBUG TIER moves data between them."""
+"""The tiers of the store, as INFO and MEMORY show them; TIER FORGET gives up what is damaged.
+
+DEBUG TIER moves data between them, for tests.
+"""
 
 import asyncio
 import os
@@ -7,7 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ferrite_py.commands.registry import Call, command
+from ferrite_py.commands.help import help_lines
+from ferrite_py.commands.registry import Call, command, container
 from ferrite_py.commands.reply import OK, CommandError, Reply, Simple, text_of
 from ferrite_py.disk_watch import disk_state, full_reason, last_error
 from ferrite_py.rates import percentile_ns
@@ -23,11 +27,11 @@ IN_MEMORY = ("mutable", "sealed", "readonly", "read_cache")
 _ORDERS = ("seal", "map", "disk", "compact", "trim", "forget")
 _POLL_SECONDS = 0.003
 DISK_PATIENCE_SECONDS = 3.0
-"""For how long the disk may refuse before DEBUG TIER gives up; it is tried again every second."""
+"""For how long the disk may refuse before an order is given up; it is tried again every second."""
 
 
 class Orders(Protocol):
-    """The part of the native server that DEBUG TIER needs."""
+    """The part of the native server that orders need."""
 
     def tiers(self) -> dict[str, Any]:
         """One snapshot of the tiers."""
@@ -211,15 +215,54 @@ def memory_fields(tiers: Tiers) -> Fields:
     flags=("admin", "noscript", "protected"),
 )
 async def debug_tier(call: Call) -> Reply:
+    """Do what the order says, until it is done."""
+    order = text_of(call.args[2]).lower()
+    if order not in _ORDERS:
+        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK, COMPACT, TRIM or FORGET")
+    return await _carry_out(call.services.native, order)
+
+
+tier = container(
+    "tier",
+    group="server",
+    since="7.2.0",
+    summary="Looks after the data folder.",
+)
+
+
+@command(
+    "tier|forget",
+    arity=2,
+    group="server",
+    since="7.2.0",
+    complexity="O(N) with N the bytes of the damaged files",
+    summary="Gives up the records that are damaged on disk, and moves what is sound in their files.",
+    flags=("admin", "noscript"),
+)
+async def tier_forget(call: Call) -> Reply:
+    """Give up what is known to be damaged now."""
+    return await _carry_out(call.services.native, "forget")
+
+
+@command(
+    "tier|help",
+    arity=2,
+    group="server",
+    since="7.2.0",
+    summary="Lists the subcommands.",
+    flags=("loading", "stale"),
+)
+async def tier_help(call: Call) -> Reply:
+    """List the subcommands."""
+    return help_lines("tier", call.services.native.commands())
+
+
+async def _carry_out(native: Orders, order: str) -> Reply:
     """Give the order again and again, until the background threads have done their part of it.
 
     While others write, new data come in between, and the end is put off. However it ends, it is
     withdrawn. FORGET says how many damaged files it could not empty.
     """
-    order = text_of(call.args[2]).lower()
-    if order not in _ORDERS:
-        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK, COMPACT, TRIM or FORGET")
-    native = call.services.native
     if not native.tiers()["tiered"]:
         raise CommandError("ERR this server has no data folder (storage.data_dir)")
     try:

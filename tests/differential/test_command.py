@@ -18,11 +18,11 @@ ONLY_72 = {
     "tfunction",
     "tfcall",
 }
-# ferrite-py's own, which Redis does not have: what its tests use of DEBUG, where a key is,
-# traces and insight.
+# ferrite-py's own, which Redis does not have: what its tests use of DEBUG, where a key is, traces,
+# insight, and what becomes of damage.
 OWN_PREFIXES = (
     *("debug|", "object|tier", "traceparent", "slowlog|traces", "latency|traces"),
-    *("mrc", "misses", "hotkeys", "prefixes"),
+    *("mrc", "misses", "hotkeys", "prefixes", "tier"),
 )
 # Commands whose flags and categories changed in 7.2: WAIT is no longer NOSCRIPT there, and not yet
 # BLOCKING, which came after 7.2 (redis/redis pull requests 11568 and 12977).
