@@ -251,7 +251,7 @@ def test_variables_of_one_signal(protocol: str) -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_tls(tmp_path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The receiver's certificate must be of the CA that is given, and ours is shown to it."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # `requests` puts them over all else
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # they count where no other is given
         monkeypatch.delenv(name, raising=False)
     folders = [tmp_path / "receiver", tmp_path / "other"]
     for folder in folders:
