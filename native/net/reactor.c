@@ -348,9 +348,10 @@ static void settle(connection *it)
 static void serve_group(fe_reactor *reactor)
 {
     if (reactor->group_count == 0) return;
-    fe_server_serve(reactor->server, &reactor->batch, reactor->group, reactor->group_count);
+    fe_server_serve_first(reactor->server, &reactor->batch, reactor->group, reactor->group_count);
     for (uint32_t i = 0; i < reactor->group_count; i++)
         settle(reactor->group[i]->transport);
+    fe_server_start_reads(reactor->server, &reactor->batch);
     fe_stages *stages = &reactor->recorder->stages;
     if (FE_UNLIKELY(stages->awaits_sent)) fe_stages_sent(stages, fe_clock_ticks());
     reactor->group_count = 0;

@@ -237,7 +237,9 @@ static void read_session(fe_server *server, fe_batch *batch, fe_session *session
     session->data_read = fe_reader_consumed(reader);
 }
 
-void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count)
+/* Returns how many disk reads it has taken into `reads`, which are to be started. */
+static uint32_t serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count,
+                      fe_disk_read **reads)
 {
     batch->count = 0;
     batch->hash_count = 0;
@@ -248,7 +250,6 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
         client->output.limit = client->output_limit;
         if (sessions[i]->state == FE_SESSION_READY) read_session(server, batch, sessions[i]);
     }
-    fe_disk_read *reads[FE_READS_MAX];
     uint64_t asked, entered = fe_engine_enter_asking(server->engine, &asked);
     entered = run_batch(server, batch, asked, entered);
     for (uint32_t i = 0; i < count; i++)
@@ -260,7 +261,26 @@ void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, 
         fe_stages_left(&recorder->stages, left);
         fe_stages_served(&recorder->stages);
     }
-    start_reads(server, reads, read_count);
     for (uint32_t i = 0; i < count; i++)
         fe_session_keep_rest(sessions[i]);
+    return read_count;
+}
+
+void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count)
+{
+    fe_disk_read *reads[FE_READS_MAX];
+    start_reads(server, reads, serve(server, batch, sessions, count, reads));
+}
+
+void fe_server_serve_first(fe_server *server, fe_batch *batch, fe_session **sessions,
+                           uint32_t count)
+{
+    FE_ASSERT(batch->read_count == 0);
+    batch->read_count = serve(server, batch, sessions, count, batch->reads);
+}
+
+void fe_server_start_reads(fe_server *server, fe_batch *batch)
+{
+    start_reads(server, batch->reads, batch->read_count);
+    batch->read_count = 0;
 }

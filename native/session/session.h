@@ -132,7 +132,9 @@ typedef struct fe_batch {
     uint32_t count;
     uint64_t hashes[FE_BATCH_HASHES];
     uint32_t hash_count;
-    fe_hint hint; /* of the database that was last used */
+    fe_hint hint;                      /* of the database that was last used */
+    fe_disk_read *reads[FE_READS_MAX]; /* taken for the disk, to be started */
+    uint32_t read_count;
 } fe_batch;
 
 /* Opens a session; `wake` is called, with the lock held and from any thread, when its thread should
@@ -160,6 +162,12 @@ void fe_session_receive(fe_session *session, const uint8_t *data, size_t len);
 /* Serves the input of sessions, each listed once: replies are in client.output afterwards, the rest
  * of the input is kept by the session. Takes the lock, several times when there is much. */
 void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count);
+
+/* The same, but disk reads that the sessions wait for are not started yet: those who wait for nothing have their
+ * replies sent first, for to start many takes longer than to answer. Then fe_server_start_reads is called. */
+void fe_server_serve_first(fe_server *server, fe_batch *batch, fe_session **sessions,
+                           uint32_t count);
+void fe_server_start_reads(fe_server *server, fe_batch *batch);
 
 /* Takes what has been read from disk, and wakes the sessions that waited for it: for a thread that watches
  * the edges of fe_disk_fd(engine->disk), whenever it is awake; costs next to nothing when there are none.
