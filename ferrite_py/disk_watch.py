@@ -3,13 +3,14 @@
 import errno
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 
 _STATES = ("ok", "full", "failed")
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 Fault = tuple[int, int, int, int, str | None]
 """Segment, generation, byte, errno, and the cause where errno does not say it."""
@@ -48,9 +49,12 @@ class Disk(Protocol):
 class DiskWatch:
     """Writes a line when the state of the disk changes, and one for each record that is lost."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, evicts: Callable[[], bool] = lambda: False) -> None:
         self._disk = disk
+        self._evicts = evicts
         self._state = "ok"
+        self._reason = ""
+        self._refused = 0
         self._error = ""
         self._unlocked = False
         self._untold = 0
@@ -78,10 +82,20 @@ class DiskWatch:
         """What is wrong with the disk, as the last look found it; None when it takes data."""
         if self._state == "ok":
             return None
-        return {"reason": f"disk_{self._state}", "message": self._error}
+        return {"reason": self._reason, "message": self._error}
+
+    def _serious_state(self, tiers: Mapping[str, Any]) -> str:
+        """The disk's state; a cache that evicts may be full as long as it refuses no write."""
+        state = disk_state(tiers)
+        refused, self._refused = self._refused, tiers["writers_refused"]
+        if state == "full" and self._evicts() and refused == self._refused:
+            return "ok"
+        return state
 
     def _tell_state(self, tiers: Mapping[str, Any]) -> None:
-        state = disk_state(tiers)
+        state = self._serious_state(tiers)
+        no_space = state == "full" or tiers["error_code"] in _NO_SPACE
+        self._reason = "disk_full" if no_space else "disk_failed"
         self._error = last_error(tiers) if state == "failed" else full_reason(tiers)
         if state == self._state:
             return

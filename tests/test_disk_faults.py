@@ -294,13 +294,16 @@ class FakeDisk:
         self.faults: list[Fault] = []
         self.untold = 0
         self.out_of_files = 0
+        self.refused = 0
+        self.error_code = errno.ENOSPC
 
     def tiers(self) -> dict[str, Any]:
         """As the native server."""
         return {
             "tiered": self.tiered,
             "disk_state": self.state,
-            "error_code": errno.ENOSPC,
+            "error_code": self.error_code,
+            "writers_refused": self.refused,
             "error_segment": 7,
             "error_generation": 1,
             "lock_failures": self.lock_failures,
@@ -352,6 +355,23 @@ def test_too_many_files_are_not_called_a_full_disk() -> None:
     assert trouble is not None
     assert trouble["reason"] == "disk_full"
     assert "limit of open files" in trouble["message"]
+
+
+def test_a_cache_that_evicts_may_be_full() -> None:
+    """It is in trouble only while writes are refused, or when the disk itself has no room."""
+    disk = FakeDisk()
+    watch = DiskWatch(disk, lambda: True)
+
+    reasons = []
+    for second, (state, refused, code) in enumerate(
+        [(1, 0, 0), (1, 3, 0), (1, 4, 0), (1, 4, 0), (2, 4, errno.ENOSPC), (2, 4, errno.EIO)]
+    ):
+        disk.state, disk.refused, disk.error_code = state, refused, code
+        watch.look(second * LOOK_SECONDS)
+        trouble = watch.trouble()
+        reasons.append(trouble and trouble["reason"])
+
+    assert reasons == [None, "disk_full", "disk_full", None, "disk_full", "disk_failed"]
 
 
 def test_a_store_in_memory_is_not_looked_at_again() -> None:

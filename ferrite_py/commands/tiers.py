@@ -236,7 +236,7 @@ tier = container(
     group="server",
     since="7.2.0",
     complexity="O(N) with N the bytes of the damaged files",
-    summary="Gives up the records that are damaged on disk, and moves what is sound in their files.",
+    summary="Gives up records that are damaged on disk; moves what is sound in their files.",
     flags=("admin", "noscript"),
 )
 async def tier_forget(call: Call) -> Reply:

@@ -34,7 +34,10 @@ bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job)
     uint32_t n = log->tiers[FE_TIER_SEALED].oldest;
     while (n != 0 && log->files[n].busy)
         n = log->files[n].newer;
-    if (n == 0 || !disk_is_ready(store)) return false;
+    bool ready = disk_is_ready(store);
+    /* What it refused is gone, so nothing is refused any more. */
+    if (ready && log->tiers[FE_TIER_SEALED].segments == 0) tiers->state = FE_DISK_OK;
+    if (n == 0 || !ready) return false;
     const fe_segment *segment = &log->segments[n];
     uint64_t disk_max = store->options.disk_max, bytes = tiers->file_bytes;
     *job = (fe_flush_job){.alloc = store->alloc,
