@@ -1,0 +1,89 @@
+"""What is told of the ledger of prefixes: quantiles, sums of prefixes that look the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ferrite_py.ledger import ledger_of, quantile_seconds, shown
+from ferrite_py.measure import SCALE, UNIT_SECONDS, ZERO_SECONDS, Histogram
+
+
+class Native:
+    """A native server with a ledger that was made up."""
+
+    def __init__(self, *prefixes: tuple[Any, ...], room: int = 4) -> None:
+        self._prefixes = list(prefixes)
+        self._room = room
+
+    def prefixes(self) -> dict[str, Any] | None:
+        """As the server's."""
+        return {
+            "uses": 100.0, "since_ms": 1000, "now_ms": 3500, "interval": 2, "room": self._room,
+            "prefixes": self._prefixes,
+        }  # fmt: skip
+
+    def shown_name(self, name: bytes, mode: str, /) -> bytes | None:
+        """The first byte in mode "first"; what begins with x never."""
+        if name.startswith(b"x"):
+            return None
+        return name[:1] if mode == "first" else name
+
+
+def prefix(name: bytes, uses: float, error: float, durations: tuple[Any, ...]) -> tuple[Any, ...]:
+    """One prefix as the native server tells it."""
+    hits, misses = (uses, 1.0, 0.0, 2.0), (1.0, 0.0, 0.5, 0.0, 0.0)
+    return name, False, uses, error, 4.0, 3.0, hits, 2.0, misses, 10.0, 20.0, durations
+
+
+def test_quantiles_are_the_upper_ends_of_buckets() -> None:
+    """Exact by rank; what is shorter than all buckets counts as zero."""
+    octave = 2**SCALE
+    histogram = Histogram(0.0, 10, -octave, (80, *[0] * (octave - 1), 10))
+
+    assert quantile_seconds(histogram, 0.1) == ZERO_SECONDS
+    assert quantile_seconds(histogram, 0.5) == pytest.approx(0.5 * 2 ** (1 / octave))
+    assert quantile_seconds(histogram, 0.9) == pytest.approx(0.5 * 2 ** (1 / octave))
+    assert quantile_seconds(histogram, 0.91) == pytest.approx(2 ** (1 / octave))
+    assert quantile_seconds(histogram, 1.0) == pytest.approx(2 ** (1 / octave))
+    assert quantile_seconds(Histogram(0.0, 0, 0, ()), 0.99) is None
+
+
+def test_the_ledger_as_a_whole() -> None:
+    """Those with the most uses first; what is not there has no more than the least that is."""
+    found = ledger_of(
+        Native(prefix(b"a", 5, 7, (1, 0, 0, [])), prefix(b"b", 9, 0, (1, 0, 0, [])), room=2)
+    )
+    assert found is not None
+    assert [one.name for one in found.prefixes] == [b"b", b"a"]
+    assert (found.error, found.seconds, found.interval, found.uses) == (9, 2.5, 2, 100)
+    half_full = ledger_of(Native(prefix(b"a", 5, 0, (1, 0, 0, []))))
+    assert half_full is not None
+    assert half_full.error == 0
+
+
+def test_prefixes_that_look_the_same_are_one() -> None:
+    """Sums of everything, histograms too; what must not be shown is left out."""
+    native = Native(
+        prefix(b"u1", 5, 1, (2, 1, 3, [1, 2])),
+        prefix(b"u2", 6, 2, (4, 2, 1, [7])),
+        prefix(b"u3", 1, 0, (0, 0, 0, [])),
+        prefix(b"x", 9, 9, (0, 0, 0, [])),
+    )
+    ledger = ledger_of(native)
+    assert ledger is not None
+
+    found = shown(native, ledger.prefixes, "first")
+
+    assert set(found) == {"u"}
+    one = found["u"]
+    assert (one.uses, one.error, one.disk_reads, one.misses) == (12, 3, 9, 6)
+    assert list(one.hits) == [12, 3, 0, 6]
+    assert one.all_hits == 21
+    assert list(one.misses_by) == [3, 0, 1.5, 0, 0]
+    assert one.unexplained == 1.5
+    assert one.all_bytes == 90
+    assert one.sampling_error == pytest.approx(2 * 12**0.5)
+    assert one.durations == Histogram(6 * UNIT_SECONDS, 3, 1, (7, 0, 1, 2))
+    assert set(shown(native, ledger.prefixes, "full")) == {"u1", "u2", "u3"}
