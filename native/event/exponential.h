@@ -16,7 +16,10 @@
 #ifndef FE_EVENT_EXPONENTIAL_H
 #define FE_EVENT_EXPONENTIAL_H
 
+#include "base/assert.h"
+
 #include <stdint.h>
+#include <string.h>
 
 #define FE_EXPONENTIAL_SCALE 5u
 #define FE_EXPONENTIAL_STEPS 32u      /* buckets of one power: 2^scale */
@@ -36,21 +39,23 @@ typedef struct fe_exponential {
     uint64_t counts[FE_EXPONENTIAL_BUCKETS];
 } fe_exponential;
 
-/* 2^63 times the lower bounds of the steps of a power, rounded up; then more than any. */
-extern const uint64_t fe_exponential_bounds[FE_EXPONENTIAL_STEPS + 1];
-/* The step in which a 64th of a power begins: none holds two bounds. */
-extern const uint8_t fe_exponential_steps[64];
+/* By the 64th of a power in which a duration lies, none of which holds two bounds: what is to be added to the 52 bits
+ * that follow the duration's first one, so that what is carried beyond them is the step. Where bound n of a power,
+ * as such bits rounded up, is inside, that is n * 2^52 less the bound; else the step times 2^52. */
+extern const uint64_t fe_exponential_steps[64];
 
-/* The bucket of a duration that is not shorter than 2^POWER_MIN units. */
+/* The bucket of a duration that is not shorter than 2^POWER_MIN units. A double holds its power, and the bits that
+ * follow the first one: all of them, below 2^53. */
 static inline unsigned fe_exponential_bucket(uint64_t units)
 {
-    unsigned zeros = (unsigned)__builtin_clzll(units);
-    unsigned power = 63u - zeros;
-    if (power >= FE_EXPONENTIAL_POWER_MAX) return FE_EXPONENTIAL_BUCKETS - 1;
-    uint64_t whole = units << zeros;
-    unsigned step = fe_exponential_steps[(whole >> 57) & 63u];
-    step += whole >= fe_exponential_bounds[step + 1];
-    return (power - FE_EXPONENTIAL_POWER_MIN) * FE_EXPONENTIAL_STEPS + step;
+    if (FE_UNLIKELY(units >> FE_EXPONENTIAL_POWER_MAX != 0)) return FE_EXPONENTIAL_BUCKETS - 1;
+    double exact = (double)(int64_t)units;
+    uint64_t bits;
+    memcpy(&bits, &exact, sizeof bits);
+    uint64_t rest = bits & ((UINT64_C(1) << 52) - 1);
+    uint64_t step = (rest + fe_exponential_steps[rest >> 46]) >> 52;
+    unsigned power = (unsigned)(bits >> 52) - 1023u;
+    return (power - FE_EXPONENTIAL_POWER_MIN) * FE_EXPONENTIAL_STEPS + (unsigned)step;
 }
 
 /* Counts the same duration `times` times. */
