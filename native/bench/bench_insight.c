@@ -77,7 +77,7 @@ static double pass_ns(fe_engine *engine, const use *uses, uint32_t count, char (
         engine->now_ms += i % (1000000 / PACE_NS) == 0;
         fe_insight_begin(insight, 1);
         fe_key_look_up(engine->store, 0, name, uses[i].hash, false, &key);
-        if (!fe_insight_is_on(insight)) continue;
+        if (!fe_insight_is_on(insight) || fe_insight_pass(insight, uses[i].hash, true)) continue;
         fe_insight_use one = {.argv = &name,
                               .argc = 1,
                               .ticks = 100,

@@ -112,7 +112,8 @@ static uint32_t any_key(fe_pace *pace, uint64_t keys, uint32_t count)
     return (uint32_t)__builtin_ctzll(keys);
 }
 
-void fe_insight_heat(fe_insight *insight, const fe_insight_use *use)
+/* One of its keys counts for the hot ones. */
+static void heat(fe_insight *insight, const fe_insight_use *use)
 {
     fe_insight_hot *hot = insight->hot;
     uint32_t keys = (uint32_t)__builtin_popcountll(use->keys);
@@ -204,7 +205,8 @@ static void enter_key(fe_insight *insight, const fe_insight_use *use, const done
     fe_exponential_add_many(&prefix->durations, units, uses);
 }
 
-void fe_insight_enter(fe_insight *insight, const fe_insight_use *use)
+/* One or all of its keys count in the ledger. */
+static void enter(fe_insight *insight, const fe_insight_use *use)
 {
     uint32_t keys = (uint32_t)__builtin_popcountll(use->keys);
     if (keys == 0 || !insight->has_before) return; /* it was turned on by this very command */
@@ -249,7 +251,8 @@ static void age_curve(fe_insight *insight, int64_t now_ms)
     fe_mrc_decay(insight->curve, factor);
 }
 
-void fe_insight_sample(fe_insight *insight, const fe_insight_use *use, uint32_t argument)
+/* A key that the curve samples. */
+static void sample(fe_insight *insight, const fe_insight_use *use, uint32_t argument)
 {
     age_curve(insight, use->now_ms);
     fe_whereabouts where;
@@ -263,6 +266,24 @@ void fe_insight_sample(fe_insight *insight, const fe_insight_use *use, uint32_t 
                       .deadline_ms = exists ? where.deadline_ms : 0,
                       .now_ms = use->now_ms};
     fe_mrc_note(insight->curve, &one);
+}
+
+static void note_curve(fe_insight *insight, const fe_insight_use *use)
+{
+    if (use->is_read) insight->curve->reads += (uint64_t)__builtin_popcountll(use->keys);
+    for (uint64_t left = use->keys; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(left);
+        if (fe_mrc_is_sampled(insight->curve, use->hashes[i])) sample(insight, use, i);
+    }
+}
+
+void fe_insight_note(fe_insight *insight, const fe_insight_use *use)
+{
+    if (insight->curve != NULL) note_curve(insight, use);
+    uint32_t keys = (uint32_t)__builtin_popcountll(use->keys);
+    if (insight->hot != NULL && fe_pace_passes(&insight->hot_pace, keys)) heat(insight, use);
+    if (insight->prefixes != NULL && fe_pace_passes(&insight->prefix_pace, keys))
+        enter(insight, use);
 }
 
 void fe_insight_forget(fe_insight *insight, uint32_t db)

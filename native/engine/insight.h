@@ -103,33 +103,24 @@ static inline void fe_insight_begin(fe_insight *insight, uint32_t keys)
         fe_insight_count_before(insight);
 }
 
-/* A key that the curve samples; the slow part of fe_insight_note. */
-__attribute__((noinline)) void fe_insight_sample(fe_insight *insight, const fe_insight_use *use,
-                                                 uint32_t argument);
-
-/* One of its keys counts for the hot ones, or in the ledger; the other slow parts. */
-__attribute__((noinline)) void fe_insight_heat(fe_insight *insight, const fe_insight_use *use);
-__attribute__((noinline)) void fe_insight_enter(fe_insight *insight, const fe_insight_use *use);
-
-static inline void fe_insight_note_curve(fe_insight *insight, const fe_insight_use *use)
-{
-    if (use->is_read) insight->curve->reads += (uint64_t)__builtin_popcountll(use->keys);
-    for (uint64_t left = use->keys; left != 0; left &= left - 1) {
-        uint32_t i = (uint32_t)__builtin_ctzll(left);
-        if (__builtin_expect(fe_mrc_is_sampled(insight->curve, use->hashes[i]), 0))
-            fe_insight_sample(insight, use, i);
-    }
-}
-
 /* Only while it is on, and of a command with keys. */
-static inline void fe_insight_note(fe_insight *insight, const fe_insight_use *use)
+void fe_insight_note(fe_insight *insight, const fe_insight_use *use);
+
+/* The same of a command with one key, given by its hash, when that key is not to be looked at; false: nothing was
+ * noted yet. */
+static inline bool fe_insight_pass(fe_insight *insight, uint64_t hash, bool is_read)
 {
-    if (insight->curve != NULL) fe_insight_note_curve(insight, use);
-    uint32_t keys = (uint32_t)__builtin_popcountll(use->keys);
-    if (insight->hot != NULL && fe_pace_passes(&insight->hot_pace, keys))
-        fe_insight_heat(insight, use);
-    if (insight->prefixes != NULL && fe_pace_passes(&insight->prefix_pace, keys))
-        fe_insight_enter(insight, use);
+    fe_mrc *curve = insight->curve;
+    bool hot = insight->hot != NULL, prefixes = insight->prefixes != NULL;
+    if (hot && fe_pace_is_near(&insight->hot_pace, 1)) return false;
+    if (prefixes && fe_pace_is_near(&insight->prefix_pace, 1)) return false;
+    if (curve != NULL) {
+        if (fe_mrc_is_sampled(curve, hash)) return false;
+        curve->reads += is_read;
+    }
+    if (hot) insight->hot_pace.wait--;
+    if (prefixes) insight->prefix_pace.wait--;
+    return true;
 }
 
 /* The keys of a database are gone, or were swapped with others; UINT32_MAX: those of all. */

@@ -17,11 +17,22 @@ static void add_key(void *context, uint32_t index, uint32_t flags)
     it->use->keys |= 1ULL << index;
 }
 
-void fe_observe_unhashed(const fe_call *call, const fe_insight_use *use)
+void fe_observe_use(const fe_call *call, uint64_t ticks, uint64_t waited, size_t before)
 {
-    fe_insight_use hashed = *use;
-    hashing it = {.call = call, .use = &hashed};
-    (void)fe_command_keys(call->row, call->argc, add_key, &it);
-    hashed.hashes = it.hashes;
-    fe_insight_note(&call->engine->insight, &hashed);
+    fe_insight_use use = {.argv = call->argv,
+                          .argc = call->argc,
+                          .reply_bytes = call->reply.buf->len - before,
+                          .ticks = ticks,
+                          .waited = waited,
+                          .hashes = call->hashes,
+                          .keys = call->hash_known_mask,
+                          .db = call->client->db,
+                          .is_read = (call->row->flags & FE_READONLY) != 0,
+                          .now_ms = call->engine->now_ms};
+    hashing it = {.call = call, .use = &use};
+    if (use.keys == 0) { /* one of a transaction, or of a very long batch */
+        (void)fe_command_keys(call->row, call->argc, add_key, &it);
+        use.hashes = it.hashes;
+    }
+    fe_insight_note(&call->engine->insight, &use);
 }

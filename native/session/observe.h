@@ -4,8 +4,9 @@
 
 #include "command/command.h"
 
-/* The same of a command whose keys nobody has hashed: one of a transaction, or of a very long batch. */
-void fe_observe_unhashed(const fe_call *call, const fe_insight_use *use);
+/* The slow part: some key of the command is looked at, or it has several, or nobody has hashed them. */
+__attribute__((noinline)) void fe_observe_use(const fe_call *call, uint64_t ticks, uint64_t waited,
+                                              size_t before);
 
 /* The handler is about to run. */
 static inline void fe_observe_begin(const fe_call *call)
@@ -23,20 +24,13 @@ static inline void fe_observe(const fe_call *call, uint64_t ticks, uint64_t wait
     const fe_command_row *row = call->row;
     fe_insight *insight = &call->engine->insight;
     if (!fe_insight_is_on(insight) || row->keys[0].first == 0 || (row->flags & FE_COLD)) return;
-    fe_insight_use use = {.argv = call->argv,
-                          .argc = call->argc,
-                          .reply_bytes = call->reply.buf->len - before,
-                          .ticks = ticks,
-                          .waited = waited,
-                          .hashes = call->hashes,
-                          .keys = call->hash_known_mask,
-                          .db = call->client->db,
-                          .is_read = (row->flags & FE_READONLY) != 0,
-                          .now_ms = call->engine->now_ms};
-    if (FE_LIKELY(use.keys != 0))
-        fe_insight_note(insight, &use);
-    else
-        fe_observe_unhashed(call, &use);
+    /* Most commands have one key, of which nobody wants to know more than that it was used. */
+    uint64_t keys = call->hash_known_mask;
+    bool is_read = (row->flags & FE_READONLY) != 0;
+    if (FE_LIKELY(keys != 0 && (keys & (keys - 1)) == 0) &&
+        FE_LIKELY(fe_insight_pass(insight, call->hashes[__builtin_ctzll(keys)], is_read)))
+        return;
+    fe_observe_use(call, ticks, waited, before);
 }
 
 #endif
