@@ -170,13 +170,13 @@ void fe_gone_note_flushed(fe_gone *gone, uint64_t hash, unsigned known, bool lat
 
 void fe_gone_forget(fe_gone *gone, uint64_t hash)
 {
-    if (gone->lines == NULL) return;
+    if (fe_gone_is_empty(gone)) return;
     line_forget(gone, line_of(gone, hash), hash);
 }
 
 fe_miss fe_gone_look(const fe_gone *gone, uint64_t hash)
 {
-    if (gone->lines == NULL) return FE_MISS_NEVER_SEEN;
+    if (fe_gone_is_empty(gone)) return FE_MISS_NEVER_SEEN;
     const fe_gone_line *line = line_of(gone, hash);
     uint32_t found = places_with(line, mark_of(gone, hash, MARK_BITS));
     if (found != 0) return reason_at(line, (unsigned)__builtin_ctz(found));

@@ -67,10 +67,19 @@ void fe_gone_forget(fe_gone *gone, uint64_t hash);
 /* Why a key that is not there is not. */
 fe_miss fe_gone_look(const fe_gone *gone, uint64_t hash);
 
+/* Nothing is remembered: then no line is looked at. */
+static inline bool fe_gone_is_empty(const fe_gone *gone)
+{
+    uint64_t any = 0;
+    for (unsigned reason = FE_MISS_EXPIRED; reason < FE_MISS_COUNT; reason++)
+        any |= gone->keys[reason];
+    return any == 0;
+}
+
 /* Asks for the line that one of these calls is going to need. */
 static inline void fe_gone_prefetch(const fe_gone *gone, uint64_t hash)
 {
-    if (gone->lines != NULL) fe_prefetch(&gone->lines[hash & (gone->count - 1)]);
+    if (!fe_gone_is_empty(gone)) fe_prefetch(&gone->lines[hash & (gone->count - 1)]);
 }
 
 static inline uint64_t fe_gone_capacity(const fe_gone *gone)
