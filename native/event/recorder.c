@@ -225,7 +225,12 @@ fe_trace_record *fe_recorder_make(fe_recorder *recorder, const fe_draft *draft, 
                                 .batch_index = draft->batch_index,
                                 .batch_size = draft->batch_size,
                                 .tail_len = (uint16_t)tail};
-    memcpy(record->trace_id, draft->parent.trace_id, 16);
+    /* By halves, as fe_recorder_name has just stored it: a load of both would wait for the stores. */
+    uint64_t high, low;
+    memcpy(&high, draft->parent.trace_id, 8);
+    memcpy(&low, draft->parent.trace_id + 8, 8);
+    memcpy(record->trace_id, &high, 8);
+    memcpy(record->trace_id + 8, &low, 8);
     set_times(record, draft, ended);
     if (tail > 0) memcpy(record + 1, recorder->tail, tail);
     return record;

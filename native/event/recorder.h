@@ -175,6 +175,34 @@ static inline bool fe_recorder_draw(fe_recorder *recorder, fe_draft *draft)
     return false;
 }
 
+/* Begins a draft of the trace that was just drawn. The engine's lock is held. */
+static inline void fe_recorder_begin_drawn(fe_recorder *recorder, fe_draft *draft)
+{
+    const fe_telemetry *telemetry = recorder->telemetry;
+    bool sampled = fe_sampler_takes(&telemetry->options.sampler, recorder->drawn);
+    draft->low = recorder->drawn;
+    recorder->drawn = 0;
+    draft->threshold = sampled ? telemetry->threshold : 0;
+    draft->flags = sampled ? FE_TRACE_SAMPLED : 0;
+    draft->span_id = 0;
+    draft->parent.span_id = 0;
+    draft->caller_declined = false;
+    draft->open = true;
+}
+
+/* Whether the command that ends without an error is one that nothing keeps, as are nearly all that were not
+ * sampled; fe_recorder_keep would say the same, and takes longer. */
+static inline bool fe_recorder_is_unwanted(const fe_recorder *recorder, const fe_draft *draft,
+                                           uint64_t ended)
+{
+    const fe_telemetry *telemetry = recorder->telemetry;
+    const uint16_t wanted = FE_TRACE_SAMPLED | FE_TRACE_DISK | FE_TRACE_IN_EXEC;
+    if ((draft->flags & wanted) != 0 || draft->keep) return false;
+    uint64_t ticks = ended > draft->start ? ended - draft->start : 0;
+    return ticks < telemetry->slow_ticks &&
+           telemetry->options.retention.rest.kind == FE_SAMPLER_NEVER;
+}
+
 /* Begins a draft whose times are set by the caller. `parent`: NULL for a trace that begins here. False, and the
  * draft is closed: nothing could keep it. The engine's lock is held. */
 bool fe_recorder_begin(fe_recorder *recorder, fe_draft *draft, const fe_trace_parent *parent);

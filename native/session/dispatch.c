@@ -66,8 +66,9 @@ static bool is_null(fe_bytes reply)
 /* Gives the command's record to the recorder. Nothing that the caller says may change the record later but the transport. */
 static void record(const run *it, fe_trace_result result, size_t before, uint64_t ticks)
 {
-    fe_bytes reply = reply_of(it, before);
     if (result == FE_RESULT_OK && it->call.failed) result = FE_RESULT_ERROR;
+    if (result == FE_RESULT_OK && fe_trace_let_go(it->session, &it->call, ticks)) return;
+    fe_bytes reply = reply_of(it, before);
     if (result == FE_RESULT_OK && is_null(reply)) result = FE_RESULT_NIL;
     size_t lent = fe_loan_is_open(&it->session->loan) ? it->session->loan.len : 0;
     fe_trace_end_of end = {.result = result, .ticks = ticks, .reply_bytes = reply.len + lent};

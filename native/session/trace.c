@@ -99,9 +99,8 @@ static const fe_trace_parent *find_caller(fe_session *session, const fe_command 
 
 static void note_counters(fe_session *session)
 {
-    fe_store_tally tally;
-    fe_store_tally_get(session->server->engine->store, &tally);
-    memcpy(session->recorder->before, &tally, sizeof tally);
+    void *before = session->recorder->before; /* in place: a copy would wait for its parts */
+    fe_store_tally_get(session->server->engine->store, before);
 }
 
 static uint16_t row_flags(const fe_command *command)
@@ -128,7 +127,9 @@ static void clear(fe_draft *draft)
     draft->latency = 0;
     draft->disk_reads = 0;
     draft->located = draft->waited = draft->parked = draft->slow_id = 0;
-    draft->state = draft->baggage = (fe_bytes){NULL, 0};
+    /* One after the other: a copy of what was stored by halves waits for both stores. */
+    draft->state = (fe_bytes){NULL, 0};
+    draft->baggage = (fe_bytes){NULL, 0};
     draft->mark = NULL;
 }
 
@@ -186,6 +187,19 @@ static void set_arrival(const fe_session *session, fe_draft *draft)
     draft->received = readable == recorder->readable ? recorder->received : draft->start;
 }
 
+/* The draft of a command that says who called it, though that may be nonsense; false when nothing could
+ * keep it. */
+static bool begin_called(fe_session *session, const fe_command *command, const fe_request *request,
+                         fe_draft *draft)
+{
+    clear(draft);
+    fe_trace_parent read;
+    const fe_trace_parent *parent = find_caller(session, command, request, draft, &read);
+    if (parent != NULL) draft->flags = FE_TRACE_REMOTE_PARENT;
+    /* A mark may be that of a transaction that begins: the end of the command looks at it. */
+    return fe_recorder_begin(session->recorder, draft, parent) || draft->mark != NULL;
+}
+
 void fe_trace_begin(fe_session *session, const fe_command *command, const fe_request *request,
                     uint64_t ticks, fe_call *call)
 {
@@ -194,13 +208,13 @@ void fe_trace_begin(fe_session *session, const fe_command *command, const fe_req
     fe_recorder *recorder = session->recorder;
     fe_draft *draft = &recorder->draft;
     uint32_t index = session->round_commands++;
-    if (!has_caller(session, request) && !fe_recorder_draw(recorder, draft)) return;
-    clear(draft);
-    fe_trace_parent read;
-    const fe_trace_parent *parent = find_caller(session, command, request, draft, &read);
-    if (parent != NULL) draft->flags = FE_TRACE_REMOTE_PARENT;
-    /* A mark may be that of a transaction that begins: the end of the command looks at it. */
-    if (!fe_recorder_begin(recorder, draft, parent) && draft->mark == NULL) return;
+    if (FE_LIKELY(!has_caller(session, request))) {
+        if (!fe_recorder_draw(recorder, draft)) return;
+        clear(draft);
+        fe_recorder_begin_drawn(recorder, draft);
+    } else if (!begin_called(session, command, request, draft)) {
+        return;
+    }
     set_command(draft, command, request->argc);
     set_arrival(session, draft);
     draft->batch_index = index < UINT16_MAX ? (uint16_t)index : UINT16_MAX;
@@ -531,10 +545,10 @@ static bool make(fe_session *session, fe_draft *draft, const fe_call *call,
     fe_bytes error = {NULL, 0};
     if (failed) error = end->error.len > 0 ? end->error : last_error(session->server->engine);
     put_texts(session, draft, call, key, error);
-    fe_trace_record *record = fe_recorder_make(session->recorder, draft, end->ticks);
-    if (FE_UNLIKELY(record == NULL)) return false;
     effects found = {0}; /* what EXEC has done, its commands have */
     if (call != NULL) found = find_effects(session);
+    fe_trace_record *record = fe_recorder_make(session->recorder, draft, end->ticks);
+    if (FE_UNLIKELY(record == NULL)) return false;
     fill(session, record, draft, end, &found, key);
     note_range(session, record->size);
     return true;

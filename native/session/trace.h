@@ -54,6 +54,19 @@ void fe_trace_unpark(fe_session *session, fe_call *call);
 void fe_trace_note_slow(fe_session *session, uint64_t slow_id);
 void fe_trace_note_latency(fe_session *session, fe_latency_event event, uint64_t ticks);
 
+/* Whether the command, which ends now and has not failed, is one that nothing keeps: then it is over, and
+ * there is no fe_trace_end. */
+static inline bool fe_trace_let_go(fe_session *session, const fe_call *call, uint64_t ticks)
+{
+    fe_draft *draft = &session->recorder->draft;
+    bool is_told = draft->mark != NULL || draft->slow_id != 0 || draft->latency != 0;
+    if (!draft->open || is_told || call->marks_next ||
+        !fe_recorder_is_unwanted(session->recorder, draft, ticks))
+        return false;
+    draft->open = false;
+    return true;
+}
+
 /* The command has ended; `call->recorded` was set. */
 void fe_trace_end(fe_session *session, const fe_call *call, const fe_trace_end_of *end);
 
