@@ -29,9 +29,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[RawClient]:
-    """A connection, with nothing counted."""
+    """A connection, with nothing counted, where nothing decays while a slow machine runs a test."""
     server.prepare()
     with server.client() as one:
+        one.command("CONFIG", "SET", "insight-curve-half-life", "0")
         one.command("CONFIG", "SET", "insight-curve", "no")
         one.command("CONFIG", "SET", "insight-curve", "yes")
         yield one
