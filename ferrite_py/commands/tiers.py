@@ -162,6 +162,7 @@ def _disk(tiers: Tiers) -> Fields:
         ("disk_reads", tiers["reads"]),
         ("disk_read_bytes", tiers["read_bytes"]),
         *_read_latency(tiers),
+        ("disk_reads_put_off", tiers["reads_put_off"]),
         ("disk_reads_joined", tiers["reads_joined"]),
         ("disk_reads_continued", tiers["reads_continued"]),
         ("disk_reads_retried", tiers["reads_retried"]),

@@ -226,6 +226,12 @@ bool fe_alloc_heap(const fe_alloc *alloc, uint64_t *allocated, uint64_t *active)
 #endif
 }
 
+uint64_t fe_alloc_mapped(const fe_alloc *alloc)
+{
+    int64_t bytes = atomic_load_explicit(&alloc->mapped, memory_order_relaxed);
+    return bytes < 0 ? 0 : (uint64_t)bytes;
+}
+
 uint64_t fe_alloc_used(const fe_alloc *alloc, fe_alloc_class class)
 {
     int64_t bytes = atomic_load_explicit(&alloc->bytes[class], memory_order_relaxed);

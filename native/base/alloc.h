@@ -90,6 +90,9 @@ void *fe_pages_remap(fe_alloc *alloc, fe_alloc_class class, void *ptr, size_t ol
  * C library does not tell. */
 bool fe_alloc_heap(const fe_alloc *alloc, uint64_t *allocated, uint64_t *active);
 
+/* Of all bytes in use, those in mappings of our own; the rest is in blocks. Never negative. */
+uint64_t fe_alloc_mapped(const fe_alloc *alloc);
+
 /* Bytes in use now, of one class, and of all classes. Never negative. */
 uint64_t fe_alloc_used(const fe_alloc *alloc, fe_alloc_class class);
 uint64_t fe_alloc_used_all(const fe_alloc *alloc);

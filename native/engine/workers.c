@@ -27,6 +27,7 @@
 struct fe_workers {
     fe_background thread;
     uint64_t unmapped;   /* bytes since the heap was last trimmed; the thread's own */
+    uint64_t heap_peak;  /* bytes of blocks since then, at most, as seen once a round */
     uint64_t trimmed_ns; /* when that was */
 };
 
@@ -104,17 +105,30 @@ static void purge_if_wanted(fe_engine *engine)
     if (wanted) fe_alloc_trim();
 }
 
-/* What the store gave up came with small blocks (tables, buffers): when much has gone, and nothing
+/* Bytes of blocks that were given back since the heap was last trimmed: of buffers of clients that have gone. */
+static uint64_t heap_freed(fe_engine *engine, fe_workers *workers)
+{
+    uint64_t used = fe_alloc_used_all(&engine->alloc), mapped = fe_alloc_mapped(&engine->alloc);
+    uint64_t heap = used > mapped ? used - mapped : 0;
+    if (heap > workers->heap_peak) workers->heap_peak = heap;
+    return workers->heap_peak - heap;
+}
+
+/* What the store gave up came with small blocks (tables, buffers), and so did clients: when much has gone, and nothing
  * more is due, the C library returns its free pages too. */
 static void trim_after_much(fe_engine *engine)
 {
     fe_workers *workers = engine->workers;
-    if (workers == NULL || workers->unmapped < TRIM_BYTES_MIN) return;
-    if (workers->unmapped < fe_alloc_used_all(&engine->alloc) / TRIM_SHARE) return;
+    if (workers == NULL) return;
+    uint64_t freed = heap_freed(engine, workers);
+    uint64_t share = fe_alloc_used_all(&engine->alloc) / TRIM_SHARE;
+    bool unmapped = workers->unmapped >= TRIM_BYTES_MIN && workers->unmapped >= share;
+    if (!unmapped && freed < TRIM_BYTES_MIN) return;
     uint64_t now = fe_clock_monotonic_ns();
     if (now - workers->trimmed_ns < TRIM_PAUSE_NS) return;
     workers->trimmed_ns = now;
     workers->unmapped = 0;
+    workers->heap_peak -= freed;
     fe_alloc_trim();
 }
 

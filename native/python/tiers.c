@@ -96,6 +96,7 @@ static bool put_ways_up(PyObject *dict, const fe_look_stats *look)
         {"reads_in_flight", look->fetch_busy},
         {"reads", fetch->reads},
         {"read_bytes", fetch->bytes},
+        {"reads_put_off", fetch->put_off},
         {"reads_joined", fetch->joined},
         {"reads_continued", fetch->longer},
         {"reads_retried", fetch->retried},
