@@ -396,6 +396,7 @@ int main(void)
     RUN(a_root_has_ids_of_its_own);
     RUN(a_caller_gives_trace_and_parent);
     RUN(a_ratio_keeps_by_the_id);
+    RUN(a_draft_knows_the_threshold_that_chose_it);
     RUN(retention_keeps_what_was_not_sampled);
     RUN(retention_marks_what_was_sampled_as_well);
     RUN(what_callers_declined_is_kept_within_the_rate);

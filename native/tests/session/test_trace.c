@@ -986,6 +986,7 @@ int main(void)
     RUN(traceparent_names_the_caller_of_the_next_command);
     RUN(callers_can_be_ignored);
     RUN(traceparent_before_multi_holds_for_the_transaction);
+    RUN(only_a_trace_that_begins_here_tells_its_threshold);
     RUN(a_malformed_traceparent_changes_nothing);
     RUN(entries_of_the_slow_log_lead_to_their_span);
     RUN(entries_of_the_slow_log_tell_no_more_than_is_known);
