@@ -79,6 +79,7 @@ def arguments(variant: Variant, ports: tuple[int, int]) -> tuple[str, ...]:
         "telemetry.endpoint": f"http://127.0.0.1:{ports[1]}",
         "telemetry.sample_rate": str(variant.share),
         "telemetry.batch_timeout_ms": str(BATCH_TIMEOUT_MS),
+        "telemetry.connection_rate_max": "0",  # spans are those of commands alone
         "telemetry.metrics_export_interval": str(METRICS_INTERVAL_S),
         "metrics.enabled": _word("metrics" in variant.signals),
     }

@@ -87,6 +87,19 @@ class Encoder:
         closed. None without `exemplars`.
         """
 
+    def events_waiting(self) -> int:
+        """Rare events that were recorded and not taken. RuntimeError if the server is closed."""
+
+    def events(
+        self,
+    ) -> list[tuple[int, int, int, bytes, int, int, bool, tuple[int, ...], str, bytes]]:
+        """Take some of the rare events that wait; one thread, which is the one that collects.
+
+        Each is its kind (native/event/rare.h), when it began and ended (Unix nanoseconds), trace
+        id, span id, the parent's span id or 0, whether it was sampled (else a rule of retention
+        kept it), its numbers, its tracestate, and its text. RuntimeError if the server is closed.
+        """
+
     def encode(
         self, records: bytes, detail: int, threshold_ns: int, clock: tuple[int, int, float], /
     ) -> tuple[bytes, int, int]:
@@ -196,7 +209,8 @@ class Server:
         `bound` for what is not sampled and kept by no rule), retain_rate_max (a second, 0: no
         limit), record_keys ("off", "pattern", "hashed" or "full"), baggage_keys (names separated by
         commas), names_place (bool: clients that came to another address than place, such as
-        "127.0.0.1:6379", have theirs in the record; before they come), queue_size (records of 256
+        "127.0.0.1:6379", have theirs in the record; before they come), connection_rate_max (spans
+        of connections a second, 0: none), queue_size (records of 256
         bytes, texts and all, that each serving thread's queue has room for, when it records first).
         Raises KeyError, TypeError, ValueError or MemoryError.
         """
@@ -205,7 +219,8 @@ class Server:
         """How much was recorded.
 
         records, dropped (the ring was full), declined (over retain_rate_max), waiting_bytes (to be
-        drained), ring_bytes (of all rings).
+        drained), ring_bytes (of all rings); of rare events events_dropped (the ring was full) and
+        events_left_out (connections over connection_rate_max, others over retain_rate_max).
         """
 
     def telemetry_drain_raw(self) -> bytes:

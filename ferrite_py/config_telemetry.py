@@ -267,6 +267,14 @@ class TelemetryConfig:
         redis="telemetry-retain-rate-max",
         runtime=True,
     )
+    connection_rate_max: int = setting(
+        10,
+        Integer(0, UINT32_MAX),
+        "Connections per second that become spans when they end, at most, of those that are"
+        " sampled; 0 is none.",
+        redis="telemetry-connection-rate-max",
+        runtime=True,
+    )
     event_bus_queue_size: int = setting(
         65_536,
         Integer(64, 1 << 22),

@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Tracer
 
 from ferrite_py.client import FerriteInstrumentor
+from ferrite_py.telemetry import rare
 from tests.support.process import Process
 from tests.telemetry.receiver import Receiver
 from tests.telemetry.views import SpanView
@@ -46,6 +47,9 @@ SETTINGS = (
     "telemetry.detail=full",
     "telemetry.batch_timeout_ms=20",
 )
+OF_SERVER = {kind.name for kind in rare.KINDS}
+"""Spans of what the server does by itself: when it does that is not the application's."""
+
 SET_UP = ("HELLO", "CLIENT", "UNKNOWN")
 """Commands with which redis-py sets a connection up, by their first words; it tries some that it
 only hopes for."""
@@ -180,7 +184,7 @@ def run(folder: Path) -> Run:
             server.stop()
         finally:
             server.kill()
-        return Run(tuple(receiver.spans()), root_id)
+        return Run(tuple(span for span in receiver.spans() if span.name not in OF_SERVER), root_id)
 
 
 @contextlib.contextmanager

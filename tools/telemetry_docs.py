@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ferrite_py.measure import ROWS, Row
 from ferrite_py.telemetry.names import COMMAND_CONSTANTS, SLOTS, STORAGE_CONSTANTS
+from ferrite_py.telemetry.rare import KINDS
 from ferrite_py.web.prometheus import page_name
 from tests.telemetry.seed_names import MISSING, NAMES, WITHOUT_VALUES, marks
 
@@ -12,6 +13,8 @@ BEGIN = "<!-- metrics: written by `make generate` from native/event/events.def -
 END = "<!-- end of metrics -->"
 SPANS_BEGIN = "<!-- spans: written by `make generate` from ferrite_py/telemetry/names.py -->"
 SPANS_END = "<!-- end of spans -->"
+RARE_BEGIN = "<!-- rare: written by `make generate` from ferrite_py/telemetry/rare.py -->"
+RARE_END = "<!-- end of rare -->"
 SEED_BEGIN = "<!-- covered: written by `make generate` from the marks of tests -->"
 SEED_END = "<!-- end of covered -->"
 
@@ -25,6 +28,7 @@ def render_telemetry() -> str:
     text = DOCUMENT.read_text(encoding="utf-8")
     text = _put(text, BEGIN, END, f"{head}|\n{lines}")
     text = _put(text, SPANS_BEGIN, SPANS_END, _attributes())
+    text = _put(text, RARE_BEGIN, RARE_END, _rare())
     return _put(text, SEED_BEGIN, SEED_END, _coverage())
 
 
@@ -53,6 +57,19 @@ def _attributes() -> str:
                 is_storage = name in storage or names in STORAGE_CONSTANTS
                 span = "ferrite.storage.*" if is_storage else span
                 lines.append(f"| `{name}` | {kind} | {span} | {names.meaning} |")
+    return "\n".join(lines)
+
+
+def _rare() -> str:
+    """The spans of what is no command."""
+    lines = ["| span | when | attributes |", "| --- | --- | --- |"]
+    for kind in KINDS:
+        found = [f"`{name}`" for name in kind.numbers if name]
+        for name, words in kind.words.values():
+            told = [word for word in words if word not in ("free", "empty")]
+            found.append(f"`{name}` ({', '.join(told)})")
+        found += [f"`{kind.text}`"] if kind.text else []
+        lines.append(f"| `{kind.name}` | {kind.meaning} | {', '.join(found)} |")
     return "\n".join(lines)
 
 

@@ -56,6 +56,8 @@ class Batch:
     request: bytes
     commands: int
     spans: int
+    events: int = 0
+    """What is no command and has a span."""
 
 
 class Source(Protocol):
@@ -92,6 +94,8 @@ class Counts:
     """Attempts that were followed by another."""
     failed: int = 0
     """Commands whose request was refused or given up."""
+    failed_events: int = 0
+    """The same of what is no command."""
     rejected: int = 0
     """Spans of requests that were taken, which the receiver said it did not take."""
     errors: int = 0
@@ -237,7 +241,7 @@ class Drain:
         if batch is None:
             return False
         if batch.spans > 0:
-            self._under_way = batch.commands
+            self._under_way = batch.commands + batch.events
             self._deliver(batch)
             self._under_way = 0
         return True
@@ -315,8 +319,14 @@ class Drain:
     def _lost(self, batch: Batch, answer: Answer) -> None:
         counts = self._counts
         failed = counts.failed + batch.commands
-        self._counts = replace(counts, failed=failed, refused=counts.refused + 1)
+        self._counts = replace(
+            counts,
+            failed=failed,
+            failed_events=counts.failed_events + batch.events,
+            refused=counts.refused + 1,
+        )
         self._losses.add("not taken by the receiver", batch.commands, answer.reason)
+        self._losses.add("events not taken by the receiver", batch.events, answer.reason)
 
 
 @dataclass

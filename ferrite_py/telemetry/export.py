@@ -36,6 +36,7 @@ from ferrite_py.telemetry.lines import NONE, CommandLines
 from ferrite_py.telemetry.logs import Logs, hear_complaints
 from ferrite_py.telemetry.metrics import MetricsExport
 from ferrite_py.telemetry.names import Detail, operation_name
+from ferrite_py.telemetry.rare import request_of as rare_request
 from ferrite_py.telemetry.transport import trace_transport
 from ferrite_py.yielding import yielding
 
@@ -129,10 +130,12 @@ class RecordedCommands:
         self,
         native: Server,
         parts: dict[str, Any],
+        resource: Resource,
         names: Sequence[str],
         config: TelemetryConfig,
     ) -> None:
         self._native = native
+        self._resource = resource
         self._encoder = Encoder(parts, native, exemplars=config.exemplars != "always_off")
         self._names = names
         self._lines = CommandLines(names)
@@ -145,11 +148,20 @@ class RecordedCommands:
         self._has_lines = config.command_lines
 
     def waiting(self) -> int:
-        """Commands that wait to be collected."""
-        return self._encoder.waiting()
+        """Commands and events that wait to be collected."""
+        return self._encoder.waiting() + self._encoder.events_waiting()
 
     def collect(self) -> Batch | None:
-        """Take commands, up to a batch."""
+        """Take commands, up to a batch, and some of the rare events."""
+        commands, events = self._commands(), self._encoder.events()
+        if not events:
+            return commands
+        # Two messages, one behind the other, are one with the lists of both.
+        before = commands or Batch(b"", 0, 0)
+        request = before.request + rare_request(events, self._resource)
+        return Batch(request, before.commands, before.spans + len(events), len(events))
+
+    def _commands(self) -> Batch | None:
         detail, threshold_ns = self._detail
         choice = self._lines.choice if self._has_lines else NONE
         found = self._encoder.collect(
@@ -208,7 +220,7 @@ class Traces:
             place=self._place,
             text_max=sdk.text_max,
         )
-        self._source = RecordedCommands(native, parts, names, config.telemetry)
+        self._source = RecordedCommands(native, parts, sdk.resource, names, config.telemetry)
         timeout_s = config.telemetry.batch_timeout_ms / 1000
         self._drain = Drain(self._source, transport, config.telemetry.batch_size, timeout_s)
 
@@ -250,6 +262,7 @@ class Traces:
             "retain_disk_reads": config.retain_disk_reads,
             "retain_unsampled": config.retain_unsampled,
             "retain_slower_than": config.retain_slower_than,
+            "connection_rate_max": config.connection_rate_max,
             "retain_bound": 0,
             "retain_rate_max": config.retain_rate_max,
             "record_keys": config.record_keys,
@@ -338,6 +351,14 @@ class Exporting:
                 (("queue_full",), recorded["dropped"]),
                 (("not_taken",), counts.failed),
                 (("rate_limit",), recorded["declined"]),
+            ],
+        )
+        yield (
+            "RARE_LOST",
+            [
+                (("queue_full",), recorded["events_dropped"]),
+                (("not_taken",), counts.failed_events),
+                (("rate_limit",), recorded["events_left_out"]),
             ],
         )
 

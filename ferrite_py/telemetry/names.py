@@ -19,6 +19,7 @@ RESULTS = ("OK", "NIL", "ERR", "ERR")
 """By fe_trace_result; commands that were refused before they ran are errors as well."""
 
 REJECTED = "ferrite.command.rejected"
+RETAINED = "ferrite.trace.retained"
 ROLE = "ferrite.replication.role"
 OPERATION = "ferrite.storage.operation"
 TIER = "ferrite.storage.tier"
@@ -90,7 +91,7 @@ SLOTS = (
         "commands read at once or in the transaction; keys of one that looks up several",
         always=("db.operation.batch.size",),
     ),
-    Names("kept by a rule of retention, though not sampled", always=("ferrite.trace.retained",)),
+    Names("kept by a rule of retention, though not sampled", always=(RETAINED,)),
     Names("records that it waited for", always=("ferrite.storage.disk_reads",)),
     Names("bytes of the request", always=("ferrite.request.bytes",)),
     Names("bytes of the reply", always=("ferrite.response.bytes",)),

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "engine/background.h"
+#include "engine/rare.h"
 #include "store/frozen.h"
 
 #define REST_NS ((uint64_t)100000000) /* when nothing is due */
@@ -22,15 +23,17 @@
 
 struct fe_collector {
     fe_background thread;
-    fe_frozen_job job; /* the thread's own, as is what follows */
-    uint64_t owed_ns;  /* sleep */
+    fe_frozen_job job;   /* the thread's own, as is what follows */
+    uint64_t owed_ns;    /* sleep */
+    fe_rare_event event; /* of the job */
 };
 
-static bool begin(fe_engine *engine, fe_frozen_job *job, bool *urgent)
+static bool begin(fe_engine *engine, fe_frozen_job *job, fe_rare_event *event, bool *urgent)
 {
     uint64_t entered = fe_engine_enter(engine);
     fe_frozen_pause_expiry(engine->store, engine->expire_paused);
     bool begun = fe_frozen_begin(engine->store, job);
+    if (begun) fe_rare_walk_begin(engine, event, job, entered);
     *urgent = fe_frozen_is_urgent(engine->store);
     fe_engine_leave(engine, FE_STEP_FROZEN, entered);
     return begun;
@@ -45,10 +48,11 @@ static fe_frozen_next step(fe_engine *engine, fe_frozen_job *job, bool *urgent)
     return next;
 }
 
-static void end(fe_engine *engine, fe_frozen_job *job)
+static void end(fe_engine *engine, fe_frozen_job *job, fe_rare_event *event)
 {
     uint64_t entered = fe_engine_enter(engine);
     fe_frozen_end(engine->store, job);
+    fe_rare_walk_end(engine, event, job);
     fe_engine_leave(engine, FE_STEP_FROZEN, entered);
 }
 
@@ -56,14 +60,15 @@ bool fe_collector_round(fe_engine *engine)
 {
     if (engine->device == NULL) return false;
     fe_frozen_job job = {0};
-    bool urgent, begun = begin(engine, &job, &urgent);
+    fe_rare_event event = {0};
+    bool urgent, begun = begin(engine, &job, &event, &urgent);
     for (fe_frozen_next next = FE_FROZEN_READ; begun && next < FE_FROZEN_WAIT;) {
         fe_frozen_read(engine->device, &job);
         do
             next = step(engine, &job, &urgent);
         while (next == FE_FROZEN_STEP);
     }
-    if (begun) end(engine, &job);
+    if (begun) end(engine, &job, &event);
     fe_frozen_job_close(&job);
     return begun;
 }
@@ -106,14 +111,14 @@ static void *run(void *argument)
     fe_background_give_way();
     bool stop = false, urgent;
     while (!stop) {
-        if (!begin(engine, &collector->job, &urgent)) {
+        if (!begin(engine, &collector->job, &collector->event, &urgent)) {
             stop = fe_background_rest(&collector->thread, urgent ? WAIT_NS : REST_NS);
             continue;
         }
         fe_frozen_next next = FE_FROZEN_READ;
         while (!stop && next != FE_FROZEN_DONE)
             stop = job_go_on(engine, &next);
-        end(engine, &collector->job);
+        end(engine, &collector->job, &collector->event);
     }
     fe_frozen_job_close(&collector->job);
     return NULL;

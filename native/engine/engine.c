@@ -60,6 +60,7 @@ fe_engine *fe_engine_open(const fe_engine_options *options, char error[FE_ENGINE
     engine->ns_per_tick_q20 = (uint64_t)(1000.0 / engine->ticks_per_us * 0x1p20);
     engine->units_per_tick_q20 = (uint64_t)(0x1p30 / 1e6 / engine->ticks_per_us * 0x1p20);
     fe_telemetry_init(&engine->telemetry, &engine->alloc, engine->ticks_per_us);
+    fe_rare_init(&engine->rare, &engine->telemetry);
     engine->started_ms = engine->now_ms = fe_clock_wall_ms();
     engine->counted_since_ms = engine->started_ms;
     apply_options(engine, options);
@@ -119,6 +120,7 @@ void fe_engine_free(fe_engine *engine)
     if (engine->store != NULL) fe_store_free(engine->store);
     if (engine->device != NULL) fe_device_close(engine->device);
     fe_slowlog_free(&engine->slowlog);
+    fe_rare_destroy(&engine->rare);
     fe_telemetry_destroy(&engine->telemetry);
     fe_lock_destroy(&engine->lock);
     fe_alloc bootstrap;

@@ -13,7 +13,7 @@
 #include "engine/latency.h"
 #include "engine/lock.h"
 #include "engine/slowlog.h"
-#include "event/recorder.h"
+#include "event/rare.h"
 #include "store/device.h"
 #include "store/disk.h"
 #include "store/keyspace.h"
@@ -113,6 +113,9 @@ typedef struct fe_engine {
     fe_slowlog slowlog;
     fe_latency latency;
     fe_telemetry telemetry; /* the recorders of serving threads, and what they record */
+    fe_rare rare;           /* events that are no commands (engine/rare.h) */
+    uint64_t load_ticks[2]; /* when reading the data folder began, and ended */
+    bool is_found_told;     /* ... and there was a span for that */
     fe_insight insight;
     uint64_t latency_ticks; /* options.latency_threshold_ms; UINT64_MAX = off */
     fe_pause pause;

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/resident.h"
 #include "engine/background.h"
+#include "engine/rare.h"
 #include "engine/workers.h"
 #include "store/fetch.h"
 #include "store/tier.h"
@@ -42,8 +43,11 @@ static bool step(fe_engine *engine)
     uint64_t entered = fe_engine_enter(engine);
     /* While an EXEC waits in its middle, its keys stay in memory: its client may go, and then the rest
      * runs without a wait. Only an order (DEBUG TIER) goes on. */
+    fe_rare_step watched;
+    fe_rare_step_begin(engine, &watched, entered);
     bool held = engine->pause.exclusive != 0 && !fe_tier_is_ordered(engine->store);
     bool more = !held && fe_tier_step(engine->store, STEP_BYTES);
+    fe_rare_step_end(engine, &watched);
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     return more;
 }
@@ -107,12 +111,16 @@ static bool flush_one(fe_engine *engine, fe_flush_job *job)
 {
     uint64_t entered = fe_engine_enter(engine);
     bool begun = fe_tier_flush_begin(engine->store, job);
+    fe_rare_event event = {0};
+    if (begun) fe_rare_flush_begin(engine, &event, entered);
     if (engine->flusher != NULL) engine->flusher->writing = begun;
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     if (!begun) return false;
     fe_tier_flush_run(engine->device, job);
     entered = fe_engine_enter(engine);
+    if (event.open) engine->rare.parent = &event;
     fe_tier_flush_end(engine->store, job);
+    fe_rare_flush_end(engine, &event, job);
     if (engine->flusher != NULL) engine->flusher->writing = false;
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     return true;

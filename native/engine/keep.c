@@ -1,6 +1,8 @@
 /* See keep.h. */
 #include "engine/keep.h"
 
+#include "engine/rare.h"
+
 #include <stdio.h>
 
 static bool fail(const fe_engine *engine, char *error, const char *text, const char *advice)
@@ -13,10 +15,12 @@ bool fe_engine_load(fe_engine *engine, char error[FE_ENGINE_ERROR_MAX])
 {
     if (engine->device == NULL) return true;
     char text[FE_SAVE_ERROR_MAX];
+    engine->load_ticks[0] = fe_clock_ticks();
     if (!fe_save_open(engine->store, &engine->found, text))
         return fail(engine, error, text,
                     "; nothing was changed. To start without these data, remove the file manifest:"
                     " the folder log is then set aside");
+    engine->load_ticks[1] = fe_clock_ticks();
     engine->options.store.seed = *fe_store_seed(engine->store);
     return true;
 }
@@ -43,7 +47,9 @@ bool fe_engine_save(fe_engine *engine, const char *server, fe_save_report *repor
     fe_engine_finish_reads(engine);
     fe_lock_enter(&engine->lock);
     engine->is_claimed = false;
+    uint64_t began = fe_clock_ticks();
     bool saved = fe_save_run(engine->store, server, report, text);
+    fe_rare_saved(engine, began, report, saved);
     fe_lock_leave(&engine->lock);
     return saved || fail(engine, error, text, "");
 }

@@ -15,6 +15,7 @@
 #include "engine/background.h"
 #include "engine/collector.h"
 #include "engine/flusher.h"
+#include "engine/rare.h"
 
 #define STEP_INDEX_BUCKETS 256u
 #define STEP_EXPIRE_RECORDS 4096u
@@ -26,9 +27,10 @@
 
 struct fe_workers {
     fe_background thread;
-    uint64_t unmapped;   /* bytes since the heap was last trimmed; the thread's own */
-    uint64_t heap_peak;  /* bytes of blocks since then, at most, as seen once a round */
-    uint64_t trimmed_ns; /* when that was */
+    uint64_t unmapped;        /* bytes since the heap was last trimmed; the thread's own */
+    uint64_t heap_peak;       /* bytes of blocks since then, at most, as seen once a round */
+    uint64_t trimmed_ns;      /* when that was */
+    fe_rare_event compaction; /* the run under way; the thread's own */
 };
 
 static bool step_index(fe_engine *engine)
@@ -55,6 +57,8 @@ static bool step_compact(fe_engine *engine)
 {
     uint64_t entered = fe_engine_enter(engine);
     bool more = fe_store_step_compact(engine->store, STEP_COMPACT_BYTES);
+    if (engine->workers != NULL)
+        fe_rare_compact_step(engine, &engine->workers->compaction, entered, more);
     fe_engine_leave(engine, FE_STEP_COMPACT, entered);
     return more;
 }

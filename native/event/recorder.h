@@ -38,7 +38,8 @@ typedef struct fe_telemetry_options {
     bool ignores_callers; /* whoever a request names: every trace begins here */
     bool names_place;     /* what came to another address than `place` says which */
     uint32_t place_len;
-    uint8_t place[FE_PLACE_MAX]; /* as clients' `laddr`; empty: any is another */
+    uint8_t place[FE_PLACE_MAX];  /* as clients' `laddr`; empty: any is another */
+    uint32_t connection_rate_max; /* spans of connections a second; 0: none */
     uint64_t ring_bytes; /* of each serving thread; what a ring has when it is first used stays */
     uint32_t baggage_len;
     uint8_t

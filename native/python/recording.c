@@ -2,6 +2,7 @@
 #include "python/face.h"
 
 #include "base/alloc.h"
+#include "engine/rare.h"
 
 /* Bytes that the queue has for each command: the record, the peer's address and a key of 100 bytes. */
 #define RECORD_ROOM (2 * sizeof(fe_trace_record))
@@ -91,7 +92,7 @@ static bool read_retention(PyObject *dict, fe_retention *retention)
 
 static bool read_options(PyObject *dict, fe_telemetry_options *options)
 {
-    long long records;
+    long long records, connections;
     bool parent_based;
     if (!PyDict_Check(dict)) {
         PyErr_SetString(PyExc_TypeError, "options must be a dict");
@@ -103,9 +104,11 @@ static bool read_options(PyObject *dict, fe_telemetry_options *options)
                 fe_python_read_bool(dict, "parent_based", &parent_based) &&
                 read_retention(dict, &options->retention) && read_keys(dict, &options->keys) &&
                 read_baggage(dict, options) && read_place(dict, options) &&
+                fe_python_read_int(dict, "connection_rate_max", 0, UINT32_MAX, &connections) &&
                 fe_python_read_int(dict, "queue_size", 1, 1 << 22, &records);
     if (!read) return false;
     options->sampler.parent_based = parent_based;
+    options->connection_rate_max = (uint32_t)connections;
     options->ring_bytes = (uint64_t)records * RECORD_ROOM;
     return true;
 }
@@ -115,7 +118,7 @@ PyObject *fe_python_set_telemetry(fe_server *server, PyObject *dict)
     fe_telemetry_options options = {0};
     if (!read_options(dict, &options)) return NULL;
     bool set;
-    FE_LOCKED(server->engine, set = fe_telemetry_set(&server->engine->telemetry, &options));
+    FE_LOCKED(server->engine, set = fe_engine_set_telemetry(server->engine, &options));
     if (!set) return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
@@ -124,9 +127,11 @@ PyObject *fe_python_telemetry_counts(fe_server *server)
 {
     fe_telemetry_counts counts;
     fe_telemetry_count(&server->engine->telemetry, &counts);
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "records", counts.records, "dropped",
+    fe_rare_counts events = fe_rare_count(&server->engine->rare);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "records", counts.records, "dropped",
                          counts.dropped, "declined", counts.declined, "waiting_bytes",
-                         counts.waiting, "ring_bytes", counts.size);
+                         counts.waiting, "ring_bytes", counts.size, "events_dropped",
+                         events.dropped, "events_left_out", events.left_out);
 }
 
 /* Appends records, without the fillers between them. */

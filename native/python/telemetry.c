@@ -3,11 +3,13 @@
 
 #include "event/collect.h"
 #include "event/otlp_text.h"
+#include "event/rare.h"
 
 #include "base/clock.h"
 
 #define REPLY_BYTES_MAX (64u << 20)
 #define CLOCK_PERIOD_NS UINT64_C(5000000000)
+#define EVENTS_MAX 64u /* taken at once */
 
 typedef struct encoder_object {
     PyObject_HEAD fe_otlp_format format;
@@ -353,7 +355,58 @@ static PyObject *encoder_exemplars(encoder_object *self, PyObject *unused)
     return list;
 }
 
+/* One rare event as Python makes a span of it. */
+static PyObject *event_of(const encoder_object *self, const fe_rare_event *event)
+{
+    PyObject *numbers = PyTuple_New(FE_RARE_NUMBERS);
+    for (Py_ssize_t i = 0; numbers != NULL && i < (Py_ssize_t)FE_RARE_NUMBERS; i++) {
+        PyObject *number = PyLong_FromUnsignedLongLong(event->numbers[i]);
+        if (number == NULL || PyTuple_SetItem(numbers, i, number) != 0) Py_CLEAR(numbers);
+    }
+    if (numbers == NULL) return NULL;
+    char state[FE_SAMPLER_STATE_MAX];
+    size_t state_len = 0;
+    if (event->threshold != 0)
+        state_len = fe_sampler_state(state, event->threshold, fe_sampler_low(event->trace_id));
+    long long began = fe_otlp_clock_ns(&self->clock, event->began);
+    long long ended = fe_otlp_clock_ns(&self->clock, event->ended);
+    return Py_BuildValue("(iLLy#KKONs#y#)", event->kind, began, ended > began ? ended : began,
+                         event->trace_id, (Py_ssize_t)sizeof event->trace_id,
+                         (unsigned long long)event->span_id, (unsigned long long)event->parent_id,
+                         event->sampled ? Py_True : Py_False, numbers, state, (Py_ssize_t)state_len,
+                         event->text, (Py_ssize_t)event->text_len);
+}
+
+static PyObject *encoder_events(encoder_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = server_of(self);
+    if (server == NULL) return NULL;
+    renew_clock(self);
+    fe_rare_event events[EVENTS_MAX];
+    uint32_t count = fe_rare_take(&server->engine->rare, events, EVENTS_MAX);
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < count; i++) {
+        PyObject *event = event_of(self, &events[i]);
+        if (event == NULL || PyList_Append(list, event) != 0) Py_CLEAR(list);
+        Py_XDECREF(event);
+    }
+    return list;
+}
+
+static PyObject *encoder_events_waiting(encoder_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = server_of(self);
+    if (server == NULL) return NULL;
+    return PyLong_FromUnsignedLongLong(fe_rare_waiting(&server->engine->rare));
+}
+
 static PyMethodDef encoder_methods[] = {
+    {"events", (PyCFunction)(void (*)(void))encoder_events, METH_NOARGS,
+     "Take rare events. See _native.pyi."},
+    {"events_waiting", (PyCFunction)(void (*)(void))encoder_events_waiting, METH_NOARGS,
+     "Rare events that were recorded and not taken. See _native.pyi."},
     {"waiting", (PyCFunction)(void (*)(void))encoder_waiting, METH_NOARGS,
      "Commands that were recorded and not collected. See _native.pyi."},
     {"collect", (PyCFunction)(void (*)(void))encoder_collect, METH_VARARGS,

@@ -15,6 +15,7 @@
 #include "session/session.h"
 
 #include "base/assert.h"
+#include "engine/rare.h"
 #include "session/dispatch.h"
 #include "session/trace.h"
 
@@ -52,6 +53,7 @@ fe_session *fe_session_open(fe_server *server, fe_bytes addr, fe_bytes laddr, bo
     session->client.wake = wake;
     session->waiter.wake = wake_for_records;
     uint64_t entered = fe_engine_enter(engine);
+    session->opened_ticks = entered;
     bool opened = fe_client_open(&server->clients, &session->client, addr, laddr, unix_socket, fd);
     session->elsewhere = opened && is_elsewhere(session);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
@@ -102,6 +104,19 @@ void fe_session_return_loan(fe_session *session)
     session->loan = (fe_loan){0};
 }
 
+static void tell_connection(const fe_session *session)
+{
+    const fe_client *client = &session->client;
+    fe_rare_connection connection = {.opened_ticks = session->opened_ticks,
+                                     .id = client->id,
+                                     .commands = client->commands,
+                                     .received = client->net_in,
+                                     .sent = client->net_out,
+                                     .cut_off = session->cut_off,
+                                     .peer = client->addr};
+    fe_rare_connection_end(session->server->engine, &connection);
+}
+
 void fe_session_close(fe_session *session)
 {
     fe_server *server = session->server;
@@ -113,6 +128,7 @@ void fe_session_close(fe_session *session)
     fe_session_drop_body(session);
     fe_store_release(engine->store, &session->loan.hold);
     add_traffic(session);
+    tell_connection(session);
     fe_client_close(&server->clients, &session->client);
     fe_engine_leave(engine, FE_STEP_BATCH, entered);
     fe_alloc_give(&engine->alloc, FE_ALLOC_CLIENT, session);

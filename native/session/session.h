@@ -100,6 +100,7 @@ typedef struct fe_session {
     fe_draft *parked;   /* of the command that waits, or NULL */
     fe_draft *exec;     /* of the EXEC under way, or NULL */
     uint64_t records_from, records_to; /* of this round: positions in the recorder's ring */
+    uint64_t opened_ticks;             /* for the span of the connection */
     uint32_t round_commands;           /* begun of what was read at once */
     bool elsewhere; /* the client came to another address than telemetry.options.place */
     bool untraced;  /* the command that is to run again was not chosen to be recorded */

@@ -171,6 +171,13 @@ void fe_tier_on_room(fe_store *store, fe_tier_hook *hook, void *context)
     store->tiers->room_context = context;
 }
 
+void fe_tier_on_change(fe_store *store, fe_tier_change_hook *hook, void *context)
+{
+    if (store->tiers == NULL) return;
+    store->tiers->on_change = hook;
+    store->tiers->change_context = context;
+}
+
 void fe_tiers_ask_for_work(const fe_tiers *tiers)
 {
     if (tiers->on_work != NULL) tiers->on_work(tiers->work_context);
@@ -201,9 +208,11 @@ void fe_tiers_tell_room(fe_store *store)
 
 static void seal(fe_store *store, uint32_t n)
 {
+    uint64_t began = fe_tiers_change_begin(store->tiers);
     fe_log_set_tier(&store->log, n, FE_TIER_SEALED);
     store->log.files[n].frozen_ms = store->now_ms;
     store->tiers->stats.sealed++;
+    fe_tiers_change_end(store->tiers, n, FE_TIER_SEALED, began);
     fe_tiers_ask_for_work(store->tiers);
 }
 
@@ -317,6 +326,7 @@ static void demote(fe_store *store, uint32_t n)
     fe_tiers *tiers = store->tiers;
     fe_log *log = &store->log;
     fe_segment *segment = &log->segments[n];
+    uint64_t began = fe_tiers_change_begin(tiers);
     uint32_t last = (tiers->unmap_first + tiers->unmap_count++) % FE_TIER_UNMAPS;
     tiers->unmaps[last] = (fe_unmap_job){.ptr = segment->base,
                                          .size = fe_tiers_mapped_size(segment->used),
@@ -327,6 +337,7 @@ static void demote(fe_store *store, uint32_t n)
     fe_log_set_tier(log, n, FE_TIER_DISK);
     fe_log_drop_marks(log, n);
     tiers->stats.demoted++;
+    fe_tiers_change_end(tiers, n, FE_TIER_DISK, began);
 }
 
 void fe_tiers_demote(fe_store *store, uint32_t n)
@@ -435,6 +446,7 @@ void fe_tiers_close(fe_store *store)
 {
     fe_log *log = &store->log;
     store->tiers->on_work = store->tiers->on_room = NULL;
+    store->tiers->on_change = NULL;
     if (store->tiers->keep_files) fe_save_leave_files(store);
     jobs_run_all(store);
     for (uint32_t n = 1; n <= log->high; n++) {

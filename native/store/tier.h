@@ -20,6 +20,7 @@
 #ifndef FE_STORE_TIER_H
 #define FE_STORE_TIER_H
 
+#include "base/clock.h"
 #include "store/device.h"
 #include "store/image.h"
 #include "store/keyspace.h"
@@ -70,6 +71,8 @@ typedef struct fe_unmap_job {
 } fe_unmap_job;
 
 typedef void fe_tier_hook(void *context);
+typedef void fe_tier_change_hook(void *context, uint32_t segment, fe_tier tier,
+                                 uint64_t began_ticks);
 
 typedef struct fe_tiers {
     fe_device *device;
@@ -93,6 +96,8 @@ typedef struct fe_tiers {
     bool keep_files; /* they stay when the store is freed (store/save.h) */
     fe_tier_hook *on_work, *on_room;
     void *work_context, *room_context;
+    fe_tier_change_hook *on_change;
+    void *change_context;
     fe_tier_stats stats; /* its counters */
 } fe_tiers;
 
@@ -108,6 +113,17 @@ void fe_tiers_ask_for_work(const fe_tiers *tiers);
 void fe_tiers_tell_room(fe_store *store);
 /* Only its file is left of a mapped segment, at once. */
 void fe_tiers_demote(fe_store *store, uint32_t n);
+/* For whoever changes a tier: the time before it, 0 when nobody wants to know, and the telling. */
+static inline uint64_t fe_tiers_change_begin(const fe_tiers *tiers)
+{
+    return FE_UNLIKELY(tiers->on_change != NULL) ? fe_clock_ticks() : 0;
+}
+static inline void fe_tiers_change_end(const fe_tiers *tiers, uint32_t n, fe_tier tier,
+                                       uint64_t began_ticks)
+{
+    if (FE_UNLIKELY(tiers->on_change != NULL))
+        tiers->on_change(tiers->change_context, n, tier, began_ticks);
+}
 /* How much of its file a segment of `used` bytes maps. */
 static inline uint64_t fe_tiers_mapped_size(uint64_t used)
 {
@@ -119,6 +135,10 @@ static inline uint64_t fe_tiers_mapped_size(uint64_t used)
  * must not block. NULL: nobody wants to know. */
 void fe_tier_on_work(fe_store *store, fe_tier_hook *hook, void *context);
 void fe_tier_on_room(fe_store *store, fe_tier_hook *hook, void *context);
+
+/* `hook` is called after each change of a segment's tier, which began at `began_ticks`; NULL: nobody wants to
+ * know. Under the lock; it must not block. */
+void fe_tier_on_change(fe_store *store, fe_tier_change_hook *hook, void *context);
 
 /* Bounded: seals what is over the mutable budget, carries and demotes what is over that of mapped
  * segments; for about `bytes` of records looked at. Returns whether there is more to do at once. */

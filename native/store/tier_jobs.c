@@ -145,6 +145,7 @@ static void flush_succeeded(fe_store *store, const fe_flush_job *job)
     fe_segment *segment = &log->segments[job->segment];
     fe_segment_file *file = &log->files[job->segment];
     void *memory = segment->base;
+    uint64_t began = fe_tiers_change_begin(tiers);
     file->fd = job->fd;
     file->size = job->size;
     file->record_max = job->head.record_max;
@@ -159,6 +160,7 @@ static void flush_succeeded(fe_store *store, const fe_flush_job *job)
     tiers->file_count++;
     tiers->stats.flushed++;
     tiers->stats.flushed_bytes += job->size;
+    fe_tiers_change_end(tiers, job->segment, (fe_tier)segment->tier, began);
     tiers->stats.map_failures += job->mapping == NULL;
     tiers->stats.locked += job->locked;
     tiers->stats.lock_failures += job->lock && job->mapping != NULL && !job->locked;

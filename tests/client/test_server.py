@@ -38,6 +38,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -
         "telemetry.enabled": "yes",
         "telemetry.endpoint": receiver.endpoint("grpc"),
         "telemetry.batch_timeout_ms": "20",
+        "telemetry.connection_rate_max": "0",
     }
     process = Process(tmp_path, *(f"{name}={text}" for name, text in settings.items()))
     yield process

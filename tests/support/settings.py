@@ -90,6 +90,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "telemetry.retain_disk_reads": ("no", False),
     "telemetry.retain_unsampled": ("yes", True),
     "telemetry.retain_rate_max": ("10", 10),
+    "telemetry.connection_rate_max": ("5", 5),
     "telemetry.event_bus_queue_size": ("10000", 10000),
     "telemetry.shutdown_flush_timeout": ("1s", 1000),
     "insight.hot_keys": ("yes", True),

@@ -26,6 +26,7 @@ def start(tmp_path: Path, receiver: Receiver) -> Iterator[Start]:
     def begin(*settings: str, protocol: str = "grpc", **telemetry: str) -> Server:
         given = {
             "enabled": "yes",
+            "connection_rate_max": "0",
             "endpoint": receiver.endpoint(protocol),
             "protocol": protocol,
             "batch_timeout_ms": "20",

@@ -137,7 +137,6 @@ NAMES = {
 MISSING = {
     "ferrite.replication.offset": "there is no replication yet",
     "ferrite.aof.append": "there is no append-only file yet",
-    "ferrite.epoch.advance": "no command waits for an epoch: segments change tiers elsewhere",
 }
 """What is not there, and why; no test may be marked with it."""
 

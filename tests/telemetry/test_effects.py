@@ -46,6 +46,7 @@ def traced(receiver: Receiver, **settings: str) -> list[str]:
     """Settings of a server whose traces alone are exported."""
     given = {
         "enabled": "yes",
+        "connection_rate_max": "0",
         "endpoint": receiver.grpc_endpoint,
         "metrics_enabled": "no",
         "logs_enabled": "no",
@@ -147,6 +148,7 @@ sample_rate = 0.0
 metrics_enabled = false
 logs_enabled = false
 batch_timeout_ms = 20
+connection_rate_max = 0
 [telemetry.resource_attributes]
 "deployment.environment" = "of-the-file"
 [telemetry.headers]

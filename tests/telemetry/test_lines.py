@@ -61,6 +61,7 @@ def test_lines_lead_to_exported_traces(tmp_path: Path, level: str, wanted: int) 
             "telemetry.endpoint": receiver.grpc_endpoint,
             "telemetry.batch_timeout_ms": "300",  # after which the lines are written
             "telemetry.record_keys": "full",
+            "telemetry.connection_rate_max": "0",
             "telemetry.retain_slower_than": "-1",
             "logging.format": "json",
             "logging.level": level,
@@ -105,6 +106,7 @@ def test_lines_are_switched(tmp_path: Path) -> None:
             "telemetry.enabled=yes",
             f"telemetry.endpoint={receiver.grpc_endpoint}",
             "telemetry.batch_timeout_ms=20",
+            "telemetry.connection_rate_max=0",
             "telemetry.command_lines=no",
             "logging.level=debug",
         )

@@ -37,6 +37,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) ->
             "telemetry.enabled=yes",
             f"telemetry.endpoint={receiver.endpoint('grpc')}",
             "telemetry.batch_timeout_ms=20",
+            "telemetry.connection_rate_max=0",
             "telemetry.record_keys=full",
             f"server.transport={request.param}",
         ]

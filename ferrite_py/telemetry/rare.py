@@ -1,0 +1,184 @@
+"""Spans of what is no command: connections, segments, compaction, the start and the stop.
+
+The native server tells of these events when they are over (`native/event/rare.h`), with the times
+of its own clock, and has decided which of them are kept. They become spans of OpenTelemetry's SDK
+here, which are encoded by the official classes and go the way of all others.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace.span import TraceState
+
+from ferrite_py import __version__
+from ferrite_py.telemetry import names
+from ferrite_py.telemetry.format import SCHEMA_URL
+
+Value = str | int | bool
+Event = tuple[int, int, int, bytes, int, int, bool, tuple[int, ...], str, bytes]
+"""As `_native.Encoder.events` gives it."""
+
+TIERS = ("free", "mutable", "sealed", "read_only", "disk", "read_cache")
+"""By fe_tier; sealed segments are those of the read-only tier that have no file yet."""
+
+PURPOSES = ("recount", "expire", "refill", "compact", "evict", "memory")
+"""By fe_frozen_purpose; the last is compaction in memory."""
+
+FOUND = ("empty", "loaded", "unclean")
+"""By fe_save_found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an event is called, and what its numbers and its text are."""
+
+    name: str
+    meaning: str
+    numbers: tuple[str, ...]
+    """Attributes by place; "" for what is not one as it stands."""
+    text: str = ""
+    words: dict[int, tuple[str, Sequence[str]]] = field(default_factory=dict)
+    """Numbers that stand for words: the attribute and its words."""
+    error: int = -1
+    """The number that is an error of the system, 0 for none; -1: there is none."""
+    failures: tuple[str, ...] = ()
+    """Words that say that it has failed."""
+
+
+KINDS = (
+    Kind(
+        "ferrite.connection",
+        "from the accept to the end; of the sampled, `telemetry.connection_rate_max` a second",
+        (
+            "ferrite.connection.id",
+            "ferrite.connection.commands",
+            "ferrite.connection.received",
+            "ferrite.connection.sent",
+            "",
+        ),
+        text="network.peer.address",
+        words={4: ("ferrite.connection.end", ("closed", "cut_off"))},
+    ),
+    Kind(
+        "ferrite.segment.flush",
+        "a segment is written to its file",
+        ("ferrite.segment.number", "ferrite.segment.bytes", "", ""),
+        words={3: (names.TIER, TIERS)},
+        error=2,
+        failures=("sealed",),
+    ),
+    Kind(
+        "ferrite.segment.demote",
+        "a step that gave up memory of mapped segments; only their files are left",
+        ("ferrite.segment.count", "ferrite.segment.bytes"),
+    ),
+    Kind(
+        "ferrite.compaction",
+        "a walk over a segment on disk, or a run of compaction in memory",
+        (
+            "",
+            "ferrite.segment.count",
+            "ferrite.segment.number",
+            "ferrite.compaction.read",
+            "ferrite.compaction.moved",
+            "ferrite.compaction.expired",
+            "ferrite.compaction.evicted",
+            "",
+        ),
+        words={0: ("ferrite.compaction.purpose", PURPOSES)},
+        error=7,
+    ),
+    Kind(
+        "ferrite.epoch.advance",
+        "a segment changes its tier; below the command, flush or demotion that it happened in",
+        ("ferrite.segment.number", "ferrite.storage.epoch", ""),
+        words={2: (names.TIER, TIERS)},
+    ),
+    Kind(
+        "ferrite.recovery",
+        "the data folder was read at the start, or set aside",
+        (
+            "",
+            "ferrite.recovery.keys",
+            "ferrite.segment.count",
+            "ferrite.segment.bytes",
+            "ferrite.index.bytes",
+            "ferrite.recovery.orphans",
+        ),
+        text="ferrite.recovery.aside",
+        words={0: ("ferrite.recovery.found", FOUND)},
+        failures=("unclean",),
+    ),
+    Kind(
+        "ferrite.checkpoint",
+        "all data are written to the data folder at the stop",
+        (
+            "",
+            "ferrite.checkpoint.keys",
+            "ferrite.segment.count",
+            "ferrite.segment.bytes",
+            "ferrite.index.bytes",
+        ),
+        words={0: ("ferrite.checkpoint.result", ("saved", "failed"))},
+        failures=("failed",),
+    ),
+)
+"""By fe_rare_kind."""
+
+
+SCOPE = InstrumentationScope(names.SCOPE, __version__, SCHEMA_URL)
+
+
+def request_of(events: Sequence[Event], resource: Resource) -> bytes:
+    """Events as a request, to which another may be appended."""
+    encoded: bytes = encode_spans([_span(event, resource) for event in events]).SerializeToString()
+    return encoded
+
+
+def _span(event: Event, resource: Resource) -> ReadableSpan:
+    number, began, ended, trace_id, span_id, parent_id, is_sampled, numbers, state, text = event
+    kind = KINDS[number]
+    attributes = dict(_attributes(kind, numbers, text))
+    if not is_sampled:
+        attributes[names.RETAINED] = True
+    trace = int.from_bytes(trace_id)
+    flags = TraceFlags(TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT)
+    return ReadableSpan(
+        kind.name,
+        SpanContext(trace, span_id, False, flags, TraceState.from_header([state])),
+        SpanContext(trace, parent_id, False, flags) if parent_id else None,
+        resource,
+        attributes,
+        kind=SpanKind.INTERNAL,
+        status=_status(kind, numbers, attributes),
+        start_time=began,
+        end_time=ended,
+        instrumentation_scope=SCOPE,
+    )
+
+
+def _attributes(kind: Kind, numbers: Sequence[int], text: bytes) -> Iterator[tuple[str, Value]]:
+    for name, number in zip(kind.numbers, numbers, strict=False):
+        if name:
+            yield name, number
+    for place, (name, words) in kind.words.items():
+        yield name, words[numbers[place]]
+    if kind.text and text:
+        yield kind.text, text.decode("utf-8", "replace")
+
+
+def _status(kind: Kind, numbers: Sequence[int], attributes: dict[str, Value]) -> Status:
+    code = numbers[kind.error] if kind.error >= 0 else 0
+    if code:
+        return Status(StatusCode.ERROR, os.strerror(code))
+    words = [attributes[name] for name, _ in kind.words.values()]
+    for word in words:
+        if word in kind.failures:
+            return Status(StatusCode.ERROR, str(word))
+    return Status()

@@ -1,0 +1,202 @@
+/* What an engine over a data folder tells of its work, event by event, with the counters that it agrees with. */
+#include "engine/rare.h"
+
+#include "tests/check.h"
+
+#include "engine/keep.h"
+#include "engine/workers.h"
+#include "tests/folder.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define LEN 1000u
+
+typedef struct rig {
+    fe_engine *engine;
+    char path[64];
+    char error[FE_ENGINE_ERROR_MAX];
+    fe_rare_event events[FE_RARE_ROOM_MAX];
+    uint32_t count;
+} rig;
+
+static const fe_telemetry_options all = {.traces = true,
+                                         .sampler = {.kind = FE_SAMPLER_ALWAYS},
+                                         .retention.slow_us = -1,
+                                         .connection_rate_max = 10,
+                                         .ring_bytes = 1 << 20};
+static const fe_telemetry_options none = {.retention.slow_us = -1, .ring_bytes = 1 << 20};
+
+static void open_engine(rig *it)
+{
+    fe_engine_options options = {.store = {.databases = 2,
+                                           .samples = 5,
+                                           .lfu_log_factor = 10,
+                                           .lfu_decay_minutes = 1,
+                                           .segment_size = 65536,
+                                           .mutable_size = 1u << 20,
+                                           .readonly_size = 1u << 19,
+                                           .seed = {1, 2}},
+                                 .slowlog_max = 4,
+                                 .expire_effort = 1,
+                                 .hz = 100};
+    (void)snprintf(options.data_dir, sizeof options.data_dir, "%s", it->path);
+    it->engine = fe_engine_open(&options, it->error);
+    FE_ASSERT(it->engine != NULL);
+}
+
+static void open_rig(rig *it)
+{
+    strcpy(it->path, "/tmp/ferrite-rare-XXXXXX");
+    FE_ASSERT(mkdtemp(it->path) != NULL);
+    open_engine(it);
+}
+
+static void set(rig *it, const fe_telemetry_options *options)
+{
+    fe_lock_enter(&it->engine->lock);
+    CHECK(fe_engine_set_telemetry(it->engine, options));
+    fe_lock_leave(&it->engine->lock);
+}
+
+static void put(fe_engine *engine, uint64_t number)
+{
+    fe_status status;
+    do {
+        uint64_t entered = fe_engine_enter(engine);
+        status = fe_store_make_room(engine->store);
+        if (status == FE_OK) {
+            char name[32];
+            fe_key key;
+            int len = snprintf(name, sizeof name, "key:%" PRIu64, number);
+            fe_bytes bytes = {(const uint8_t *)name, (size_t)len};
+            fe_key_find(engine->store, 0, bytes, fe_key_hash(fe_store_seed(engine->store), bytes),
+                        false, &key);
+            uint8_t *value = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, LEN, 0);
+            FE_ASSERT(value != NULL);
+            memset(value, 1, LEN);
+        }
+        fe_engine_leave(engine, FE_STEP_BATCH, entered);
+        if (status == FE_BUSY) (void)fe_workers_round(engine);
+    } while (status == FE_BUSY);
+    CHECK_INT(FE_OK, status);
+}
+
+static void fill(rig *it)
+{
+    CHECK(fe_engine_claim(it->engine, it->error));
+    for (uint64_t i = 0; i < 4000; i++) {
+        put(it->engine, i);
+        if (i % 100 == 0) (void)fe_workers_round(it->engine);
+    }
+    for (unsigned i = 0; i < 1000 && fe_workers_round(it->engine); i++) {}
+}
+
+static uint32_t count(rig *it, fe_rare_kind kind)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < it->count; i++)
+        found += it->events[i].kind == kind;
+    return found;
+}
+
+static void take(rig *it)
+{
+    it->count = fe_rare_take(&it->engine->rare, it->events, FE_RARE_ROOM_MAX);
+}
+
+static const fe_rare_event *find(const rig *it, uint64_t span_id)
+{
+    for (uint32_t i = 0; i < it->count; i++)
+        if (it->events[i].span_id == span_id) return &it->events[i];
+    return NULL;
+}
+
+TEST(each_flush_demotion_and_epoch_is_told)
+{
+    static rig it;
+    open_rig(&it);
+    set(&it, &all);
+    fill(&it);
+
+    take(&it);
+    fe_tier_stats stats;
+    fe_tier_stats_get(it.engine->store, &stats);
+    CHECK_INT(0, fe_rare_count(&it.engine->rare).dropped);
+    CHECK_INT(stats.flushed, count(&it, FE_RARE_FLUSH));
+    CHECK(stats.flushed > 0 && stats.demoted > 0);
+    CHECK_INT(stats.sealed + stats.flushed + stats.demoted, count(&it, FE_RARE_EPOCH));
+    uint64_t bytes = 0, demoted = 0;
+    for (uint32_t i = 0; i < it.count; i++) {
+        const fe_rare_event *event = &it.events[i];
+        CHECK(event->began <= event->ended);
+        if (event->kind == FE_RARE_FLUSH) bytes += event->numbers[1];
+        if (event->kind == FE_RARE_DEMOTION) demoted += event->numbers[0];
+        if (event->kind != FE_RARE_EPOCH || event->numbers[2] == FE_TIER_SEALED) continue;
+        const fe_rare_event *parent = find(&it, event->parent_id);
+        CHECK(parent != NULL);
+        CHECK_INT(event->numbers[2] == FE_TIER_MAPPED ? FE_RARE_FLUSH : FE_RARE_DEMOTION,
+                  parent->kind);
+    }
+    CHECK_INT(stats.flushed_bytes, bytes);
+    CHECK_INT(stats.demoted, demoted);
+    fe_engine_free(it.engine);
+    remove_folder(it.path);
+}
+
+TEST(without_traces_nothing_is_noted)
+{
+    static rig it;
+    open_rig(&it);
+    set(&it, &all);
+    set(&it, &none);
+    fill(&it);
+
+    take(&it);
+    CHECK_INT(0, it.count);
+    CHECK(!it.engine->rare.is_on && it.engine->rare.parent == NULL);
+    fe_engine_free(it.engine);
+    remove_folder(it.path);
+}
+
+TEST(a_save_and_the_start_after_it)
+{
+    static rig it;
+    open_rig(&it);
+    set(&it, &all);
+    fill(&it);
+    take(&it);
+    fe_save_report report;
+    CHECK(fe_engine_save(it.engine, "1", &report, it.error));
+    take(&it);
+    CHECK_INT(1, count(&it, FE_RARE_CHECKPOINT));
+    const fe_rare_event *saved = &it.events[it.count - 1];
+    CHECK_INT(FE_RARE_CHECKPOINT, saved->kind);
+    CHECK_INT(0, saved->numbers[0]);
+    CHECK_INT(4000, saved->numbers[1]);
+    CHECK_INT(report.segment_bytes, saved->numbers[3]);
+    CHECK(saved->ended > saved->began);
+    fe_engine_free(it.engine);
+
+    open_engine(&it);
+    set(&it, &none);
+    set(&it, &all);
+    set(&it, &all);
+    take(&it);
+    CHECK_INT(1, it.count);
+    CHECK_INT(FE_RARE_RECOVERY, it.events[0].kind);
+    CHECK_INT(FE_SAVE_LOADED, it.events[0].numbers[0]);
+    CHECK_INT(4000, it.events[0].numbers[1]);
+    CHECK(it.events[0].ended > it.events[0].began);
+    CHECK(it.events[0].ended <= fe_clock_ticks());
+    fe_engine_free(it.engine);
+    remove_folder(it.path);
+}
+
+int main(void)
+{
+    RUN(each_flush_demotion_and_epoch_is_told);
+    RUN(without_traces_nothing_is_noted);
+    RUN(a_save_and_the_start_after_it);
+    return check_done();
+}
