@@ -410,6 +410,5 @@ int main(void)
     RUN(what_was_recorded_can_be_read_after_it_was_switched_off);
     RUN(without_memory_a_recorder_stays_off);
     RUN(a_mark_owns_its_texts);
-    RUN(a_draft_knows_the_threshold_that_chose_it);
     return check_done();
 }
