@@ -17,6 +17,9 @@
  * Every feed is a copy at a new place of an arena that is poisoned around it, so that the sanitizer
  * sees a read outside it and, for ARENA_BYTES of feeds, a read of an earlier one.
  *
+ * Once more it is read in its pieces while every argument that a piece cuts is taken out of the input, as
+ * the session does with long ones.
+ *
  * What checks is not traced for coverage: the reader's own branches shall guide the fuzzer.
  */
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
@@ -51,6 +54,7 @@ typedef struct scratch {
     fe_buf sent;
     fe_buf whole; /* what was read from the input at once */
     fe_buf cut;   /* and when it was cut */
+    fe_buf input; /* what is unread, without arguments that were taken out */
 } scratch;
 
 typedef struct feeder {
@@ -59,6 +63,7 @@ typedef struct feeder {
     const uint8_t *view; /* the copy that the reader sees */
     size_t view_len;
     size_t missing;
+    size_t elsewhere; /* bytes of the next request that are not in the input */
     bool broken;
 } feeder;
 
@@ -105,9 +110,10 @@ static scratch *open_scratch(void)
         fe_buf_init(&only.sent, &only.alloc, FE_ALLOC_SCRATCH);
         fe_buf_init(&only.whole, &only.alloc, FE_ALLOC_SCRATCH);
         fe_buf_init(&only.cut, &only.alloc, FE_ALLOC_SCRATCH);
+        fe_buf_init(&only.input, &only.alloc, FE_ALLOC_SCRATCH);
     }
     only.next = ARENA_GAP;
-    only.sent.len = only.whole.len = only.cut.len = 0;
+    only.sent.len = only.whole.len = only.cut.len = only.input.len = 0;
     return &only;
 }
 
@@ -138,8 +144,9 @@ static fe_read_status read_batch(feeder *f, fe_buf *out, size_t len)
     while (count < AHEAD_MAX) {
         status = fe_reader_next(f->reader, &ahead[count]);
         if (status != FE_READ_REQUEST) break;
-        FE_ASSERT(fe_reader_consumed(f->reader) == consumed + ahead[count].size);
-        consumed += ahead[count].size;
+        FE_ASSERT(fe_reader_consumed(f->reader) == consumed + ahead[count].size - f->elsewhere);
+        consumed += ahead[count].size - f->elsewhere;
+        f->elsewhere = 0;
         count++;
     }
     FE_ASSERT(fe_reader_consumed(f->reader) == consumed && consumed <= len);
@@ -186,6 +193,80 @@ static size_t piece_size(const plan *plan, size_t turn)
     if (plan->stretched && turn == 0) return STRETCH;
     size_t size = plan->sizes.ptr[turn % plan->sizes.len];
     return size == 0 ? 256 : size;
+}
+
+/* An argument that was taken out of the input. */
+typedef struct body {
+    uint8_t *bytes; /* exactly as many as it has, so that the sanitizer sees a read outside */
+    size_t len;
+    size_t have;
+} body;
+
+/* Takes what belongs to the body from the piece; the reader gets it when it is whole. Returns how many
+ * bytes that was. */
+static size_t fill_body(feeder *f, body *body, const uint8_t *piece, size_t len)
+{
+    size_t take = body->len - body->have < len ? body->len - body->have : len;
+    memcpy(body->bytes + body->have, piece, take);
+    body->have += take;
+    if (body->have == body->len) {
+        fe_reader_set_body(f->reader, body->bytes);
+        f->elsewhere = body->len;
+    }
+    return take;
+}
+
+/* When the input ends within an argument, what there is of it leaves the input. */
+static void take_out(feeder *f, fe_buf *input, size_t done, body *body)
+{
+    fe_reader_cut cut;
+    size_t end = input->len;
+    if (!f->broken && body->bytes == NULL && end != done && fe_reader_is_cut(f->reader, &cut) &&
+        end - cut.offset < cut.len) {
+        *body = (struct body){.bytes = malloc(cut.len), .len = cut.len};
+        FE_ASSERT(body->bytes != NULL);
+        (void)fill_body(f, body, input->data + cut.offset, end - cut.offset);
+        input->len = cut.offset;
+        f->missing = 0;
+    }
+    fe_buf_drop(input, done);
+}
+
+/* As `run`, with arguments that are cut taken out of the input. */
+static void run_taken_out(fe_reader *reader, scratch *scratch, const plan *plan, fe_buf *out)
+{
+    feeder f = {.reader = reader, .scratch = scratch, .view = scratch->arena};
+    fe_buf *input = &scratch->input;
+    body body = {.bytes = NULL};
+    size_t seen = 0;
+
+    out->len = input->len = 0;
+    for (size_t turn = 0; seen < plan->sent.len && !f.broken; turn++) {
+        size_t piece = plan->sent.len - seen;
+        size_t size = piece_size(plan, turn);
+        if (size < piece) piece = size;
+        const uint8_t *data = plan->sent.ptr + seen;
+        seen += piece;
+        if (body.have < body.len) {
+            size_t taken = fill_body(&f, &body, data, piece);
+            data += taken;
+            piece -= taken;
+            if (body.have < body.len) continue;
+        }
+        fe_buf_append(input, data, piece);
+        size_t done = feed(&f, input->data, input->len, SIZE_MAX, out);
+        if (body.bytes != NULL && f.elsewhere == 0) {
+            fe_reader_drop_body(reader);
+            free(body.bytes);
+            body = (struct body){.bytes = NULL};
+        }
+        take_out(&f, input, done, &body);
+    }
+    const char *error = fe_reader_error(reader);
+    fe_buf_append(out, error, strlen(error));
+    fe_reader_reset(reader);
+    free(body.bytes);
+    drop_view(&f);
 }
 
 /* Feeds what the plan says to a reader that is as new, and leaves it so. What was read goes to
@@ -243,6 +324,8 @@ static void check_cuts(scratch *scratch, const plan *given, uint8_t mode)
     run(reader, scratch, &at_once, &scratch->whole);
     if (given->sizes.len > 0) {
         run(reader, scratch, given, &scratch->cut);
+        FE_ASSERT(fe_bytes_equal(fe_buf_view(&scratch->whole), fe_buf_view(&scratch->cut)));
+        run_taken_out(reader, scratch, given, &scratch->cut);
         FE_ASSERT(fe_bytes_equal(fe_buf_view(&scratch->whole), fe_buf_view(&scratch->cut)));
     }
     if (given->every_byte) {
