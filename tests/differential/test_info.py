@@ -92,7 +92,8 @@ def test_choices_of_sections(both: Both, choice: tuple[str, ...]) -> None:
     theirs, ours = (info(client, *choice) for client in both.client().clients)
 
     assert [title for title in ours if title in theirs] == list(theirs)
-    assert set(ours) - set(theirs) <= {"Ferrite", "Hybridlog", "Misses", "Modules", "Mrc"}
+    own = {"Ferrite", "Hotkeys", "Hybridlog", "Misses", "Modules", "Mrc", "Prefixes"}
+    assert set(ours) - set(theirs) <= own
 
 
 def test_unknown_sections_are_empty(both: Both) -> None:
