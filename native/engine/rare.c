@@ -135,23 +135,24 @@ void fe_rare_walk_end(fe_engine *engine, fe_rare_event *event, const fe_frozen_j
     fe_rare_end(&engine->rare, event, fe_clock_ticks(), job->error != 0);
 }
 
-void fe_rare_compact_step(fe_engine *engine, fe_rare_event *event, uint64_t ticks, bool more)
+void fe_rare_compact_step(fe_engine *engine, fe_rare_event *event, uint64_t ticks,
+                          const fe_store_compacted *before, bool more)
 {
-    if (FE_LIKELY(!event->open && !(more && engine->rare.is_on))) return;
-    fe_store_stats stats;
-    fe_store_stats_get(engine->store, &stats);
+    if (FE_LIKELY(!event->open && !engine->rare.is_on)) return;
+    fe_store_compacted now = fe_store_compacted_get(engine->store);
     if (!event->open) {
+        /* A step that only sweeps has moved nothing. */
+        if (now.segments == before->segments && now.bytes == before->bytes) return;
         if (!fe_rare_begin(&engine->rare, event, FE_RARE_COMPACTION, ticks)) return;
         event->numbers[0] = FE_RARE_PURPOSE_MEMORY;
-        event->numbers[1] = stats.compacted_segments;
-        event->numbers[4] = stats.compacted_bytes;
-        return;
+        event->numbers[1] = before->segments;
+        event->numbers[4] = before->bytes;
     }
     if (more) return;
     /* A reset between makes them less. */
-    uint64_t segments = stats.compacted_segments, bytes = stats.compacted_bytes;
-    event->numbers[1] = segments > event->numbers[1] ? segments - event->numbers[1] : 0;
-    event->numbers[4] = bytes > event->numbers[4] ? bytes - event->numbers[4] : 0;
+    uint64_t segments = event->numbers[1], bytes = event->numbers[4];
+    event->numbers[1] = now.segments > segments ? now.segments - segments : 0;
+    event->numbers[4] = now.bytes > bytes ? now.bytes - bytes : 0;
     fe_rare_end(&engine->rare, event, fe_clock_ticks(), false);
 }
 

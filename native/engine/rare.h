@@ -33,8 +33,10 @@ void fe_rare_walk_begin(fe_engine *engine, fe_rare_event *event, const fe_frozen
                         uint64_t ticks);
 void fe_rare_walk_end(fe_engine *engine, fe_rare_event *event, const fe_frozen_job *job);
 
-/* A run of compaction in memory: its steps, one after the other; the last has `more` false. */
-void fe_rare_compact_step(fe_engine *engine, fe_rare_event *event, uint64_t ticks, bool more);
+/* A run of compaction in memory: its steps, one after the other; the last has `more` false. The run begins with the
+ * first that has moved anything. `ticks`, `before`: when the step began, and what had been done by then. */
+void fe_rare_compact_step(fe_engine *engine, fe_rare_event *event, uint64_t ticks,
+                          const fe_store_compacted *before, bool more);
 
 /* A connection that ends. */
 typedef struct fe_rare_connection {

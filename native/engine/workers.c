@@ -56,9 +56,10 @@ static bool step_expire(fe_engine *engine)
 static bool step_compact(fe_engine *engine)
 {
     uint64_t entered = fe_engine_enter(engine);
+    fe_store_compacted before = fe_store_compacted_get(engine->store);
     bool more = fe_store_step_compact(engine->store, STEP_COMPACT_BYTES);
     if (engine->workers != NULL)
-        fe_rare_compact_step(engine, &engine->workers->compaction, entered, more);
+        fe_rare_compact_step(engine, &engine->workers->compaction, entered, &before, more);
     fe_engine_leave(engine, FE_STEP_COMPACT, entered);
     return more;
 }

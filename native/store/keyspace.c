@@ -517,6 +517,11 @@ void fe_store_tally_get(const fe_store *store, fe_store_tally *tally)
     tally->hits_disk = hits[FE_TIER_DISK];
 }
 
+fe_store_compacted fe_store_compacted_get(const fe_store *store)
+{
+    return (fe_store_compacted){store->stats.compacted_segments, store->stats.compacted_bytes};
+}
+
 void fe_store_stats_reset(fe_store *store)
 {
     memset(&store->stats, 0, sizeof(store->stats));

@@ -113,6 +113,11 @@ typedef struct fe_store_tally {
     uint64_t hits_mutable, hits_readonly, hits_cache, hits_disk;
 } fe_store_tally;
 
+/* What compaction in memory has done so far: two counters of fe_store_stats, which cost nothing to read. */
+typedef struct fe_store_compacted {
+    uint64_t segments, bytes;
+} fe_store_compacted;
+
 typedef struct fe_database_stats {
     uint64_t keys;
     uint64_t expires;       /* keys with a deadline */
@@ -375,6 +380,7 @@ void fe_store_spare_give(fe_store *store, void *mapping, size_t size);
 void fe_store_count_lookup(fe_store *store, bool hit);
 void fe_store_stats_get(const fe_store *store, fe_store_stats *stats);
 void fe_store_tally_get(const fe_store *store, fe_store_tally *tally);
+fe_store_compacted fe_store_compacted_get(const fe_store *store);
 /* The epoch: how often a segment has gone from one tier to another; 0 in a memory-only store. */
 uint64_t fe_store_epoch(const fe_store *store);
 void fe_store_stats_reset(fe_store *store);

@@ -144,6 +144,83 @@ TEST(each_flush_demotion_and_epoch_is_told)
     remove_folder(it.path);
 }
 
+static bool step_compact(fe_engine *engine, fe_rare_event *run, uint32_t bytes)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    fe_store_compacted before = fe_store_compacted_get(engine->store);
+    bool more = fe_store_step_compact(engine->store, bytes);
+    fe_rare_compact_step(engine, run, entered, &before, more);
+    fe_engine_leave(engine, FE_STEP_COMPACT, entered);
+    return more;
+}
+
+static void drop(fe_engine *engine, uint64_t number)
+{
+    uint64_t entered = fe_engine_enter(engine);
+    char name[32];
+    fe_key key;
+    int len = snprintf(name, sizeof name, "key:%" PRIu64, number);
+    fe_bytes bytes = {(const uint8_t *)name, (size_t)len};
+    fe_key_find(engine->store, 0, bytes, fe_key_hash(fe_store_seed(engine->store), bytes), false,
+                &key);
+    fe_key_delete(&key);
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+}
+
+/* Deletes two of three keys, with steps of compaction between; what the events tell is what was done. */
+static void compaction_is_told(uint32_t step_bytes, bool is_one_step)
+{
+    static rig it;
+    open_rig(&it);
+    set(&it, &all);
+    for (uint64_t i = 0; i < 900; i++)
+        put(it.engine, i);
+    take(&it);
+    fe_store_compacted before = fe_store_compacted_get(it.engine->store);
+    fe_rare_event run = {0};
+    uint32_t runs = 0, steps_of_runs = 0;
+    for (uint64_t i = 0; i < 900; i++) {
+        if (i % 3 != 0) drop(it.engine, i);
+        if (i % 30 != 0) continue;
+        bool more;
+        uint32_t steps = 0;
+        uint64_t bytes = fe_store_compacted_get(it.engine->store).bytes;
+        do
+            more = step_compact(it.engine, &run, step_bytes), steps++;
+        while (more);
+        CHECK(!run.open);
+        if (fe_store_compacted_get(it.engine->store).bytes == bytes) continue;
+        runs++;
+        steps_of_runs += steps;
+    }
+    take(&it);
+    fe_store_compacted after = fe_store_compacted_get(it.engine->store);
+    uint64_t segments = 0, bytes = 0;
+    for (uint32_t i = 0; i < it.count; i++) {
+        CHECK_INT(FE_RARE_COMPACTION, it.events[i].kind);
+        CHECK_INT(FE_RARE_PURPOSE_MEMORY, it.events[i].numbers[0]);
+        CHECK(it.events[i].began < it.events[i].ended);
+        segments += it.events[i].numbers[1];
+        bytes += it.events[i].numbers[4];
+    }
+    CHECK(runs > 0);
+    CHECK(is_one_step ? steps_of_runs == runs : steps_of_runs > runs);
+    CHECK_INT(after.segments - before.segments, segments);
+    CHECK_INT(after.bytes - before.bytes, bytes);
+    fe_engine_free(it.engine);
+    remove_folder(it.path);
+}
+
+TEST(a_run_of_compaction_tells_all_of_its_steps)
+{
+    compaction_is_told(4096, false);
+}
+
+TEST(a_run_of_one_step_is_told)
+{
+    compaction_is_told(1u << 30, true);
+}
+
 TEST(without_traces_nothing_is_noted)
 {
     static rig it;
@@ -196,6 +273,8 @@ TEST(a_save_and_the_start_after_it)
 int main(void)
 {
     RUN(each_flush_demotion_and_epoch_is_told);
+    RUN(a_run_of_compaction_tells_all_of_its_steps);
+    RUN(a_run_of_one_step_is_told);
     RUN(without_traces_nothing_is_noted);
     RUN(a_save_and_the_start_after_it);
     return check_done();
