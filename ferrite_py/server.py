@@ -293,11 +293,13 @@ class Desk:
         # Clients do not wait for these packages; a scraper that comes early waits in the backlog.
         try:
             listener = await asyncio.to_thread(importlib.import_module, "ferrite_py.web.listener")
-        except ImportError as error:
-            log.error("metrics cannot be served, the installation is incomplete: %s", error)
+            web = listener.Web(bound, self.meter, self.standing)
+        except Exception as error:  # whatever it is, the server serves without its page
+            log.error("metrics cannot be served: %s: %s", type(error).__name__, error)
+            bound.close()  # who asks is refused, and does not wait for an answer
             return
-        self._web = listener.Web(bound, self.meter, self.standing)
-        self._web.open()
+        self._web = web
+        web.open()
         log.info("metrics at http://%s/metrics", place_of(bound))
 
     def leave_engine(self) -> None:

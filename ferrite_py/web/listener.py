@@ -6,6 +6,7 @@ scraper does not notice, and cut off after twice that, however slowly its peer s
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -13,6 +14,8 @@ import uvicorn
 
 from ferrite_py.measure import Meter
 from ferrite_py.web.app import Admin, State
+
+log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 32
 AGE_SECONDS = 30.0
@@ -58,10 +61,15 @@ class Web:
 
     def open(self) -> None:
         """Begin to answer."""
-        self._serving = asyncio.get_running_loop().create_task(
-            self._server.serve([self._socket]), name="metrics"
-        )
+        self._serving = asyncio.get_running_loop().create_task(self._serve(), name="metrics")
         self._watch()
+
+    async def _serve(self) -> None:
+        try:
+            await self._server.serve([self._socket])
+        except Exception as error:  # the server goes on, and its stop must not fail of this
+            log.error("metrics are not served any more: %s", error)
+            self._socket.close()
 
     async def close(self) -> None:
         """Answer what was asked, and end."""

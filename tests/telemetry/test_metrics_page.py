@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -225,6 +226,37 @@ def test_without_the_page_nothing_of_it_is_imported() -> None:
     )
 
     assert result.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import nothing_of_that_name", "def Config(*_, **__): raise TypeError('no such option')"],
+)
+def test_a_page_that_cannot_be_served_is_told_and_refused(tmp_path: Path, text: str) -> None:
+    """Packages that are missing or do not fit: clients are served, and the stop is clean."""
+    (tmp_path / "uvicorn.py").write_text(f"class Server: pass\n{text}\n", encoding="utf-8")
+    port = free_port()
+    process = Process(tmp_path, f"metrics.port={port}", environ={"PYTHONPATH": str(tmp_path)})
+    try:
+        end = time.monotonic() + 20
+        while not _refuses(port):
+            assert time.monotonic() < end, process.log()
+            time.sleep(0.02)
+        assert "metrics cannot be served: " in process.log()
+        with process.client() as client:
+            assert client.command("PING").raw == b"+PONG\r\n"
+        process.stop()
+        assert process.log().splitlines()[-1].endswith("stopped")
+    finally:
+        process.kill()
+
+
+def _refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_port_0_is_no_page(tmp_path: Path) -> None:

@@ -237,6 +237,26 @@ def test_too_many_at_a_time_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
     run(check)
 
 
+def test_a_listener_that_fails_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its port refuses then, and the stop of the server does not fail of it."""
+
+    async def fail(*_: object) -> None:
+        raise ValueError("no such option")
+
+    monkeypatch.setattr(listener._Server, "serve", fail)
+
+    async def check(made: Site) -> None:
+        await until(lambda: caplog.messages != [])
+
+        assert caplog.messages == ["metrics are not served any more: no such option"]
+        with pytest.raises(ConnectionRefusedError):
+            await made.ask("/health")
+
+    run(check)
+
+
 def test_a_port_in_use_and_a_foreign_address() -> None:
     """The error names the place, the cause, and the settings."""
     with socket.create_server(("127.0.0.1", 0)) as other:
