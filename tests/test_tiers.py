@@ -134,7 +134,10 @@ def test_looking_changes_nothing(client: RawClient) -> None:
     after = info(client, "hybridlog", "stats")
 
     assert places == again
-    assert [one[b"tier"] for one in places].count(b"disk") == KEYS - 1
+    # A key whose place in the index looks the same by chance is read, and kept, too.
+    copies = int(after["read_cache_records"])
+    assert 1 <= copies <= 3
+    assert [one[b"tier"] for one in places].count(b"disk") == KEYS - copies
     names = ("disk_reads", "read_cache_puts", "keyspace_hits", "keyspace_misses", "disk_hits")
     assert [before[name] for name in names] == [after[name] for name in names]
     client.command("HELLO", "3")
