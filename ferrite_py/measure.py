@@ -107,11 +107,14 @@ class Histogram:
         return Reduced(scale, first, counts)
 
     def since(self, before: "Histogram") -> "Histogram":
-        """What was counted since an earlier moment of the same histogram."""
+        """What was counted since an earlier moment of the same histogram.
+
+        Of one that has begun anew meanwhile some count, or the sum, is less than nothing.
+        """
         first = min(self.first, before.first) if before.counts else self.first
         old = dict(enumerate(before.counts, before.first))
         new = dict(enumerate(self.counts, self.first))
-        last = self.first + len(self.counts)
+        last = max(self.first + len(self.counts), before.first + len(before.counts))
         counts = tuple(new.get(i, 0) - old.get(i, 0) for i in range(first, last))
         return Histogram(
             self.sum_seconds - before.sum_seconds, self.zero - before.zero, first, counts

@@ -178,7 +178,7 @@ class Points:
             start, before = self._before(row, labels, measurement)
             assert isinstance(value, Histogram)
             change = value.since(before) if isinstance(before, Histogram) else value
-            if min(change.zero, *change.counts, 0) < 0:
+            if min(change.zero, *change.counts, change.sum_seconds) < 0:
                 change = value
             exemplars = self._exemplars(row, labels, change, start, measurement)
             yield _Change(dict(zip(row.labels, labels, strict=True)), start, change, exemplars)

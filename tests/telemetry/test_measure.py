@@ -170,3 +170,4 @@ def test_the_difference_of_two_histograms() -> None:
 
     assert Histogram(1.5, 0, 2, (9, 0, 0, 1, 6)) == since
     assert after.since(Histogram(0.0, 0, 0, ())) == after
+    assert Histogram(0.5, 0, 1, (4,)).since(Histogram(1.0, 0, 2, (3, 4))).counts == (4, -3, -4)

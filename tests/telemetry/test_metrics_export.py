@@ -369,7 +369,7 @@ def test_what_begins_anew_by_itself_is_no_negative_delta(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
     site = Site(receiver, protocol)
     told = iter([(5, Histogram(1.0, 0, 0, (2, 3))), (9, Histogram(2.0, 0, 0, (4, 5))),
-                 (2, Histogram(0.5, 0, 0, (0, 12)))])  # fmt: skip
+                 (2, Histogram(0.5, 0, 0, (0, 12))), (1, Histogram(0.1, 0, -5, (1,)))])  # fmt: skip
 
     def source() -> list[tuple[str, Samples]]:
         uses, durations = next(told)
@@ -378,11 +378,11 @@ def test_what_begins_anew_by_itself_is_no_negative_delta(
 
     site.meter.add_source(source)
 
-    exports = [site.flush() for _ in range(3)]
+    exports = [site.flush() for _ in range(4)]
 
     uses = [one(views, "ferrite.prefix.uses", prefix="user").value for views in exports]
     points = [one(views, "ferrite.prefix.duration", prefix="user").value for views in exports]
-    assert uses == [5, 4, 2]
-    assert [point.count for point in points] == [5, 4, 12]
-    assert [point.sum for point in points] == [1.0, 1.0, 0.5]
+    assert uses == [5, 4, 2, 1]
+    assert [point.count for point in points] == [5, 4, 12, 1]
+    assert [point.sum for point in points] == [1.0, 1.0, 0.5, 0.1]
     site.close()
