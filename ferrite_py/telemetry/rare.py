@@ -96,7 +96,7 @@ KINDS = (
     ),
     Kind(
         "ferrite.epoch.advance",
-        "a segment changes its tier; below the command, flush or demotion that it happened in",
+        "a segment changes its tier; below the command that sealed it, the flush or the demotion",
         ("ferrite.segment.number", "ferrite.storage.epoch", ""),
         words={2: (names.TIER, TIERS)},
     ),

@@ -9,7 +9,12 @@ static void on_change(void *context, uint32_t segment, fe_tier tier, uint64_t be
 {
     fe_engine *engine = context;
     fe_rare_event event;
-    if (!fe_rare_begin(&engine->rare, &event, FE_RARE_EPOCH, began_ticks)) return;
+    const fe_rare_event *parent = engine->rare.parent;
+    /* A step is told when it has demoted anything, which nobody knows while it seals. */
+    if (tier == FE_TIER_SEALED) engine->rare.parent = NULL;
+    bool wanted = fe_rare_begin(&engine->rare, &event, FE_RARE_EPOCH, began_ticks);
+    engine->rare.parent = parent;
+    if (!wanted) return;
     event.numbers[0] = segment;
     event.numbers[1] = fe_store_epoch(engine->store);
     event.numbers[2] = tier;

@@ -20,7 +20,7 @@ FE_MUST_USE bool fe_engine_set_telemetry(fe_engine *engine, const fe_telemetry_o
 void fe_rare_flush_begin(fe_engine *engine, fe_rare_event *event, uint64_t ticks);
 void fe_rare_flush_end(fe_engine *engine, fe_rare_event *event, const fe_flush_job *job);
 
-/* A step that may demote segments. */
+/* A step that may demote segments. What it seals is told apart from it. */
 typedef struct fe_rare_step {
     fe_rare_event event;
     uint64_t demoted, mapped;

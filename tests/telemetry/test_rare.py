@@ -101,12 +101,12 @@ def test_segments_on_their_way_down(start: Start, receiver: Receiver) -> None:
             assert parent.start <= span.start <= span.end <= parent.end
             number = "ferrite.segment.number"
             assert parent.attributes[number] == span.attributes[number]
-    commands = [
-        spans[one.parent_id].name
-        for one in advances
-        if spans.get(one.parent_id, one).kind == "SERVER"
-    ]
+        else:
+            parent = spans[span.parent_id] if span.parent_id else span
+            assert parent.trace_id == span.trace_id
+    commands = [spans[one.parent_id].name for one in advances if one.parent_id]
     assert "SET" in commands
+    assert "ferrite.segment.demote" in commands
     for span in flushes:
         assert span.resource["service.name"] == "ferrite"
         assert span.scope == "ferrite_py"

@@ -132,9 +132,11 @@ TEST(each_flush_demotion_and_epoch_is_told)
         CHECK(event->began <= event->ended);
         if (event->kind == FE_RARE_FLUSH) bytes += event->numbers[1];
         if (event->kind == FE_RARE_DEMOTION) demoted += event->numbers[0];
-        if (event->kind != FE_RARE_EPOCH || event->numbers[2] == FE_TIER_SEALED) continue;
+        if (event->kind != FE_RARE_EPOCH) continue;
         const fe_rare_event *parent = find(&it, event->parent_id);
-        CHECK(parent != NULL);
+        CHECK((parent != NULL) == (event->parent_id != 0));
+        CHECK((parent == NULL) == (event->numbers[2] == FE_TIER_SEALED));
+        if (parent == NULL) continue;
         CHECK_INT(event->numbers[2] == FE_TIER_MAPPED ? FE_RARE_FLUSH : FE_RARE_DEMOTION,
                   parent->kind);
     }
@@ -221,6 +223,37 @@ TEST(a_run_of_one_step_is_told)
     compaction_is_told(1u << 30, true);
 }
 
+/* The step demotes nothing, so it is not told, and nothing may name it as its parent. */
+TEST(what_a_step_seals_has_no_parent)
+{
+    static rig it;
+    open_rig(&it);
+    set(&it, &all);
+    CHECK(fe_engine_claim(it.engine, it.error));
+    for (uint64_t i = 0; i < 900; i++)
+        put(it.engine, i);
+    take(&it);
+    CHECK_INT(0, it.count);
+    fe_rare_step step;
+    uint64_t entered = fe_engine_enter(it.engine);
+    fe_rare_step_begin(it.engine, &step, entered);
+    CHECK(step.event.open);
+    while (fe_tier_demote_all(it.engine->store, FE_TIER_SEALED)) {}
+    fe_rare_step_end(it.engine, &step);
+    fe_engine_leave(it.engine, FE_STEP_TIER, entered);
+
+    take(&it);
+    CHECK(it.count > 1);
+    CHECK_INT(it.count, count(&it, FE_RARE_EPOCH));
+    for (uint32_t i = 0; i < it.count; i++) {
+        CHECK_INT(FE_TIER_SEALED, it.events[i].numbers[2]);
+        CHECK_INT(0, it.events[i].parent_id);
+        CHECK(!it.events[i].below);
+    }
+    fe_engine_free(it.engine);
+    remove_folder(it.path);
+}
+
 TEST(without_traces_nothing_is_noted)
 {
     static rig it;
@@ -275,6 +308,7 @@ int main(void)
     RUN(each_flush_demotion_and_epoch_is_told);
     RUN(a_run_of_compaction_tells_all_of_its_steps);
     RUN(a_run_of_one_step_is_told);
+    RUN(what_a_step_seals_has_no_parent);
     RUN(without_traces_nothing_is_noted);
     RUN(a_save_and_the_start_after_it);
     return check_done();
