@@ -238,8 +238,8 @@ FE_MUST_USE bool fe_key_adopt(fe_key *key, fe_type type, fe_body *body, int64_t 
 void fe_store_discard_body(fe_store *store, fe_body *body);
 
 /* Lets the caller read the value's bytes without the lock, until fe_store_release: they stay as they are, whatever
- * becomes of the key. False when they cannot be lent: shared with other keys' memory, or mapped from
- * a file. */
+ * becomes of the key. Lent are values in memory of their own, and those of the read cache, with
+ * others' or without; false for those in the log's shared segments or mapped from a file. */
 FE_MUST_USE bool fe_key_lend(const fe_key *key, fe_hold *hold);
 void fe_store_release(fe_store *store, fe_hold *hold);
 

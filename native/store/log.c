@@ -97,7 +97,8 @@ static void spare_remove(fe_log *log, uint32_t i)
 void fe_log_spare_put(fe_log *log, void *ptr, size_t size)
 {
     bool serves = size == fe_log_next_size(log) && log->spare_count < FE_LOG_SPARES;
-    if (serves && log->spare_bytes + size <= log->bytes / 8) {
+    /* What someone still reads must not be written over: a segment of the read cache is lent too. */
+    if (serves && log->spare_bytes + size <= log->bytes / 8 && !fe_trash_is_held(log->trash, ptr)) {
         log->spare[log->spare_count].ptr = ptr;
         log->spare[log->spare_count++].size = size;
         log->spare_bytes += size;

@@ -1,4 +1,5 @@
 /* The read cache: what it keeps, drops, carries and holds. */
+#include "store/tier.h"
 #include "tests/store/disk_fake.h"
 
 static bool is_cached(fake_disk *d, uint64_t i)
@@ -339,8 +340,97 @@ TEST(a_long_record_that_leaves_memory_is_not_copied_and_comes_back_to_main)
     fake_free(d);
 }
 
+/* What the worker does with segments that nothing reaches: their memory is used again. */
+static void clean_to_spares(fake_disk *d)
+{
+    fe_log *log = fake_log(d);
+    fe_dead_job job;
+    while (fe_tier_dead_take(d->f.store, &job)) {
+        free(d->files[job.map.fd - 1].image);
+        log->files[job.map.segment].fd = -1;
+        fe_log_dead_give(log, job.map.segment);
+    }
+}
+
+static bool is_spare(const fe_log *log, const void *memory)
+{
+    for (uint32_t i = 0; i < log->spare_count; i++)
+        if (log->spare[i].ptr == memory) return true;
+    return false;
+}
+
+/* In a database that has nothing on disk: no key of it must be looked up there first. */
+static void fill_elsewhere(fake_disk *d, uint64_t first, uint64_t count)
+{
+    name_buf buf;
+    char text[100] = "elsewhere";
+    for (uint64_t i = first; i < first + count; i++)
+        CHECK(set(&d->f, 1, name_of(&buf, i), (fe_bytes){(const uint8_t *)text, sizeof text},
+                  FE_DEADLINE_NONE));
+}
+
+enum death { BY_DEL, BY_SET, BY_FLUSH };
+
+/* A value of a shared segment of the read cache is read without the lock (`lent`) while all that lives there dies
+ * and more is written than was before. */
+static void kill_what_is_read(enum death death, bool lent)
+{
+    enum { FIRST = 100, COUNT = 10 };
+    fake_disk *d = fake_new();
+    fe_log *log = fake_log(d);
+    fe_cache_set_budget(d->f.store, 1 << 20);
+    fake_fill(d, 0, 20000, FE_DEADLINE_NONE);
+    for (uint32_t n = 1; n <= log->high; n++)
+        if (fake_is_full(d, n)) fake_map(d, n);
+    for (uint64_t i = FIRST; i < FIRST + COUNT; i++)
+        CHECK(fake_has(d, i)); /* read where it is mapped, so it is carried */
+    fake_freeze_all(d);
+    CHECK(is_cached(d, FIRST));
+
+    name_buf buf;
+    fe_key key;
+    fe_hold hold = {.ptr = NULL};
+    find(&d->f, 0, name_of(&buf, FIRST), &key);
+    const void *memory = fe_log_segment(log, key.address)->base;
+    fe_bytes value = fe_record_value(key.record);
+    uint8_t expected[128];
+    FE_ASSERT(value.len <= sizeof expected);
+    memcpy(expected, value.ptr, value.len);
+    if (lent) CHECK(fe_key_lend(&key, &hold));
+
+    for (uint64_t i = FIRST; death != BY_FLUSH && i < FIRST + COUNT; i++) {
+        fe_bytes name = name_of(&buf, i);
+        CHECK(death == BY_DEL ? del(&d->f, 0, name)
+                              : set(&d->f, 0, name, FE_BYTES("new"), FE_DEADLINE_NONE));
+    }
+    if (death == BY_FLUSH) CHECK_INT(FE_OK, fe_store_flush_all(d->f.store, true));
+    fill_elsewhere(d, 0, 10000); /* a log that keeps spares */
+    clean_to_spares(d);
+    /* Without a reader it would be written over: that is what this is about. */
+    CHECK(is_spare(log, memory) == !lent);
+    fill_elsewhere(d, 10000, 30000);
+    if (lent) {
+        CHECK_BYTES((const char *)expected, value.len, (const char *)value.ptr, value.len);
+        uint64_t bytes = d->f.store->trash.bytes;
+        fe_store_release(d->f.store, &hold);
+        CHECK_INT(bytes + FE_SEGMENT_MIN, d->f.store->trash.bytes);
+    }
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(a_shared_segment_that_is_read_is_not_written_over_when_all_in_it_has_died)
+{
+    for (unsigned lent = 0; lent < 2; lent++) {
+        kill_what_is_read(BY_DEL, lent);
+        kill_what_is_read(BY_SET, lent);
+        kill_what_is_read(BY_FLUSH, lent);
+    }
+}
+
 int main(void)
 {
+    RUN(a_shared_segment_that_is_read_is_not_written_over_when_all_in_it_has_died);
     RUN(a_key_that_was_only_looked_at_has_been_idle_since_it_was_frozen);
     RUN(a_long_record_is_kept_where_it_is_and_goes_from_ring_to_ring_with_its_segment);
     RUN(a_long_record_that_leaves_memory_is_not_copied_and_comes_back_to_main);
