@@ -4,7 +4,6 @@ Nothing here keeps the server from starting: without a collector it loses teleme
 what is wrong is a warning.
 """
 
-import contextlib
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,8 @@ from ferrite_py.config_otel import SIGNALS
 from ferrite_py.findings import Finding, Host
 
 CONNECT_S = 2.0
+ANSWER_S = 2.0
+"""How long a refusal may take after the handshake."""
 _PREFIX = "OTEL_EXPORTER_OTLP"
 
 
@@ -140,12 +141,18 @@ def _greet(way: Way, connection: socket.socket, shown: str) -> Finding:
 
 
 def _refused(greeted: ssl.SSLSocket, way: Way, shown: str) -> Finding | None:
-    """Whether our own certificate is refused: of that TLS 1.3 tells after the handshake."""
-    greeted.settimeout(0.2)
-    with contextlib.suppress(TimeoutError):
-        try:
-            greeted.recv(1)
-        except ssl.SSLError as error:
-            remedy = "set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY"
-            return Finding("warn", way.origin, f"{shown} refuses us: {_reason(error)}", remedy)
-    return None
+    """Whether our own certificate is refused: of that TLS 1.3 tells after the handshake.
+
+    Who speaks has taken us, as gRPC does at once; a receiver over HTTP is silent until it is asked.
+    """
+    greeted.settimeout(ANSWER_S)
+    try:
+        if greeted.recv(1):
+            return None
+        why = "closes the connection"
+    except TimeoutError:
+        return None
+    except OSError as error:
+        why = f"refuses us: {_reason(error)}"
+    remedy = "set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY"
+    return Finding("warn", way.origin, f"{shown} {why}", remedy)

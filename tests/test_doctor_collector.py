@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ferrite_py import doctor_collector
 from ferrite_py.config import Config, with_values
 from ferrite_py.doctor_collector import check_collectors
 from ferrite_py.findings import Host
@@ -39,10 +40,26 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
-class Collector:
-    """Answers TLS handshakes."""
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor waits for as long as a busy machine may need."""
+    monkeypatch.setattr(doctor_collector, "CONNECT_S", 20.0)
+    monkeypatch.setattr(doctor_collector, "ANSWER_S", 20.0)
 
-    def __init__(self, files: Certificates, *, asks: bool) -> None:
+
+class Collector:
+    """Answers TLS handshakes.
+
+    Args:
+        files: its certificate, and whom it trusts.
+        asks: whether it wants a certificate.
+        says: what it says at once, as gRPC does; if nothing it waits, if no bytes it hangs up.
+    """
+
+    def __init__(
+        self, files: Certificates, *, asks: bool = False, says: bytes | None = b"x"
+    ) -> None:
+        self._says = says
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(files.cert, files.key)
         if asks:
@@ -74,7 +91,9 @@ class Collector:
     def _greet(self, connection: socket.socket) -> None:
         try:
             with self._context.wrap_socket(connection, server_side=True) as greeted:
-                greeted.recv(1)
+                greeted.sendall(self._says or b"")
+                if self._says != b"":
+                    greeted.recv(1)
         except OSError:
             return  # what the doctor makes of it is the test's
 
@@ -105,9 +124,10 @@ def test_an_endpoint_without_a_scheme_is_one_with_tls(place: str) -> None:
     assert [level for level, _ in found(insecure, endpoint=place)] == ["ok"]
 
 
+@pytest.mark.usefixtures("patience")
 def test_a_certificate_is_trusted_or_not(certificates: Certificates) -> None:
     """It is when its authority's is named."""
-    with Collector(certificates, asks=False) as collector:
+    with Collector(certificates) as collector:
         trusted = found({CA: str(certificates.cert)}, endpoint=collector.endpoint)
         strange = found({}, endpoint=collector.endpoint, protocol="http")
 
@@ -115,6 +135,7 @@ def test_a_certificate_is_trusted_or_not(certificates: Certificates) -> None:
     assert [level for level, _ in strange] == ["ok", "warn"]
 
 
+@pytest.mark.usefixtures("patience")
 def test_a_collector_may_ask_for_ours(certificates: Certificates) -> None:
     """One that is demanded and not there is told, and one that is there is shown."""
     environ = {CA: str(certificates.cert)}
@@ -128,6 +149,27 @@ def test_a_collector_may_ask_for_ours(certificates: Certificates) -> None:
 
     assert [level for level, _ in without] == ["ok", "warn"]
     assert [level for level, _ in shown] == ["ok", "ok"]
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_collector_may_hang_up(certificates: Certificates) -> None:
+    """It has not taken us then, though it says nothing."""
+    with Collector(certificates, says=b"") as collector:
+        closed = found({CA: str(certificates.cert)}, endpoint=collector.endpoint)
+
+    assert [level for level, _ in closed] == ["ok", "warn"]
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_collector_may_wait_for_a_request(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As over HTTP: silence is no refusal."""
+    monkeypatch.setattr(doctor_collector, "ANSWER_S", 0.1)
+    with Collector(certificates, says=None) as collector:
+        waited = found({CA: str(certificates.cert)}, endpoint=collector.endpoint, protocol="http")
+
+    assert [level for level, _ in waited] == ["ok", "ok"]
 
 
 def test_files_that_cannot_be_used(tmp_path: Path, place: str) -> None:
