@@ -3,9 +3,10 @@
  * A read goes through these states; the function makes the transition:
  *
  *     late --(with many others, or for a waiter)--> queued --fe_fetch_take--> in flight --fe_fetch_done--> over
- *                                                     ^                         |
- *                                                     +--fe_fetch_done: the record is longer, or it is
- *                                                        tried once more
+ *      ^                                              ^                         |
+ *      |                                              +--fe_fetch_done: the record is longer, or it is
+ *      |                                              |  tried once more        |
+ *      +--fe_fetch_done: it was refused, which says nothing of the record-------+
  *
  * Invariants
  * 1. There is at most one read for each address, in the table, and it pins the segment.
@@ -28,6 +29,7 @@
 #define MAPPING_MIN ((size_t)64 << 10) /* longer reads have a mapping, which the cache takes over */
 #define LEAD PAGE                      /* in front of what is read into a mapping */
 #define TRIES 2u
+#define REFUSALS_MAX 8u  /* pauses after which those who wait get the error */
 #define AHEAD_MAX 1024u  /* reads under way beyond which none is started ahead of need */
 #define BUFFERS_KEPT 64u /* of each size */
 #define BUCKETS_MIN 64u
@@ -595,6 +597,21 @@ static bool may_lose(const fe_fetch_read *read)
     return false;
 }
 
+/* Whether the error says nothing of the record: memory or the system's room for reads was lacking, or whatever
+ * else will pass. What a disk says of bad media is not EIO alone. */
+static bool is_passing(int error)
+{
+    switch (error) {
+    case EIO:
+    case EBADMSG:
+    case ENODATA:
+    case EILSEQ:
+    case EREMOTEIO:
+    case EUCLEAN: return false;
+    default: return error != 0;
+    }
+}
+
 /* The record could not be read; returns the error for those who wanted to see it. */
 static int lose_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *read, int error)
 {
@@ -602,7 +619,7 @@ static int lose_record(fe_store *store, fe_keyspace *keyspace, fe_fetch_read *re
     if (slot == NULL) return 0;
     if (error == ENOMEM) return error;
     fault_add(store, read, error);
-    if (!may_lose(read)) return error;
+    if (is_passing(error) || !may_lose(read)) return error;
     fe_store_remove_unread(store, keyspace, read->hash, slot);
     store->fetch.stats.lost++;
     return error;
@@ -613,7 +630,8 @@ void fe_fetch_waits_end(fe_store *store, fe_fetch_read *read, int error)
     for (fe_wait *wait; (wait = read->waits) != NULL;) {
         fe_waiter *waiter = wait->waiter;
         bool walk = wait->walk;
-        if (error != 0 && (error == ENOMEM || (!walk && !overwrites(wait)))) waiter->error = error;
+        bool passing = is_passing(error);
+        if (error != 0 && (passing || (!walk && !overwrites(wait)))) waiter->error = error;
         if (error != 0 && walk && ++waiter->skipped > FE_FETCH_BAD / 2) waiter->error = error;
         wait_end(store, wait);
         wake(waiter);
@@ -634,7 +652,7 @@ static void finish(fe_store *store, fe_fetch_read *read)
     if (keyspace == NULL) error = 0; /* it was flushed: there is nothing to read any more */
     if (keyspace != NULL && error == 0) error = take_record(store, keyspace, read);
     if (keyspace != NULL && error != 0) error = lose_record(store, keyspace, read, error);
-    if (error != 0 && error != ENOMEM && waits_walk(read)) fe_missing_failed(store, read);
+    if (error != 0 && !is_passing(error) && waits_walk(read)) fe_missing_failed(store, read);
     fe_settle_end(store, read);
     table_remove(&store->fetch, read);
     store->fetch.late_reads -= read->was_late;
@@ -651,6 +669,27 @@ static bool again(fe_store *store, fe_fetch_read *read, uint64_t bytes)
     return false;
 }
 
+/* A read that failed for now is put off, and started again after a pause: for those who wait, some times; for the
+ * write that it settles until it has, or the record that was written over would come back when the new one
+ * goes. False when it is over. */
+static bool put_off(fe_store *store, fe_fetch_read *read)
+{
+    if (read->verdict != FE_VERDICT_BAD || !is_passing(read->error)) return false;
+    if (store->by_id[read->keyspace] == NULL) return false;
+    if (!read->settles && read->waits == NULL) return false;
+    if (read->error == ENOMEM || ++read->refusals > REFUSALS_MAX) {
+        if (!read->settles) return false;
+        if (read->error != ENOMEM) fault_add(store, read, read->error);
+        read->refusals = 0;
+        fe_fetch_waits_end(store, read, read->error);
+    }
+    buffer_give(store, read);
+    store->fetch.late_reads -= read->was_late;
+    read->was_late = false;
+    fe_late_again(store, read);
+    return true;
+}
+
 void fe_fetch_done(fe_store *store, fe_disk_read *disk)
 {
     fe_fetch *fetch = &store->fetch;
@@ -665,11 +704,12 @@ void fe_fetch_done(fe_store *store, fe_disk_read *disk)
         fetch->stats.longer++;
         uint64_t bytes = read->size != 0 ? read->size : FIRST_MAX;
         if (again(store, read, bytes < read->limit ? bytes : read->limit)) return;
-    } else if (read->verdict == FE_VERDICT_BAD && ++read->tries < TRIES) {
+    } else if (read->verdict == FE_VERDICT_BAD && !is_passing(read->error) &&
+               ++read->tries < TRIES) {
         fetch->stats.retried++;
         if (again(store, read, read->asked)) return;
     }
-    finish(store, read);
+    if (!put_off(store, read)) finish(store, read);
 }
 
 /* The rest ------------------------------------------------------------------------------------- */
@@ -679,7 +719,11 @@ const char *fe_fetch_error_text(int error)
     switch (error) {
     case EBADMSG: return "the record does not match its checksum";
     case ENOMEM: return "out of memory";
-    case EIO: return "input/output error";
+    case EIO:
+    case ENODATA:
+    case EILSEQ:
+    case EREMOTEIO:
+    case EUCLEAN: return "input/output error";
     default: return "the read was refused";
     }
 }

@@ -46,7 +46,9 @@
  * fe_disk_start without it; fe_disk_reap or fe_disk_take, fe_fetch_check of each without the lock, fe_fetch_done
  * under it. A read pins its segment.
  *
- * Errors: what cannot be read (EIO), is cut short, or does not match its checksum is tried once more;
+ * Errors: a read that is only refused (EAGAIN, EBUSY and whatever else says nothing of the record) is put off and
+ * started again after a pause; when that has been of no use for some times, its waiters get `error`, and the record
+ * stays. What cannot be read (EIO and what else a disk says of bad media), is cut short, or does not match its checksum is tried once more;
  * then its waiters get `error`, and a fault is noted for the log. The record is never served and stays
  * where it is: every later read of it fails again. REMOVE and BLIND remove it instead: it counts as
  * the key's, although its name is unknown (another key with the same 20 bits of tag would go with it).

@@ -62,6 +62,12 @@ void fe_late_add(fe_store *store, fe_fetch_read *read)
     fetch->stats.put_off++;
 }
 
+void fe_late_again(fe_store *store, fe_fetch_read *read)
+{
+    fe_late_add(store, read);
+    store->fetch.late_rest_ms = store->now_ms + LATE_MS;
+}
+
 bool fe_late_promote(fe_store *store, fe_fetch_read *read)
 {
     if (!fe_fetch_ask(store, read)) return false;

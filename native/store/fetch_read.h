@@ -31,7 +31,8 @@ struct fe_fetch_read {
     size_t size;
     int error;
     uint8_t verdict, tries;
-    bool wanted; /* by a command, or ahead of one: the record is cached */
+    uint8_t refusals; /* times that it was put off because it was refused */
+    bool wanted;      /* by a command, or ahead of one: the record is cached */
     bool pick;
     void *memory;   /* the block that holds the buffer */
     size_t mapping; /* its size, when it is a mapping of its own */
@@ -89,6 +90,8 @@ void fe_fetch_waits_end(fe_store *store, fe_fetch_read *read, int error);
 /* fetch_late.c */
 /* Puts off a read that is in the table and has no buffer. */
 void fe_late_add(fe_store *store, fe_fetch_read *read);
+/* The same for one that could not be read for now: no other that is put off is started either before a pause. */
+void fe_late_again(fe_store *store, fe_fetch_read *read);
 /* One that was put off is asked for at once, for somebody who waits; false without memory. */
 bool fe_late_promote(fe_store *store, fe_fetch_read *read);
 /* Whether those that were put off are due. */

@@ -147,7 +147,13 @@ static inline void fake_submit(fake_disk *d)
         d->count += fe_fetch_take(d->f.store, d->reads + d->count, FAKE_READS - d->count);
 }
 
-typedef enum fake_outcome { FAKE_GOOD, FAKE_EIO, FAKE_CUT, FAKE_FLIPPED } fake_outcome;
+typedef enum fake_outcome {
+    FAKE_GOOD,
+    FAKE_EIO,
+    FAKE_CUT,
+    FAKE_FLIPPED,
+    FAKE_REFUSED
+} fake_outcome;
 
 /* Completes the i-th read in flight. */
 static inline void fake_complete(fake_disk *d, uint32_t i, fake_outcome outcome)
@@ -161,6 +167,7 @@ static inline void fake_complete(fake_disk *d, uint32_t i, fake_outcome outcome)
     read->result = (int32_t)read->length;
     const fe_fetch_read *inside = (const fe_fetch_read *)read;
     if (outcome == FAKE_EIO) read->result = -EIO;
+    if (outcome == FAKE_REFUSED) read->result = -EAGAIN;
     if (outcome == FAKE_CUT) read->result = (int32_t)(inside->skip + 8);
     if (outcome == FAKE_FLIPPED) read->buffer[inside->skip + 5] ^= 4;
     if (i % 2 == 0) fe_fetch_check(read);

@@ -714,6 +714,87 @@ TEST(without_memory_waiters_get_an_error_and_nothing_is_lost)
     }
 }
 
+/* Completes every read with a refusal, as often as the store asks within `pauses` pauses. */
+static void refuse_for(fake_disk *d, unsigned pauses)
+{
+    for (unsigned i = 0; i < pauses; i++) {
+        fake_submit(d);
+        while (d->count != 0)
+            fake_complete(d, 0, FAKE_REFUSED);
+        check_store(&d->f);
+    }
+}
+
+TEST(a_read_that_is_refused_is_started_again_after_a_pause)
+{
+    fake_disk *d = cold_store();
+    fe_waiter a = {.wake = count_wake};
+    CHECK(!fetch_number(d, 7, FE_NEED_READ, &a));
+    CHECK_INT(1, take_due(d));
+    fake_complete(d, 0, FAKE_REFUSED);
+    CHECK_INT(0, take_due(d)); /* not at once */
+    CHECK_INT(0, woken);
+    check_store(&d->f);
+    fe_store_set_now(d->f.store, START_MS + 20);
+    CHECK_INT(1, take_due(d));
+    fake_complete(d, 0, FAKE_GOOD);
+    CHECK_INT(1, woken);
+    CHECK_INT(0, a.error);
+    CHECK(fake_has(d, 7));
+    fe_waiter_close(d->f.store, &a);
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(a_record_whose_read_is_refused_is_neither_deleted_nor_bad)
+{
+    fake_disk *d = cold_store();
+    fe_waiter removes = {.wake = count_wake}, reads = {.wake = count_wake};
+    CHECK(!fetch_number(d, 7, FE_NEED_REMOVE, &removes));
+    CHECK(!fetch_number(d, 7, FE_NEED_READ, &reads));
+    refuse_for(d, 20);
+    CHECK_INT(2, woken);
+    CHECK_INT(EAGAIN, removes.error);
+    CHECK_INT(EAGAIN, reads.error);
+    CHECK_INT(2000, fe_store_db_size(d->f.store, 0));
+    CHECK_INT(0, d->f.store->fetch.stats.lost);
+    fe_waiter_close(d->f.store, &removes);
+    fe_waiter_close(d->f.store, &reads);
+
+    fe_waiter again = {.wake = count_wake};
+    CHECK(!fetch_number(d, 7, FE_NEED_READ, &again));
+    fake_complete_all(d);
+    CHECK_INT(0, again.error);
+    CHECK(fake_has(d, 7));
+    fe_waiter_close(d->f.store, &again);
+    check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(a_write_whose_settling_read_is_refused_is_settled_later_and_the_old_value_never_comes_back)
+{
+    fake_disk *d = cold_store();
+    set_blindly(d, 9, "new", START_MS + 1000);
+    fe_waiter counts = {.wake = count_wake};
+    CHECK(!fe_fetch_settled(d->f.store, 0, &counts));
+    refuse_for(d, 20);
+    CHECK_INT(1, woken);
+    CHECK_INT(EAGAIN, counts.error);
+    fe_waiter_close(d->f.store, &counts);
+    CHECK_INT(0, d->f.store->fetch.stats.lost);
+
+    fe_store_set_now(d->f.store, START_MS + 2000);
+    fake_complete_all(d);
+    CHECK_INT(1, d->f.store->fetch.stats.settled_same);
+    name_buf buf;
+    CHECK(!has(&d->f, 0, name_of(&buf, 9), text("new")));
+    fe_waiter a = {.wake = count_wake};
+    CHECK(fetch_number(d, 9, FE_NEED_READ, &a));
+    fe_waiter_close(d->f.store, &a);
+    check_store(&d->f);
+    fake_free(d);
+}
+
 int main(void)
 {
     RUN(a_cold_key_is_read_once_for_all_that_ask_and_is_then_in_memory);
@@ -744,5 +825,8 @@ int main(void)
     RUN(a_scan_passes_over_what_cannot_be_read);
     RUN(a_random_key_on_disk_is_read_and_taken_by_the_next_call);
     RUN(without_memory_waiters_get_an_error_and_nothing_is_lost);
+    RUN(a_read_that_is_refused_is_started_again_after_a_pause);
+    RUN(a_record_whose_read_is_refused_is_neither_deleted_nor_bad);
+    RUN(a_write_whose_settling_read_is_refused_is_settled_later_and_the_old_value_never_comes_back);
     return check_done();
 }

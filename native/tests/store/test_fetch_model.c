@@ -367,7 +367,7 @@ static void op_complete(model *m)
     if (below(m, 4) == 0) fake_submit(m->d);
     if (m->d->count == 0) return;
     fake_outcome outcome = FAKE_GOOD;
-    if (below(m, 1000) < m->fault_share) outcome = (fake_outcome)(1 + below(m, 3));
+    if (below(m, 1000) < m->fault_share) outcome = (fake_outcome)(1 + below(m, 4));
     fake_complete(m->d, (uint32_t)below(m, m->d->count), outcome);
     forget_lost(m);
 }
