@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from ferrite_py.config import Config
@@ -18,6 +19,11 @@ CONNECT_S = 2.0
 ANSWER_S = 2.0
 """How long a refusal may take after the handshake."""
 _PREFIX = "OTEL_EXPORTER_OTLP"
+_AUTHORITIES = {
+    True: ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",),
+    False: ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+}
+"""The variables of the libraries, gRPC or not, that count where OpenTelemetry's is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,14 @@ def _way(config: Config, environ: Mapping[str, str], signal: str) -> Way | None:
     if not is_on or not endpoint or "otlp" not in exporters:
         return None
     _, protocol = _variable(environ, signal, "PROTOCOL")
+    is_grpc = (protocol.lower() or telemetry.protocol) == "grpc"
+    certificate = _variable(environ, signal, "CERTIFICATE")
     return Way(
         origin=own if environ.get(own, "").strip() else "telemetry.endpoint",
         endpoint=endpoint,
-        is_grpc=(protocol.lower() or telemetry.protocol) == "grpc",
+        is_grpc=is_grpc,
         is_insecure=_variable(environ, signal, "INSECURE")[1].lower() == "true",
-        certificate=_variable(environ, signal, "CERTIFICATE"),
+        certificate=certificate if certificate[1] else _set(environ, _AUTHORITIES[is_grpc]),
         client_key=_variable(environ, signal, "CLIENT_KEY"),
         client_certificate=_variable(environ, signal, "CLIENT_CERTIFICATE"),
     )
@@ -72,7 +80,12 @@ def _way(config: Config, environ: Mapping[str, str], signal: str) -> Way | None:
 
 def _variable(environ: Mapping[str, str], signal: str, what: str) -> tuple[str, str]:
     """A variable of one signal, or of all; its name and text."""
-    for name in (f"{_PREFIX}_{signal.upper()}_{what}", f"{_PREFIX}_{what}"):
+    return _set(environ, (f"{_PREFIX}_{signal.upper()}_{what}", f"{_PREFIX}_{what}"))
+
+
+def _set(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
+    """The first variable that is set; its name and text."""
+    for name in names:
         text = environ.get(name, "").strip()
         if text:
             return name, text
@@ -104,7 +117,7 @@ def _unusable(way: Way) -> Iterator[Finding]:
     name, path = way.certificate
     if path:
         try:
-            ssl.create_default_context(cafile=path)
+            _trusting(path)
         except OSError as error:
             yield Finding("warn", name, f"{path}: {_reason(error)}", "correct the path or the file")
     name, path = way.client_certificate
@@ -117,6 +130,24 @@ def _unusable(way: Way) -> Iterator[Finding]:
             yield Finding("warn", name, f"{path}: {_reason(error)}", remedy)
 
 
+def _trusting(path: str) -> ssl.SSLContext:
+    """What trusts the authorities in a file, or in a folder as the library for HTTP takes it."""
+    if Path(path).is_dir():
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
+
+
+def _bundled(*, is_grpc: bool) -> str:
+    """The authorities that the exporters bring; those of the system they do not trust."""
+    if is_grpc:
+        import grpc
+
+        return str(Path(grpc.__file__).with_name("_cython") / "_credentials" / "roots.pem")
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+    return DEFAULT_CA_BUNDLE_PATH
+
+
 def _reason(error: OSError) -> str:
     reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
     return reason or str(error)
@@ -124,7 +155,7 @@ def _reason(error: OSError) -> str:
 
 def _greet(way: Way, connection: socket.socket, shown: str) -> Finding:
     """Whether the collector has a certificate that is trusted, and takes ours."""
-    context = ssl.create_default_context(cafile=way.certificate[1] or None)
+    context = _trusting(way.certificate[1] or _bundled(is_grpc=way.is_grpc))
     if way.is_grpc:
         context.set_alpn_protocols(["h2"])
     if way.client_certificate[1]:

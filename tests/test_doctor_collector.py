@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,31 @@ def test_a_certificate_is_trusted_or_not(certificates: Certificates) -> None:
 
     assert [level for level, _ in trusted] == ["ok", "ok"]
     assert [level for level, _ in strange] == ["ok", "warn"]
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_authorities_are_those_of_the_exporters(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """Each library's variable counts where OpenTelemetry's is not set; the system's store never."""
+    ours = str(certificates.cert)
+    monkeypatch.setenv("SSL_CERT_FILE", ours)
+    own = {"grpc": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "http": "REQUESTS_CA_BUNDLE"}
+    other = {"grpc": "REQUESTS_CA_BUNDLE", "http": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"}
+    with Collector(certificates) as collector:
+        look = partial(found, endpoint=collector.endpoint, protocol=protocol)
+        system, named, foreign, ruled = (
+            look({}),
+            look({own[protocol]: ours}),
+            look({other[protocol]: ours}),
+            look({own[protocol]: ours, CA: str(certificates.key)}),
+        )
+
+    assert [level for level, _ in system] == ["ok", "warn"]
+    assert [level for level, _ in named] == ["ok", "ok"]
+    assert [level for level, _ in foreign] == ["ok", "warn"]
+    assert ruled == [("warn", CA), ("ok", "telemetry.endpoint")]
 
 
 @pytest.mark.usefixtures("patience")
