@@ -229,6 +229,16 @@ def test_damage_is_given_up_without_debug(tmp_path: Path) -> None:
         process.kill()
 
 
+def test_damage_is_not_given_up_within_exec(client: RawClient) -> None:
+    """All others would wait for files to be rewritten; the transaction is refused as a whole."""
+    assert client.command("MULTI").raw == b"+OK\r\n"
+    refused = client.command("TIER", "FORGET").raw
+    assert refused == b"-ERR Command not allowed inside a transaction\r\n"
+    assert client.command("EXEC").raw.startswith(b"-EXECABORT")
+    assert client.command("DEBUG", "TIER", "FORGET").raw.startswith(b"-ERR DEBUG TIER takes SEAL")
+    assert client.command("TIER", "FORGET").raw == b"+OK\r\n"
+
+
 def test_an_order_says_which_damage_it_could_not_mend(
     server: Process, client: RawClient, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ NAMES = ("mutable", "sealed", "readonly", "disk", "read_cache")
 IN_MEMORY = ("mutable", "sealed", "readonly", "read_cache")
 """Those whose bytes are memory of the process; `readonly` is mapped from files."""
 
-_ORDERS = ("seal", "map", "disk", "compact", "trim", "forget")
+_ORDERS = ("seal", "map", "disk", "compact", "trim")
 _POLL_SECONDS = 0.003
 DISK_PATIENCE_SECONDS = 3.0
 """For how long the disk may refuse before an order is given up; it is tried again every second."""
@@ -211,15 +211,15 @@ def memory_fields(tiers: Tiers) -> Fields:
     group="server",
     since="7.2.0",
     complexity="O(N) with N the bytes that move",
-    summary="Sends data down, compacts, empties the read cache or gives up what is damaged.",
-    syntax="<SEAL | MAP | DISK | COMPACT | TRIM | FORGET>",
+    summary="Sends data down, compacts or empties the read cache.",
+    syntax="<SEAL | MAP | DISK | COMPACT | TRIM>",
     flags=("admin", "noscript", "protected"),
 )
 async def debug_tier(call: Call) -> Reply:
     """Do what the order says, until it is done."""
     order = text_of(call.args[2]).lower()
     if order not in _ORDERS:
-        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK, COMPACT, TRIM or FORGET")
+        raise CommandError("ERR DEBUG TIER takes SEAL, MAP, DISK, COMPACT or TRIM")
     return await _carry_out(call.services.native, order)
 
 
@@ -238,10 +238,14 @@ tier = container(
     since="7.2.0",
     complexity="O(N) with N the bytes of the damaged files",
     summary="Gives up records that are damaged on disk; moves what is sound in their files.",
-    flags=("admin", "noscript"),
+    flags=("admin", "noscript", "no_multi"),
 )
 async def tier_forget(call: Call) -> Reply:
-    """Give up what is known to be damaged now."""
+    """Give up what is known to be damaged now.
+
+    Not within EXEC, which would keep all other clients waiting while files are rewritten. No
+    "write" command: those are refused on a full disk, where this one makes room.
+    """
     return await _carry_out(call.services.native, "forget")
 
 
