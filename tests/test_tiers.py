@@ -15,6 +15,7 @@ from ferrite_py._native import Server as Native
 from ferrite_py._native import Stream
 from ferrite_py.commands import tiers
 from ferrite_py.commands.families import TABLE
+from ferrite_py.commands.reply import CommandError
 from ferrite_py.commands.runner import Runner
 from ferrite_py.config import Config, Sources, with_values
 from ferrite_py.rates import Durations, Rates
@@ -436,3 +437,62 @@ def test_the_last_fault_names_the_byte() -> None:
     assert tiers.last_fault(found | {"fault_code": 0}) == "00000001-00000002.seg at 77: cut"
     assert tiers.last_fault(found | {"fault_code": 5}).endswith(" at 77: cut: Input/output error")
     assert tiers.last_fault({"fault_segment": 0}) == ""
+
+
+class BusyOrder:
+    """A native server whose order takes `polls` calls, on a disk in `state`."""
+
+    def __init__(self, state: int, polls: int, gets_on: bool) -> None:
+        self._state, self._left, self._gets_on = state, polls, gets_on
+        self.removals = 0
+        self.ended = 0
+
+    def tiers(self) -> dict[str, object]:
+        """One snapshot."""
+        names = ("moved_bytes", "records_lost", "jobs_compact", "jobs_read_bytes", "out_of_files")
+        return {
+            "tiered": True,
+            "disk_state": self._state,
+            "error_code": 0,
+            "damaged_segments": 0,
+            "removals": self.removals,
+            **dict.fromkeys(names, 0),
+        }
+
+    def order_tiers(self, order: str, /) -> bool:
+        """A step of it."""
+        if order == "end":
+            self.ended += 1
+            return False
+        self._left -= 1
+        self.removals += self._gets_on
+        return self._left > 0
+
+
+FULL, FAILED = 1, 2
+POLLS = 50
+
+
+def give_order(native: BusyOrder, order: str) -> str:
+    """What the client is told, when it is an error."""
+    try:
+        asyncio.run(tiers._carry_out(native, order))
+    except CommandError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("order", ["forget", "compact"])
+def test_an_order_that_makes_room_goes_on_at_a_full_disk(
+    order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For as long as it gets on; a disk that fails, or nothing that goes, ends it as any other."""
+    monkeypatch.setattr(tiers, "DISK_PATIENCE_SECONDS", POLLS * tiers._POLL_SECONDS / 5)
+    for state, gets_on, done in [
+        (FULL, True, True), (FULL, False, False), (FAILED, True, False),
+    ]:  # fmt: skip
+        native = BusyOrder(state, POLLS, gets_on)
+        told = give_order(native, order)
+        assert (told == "") == done, (state, gets_on, told)
+        assert native.ended == 1
+    assert "max_disk is reached" in give_order(BusyOrder(FULL, POLLS, True), "disk")

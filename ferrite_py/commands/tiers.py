@@ -28,6 +28,8 @@ _ORDERS = ("seal", "map", "disk", "compact", "trim")
 _POLL_SECONDS = 0.003
 DISK_PATIENCE_SECONDS = 3.0
 """For how long the disk may refuse before an order is given up; it is tried again every second."""
+_MAKE_ROOM = ("compact", "forget")
+"""Orders that a full disk does not hold up, as long as they get on."""
 
 
 class Orders(Protocol):
@@ -278,12 +280,21 @@ async def _carry_out(native: Orders, order: str) -> Reply:
     return Simple(f"OK, {left} damaged files are left") if left else OK
 
 
+def _got_on(tiers: Tiers) -> tuple[int, ...]:
+    """What changes while files are read, emptied and removed."""
+    names = ("moved_bytes", "records_lost", "jobs_compact", "jobs_read_bytes", "removals")
+    return tuple(int(tiers[name]) for name in names)
+
+
 async def _obey(native: Orders, order: str) -> None:
-    healthy = time.monotonic()
+    healthy, before = time.monotonic(), _got_on(native.tiers())
     while native.order_tiers(order):
         await asyncio.sleep(_POLL_SECONDS)
         tiers = native.tiers()
-        if disk_state(tiers) == "ok":
+        now = _got_on(tiers)
+        makes_room = order in _MAKE_ROOM and disk_state(tiers) == "full" and now != before
+        before = now
+        if disk_state(tiers) == "ok" or makes_room:
             healthy = time.monotonic()
         elif time.monotonic() - healthy > DISK_PATIENCE_SECONDS:
             why = last_error(tiers) if disk_state(tiers) == "failed" else full_reason(tiers)
