@@ -132,8 +132,9 @@ void fe_open_reply_text(fe_call *call, const fe_key *key)
 void fe_open_take_back(fe_call *call, size_t before)
 {
     fe_loan *loan = call->loan;
-    if (loan != NULL && fe_loan_is_open(loan) && loan->at >= before)
-        fe_store_release(call->store, &loan->hold);
+    if (loan == NULL || !fe_loan_is_open(loan) || loan->at < before) return;
+    fe_store_release(call->store, &loan->hold);
+    *loan = (fe_loan){0}; /* its length would count as bytes that are still to be sent */
 }
 
 /* Writing. --------------------------------------------------------------------------------------

@@ -1,0 +1,199 @@
+/* Long values that are sent from where they are, over real sockets: what else is in the reply, and what becomes of a
+ * loan that the command takes back. */
+#include "net/reactor.h"
+
+#include "command/open.h"
+#include "engine/flusher.h"
+#include "store/tier.h"
+#include "tests/check.h"
+#include "tests/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define LONG (2u << 20) /* a value that is lent; more than a session may have unsent */
+#define HANG_S 20       /* what is awaited for longer never comes */
+#define IOERR "-IOERR The data could not be read from disk: input/output error\r\n"
+
+typedef struct rig {
+    fe_server *server;
+    fe_reactor *reactor;
+    char path[64];
+} rig;
+
+static const char *cut_path;
+
+/* Touching a mapped page is a SIGBUS afterwards. */
+static void cut_files(void)
+{
+    char name[1024];
+    (void)snprintf(name, sizeof name, "%s/log", cut_path);
+    DIR *folder = opendir(name);
+    FE_ASSERT(folder != NULL);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        if (strstr(entry->d_name, ".seg") == NULL) continue;
+        (void)snprintf(name, sizeof name, "%.700s/log/%.255s", cut_path, entry->d_name);
+        FE_ASSERT(truncate(name, 0) == 0);
+    }
+    (void)closedir(folder);
+}
+
+/* MGET of two keys; between them the disk fails. */
+static void cut_and_mget(fe_call *call)
+{
+    fe_key key;
+    fe_reply_array(&call->reply, 2);
+    FE_ASSERT(fe_open_read(call, 1, &key));
+    fe_open_reply_text(call, &key);
+    cut_files();
+    if (fe_open_read(call, 2, &key))
+        fe_open_reply_text(call, &key);
+    else
+        fe_reply_null(&call->reply);
+}
+
+static const fe_command_row row = {.name = "cutmget",
+                                   .run = cut_and_mget,
+                                   .arity = 3,
+                                   .flags = FE_READONLY,
+                                   .keys = {{FE_KEY_RO | FE_KEY_ACCESS, 1, 1, 1}},
+                                   .group = "string",
+                                   .since = "1.0.0",
+                                   .complexity = "O(1)",
+                                   .summary = "Reads from a file that is gone.",
+                                   .syntax = "key key"};
+
+static void rig_open(rig *it)
+{
+    strcpy(it->path, "/tmp/ferrite-loans-XXXXXX");
+    FE_ASSERT(mkdtemp(it->path) != NULL);
+    cut_path = it->path;
+    fe_engine_options options = {.store = {.databases = 1,
+                                           .samples = 5,
+                                           .lfu_log_factor = 10,
+                                           .lfu_decay_minutes = 1,
+                                           .segment_size = 65536,
+                                           .mutable_size = 16u << 20,
+                                           .readonly_size = 16u << 20,
+                                           .cache_size = 16u << 20,
+                                           .seed = {1, 2}},
+                                 .bulk_len_max = 16 << 20,
+                                 .query_buffer_max = 64 << 20,
+                                 .slowlog_threshold_us = -1,
+                                 .disk_depth = 2,
+                                 .disk_kind = FE_DISK_THREADS,
+                                 .expire_effort = 1,
+                                 .hz = 100};
+    (void)snprintf(options.data_dir, sizeof options.data_dir, "%s", it->path);
+    it->server = fe_server_new(&options);
+    FE_ASSERT(it->server != NULL);
+    FE_ASSERT(fe_commands_add(it->server->commands, &row));
+    it->reactor = fe_reactor_start(it->server, 0);
+    FE_ASSERT(it->reactor != NULL);
+}
+
+static void rig_close(rig *it)
+{
+    fe_reactor_drain(it->reactor, 2000);
+    fe_reactor_join(it->reactor);
+    fe_engine_finish_reads(it->server->engine);
+    fe_server_free(it->server);
+    remove_folder(it->path);
+}
+
+static int rig_connect(rig *it)
+{
+    int ends[2];
+    CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    struct timeval hang = {.tv_sec = HANG_S};
+    setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &hang, sizeof hang);
+    CHECK(fe_reactor_adopt(it->reactor, ends[1], FE_BYTES("127.0.0.1:1"), FE_BYTES("127.0.0.1:2"),
+                           false));
+    return ends[0];
+}
+
+static void send_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t sent = send(fd, text, len, MSG_NOSIGNAL);
+        if (sent <= 0) return;
+        text += sent;
+        len -= (size_t)sent;
+    }
+}
+
+/* Receives exactly `len` bytes, or what came before the end or the hang. */
+static size_t receive_all(int fd, char *into, size_t len)
+{
+    size_t got = 0;
+    while (got < len) {
+        ssize_t received = recv(fd, into + got, len - got, 0);
+        if (received < 0 && errno == EINTR) continue;
+        if (received <= 0) break;
+        got += (size_t)received;
+    }
+    return got;
+}
+
+static void expect(int fd, const char *request, const char *reply)
+{
+    char got[1024];
+    send_all(fd, request, strlen(request));
+    size_t len = receive_all(fd, got, strlen(reply));
+    CHECK_BYTES(reply, strlen(reply), got, len);
+}
+
+static void set(int fd, const char *name, char fill, size_t len)
+{
+    char head[128], *value = malloc(len);
+    FE_ASSERT(value != NULL);
+    memset(value, fill, len);
+    int head_len = snprintf(head, sizeof head, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n",
+                            strlen(name), name, len);
+    send_all(fd, head, (size_t)head_len);
+    send_all(fd, value, len);
+    expect(fd, "\r\n", "+OK\r\n");
+    free(value);
+}
+
+/* All that was written is mapped afterwards. */
+static void map_all(rig *it)
+{
+    fe_engine *engine = it->server->engine;
+    for (bool more = true; more;) {
+        uint64_t entered = fe_engine_enter(engine);
+        more = fe_tier_demote_all(engine->store, FE_TIER_MAPPED);
+        fe_engine_leave(engine, FE_STEP_TIER, entered);
+        (void)fe_flusher_round(engine);
+    }
+}
+
+/* The reply is an error instead: nothing of the loan is left to be sent, so the connection goes on and ends as others do. */
+TEST(a_loan_that_is_taken_back_leaves_nothing_behind)
+{
+    rig it;
+    rig_open(&it);
+    int fd = rig_connect(&it);
+    set(fd, "mapped", 'm', 40000);
+    map_all(&it);
+    set(fd, "lent", 'v', LONG);
+
+    expect(fd, "CUTMGET lent mapped\r\n", IOERR);
+    expect(fd, "PING\r\nSTRLEN lent\r\n", "+PONG\r\n:2097152\r\n");
+    shutdown(fd, SHUT_WR);
+    char byte;
+    CHECK_INT(0, recv(fd, &byte, 1, 0));
+    close(fd);
+    rig_close(&it);
+}
+
+int main(void)
+{
+    RUN(a_loan_that_is_taken_back_leaves_nothing_behind);
+    return check_done();
+}
