@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.client import RawClient
 from tests.support.servers import TRANSPORTS, Server
+from tests.test_disk_faults import until
 from tests.test_tiers import info, send_down, serve
 
 MB = 1 << 20
@@ -146,6 +147,26 @@ def test_readers_that_go_leave_nothing_behind(small: Server, client: RawClient) 
     while int(info(client, "memory")["used_memory"]) > 2 * SIZE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def held(client: RawClient) -> tuple[int, int]:
+    """Replies that are sent from values, and bytes that wait for those alone."""
+    memory = info(client, "memory")
+    return int(memory["mem_lent_values"]), int(memory["mem_held_bytes"])
+
+
+def test_what_is_kept_for_readers_is_told(small: Server, client: RawClient) -> None:
+    """A value that nobody but a slow reader has any more, until it has been read."""
+    is_lent = "reactor" in small.name
+    assert held(client) == (0, 0)
+    with small.client() as slow:
+        slow.send(b"GET big\r\n")
+        assert slow.read_exactly(2) == b"$1"
+        assert held(client) == (is_lent, 0)
+        client.command("DEL", "big")
+        assert (held(client)[1] > SIZE) is is_lent
+        assert slow.read_exactly(SIZE + 11)[-2:] == b"\r\n"
+    until(lambda: held(client) == (0, 0), "the reply has been sent")
 
 
 def test_the_last_bit(client: RawClient) -> None:

@@ -97,6 +97,9 @@ def memory(facts: Facts) -> Fields:
         *present(facts, {
             "lazyfree_pending_objects": "lazyfree_pending",
             "lazyfreed_objects": "lazyfreed",
+            "mem_lent_values": "lent_values",
+            "mem_held_mappings": "held_mappings",
+            "mem_held_bytes": "held_bytes",
         }),
         *memory_fields(facts.tiers),
     ]  # fmt: skip

@@ -67,6 +67,9 @@ static bool put_store(PyObject *dict, const fe_store_stats *store)
            put_u64(dict, "index_overflow_buckets", store->index_overflow_buckets) &&
            put_u64(dict, "lazyfree_pending", store->trash_mappings) &&
            put_u64(dict, "lazyfreed", store->trash_unmapped) &&
+           put_u64(dict, "lent_values", store->lent_values) &&
+           put_u64(dict, "held_mappings", store->held_mappings) &&
+           put_u64(dict, "held_bytes", store->held_bytes) &&
            put_u64(dict, "index_splits", store->index_splits) &&
            put_u64(dict, "index_merges", store->index_merges) &&
            put_u64(dict, "expired_unreclaimed_bytes", store->expired_unreclaimed_bytes);

@@ -485,6 +485,9 @@ void fe_store_stats_get(const fe_store *store, fe_store_stats *stats)
         stats->trash_mappings += flushed->chunk_count + flushed->nodes.chunks_mapped;
     }
     stats->trash_unmapped = store->trash.taken;
+    stats->lent_values = store->trash.hold_count;
+    stats->held_mappings = store->trash.held;
+    stats->held_bytes = store->trash.held_bytes;
     for (uint32_t i = 0; i < store->options.databases; i++) {
         const fe_index *index = &store->keyspaces[i].index;
         stats->index_bytes += index->bytes;

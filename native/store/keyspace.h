@@ -90,6 +90,8 @@ typedef struct fe_store_stats {
     uint64_t expired_unreclaimed_bytes; /* gauge, estimate: past their deadline, still in the log */
     uint64_t trash_mappings;            /* gauge: memory that waits to be unmapped by the workers */
     uint64_t trash_unmapped;            /* mappings that went that way since the start */
+    uint64_t lent_values;               /* gauge: replies that are sent from the log's memory */
+    uint64_t held_mappings, held_bytes; /* gauges: what the log gave up, and waits for those */
     uint64_t read_bytes,
         written_bytes; /* of values that look-ups found, and that were written whole or resized */
 } fe_store_stats;

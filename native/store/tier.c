@@ -40,16 +40,18 @@ static uint64_t at_least(uint64_t value, uint64_t low)
     return value < low ? low : value;
 }
 
-/* Memory of the process that is in no tier: what was told, or what is known, which is less but of now. */
+/* Memory of the process that is in no tier: what was told, or what is known, which is less but of now; and what
+ * the log gave up while it was being sent, which stays until its last reader has it. */
 static uint64_t memory_besides(const fe_store *store)
 {
     uint64_t told = store->tiers->besides;
     uint64_t used = fe_alloc_used_all(store->alloc) - fe_alloc_used(store->alloc, FE_ALLOC_LOG);
-    return told > used ? told : used;
+    return (told > used ? told : used) + store->trash.held_bytes;
 }
 
 /* Not to be made up anew as the log changes: what the log has taken since would count as given back. Pages of
- * the log that were never touched are not resident. */
+ * the log that were never touched are not resident. What is held is among the log's bytes here, and is added as it is
+ * now by memory_besides. */
 static uint64_t besides_of(const fe_store *store, uint64_t resident)
 {
     uint64_t inside =

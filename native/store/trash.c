@@ -76,6 +76,7 @@ void fe_trash_hold(fe_trash_list *list, fe_hold *hold, void *ptr)
     FE_ASSERT(ptr != NULL && hold->ptr == NULL);
     *hold = (fe_hold){.ptr = ptr, .next = list->holds};
     list->holds = hold;
+    list->hold_count++;
 }
 
 bool fe_trash_is_held(const fe_trash_list *list, const void *ptr)
@@ -89,6 +90,8 @@ bool fe_trash_defer(fe_trash_list *list, const fe_trash *trash)
     if (hold == NULL) return false;
     FE_ASSERT(hold->left.ptr == NULL);
     hold->left = *trash;
+    list->held++;
+    list->held_bytes += trash->counted;
     return true;
 }
 
@@ -101,9 +104,12 @@ void fe_trash_release(fe_trash_list *list, fe_hold *hold)
     *link = hold->next;
     fe_trash left = hold->left;
     *hold = (fe_hold){0};
+    list->hold_count--;
+    if (left.ptr == NULL) return;
+    list->held--;
+    list->held_bytes -= left.counted;
     /* Another one may hold it; if not, it goes to the list. */
-    if (left.ptr != NULL)
-        fe_trash_put_reserved(list, left.class, left.ptr, left.size, left.counted);
+    fe_trash_put_reserved(list, left.class, left.ptr, left.size, left.counted);
 }
 
 void fe_trash_empty(fe_trash_list *list, fe_alloc *alloc)

@@ -7,7 +7,7 @@
  * engine's lock.
  *
  * What is held (read without the lock, by whoever sends it) waits outside of the list until it is
- * released.
+ * released: memory that no tier has any more and that cannot be given back.
  */
 #ifndef FE_STORE_TRASH_H
 #define FE_STORE_TRASH_H
@@ -51,8 +51,11 @@ typedef struct fe_trash_table {
 typedef struct fe_trash_list {
     fe_trash_node *head;
     fe_trash_table *tables;
-    fe_hold *holds; /* few */
-    uint64_t bytes; /* accounted */
+    fe_hold *holds;      /* few */
+    uint64_t held;       /* mappings that wait for their readers, outside of the list */
+    uint64_t held_bytes; /* accounted, of these; in no other number here */
+    uint64_t hold_count; /* readers, of mappings in use too */
+    uint64_t bytes;      /* accounted */
     uint64_t count;
     uint64_t bulk;  /* of the bytes, at most so many were flushed: no debt of writers */
     uint64_t taken; /* mappings ever taken off */

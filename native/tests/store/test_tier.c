@@ -743,6 +743,53 @@ TEST(what_the_log_takes_is_not_counted_as_given_back)
     tiered_close(&t);
 }
 
+/* What is sent while its key is overwritten is no tier's any more, and cannot be given back. */
+TEST(memory_that_is_held_for_readers_leaves_less_for_the_tiers)
+{
+    tiered t;
+    fe_store_options options = tiered_options();
+    options.mutable_size = options.readonly_size = 0;
+    options.memory_max = 64u << 20;
+    tiered_open(&t, options);
+    static uint8_t large[16u << 20];
+    name_buf buf;
+    CHECK(set(&t.f, 0, name_of(&buf, 0), (fe_bytes){large, sizeof(large)}, FE_DEADLINE_NONE));
+    fe_tier_set_resident(t.f.store, 20u << 20);
+    (void)fe_tier_step(t.f.store, 65536);
+    fe_tier_stats before = stats_of(&t);
+    fe_key key;
+    fe_hold hold = {0};
+    find(&t.f, 0, name_of(&buf, 0), &key);
+    CHECK(fe_key_lend(&key, &hold));
+
+    CHECK(del(&t.f, 0, name_of(&buf, 0)));
+    run_jobs(&t);
+
+    (void)fe_tier_step(t.f.store, 65536);
+    fe_tier_stats held = stats_of(&t);
+    uint64_t less = (16u << 20) * 9 / 10; /* but for the budgets' common reserve */
+    CHECK(before.cache_max + before.mutable_max + before.readonly_max >
+          held.cache_max + held.mutable_max + held.readonly_max + less);
+    fe_store_stats stats;
+    fe_store_stats_get(t.f.store, &stats);
+    CHECK_INT(1, stats.lent_values);
+    CHECK_INT(1, stats.held_mappings);
+    CHECK(stats.held_bytes >= 16u << 20);
+
+    fe_tier_set_resident(t.f.store, 20u << 20); /* told anew, it counts once */
+    (void)fe_tier_step(t.f.store, 65536);
+    CHECK_INT(held.cache_max, stats_of(&t).cache_max);
+
+    fe_store_release(t.f.store, &hold);
+    (void)fe_tier_step(t.f.store, 65536);
+    CHECK_INT(before.cache_max, stats_of(&t).cache_max);
+    fe_store_stats_get(t.f.store, &stats);
+    CHECK_INT(0, stats.held_bytes + stats.held_mappings + stats.lent_values);
+    empty_trash(&t.f);
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
 TEST(an_index_that_leaves_no_memory_for_records_refuses_writes)
 {
     tiered t;
@@ -839,6 +886,7 @@ int main(void)
     RUN(what_is_demoted_on_demand_is_all_there_was);
     RUN(budgets_that_are_not_set_are_shares_of_what_the_process_leaves);
     RUN(what_the_log_takes_is_not_counted_as_given_back);
+    RUN(memory_that_is_held_for_readers_leaves_less_for_the_tiers);
     RUN(an_index_that_leaves_no_memory_for_records_refuses_writes);
     RUN(a_memory_only_store_has_no_tiers);
     RUN(without_memory_no_tiered_store_is_made);

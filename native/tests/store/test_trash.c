@@ -36,6 +36,12 @@ static fe_trash_table table_make(rig *r, uint32_t end, size_t last, uint64_t hol
                             .class = FE_ALLOC_INDEX};
 }
 
+static void check_held(const rig *r, uint64_t mappings, uint64_t bytes)
+{
+    CHECK_INT(mappings, r->list.held);
+    CHECK_INT(bytes, r->list.held_bytes);
+}
+
 /* Takes everything off one by one; returns how many there were. */
 static uint64_t drain(rig *r)
 {
@@ -117,8 +123,11 @@ TEST(what_is_held_waits_for_its_last_reader)
     fe_trash_hold(&r.list, &b, one);
     fe_trash_hold(&r.list, &c, two);
     CHECK(fe_trash_is_held(&r.list, one) && !fe_trash_is_held(&r.list, &r));
+    check_held(&r, 0, 0); /* what is in use is somebody's */
+    CHECK_INT(3, r.list.hold_count);
     fe_trash_put(&r.list, FE_ALLOC_LOG, one, PIECE);
     CHECK_INT(0, r.list.count);
+    check_held(&r, 1, PIECE);
 
     fe_trash_release(&r.list, &c); /* it is still in use */
     CHECK(!fe_trash_is_held(&r.list, two));
@@ -129,9 +138,12 @@ TEST(what_is_held_waits_for_its_last_reader)
     /* Whichever of the two goes first. */
     fe_trash_release(&r.list, &b);
     CHECK_INT(1, r.list.count);
+    check_held(&r, 1, PIECE);
     CHECK_INT(7, ((uint8_t *)one)[0]);
     fe_trash_release(&r.list, &a);
     fe_trash_release(&r.list, &a); /* does nothing */
+    check_held(&r, 0, 0);
+    CHECK_INT(0, r.list.hold_count);
     CHECK_INT(2, drain(&r));
 }
 
