@@ -58,6 +58,9 @@ class Encoder:
     def waiting(self) -> int:
         """Commands that were recorded and not collected. RuntimeError if the server is closed."""
 
+    def is_pressed(self) -> bool:
+        """Whether a queue, of commands or of rare events, is half full. RuntimeError as above."""
+
     def collect(
         self, detail: int, threshold_ns: int, commands_max: int, bytes_max: int, notes: int, /
     ) -> tuple[bytes, int, int, int, list[_Note]] | None:

@@ -66,6 +66,9 @@ class Source(Protocol):
     def waiting(self) -> int:
         """Commands that wait to be collected."""
 
+    def is_pressed(self) -> bool:
+        """Whether a queue is half full: a batch is due, however small."""
+
     def collect(self) -> Batch | None:
         """Take commands, up to a batch; None when there are none."""
 
@@ -225,7 +228,7 @@ class Drain:
         now = self._clock()
         oldest = now if oldest is None else oldest
         is_due = waiting > 0 and now - oldest >= self._batch_timeout_s
-        while waiting >= self._batch_size or is_due:
+        while waiting >= self._batch_size or is_due or self._source.is_pressed():
             if not self._send_one() or self._stopping.is_set() or self._is_held():
                 return None
             waiting = self._source.waiting()

@@ -36,6 +36,7 @@ from ferrite_py.telemetry.lines import NONE, CommandLines
 from ferrite_py.telemetry.logs import Logs, hear_complaints
 from ferrite_py.telemetry.metrics import MetricsExport
 from ferrite_py.telemetry.names import Detail, operation_name
+from ferrite_py.telemetry.rare import Event
 from ferrite_py.telemetry.rare import request_of as rare_request
 from ferrite_py.telemetry.transport import trace_transport
 from ferrite_py.yielding import yielding
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 
 REQUEST_BYTES_MAX = 3 << 20
 """gRPC takes messages of 4 MiB."""
+
+EVENTS_MAX = 1024
+"""Rare events of one request, about 0.4 MB of spans beside REQUEST_BYTES_MAX of commands."""
 
 TRANSACTION = "exec"
 """Its duration is that of its own step, and its span the whole transaction: it has no exemplars."""
@@ -151,9 +155,13 @@ class RecordedCommands:
         """Commands and events that wait to be collected."""
         return self._encoder.waiting() + self._encoder.events_waiting()
 
+    def is_pressed(self) -> bool:
+        """Whether a queue is half full."""
+        return self._encoder.is_pressed()
+
     def collect(self) -> Batch | None:
-        """Take commands, up to a batch, and some of the rare events."""
-        commands, events = self._commands(), self._encoder.events()
+        """Take commands, up to a batch, and the rare events."""
+        commands, events = self._commands(), self._events()
         if not events:
             return commands
         # Two messages, one behind the other, are one with the lists of both.
@@ -173,6 +181,13 @@ class RecordedCommands:
         if notes:
             self._lines.write(notes)
         return Batch(request, commands, spans)
+
+    def _events(self) -> list[Event]:
+        """Take what waits, and no more than the queue holds: the request stays bounded."""
+        events: list[Event] = []
+        while len(events) < EVENTS_MAX and (some := self._encoder.events()):
+            events += some
+        return events
 
     def look(self) -> None:
         """Let the log tell of what waits."""

@@ -178,6 +178,12 @@ uint64_t fe_rare_waiting(const fe_rare *rare)
     return head > taken ? head - taken : 0;
 }
 
+bool fe_rare_is_pressed(const fe_rare *rare)
+{
+    uint64_t waiting = fe_rare_waiting(rare);
+    return waiting > 0 && waiting >= rare->room / 2;
+}
+
 fe_rare_counts fe_rare_count(const fe_rare *rare)
 {
     return (fe_rare_counts){.dropped = atomic_load_explicit(&rare->dropped, memory_order_relaxed),

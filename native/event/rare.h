@@ -84,6 +84,7 @@ uint32_t fe_rare_take(fe_rare *rare, fe_rare_event *out, uint32_t max);
 
 /* Any thread. */
 uint64_t fe_rare_waiting(const fe_rare *rare);
+bool fe_rare_is_pressed(const fe_rare *rare); /* the ring is half full: it is time to take */
 fe_rare_counts fe_rare_count(const fe_rare *rare);
 
 #endif

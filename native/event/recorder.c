@@ -281,6 +281,16 @@ void fe_telemetry_drain(fe_telemetry *telemetry, fe_telemetry_taker *take, void 
     }
 }
 
+bool fe_telemetry_is_pressed(const fe_telemetry *telemetry)
+{
+    const fe_recorder *it = atomic_load_explicit(&telemetry->recorders, memory_order_acquire);
+    for (; it != NULL; it = it->next) {
+        if (!atomic_load_explicit(&it->has_ring, memory_order_acquire)) continue;
+        if (fe_event_ring_waiting(&it->ring) >= it->ring.size / 2) return true;
+    }
+    return false;
+}
+
 void fe_telemetry_count(const fe_telemetry *telemetry, fe_telemetry_counts *counts)
 {
     *counts = (fe_telemetry_counts){

@@ -248,4 +248,7 @@ typedef struct fe_telemetry_counts {
 /* Any thread, at any time while the engine lives. */
 void fe_telemetry_count(const fe_telemetry *telemetry, fe_telemetry_counts *counts);
 
+/* Whether the ring of a thread is half full: it is time to drain. Any thread, as above. */
+bool fe_telemetry_is_pressed(const fe_telemetry *telemetry);
+
 #endif

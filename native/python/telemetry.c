@@ -402,7 +402,19 @@ static PyObject *encoder_events_waiting(encoder_object *self, PyObject *unused)
     return PyLong_FromUnsignedLongLong(fe_rare_waiting(&server->engine->rare));
 }
 
+static PyObject *encoder_is_pressed(encoder_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = server_of(self);
+    if (server == NULL) return NULL;
+    const fe_engine *engine = server->engine;
+    return PyBool_FromLong(fe_telemetry_is_pressed(&engine->telemetry) ||
+                           fe_rare_is_pressed(&engine->rare));
+}
+
 static PyMethodDef encoder_methods[] = {
+    {"is_pressed", (PyCFunction)(void (*)(void))encoder_is_pressed, METH_NOARGS,
+     "Whether it is time to collect. See _native.pyi."},
     {"events", (PyCFunction)(void (*)(void))encoder_events, METH_NOARGS,
      "Take rare events. See _native.pyi."},
     {"events_waiting", (PyCFunction)(void (*)(void))encoder_events_waiting, METH_NOARGS,

@@ -66,6 +66,10 @@ class FilledSource:
         with self._lock:
             return self._waiting
 
+    def is_pressed(self) -> bool:
+        """Whether the queue is half full."""
+        return self.waiting() * 2 >= self._room
+
     def collect(self) -> Batch | None:
         """Take commands, up to a batch."""
         with self._lock:

@@ -116,6 +116,22 @@ def test_a_batch_that_is_not_full_waits(receiver: Receiver) -> None:
     assert len(receiver.spans()) == 107
 
 
+def test_half_a_queue_is_a_batch(receiver: Receiver) -> None:
+    """A queue that is smaller than a batch is emptied in time."""
+    source = FilledSource(batch_size=1000, room=300)
+    drain = started(receiver, source, batch_size=1000, batch_timeout_s=LONG_S)
+
+    source.add(149)
+    source.add(1)
+    receiver.wait_for_spans(150)
+    source.add(149)
+    drain.stop(5.0)
+
+    sizes = [len(one.message.resource_spans[0].scope_spans[0].spans) for one in receiver.arrivals()]
+    assert sizes == [150, 149]
+    assert (len(receiver.spans()), source.dropped()) == (299, 0)
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("fault", ["unavailable", "refusing", "hanging"])
 def test_recovery_without_a_restart(

@@ -108,6 +108,24 @@ def test_batches_are_as_large_as_said(tmp_path: Path, receiver: Receiver) -> Non
     assert max(sizes) == 7
 
 
+def test_a_queue_smaller_than_a_batch_loses_nothing(tmp_path: Path, receiver: Receiver) -> None:
+    """Commands go when their thread's queue is half full, though no batch is and no time is over.
+
+    The queue has room for 4,096 of them without texts, as a batch has, and for fewer with.
+    """
+    settings = traced(receiver, event_bus_queue_size="2048", batch_timeout_ms=NEVER_MS)
+    server = Process(tmp_path, *settings)
+    queue = 2048 * 256 // 128
+    with server.client() as client:
+        for sent in range(1000, 8001, 1000):
+            client.pipeline([("PING",)] * 1000)
+            served(receiver, sent - queue // 2)
+    server.stop()
+
+    assert len(served(receiver, 8000)) == 8000
+    assert len(receiver.messages("traces")) > 2
+
+
 @pytest.mark.seed(
     "telemetry.batch_timeout_ms",
 )

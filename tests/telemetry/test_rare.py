@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from ferrite_py.telemetry import rare
 from tests.support.process import Process
 from tests.telemetry.receiver import Receiver
-from tests.telemetry.views import SpanView
+from tests.telemetry.views import SpanView, spans_of
 
 SMALL = {
     "storage.segment_size": "64kb",
@@ -226,6 +226,34 @@ def test_connections_over_the_rate_are_counted(start: Start, receiver: Receiver)
     ][-1:]
     assert len(spans) + left_out == 200
     assert left_out > 0
+
+
+def test_all_that_wait_go_with_one_request(start: Start, receiver: Receiver) -> None:
+    """They do not wait for as many requests as there are dozens of them."""
+    server = start(telemetry__connection_rate_max="1000000", telemetry__batch_timeout_ms="3600000")
+    for _ in range(300):
+        with server.client() as client:
+            client.command("PING")
+    server.stop()
+
+    requests = [
+        sum(span.name == "ferrite.connection" for span in spans_of(message))
+        for message in receiver.messages("traces")
+    ]
+    assert max(requests) == sum(requests) == 300
+
+
+def test_a_queue_that_is_half_full_is_sent(start: Start, receiver: Receiver) -> None:
+    """Events go though there are few commands and no time is over; none is lost."""
+    server = start(telemetry__connection_rate_max="1000000", telemetry__batch_timeout_ms="3600000")
+    for sent in range(100, 1501, 100):
+        for _ in range(100):
+            server.client().close()
+        seen = max(sent - 512, 0)
+        receiver.wait_for_spans(seen, lambda span: span.name == "ferrite.connection")
+    server.stop()
+
+    assert len(named(receiver, "ferrite.connection")) == 1500
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,22 @@ TEST(without_traces_there_is_nothing)
     close_all(&it);
 }
 
+TEST(a_ring_that_is_half_full_is_told)
+{
+    static fixture it;
+    fe_telemetry_options options = options_of(always);
+    open_with(&it, &options);
+    CHECK(!fe_rare_is_pressed(&it.rare));
+    for (uint32_t i = 0; i + 1 < it.rare.room / 2; i++)
+        CHECK(happen(&it, FE_RARE_FLUSH, 1, 2, false));
+    CHECK(!fe_rare_is_pressed(&it.rare));
+    CHECK(happen(&it, FE_RARE_FLUSH, 1, 2, false));
+    CHECK(fe_rare_is_pressed(&it.rare));
+    CHECK_INT(it.rare.room / 2, take(&it));
+    CHECK(!fe_rare_is_pressed(&it.rare));
+    close_all(&it);
+}
+
 TEST(what_was_begun_before_traces_ended_is_not_told)
 {
     static fixture it;
@@ -215,6 +231,7 @@ TEST(a_long_text_is_cut)
 int main(void)
 {
     RUN(without_traces_there_is_nothing);
+    RUN(a_ring_that_is_half_full_is_told);
     RUN(what_was_begun_before_traces_ended_is_not_told);
     RUN(events_are_sampled_and_retained_as_commands_are);
     RUN(a_ratio_decides_by_the_trace_id_and_is_told);

@@ -67,6 +67,25 @@ static bool run(fixture *it, const fe_trace_parent *parent, fe_ending ending)
     return true;
 }
 
+TEST(a_ring_that_is_half_full_is_told)
+{
+    static fixture it;
+    open_with(&it, options_of(always));
+    fe_recorder *other = fe_recorder_new(&it.telemetry);
+    CHECK(other != NULL);
+    uint32_t half = FE_EVENT_RING_SIZE_MIN / sizeof(fe_trace_record) / 2;
+    for (uint32_t i = 0; i + 1 < half; i++)
+        CHECK(run(&it, NULL, (fe_ending){.ticks = 7}));
+    fe_event_ring_publish(&it.recorder->ring);
+    CHECK(!fe_telemetry_is_pressed(&it.telemetry));
+    CHECK(run(&it, NULL, (fe_ending){.ticks = 7}));
+    fe_event_ring_publish(&it.recorder->ring);
+    CHECK(fe_telemetry_is_pressed(&it.telemetry));
+    CHECK(drain(&it) != NULL);
+    CHECK(!fe_telemetry_is_pressed(&it.telemetry));
+    close_all(&it);
+}
+
 TEST(a_root_has_ids_of_its_own)
 {
     static fixture it;
@@ -393,6 +412,7 @@ TEST(a_mark_owns_its_texts)
 
 int main(void)
 {
+    RUN(a_ring_that_is_half_full_is_told);
     RUN(a_root_has_ids_of_its_own);
     RUN(a_caller_gives_trace_and_parent);
     RUN(a_ratio_keeps_by_the_id);
