@@ -120,7 +120,8 @@ static void pfadd(fe_call *call)
         }
         bool failed = false;
         if (!any_changes(call, &key, &failed)) {
-            if (!failed) fe_reply_integer(&call->reply, 0);
+            /* As in Redis, whose object is made one that can be written before anything is added. */
+            if (!failed && fe_open_make_raw(call, &key)) fe_reply_integer(&call->reply, 0);
             return;
         }
     }
@@ -138,7 +139,7 @@ static void count_one(fe_call *call)
         fe_reply_integer(&call->reply, 0);
         return;
     }
-    if (!check_hll(call, &key)) return;
+    if (!check_hll(call, &key) || !fe_open_make_raw(call, &key)) return;
     fe_bytes value = fe_record_value(key.record);
     uint64_t cardinality;
     if (!fe_hll_get_cached(value, &cardinality)) {
@@ -267,7 +268,7 @@ static void pfdebug(fe_call *call)
         fe_call_error(call, "ERR The specified key does not exist");
         return;
     }
-    if (!check_hll(call, &key)) return;
+    if (!check_hll(call, &key) || !fe_open_make_raw(call, &key)) return;
     fe_bytes verb = call->argv[1];
     bool dense = fe_hll_is_dense(fe_record_value(key.record));
     if (fe_bytes_is_word(verb, "getreg"))

@@ -47,6 +47,22 @@ def test_basics_and_arity(both: Both) -> None:
     """)
 
 
+SHORT = b"HYLL\x01" + bytes(10) + b"\x80\x7f\xff"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["PFADD h", "PFADD h a", "PFCOUNT h", "PFCOUNT h g", "PFMERGE g h", "PFMERGE h"]
+    + [f"PFDEBUG {verb} h" for verb in ("ENCODING", "DECODE", "TODENSE", "NONE")],
+)
+def test_a_short_value_that_was_set_becomes_one_that_can_be_written(
+    both2: Both, command: str
+) -> None:
+    """Also where nothing is written: what OBJECT ENCODING says tells of it."""
+    verb, *rest = command.split()
+    both2.run_many([("SET", "h", SHORT), (verb, *rest), ("OBJECT", "ENCODING", "h"), ("GET", "h")])
+
+
 def test_every_step_from_sparse_to_dense(both2: Both) -> None:
     """After every small batch the stored bytes are equal: splits, merges of runs, promotion."""
     commands: list[tuple[str, ...]] = []
