@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from opentelemetry._logs import LogRecord
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from ferrite_py.telemetry.environment import environment, in_force
 from ferrite_py.telemetry.logs import _exporter as logs_exporter
 from ferrite_py.telemetry.metrics import official_exporter
-from ferrite_py.telemetry.session import OwnSession
 from ferrite_py.telemetry.transport import Outcome, trace_transport
 from tests.support.certificates import make_certificates
 from tests.telemetry.exporting import request_of, telemetry
@@ -19,7 +22,6 @@ from tests.telemetry.receiver import Receiver
 
 CERTIFICATE = "OTEL_EXPORTER_OTLP_CERTIFICATE"
 OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-ENDPOINT = {"endpoint": "https://h:4318", "protocol": "http"}
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -51,17 +53,59 @@ def test_opentelemetrys_certificate_goes_over_others(
     assert outcomes == [Outcome.TAKEN, Outcome.TAKEN, Outcome.AGAIN, Outcome.TAKEN]
 
 
+Send = Callable[[], None]
+
+
+def made_log(values: dict[str, str]) -> Send:
+    """An exporter of logs; what it returns sends one message."""
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(BatchLogRecordProcessor(logs_exporter(values)))
+
+    def send() -> None:
+        provider.get_logger("test").emit(LogRecord(body="hello"))
+        provider.shutdown()
+
+    return send
+
+
+def made_metrics(_values: dict[str, str]) -> Send:
+    """An exporter of metrics; what it returns sends one."""
+    reader = PeriodicExportingMetricReader(official_exporter("otlp", "http"))
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+
+    def send() -> None:
+        provider.get_meter("test").create_counter("hello").add(1)
+        provider.shutdown()
+
+    return send
+
+
 @pytest.mark.parametrize(
-    "make",
-    [logs_exporter, lambda _: official_exporter("otlp", "http")],
-    ids=["logs", "metrics"],
+    ("make", "signal"), [(made_log, "logs"), (made_metrics, "metrics")], ids=["logs", "metrics"]
 )
-def test_all_signals_have_such_a_session(make: Callable[[dict[str, str]], Any]) -> None:
-    """Unless a plug-in of OpenTelemetry's brings its own."""
-    values = environment(telemetry(None, **ENDPOINT), {CERTIFICATE: "/ca.pem"}, "id")
+def test_other_signals_are_sent_so_as_well(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[dict[str, str]], Send],
+    signal: str,
+) -> None:
+    """They too reach a receiver that only OpenTelemetry's certificate fits."""
+    for folder in ("ours", "theirs"):
+        (tmp_path / folder).mkdir()
+    ours, theirs = (make_certificates(tmp_path / folder) for folder in ("ours", "theirs"))
+    for name in OTHERS:
+        monkeypatch.setenv(name, str(theirs.cert))
+    environ = {
+        CERTIFICATE: str(ours.cert),
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(ours.cert),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(ours.key),
+    }
+    with Receiver(tls=ours) as receiver:
+        where = receiver.http_endpoint
+        settings = {"enabled": "yes", "endpoint": where, "protocol": "http"}
+        values = environment(telemetry(environ, **settings), environ, "id")
+        with in_force(values):
+            send = make(values)
+        send()
 
-    with in_force(values):
-        session = make(values)._client._transport._session
-
-    assert isinstance(session, OwnSession)
-    assert session.verify == "/ca.pem"
+        assert [one.signal for one in receiver.arrivals()] == [signal]
