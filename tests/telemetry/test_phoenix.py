@@ -6,11 +6,11 @@ no dependency of anything here: it takes 850 MB. docs/testing.md says how to run
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.support.servers import free_port
 from tests.telemetry.exporting import PROTOCOLS
 
 PYTHON = os.environ.get("PHOENIX_PYTHON", "")
-START_S, ARRIVAL_S = 120.0, 30.0
+START_S, ARRIVAL_S, STOP_S = 120.0, 30.0, 20.0
 CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARTS = [
     "ferrite.command.dispatch",
@@ -59,10 +59,17 @@ class Phoenix:
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
+        try:
+            self._wait_until_ready(folder / "phoenix.log")
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_until_ready(self, log: Path) -> None:
         end = time.monotonic() + START_S
         while self.spans() is None:
-            assert self._process.poll() is None, (folder / "phoenix.log").read_text("utf-8")
-            assert time.monotonic() < end
+            assert self._process.poll() is None, log.read_text("utf-8")
+            assert time.monotonic() < end, log.read_text("utf-8")
             time.sleep(0.2)
 
     def spans(self) -> list[dict[str, Any]] | None:
@@ -71,16 +78,17 @@ class Phoenix:
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 found: list[dict[str, Any]] = json.load(answer)["data"]
-        except urllib.error.URLError:
+        except (OSError, http.client.HTTPException):
             return None
         return found
 
-    def wait_for(self, trace_id: str, count: int) -> list[dict[str, Any]]:
-        """Wait for so many spans of a trace."""
+    def wait_for(self, trace_id: str, name: str, parts: int) -> list[dict[str, Any]]:
+        """Wait for a span with so many children; all spans of its trace."""
         end = time.monotonic() + ARRIVAL_S
         while True:
             spans = [one for one in self.spans() or () if one["context"]["trace_id"] == trace_id]
-            if len(spans) >= count:
+            ids = [one["context"]["span_id"] for one in spans if one["name"] == name]
+            if sum(one["parent_id"] in ids for one in spans) >= parts:
                 return spans
             assert time.monotonic() < end, spans
             time.sleep(0.1)
@@ -88,7 +96,11 @@ class Phoenix:
     def close(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(START_S)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._log.close()
 
 
@@ -118,7 +130,7 @@ def test_a_trace_is_found(phoenix: Phoenix, tmp_path: Path, protocol: str, digit
         with server.client() as client:
             client.command("TRACEPARENT", f"00-{trace_id}-{caller_id}-01")
             client.command("SET", "user:123", "secret")
-        spans = phoenix.wait_for(trace_id, 2 + len(PARTS))
+        spans = phoenix.wait_for(trace_id, "SET", len(PARTS))
         server.stop()
     finally:
         server.kill()
