@@ -86,6 +86,7 @@ struct fe_reactor {
     int cron_wait_ms; /* between two rounds that look at some */
     bool rung;        /* the eventfd was, in this round */
     bool woke_here;   /* this thread itself has woken a session */
+    bool reads_left;  /* more disk reads may be done than this round had time for */
     uint8_t *area;
     size_t area_used;
     fe_session *group[FE_GROUP_MAX];
@@ -533,7 +534,7 @@ static void cron(fe_reactor *reactor)
 static int wait_ms(const fe_reactor *reactor)
 {
     int64_t wait = reactor->cron_wait_ms;
-    if (reactor->woke_here) return 0;
+    if (reactor->woke_here || reactor->reads_left) return 0;
     if (reactor->draining) wait = 5;
     if (reactor->next_due_ms != INT64_MAX) {
         int64_t until_due = reactor->next_due_ms - fe_clock_monotonic_ms();
@@ -604,12 +605,12 @@ static void handle_events(fe_reactor *reactor, const struct epoll_event *events,
     }
     /* Disk reads are looked at whatever has woken this thread: when one that it has started itself is done, that is often
      * an interrupted wait. First, when others may wait for their places, so that the disk has work meanwhile; else after
-     * those who wait for nothing. Once a round, so that they are taken together. */
+     * those who wait for nothing. Once a round, so that they are taken together, and not more than others can wait for. */
     fe_disk *disk = reactor->server->engine->disk;
     bool is_full = disk != NULL && fe_disk_is_full(disk);
-    if (is_full) fe_server_take_done(reactor->server);
+    reactor->reads_left = is_full && fe_server_take_done(reactor->server);
     serve_group(reactor);
-    if (disk != NULL && !is_full) fe_server_take_done(reactor->server);
+    if (disk != NULL && !is_full) reactor->reads_left = fe_server_take_done(reactor->server);
     if (!reactor->rung && !reactor->woke_here) return;
     /* Only now: a woken session may be closed, which it must not be while it is in the group. */
     adopt_newcomers(reactor);

@@ -15,7 +15,8 @@
 #include <stdio.h>
 
 #define SLICE_US 100.0 /* after this long, give the lock to a thread that waits for it */
-#define TAKE_MAX 32u   /* reads that are taken under one entry of the lock */
+#define TAKE_MAX 32u   /* reads that are taken under one entry of the lock ... */
+#define TAKE_ROUND 64u /* ... and before others have their turn */
 
 /* Hashes the key arguments of a request. */
 static void hash_keys(fe_batch *batch, fe_ahead *ahead, const fe_hash_seed *seed)
@@ -200,18 +201,27 @@ static void reads_done(fe_server *server, fe_disk_read **reads, uint32_t count)
     start_reads(server, reads, more);
 }
 
-void fe_server_take_done(fe_server *server)
+/* As many reads are started as were taken, and while that is done the disk makes the next: without a bound this would
+ * end when the store wants no more, whoever else waits for this thread. */
+bool fe_server_take_done(fe_server *server)
 {
     fe_disk_read *reads[FE_READS_MAX];
-    for (uint32_t count; (count = fe_disk_take(server->engine->disk, reads, TAKE_MAX)) != 0;)
+    for (uint32_t taken = 0, count; taken < TAKE_ROUND; taken += count) {
+        count = fe_disk_take(server->engine->disk, reads, TAKE_MAX);
+        if (count == 0) return false;
         reads_done(server, reads, count);
+    }
+    return true;
 }
 
 void fe_server_take_records(fe_server *server)
 {
     fe_disk_read *reads[FE_READS_MAX];
-    for (uint32_t count; (count = fe_disk_reap(server->engine->disk, reads, TAKE_MAX)) != 0;)
+    for (uint32_t taken = 0, count; taken < TAKE_ROUND; taken += count) {
+        count = fe_disk_reap(server->engine->disk, reads, TAKE_MAX);
+        if (count == 0) return;
         reads_done(server, reads, count);
+    }
 }
 
 /* Reads all requests of one session into the batch, running the batch whenever it is full. A client

@@ -170,11 +170,12 @@ void fe_server_serve_first(fe_server *server, fe_batch *batch, fe_session **sess
                            uint32_t count);
 void fe_server_start_reads(fe_server *server, fe_batch *batch);
 
-/* Takes what has been read from disk, and wakes the sessions that waited for it: for a thread that watches
- * the edges of fe_disk_fd(engine->disk), whenever it is awake; costs next to nothing when there are none.
- * Takes the lock. */
-void fe_server_take_done(fe_server *server);
-/* The same, and clears the descriptor: for a thread that watches its level. */
+/* Takes what has been read from disk, a bounded number, and wakes the sessions that waited for it: for a thread that
+ * watches the edges of fe_disk_fd(engine->disk), whenever it is awake; costs next to nothing when there are none. True:
+ * there may be more, and nobody else will be told; it is to be called again when others have had their turn. Takes
+ * the lock. */
+FE_MUST_USE bool fe_server_take_done(fe_server *server);
+/* The same, and clears the descriptor, which stays readable when there is more: for a thread that watches its level. */
 void fe_server_take_records(fe_server *server);
 
 /* Looks at sessions again, each listed once, after wake, when due_ms has passed, or when its output was

@@ -8,6 +8,7 @@
 #include "tests/folder.h"
 #include "tests/session/rig.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 typedef struct cold_rig {
@@ -343,6 +344,44 @@ TEST(keys_goes_through_a_cold_database_step_by_step)
     cold_close(&it);
 }
 
+/* One request for more keys than the disk has places, and others that are served meanwhile. */
+TEST(a_long_request_leaves_the_thread_to_others_after_some_reads)
+{
+    enum { KEYS = 2000, KEPT = 20000 };
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r);
+    char *request = malloc(KEPT), *at = request + sprintf(request, "MGET");
+    for (int i = 0; i < KEYS; i++) {
+        char set[32];
+        (void)snprintf(set, sizeof set, "SET k%d v\r\n", i);
+        CHECK_SAYS(one, set, "+OK\r\n");
+        at += sprintf(at, " k%d", i);
+    }
+    strcpy(at, "\r\n");
+    freeze(&it);
+    rig_say(one, request);
+    CHECK_INT(FE_PARK_DISK, one->session->park);
+    uint64_t before = reads_of(&it.r), most = 0;
+    while (one->session->waiter.pending != 0) {
+        struct pollfd wait = {.fd = fe_disk_fd(it.r.server->engine->disk), .events = POLLIN};
+        CHECK_INT(1, poll(&wait, 1, 10000));
+        usleep(1000);
+        if (one->session->waiter.pending % 2 == 0)
+            fe_server_take_records(it.r.server);
+        else
+            (void)fe_server_take_done(it.r.server);
+        uint64_t taken = reads_of(&it.r) - before;
+        if (taken > most) most = taken;
+        before += taken;
+    }
+    CHECK(most <= 64 + 31); /* the last of two passes may be a full one */
+    rig_pump(&it.r);
+    CHECK_BYTES("*2000\r\n$1\r\nv\r\n", 14, rig_take(one), 14);
+    free(request);
+    cold_close(&it);
+}
+
 int main(void)
 {
     RUN(a_cold_key_is_read_and_the_command_answers);
@@ -357,5 +396,6 @@ int main(void)
     RUN(a_session_may_end_while_it_waits_for_the_disk);
     RUN(an_exec_whose_client_goes_in_its_middle_still_has_its_keys);
     RUN(keys_goes_through_a_cold_database_step_by_step);
+    RUN(a_long_request_leaves_the_thread_to_others_after_some_reads);
     return check_done();
 }
