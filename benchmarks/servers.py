@@ -307,6 +307,24 @@ def ferrite() -> Kind:
     return Kind("ferrite-py", "ferrite", command, short_version(_first_line(program, "--version")))
 
 
+def commit() -> str:
+    """Return which commit of this tree is measured, in short; "" without git.
+
+    What was changed since in the server's own folders is told by a "+".
+    """
+    if shutil.which("git") is None:
+        return ""
+    git = ("git", "-C", str(ROOT))
+    head = subprocess.run(
+        (*git, "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=False
+    )
+    if head.returncode != 0:
+        return ""
+    sources = ("ferrite_py", "native", "pyproject.toml")
+    changes = subprocess.run((*git, "diff", "--quiet", "HEAD", "--", *sources), check=False)
+    return head.stdout.strip() + ("+" if changes.returncode else "")
+
+
 def streams_of(kind: Kind) -> Kind:
     """Return the same ferrite-py on its asyncio transport."""
     command = (*kind.command, "--set", "server.transport=streams")

@@ -14,6 +14,7 @@ import sys
 
 from benchmarks import (
     harness,
+    servers,
     telemetrycost,
     telemetryloss,
     telemetryparts,
@@ -54,11 +55,12 @@ def run(context: Context) -> Outcome:
         "clients": telemetryserver.CLIENTS,
         "keys": telemetryserver.KEYS,
         "reads %": telemetryserver.READS_PERCENT,
-        "blocks": telemetrycost.blocks_of(samples),
+        "blocks": telemetryparts.blocks(samples),
         "batch timeout ms": telemetryserver.BATCH_TIMEOUT_MS,
         "metrics every s": telemetryserver.METRICS_INTERVAL_S,
     }
-    parameters |= times | telemetryparts.taken(context, parts)
+    commit = servers.commit() if context.subject.name == "ferrite-py" else ""
+    parameters |= times | telemetryparts.taken(context, parts, commit)
     return Outcome("telemetry", parameters, samples, summary, claims, NOTES)
 
 

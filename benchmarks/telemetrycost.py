@@ -148,11 +148,6 @@ def run(context: Context, pipelines: Sequence[int]) -> list[Row]:
     return samples
 
 
-def blocks_of(samples: Sequence[Row]) -> int:
-    """Return in how many blocks the cost was measured."""
-    return len({row["block"] for row in samples if row["part"] == "cost"})
-
-
 # What follows from the samples
 
 

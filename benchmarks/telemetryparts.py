@@ -47,7 +47,19 @@ def kept(folder: Path, run_now: Sequence[str]) -> tuple[list[Row], Row]:
     return samples, {name: document["parameters"].get(name) for name in PARTS if name in names}
 
 
-def taken(context: Context, run_now: Sequence[str]) -> Row:
-    """Return for each part that was run how and when."""
+def blocks(samples: Sequence[Row]) -> str:
+    """Return in how many blocks each cost was measured."""
+    found = {
+        name: len(
+            {row["block"] for row in samples if row["part"] == "cost" and part_of(row) == name}
+        )
+        for name in COSTS
+    }
+    return " and ".join(f"{count} {name}" for name, count in found.items() if count) or "none"
+
+
+def taken(context: Context, run_now: Sequence[str], commit: str) -> Row:
+    """Return for each part that was run how and when, and of which build; `commit` may be ""."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return dict.fromkeys(run_now, f"{context.mode} at {now}")
+    build = " ".join(filter(None, (context.subject.name, context.subject.version, commit)))
+    return dict.fromkeys(run_now, f"{context.mode} at {now} of {build}")

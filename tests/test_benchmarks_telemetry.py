@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from benchmarks import (
     page_telemetry,
     plots_telemetry,
     proc,
+    servers,
     stats,
     telemetrycost,
     telemetryloss,
@@ -32,7 +34,7 @@ from benchmarks import (
     telemetryserver,
 )
 from benchmarks.collector import Collector
-from benchmarks.harness import Row
+from benchmarks.harness import Context, PlainProgress, Row
 from benchmarks.servers import BenchmarkError, Kind
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -330,6 +332,29 @@ def test_parts_that_are_not_run_are_kept(tmp_path: Path) -> None:
     assert times["dead"] == "full at some time"
     assert "exact" not in times
     assert telemetryparts.kept(tmp_path / "none", ["exact"]) == ([], {})
+
+
+def test_parts_say_how_and_of_which_build() -> None:
+    """Those that are kept may be of another than those beside them."""
+    kind = Kind("ferrite-py", "ferrite", ("ferrite-py",), "1.2.3")
+    cores = proc.choose_cores()
+    context = Context("quick", kind, kind, (), cores, PlainProgress())
+
+    named = telemetryparts.taken(context, ["exact", "dead"], "abc1234+")
+
+    assert set(named) == {"exact", "dead"}
+    assert named["exact"].startswith("quick at 20")
+    assert named["exact"].endswith(" of ferrite-py 1.2.3 abc1234+")
+    assert telemetryparts.taken(context, ["dead"], "")["dead"].endswith(" of ferrite-py 1.2.3")
+    assert re.fullmatch(r"([0-9a-f]{4,}\+?)?", servers.commit())
+
+
+def test_each_cost_has_its_own_blocks() -> None:
+    """A part that was measured more often does not lend its count to others."""
+    samples = [row for row in cost_samples(1.02, 3) if row["block"] < row["pipeline"] + 1]
+
+    assert telemetryparts.blocks(samples) == "2 unpipelined and 3 pipelined and 1 rate"
+    assert telemetryparts.blocks(loss_samples()) == "none"
 
 
 @pytest.mark.parametrize("name", telemetryparts.PARTS)
