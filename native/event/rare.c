@@ -121,18 +121,19 @@ static void put(fe_rare *rare, const fe_rare_event *event)
 }
 
 /* Whether an event that has ended is kept. Connections live as long as they like, and each may be one of
- * thousands: of them only the sampled and the failed are, and so many a second. */
-static bool is_kept(fe_rare *rare, const fe_rare_event *event, bool failed)
+ * thousands: of them only the sampled and the failed are, and so many a second. The threshold stays where it alone
+ * has decided. */
+static bool is_kept(fe_rare *rare, fe_rare_event *event, bool failed)
 {
     fe_telemetry *telemetry = rare->telemetry;
     const fe_telemetry_options *options = &telemetry->options;
     bool is_connection = event->kind == FE_RARE_CONNECTION;
     if (event->below) return true;
     fe_ending ending = {.failed = failed, .ticks = event->ended - event->began};
-    bool kept =
-        event->sampled || fe_retention_keeps(&options->retention, &ending,
-                                             is_connection ? UINT64_MAX : telemetry->slow_ticks);
-    if (!kept) return false;
+    bool held = fe_retention_keeps(&options->retention, &ending,
+                                   is_connection ? UINT64_MAX : telemetry->slow_ticks);
+    if (!event->sampled && !held) return false;
+    if (held || is_connection) event->threshold = 0;
     bool passed = true;
     if (is_connection)
         passed = options->connection_rate_max != 0 &&
@@ -155,6 +156,7 @@ void fe_rare_end(fe_rare *rare, fe_rare_event *event, uint64_t ticks, bool faile
 void fe_rare_keep(fe_rare *rare, fe_rare_event *event, uint64_t ticks)
 {
     event->below |= event->open;
+    event->threshold = 0;
     fe_rare_end(rare, event, ticks, false);
 }
 

@@ -153,10 +153,13 @@ bool fe_recorder_keep(fe_recorder *recorder, fe_draft *draft, const fe_ending *e
     const fe_retention *retention = &telemetry->options.retention;
     bool sampled = (draft->flags & FE_TRACE_SAMPLED) != 0;
     bool kept = sampled || draft->keep;
-    bool may = false;
-    if (kept || !draft->caller_declined || retention->unsampled)
-        may = fe_retention_keeps(retention, ending, telemetry->slow_ticks) ||
-              (!kept && fe_sampler_takes(&retention->rest, draft->low));
+    bool held = false, may = false;
+    if (kept || !draft->caller_declined || retention->unsampled) {
+        held = fe_retention_keeps(retention, ending, telemetry->slow_ticks);
+        may = held || (!kept && fe_sampler_takes(&retention->rest, draft->low));
+    }
+    /* What a rule keeps whatever the ratio says stands for itself alone. */
+    if (held || (draft->flags & FE_TRACE_RETAINED) != 0) draft->threshold = 0;
     uint64_t ended = fe_draft_arrived(draft) + ending->ticks;
     if (may && !kept && !fe_rate_take(&telemetry->rate, ended, telemetry->ticks_per_us)) {
         fe_event_ring_count(&telemetry->declined);

@@ -214,7 +214,8 @@ void fe_recorder_adopt(fe_recorder *recorder, fe_draft *draft, const fe_trace_pa
 /* Gives a draft its span id, and its trace id, if it has none yet. */
 void fe_recorder_name(fe_recorder *recorder, fe_draft *draft);
 
-/* Whether the command is to be recorded, now that it has ended; sets its flags and ids. */
+/* Whether the command is to be recorded, now that it has ended; sets its flags and ids, and clears its threshold
+ * where a rule of retention holds. RETAINED may be set: for a command that it is the parent of. */
 bool fe_recorder_keep(fe_recorder *recorder, fe_draft *draft, const fe_ending *ending);
 
 /* Makes the record of a draft that is to be kept, with the texts of recorder->texts as its tail; ids, times up

@@ -571,8 +571,10 @@ static void end_draft(fe_session *session, fe_draft *draft, const fe_call *call,
                         .disk = (draft->flags & FE_TRACE_DISK) != 0,
                         .ticks = since(end->ticks, fe_draft_arrived(draft))};
     bool kept = fe_recorder_keep(session->recorder, draft, &ending);
-    if (kept && (draft->flags & FE_TRACE_LOCAL_PARENT) && session->exec != NULL)
+    if (kept && (draft->flags & FE_TRACE_LOCAL_PARENT) && session->exec != NULL) {
         session->exec->keep = true;
+        session->exec->flags |= draft->flags & FE_TRACE_RETAINED;
+    }
     bool made = kept && make(session, draft, call, end);
     if (FE_UNLIKELY(draft->slow_id != 0 || draft->latency != 0))
         tell_logs(session, draft, end->ticks, made);

@@ -124,6 +124,23 @@ def test_a_ratio_is_told_where_the_trace_begins(start: Start, receiver: Receiver
     server.stop()
 
 
+def test_errors_count_once(start: Start, receiver: Receiver) -> None:
+    """All errors are kept whatever the ratio is: those that it chose stand for no others."""
+    server = start(sample_rate="0.5", retain_slower_than="-1", retain_rate_max="0")
+    client = server.client()
+    client.pipeline([("GET", "k"), ("GET",)] * 200)
+    server.stop()
+
+    spans = [span for span in receiver.spans() if span.kind == "SERVER"]
+    failed = [span for span in spans if span.status == "ERROR"]
+    served = [span for span in spans if span.status != "ERROR"]
+    assert len(failed) == 200
+    assert {span.flags & 1 for span in failed} == {0, 1}
+    assert {span.trace_state for span in failed} == {""}
+    assert all(span.trace_state.startswith("ot=th:8;rv:") for span in served)
+    assert 0 < len(served) < 200
+
+
 def test_nothing_is_told_where_all_are_sampled(start: Start, receiver: Receiver) -> None:
     """Without a ratio there is no threshold to tell."""
     server = start()

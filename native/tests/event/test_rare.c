@@ -153,6 +153,27 @@ TEST(a_ratio_decides_by_the_trace_id_and_is_told)
     close_all(&it);
 }
 
+TEST(what_a_rule_or_a_rate_has_kept_tells_no_threshold)
+{
+    static fixture it;
+    fe_telemetry_options options = options_of(fe_sampler_ratio(1 - 0x1p-50));
+    options.retention = (fe_retention){.errors = true, .slow_us = 50};
+    open_with(&it, &options);
+
+    CHECK(happen(&it, FE_RARE_FLUSH, 100, 101, false));
+    CHECK(happen(&it, FE_RARE_FLUSH, 100, 101, true));
+    CHECK(happen(&it, FE_RARE_FLUSH, 100, 150, false));
+    CHECK(happen(&it, FE_RARE_CONNECTION, 100, 101, false));
+    fe_rare_event start;
+    CHECK(fe_rare_begin(&it.rare, &start, FE_RARE_RECOVERY, 1));
+    fe_rare_keep(&it.rare, &start, 2);
+
+    CHECK_INT(5, take(&it));
+    for (uint32_t i = 0; i < 5; i++)
+        CHECK(it.taken[i].sampled && (it.taken[i].threshold != 0) == (i == 0));
+    close_all(&it);
+}
+
 TEST(connections_have_a_rate_and_the_rest_is_counted)
 {
     static fixture it;
@@ -235,6 +256,7 @@ int main(void)
     RUN(what_was_begun_before_traces_ended_is_not_told);
     RUN(events_are_sampled_and_retained_as_commands_are);
     RUN(a_ratio_decides_by_the_trace_id_and_is_told);
+    RUN(what_a_rule_or_a_rate_has_kept_tells_no_threshold);
     RUN(connections_have_a_rate_and_the_rest_is_counted);
     RUN(a_full_ring_loses_the_newest_and_counts_it);
     RUN(what_happens_in_an_event_or_a_command_is_below_it);

@@ -550,6 +550,31 @@ TEST(only_a_trace_that_begins_here_tells_its_threshold)
     rig_close(&it);
 }
 
+TEST(what_a_rule_has_kept_tells_no_threshold)
+{
+    fe_telemetry_options options = {.traces = true,
+                                    .sampler = {.kind = FE_SAMPLER_RATIO, .bound = UINT64_MAX},
+                                    .retention = {.errors = true, .slow_us = -1},
+                                    .ring_bytes = 1};
+    rig it;
+    rig_open(&it);
+    rig_record(&it, &options);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "GET a\r\nGET\r\nSET a x\r\nINCR a\r\n");
+    rig_say(one, "MULTI\r\nGET a\r\nINCR a\r\nGET b\r\nEXEC\r\n");
+
+    taken all = take(&it);
+    check_names(&it, &all, "get get set incr multi get incr get exec");
+    static const bool held[] = {false, true, false, true, false, false, true, false, true};
+    for (uint32_t i = 0; i < 9; i++) {
+        const uint16_t both = FE_TRACE_SAMPLED | FE_TRACE_RETAINED;
+        CHECK_INT(held[i] ? both : FE_TRACE_SAMPLED, all.at[i]->flags & both);
+        CHECK_INT(held[i] ? 0 : sizeof(uint64_t), fe_texts_find(all.at[i], FE_TEXT_THRESHOLD).len);
+    }
+    rig_close(&it);
+}
+
 TEST(a_malformed_traceparent_changes_nothing)
 {
     rig it;
@@ -984,6 +1009,7 @@ int main(void)
     RUN(callers_can_be_ignored);
     RUN(traceparent_before_multi_holds_for_the_transaction);
     RUN(only_a_trace_that_begins_here_tells_its_threshold);
+    RUN(what_a_rule_has_kept_tells_no_threshold);
     RUN(a_malformed_traceparent_changes_nothing);
     RUN(entries_of_the_slow_log_lead_to_their_span);
     RUN(entries_of_the_slow_log_tell_no_more_than_is_known);
