@@ -167,18 +167,19 @@ class Server:
         number.
         """
 
-    def prefixes(self) -> dict[str, Any] | None:
-        """The ledger of prefixes; None when it is off.
+    def prefixes(self, by_pattern: bool, /) -> dict[str, Any] | None:
+        """The ledger of prefixes, or the one of their patterns; None when it is off.
 
         Keys: uses (of all prefixes), since_ms and now_ms (Unix milliseconds), interval (of so many
         uses of keys one is looked at, now), room (for prefixes), and prefixes, a list of: name,
-        whether it is cut, uses, those before it came in at most, the variance that sampling has
-        given to uses, disk reads, hits in mutable, read_only, read_cache and disk, misses, those by
-        reason (of MISSES), bytes read, bytes written, and durations as in `metrics`.
+        whether it is cut, since when it is there (Unix milliseconds), uses, those before it came in
+        at most, the variance that sampling has given to uses, disk reads, hits in mutable,
+        read_only, read_cache and disk, misses, those by reason (of MISSES), bytes read, bytes
+        written, and durations as in `metrics`.
         """
 
     def reset_prefixes(self) -> None:
-        """Begin the ledger anew."""
+        """Begin both ledgers anew."""
 
     def shown_name(self, name: bytes, mode: str, /) -> bytes | None:
         """What of a key or prefix may be shown, by `telemetry.record_keys`; None: nothing."""

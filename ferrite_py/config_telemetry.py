@@ -365,8 +365,8 @@ class InsightConfig:
     prefix_count: int = setting(
         64,
         Integer(1, 256),
-        "How many prefixes the ledger has room for, those with the most uses; each takes 11 KB, and"
-        " is a label of metrics.",
+        "How many prefixes the ledger has room for, those with the most uses; each takes 11 KB, or"
+        " 22 while telemetry.record_keys is pattern, and may be a label of metrics.",
         redis="insight-prefix-count",
         runtime=True,
     )

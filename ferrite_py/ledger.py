@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ferrite_py.measure import SCALE, UNIT_SECONDS, ZERO_SECONDS, Histogram
@@ -18,8 +18,8 @@ _DEVIATIONS = 2
 class Native(Protocol):
     """The part of the native server that keeps the ledger."""
 
-    def prefixes(self) -> dict[str, Any] | None:
-        """All of it; None when it is off."""
+    def prefixes(self, by_pattern: bool, /) -> dict[str, Any] | None:
+        """All of it, or of the one by pattern; None when it is off."""
 
     def shown_name(self, name: bytes, mode: str, /) -> bytes | None:
         """What of a name may be shown."""
@@ -31,6 +31,8 @@ class Prefix:
 
     name: bytes
     is_cut: bool
+    since_ms: int
+    """When it came in, Unix milliseconds."""
     uses: float
     error: float
     """Uses before it came in, at most."""
@@ -61,26 +63,18 @@ class Prefix:
         return _DEVIATIONS * math.sqrt(self.variance)
 
     @property
+    def is_sure(self) -> bool:
+        """Whether more is known of it than not, which stays so while it is in the ledger.
+
+        A ledger with more prefixes than room changes at its end all the time; few of those that
+        come and go ever get so far.
+        """
+        return self.uses > self.error
+
+    @property
     def unexplained(self) -> float:
         """Misses whose reason nobody knows."""
         return max(0.0, self.misses - sum(self.misses_by))
-
-    def with_(self, other: Prefix) -> Prefix:
-        """Both together."""
-        return replace(
-            self,
-            is_cut=self.is_cut or other.is_cut,
-            uses=self.uses + other.uses,
-            error=self.error + other.error,
-            variance=self.variance + other.variance,
-            disk_reads=self.disk_reads + other.disk_reads,
-            hits=_sums(self.hits, other.hits),
-            misses=self.misses + other.misses,
-            misses_by=_sums(self.misses_by, other.misses_by),
-            bytes_read=self.bytes_read + other.bytes_read,
-            bytes_written=self.bytes_written + other.bytes_written,
-            durations=_together(self.durations, other.durations),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +99,34 @@ class Ledger:
         return min(one.uses + one.error for one in self.prefixes)
 
 
-def ledger_of(native: Native) -> Ledger | None:
-    """The ledger; None when it is off."""
-    found = native.prefixes()
+def ledger_of(native: Native, *, by_pattern: bool = False) -> Ledger | None:
+    """The ledger, or the one in which prefixes of one pattern are one; None when it is off."""
+    found = native.prefixes(by_pattern)
     if found is None:
         return None
-    prefixes = [_prefix(item) for item in found["prefixes"]]
-    prefixes.sort(key=lambda one: one.uses, reverse=True)
+    # One that left its place and came to another while they were copied is there twice.
+    by_name = {one.name: one for one in map(_prefix, found["prefixes"])}
+    prefixes = sorted(by_name.values(), key=lambda one: one.uses, reverse=True)
     seconds = max(0, found["now_ms"] - found["since_ms"]) / 1000
     return Ledger(tuple(prefixes), found["uses"], seconds, found["interval"], found["room"])
 
 
-def shown(native: Native, prefixes: Iterable[Prefix], mode: str) -> dict[str, Prefix]:
-    """The prefixes by what of them telemetry.record_keys (`mode`) lets be shown.
+def shown_ledger(native: Native, mode: str) -> tuple[Ledger, dict[str, Prefix]] | None:
+    """The ledger, and its prefixes by what telemetry.record_keys (`mode`) lets be shown of them.
 
-    Those that look the same are one.
+    What looks the same has been counted together: added up here, sums would fall as soon as one
+    part of them left the ledger.
     """
+    by_pattern = mode == "pattern"
+    ledger = ledger_of(native, by_pattern=by_pattern)
+    if ledger is None:
+        return None
     found: dict[str, Prefix] = {}
-    for one in prefixes:
-        name = native.shown_name(one.name, mode)
-        if name is None:
-            continue
-        text = name.decode("utf-8", "backslashreplace")
-        found[text] = found[text].with_(one) if text in found else one
-    return found
+    for one in ledger.prefixes:
+        name = one.name if by_pattern else native.shown_name(one.name, mode)
+        if name is not None:
+            found.setdefault(name.decode("utf-8", "backslashreplace"), one)
+    return ledger, found
 
 
 def quantile_seconds(histogram: Histogram, share: float) -> float | None:
@@ -150,22 +148,3 @@ def _prefix(item: tuple[Any, ...]) -> Prefix:
     *fields, (units, zero, first, counts) = item
     make: Callable[..., Prefix] = Prefix
     return make(*fields, Histogram(units * UNIT_SECONDS, zero, first, tuple(counts)))
-
-
-def _sums(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(a + b for a, b in zip(one, other, strict=True))
-
-
-def _together(one: Histogram, other: Histogram) -> Histogram:
-    if not (one.counts and other.counts):
-        base = one if one.counts else other
-        first, counts = base.first, base.counts
-    else:
-        first = min(one.first, other.first)
-        last = max(one.first + len(one.counts), other.first + len(other.counts))
-        sums = [0] * (last - first)
-        for part in (one, other):
-            for index, count in enumerate(part.counts, part.first - first):
-                sums[index] += count
-        counts = tuple(sums)
-    return Histogram(one.sum_seconds + other.sum_seconds, one.zero + other.zero, first, counts)

@@ -136,6 +136,19 @@ Samples = Sequence[tuple[Labels, Value]]
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """A value that began to grow by itself, later than others of its row."""
+
+    value: Value
+    start: int
+    """When, Unix nanoseconds."""
+
+
+Given = Value | Started
+GivenSamples = Sequence[tuple[Labels, Given]]
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """All values of one moment; times in Unix nanoseconds."""
 
@@ -147,10 +160,14 @@ class Measurement:
     """By the row's name; of metrics that have nothing to tell an empty list."""
     exemplars: Exemplars = field(default_factory=dict)
     """Commands that `ferrite.command.duration` has counted."""
+    starts: Mapping[tuple[str, Labels], int] = field(default_factory=dict)
+    """When values began that began by themselves, by the row's name and labels."""
 
-    def since(self, row: Row) -> int:
-        """Since when the sums of a row have been growing."""
-        return self.counted_since if row.instrument in ("counter", "histogram") else self.started
+    def since(self, row: Row, labels: Labels = ()) -> int:
+        """Since when the sums of a row have been growing, or the one with these labels."""
+        is_reset = row.instrument in ("counter", "histogram")
+        since = self.counted_since if is_reset else self.started
+        return max(since, self.starts.get((row.name, labels), since))
 
 
 ROWS: tuple[Row, ...] = tuple(
@@ -163,11 +180,11 @@ BY_ID: Mapping[str, Row] = {row.id: row for row in ROWS}
 
 _Taken = tuple[int, int, int, list[list[tuple[tuple[str, ...], Any]]]]
 
-Source = Callable[[], Iterable[tuple[str, Samples]]]
+Source = Callable[[], Iterable[tuple[str, GivenSamples]]]
 """Gives values of rows that are filled in by Python, by the row's id."""
 
 
-_Engine = tuple[_Taken, list[tuple[str, Samples]]]
+_Engine = tuple[_Taken, list[tuple[str, GivenSamples]]]
 """What the native server said of its rows, and what was asked of it for others."""
 
 
@@ -215,10 +232,11 @@ class Meter:
             for row, values in zip(ROWS, lists, strict=True)
         }
         own = (pair for source in self._sources for pair in source())
+        starts: dict[tuple[str, Labels], int] = {}
         for id_, values in (*added, *own):
             name = BY_ID[id_].name
-            samples[name] = [*samples[name], *values]
-        return Measurement(started_ms * 10**6, since_ms * 10**6, now, samples, exemplars)
+            samples[name] = [*samples[name], *_plain(name, values, starts)]
+        return Measurement(started_ms * 10**6, since_ms * 10**6, now, samples, exemplars, starts)
 
     def leave_engine(self) -> None:
         """Take the engine's values for the last time; it is not asked any more after that."""
@@ -256,6 +274,18 @@ def _from_proc() -> Iterable[tuple[str, Samples]]:
     yield "PROCESS_FILES", [((), files)]
     threads = [line.split()[1] for line in status.splitlines() if line.startswith("Threads:")]
     yield "PROCESS_THREADS", [((), int(count)) for count in threads]
+
+
+def _plain(name: str, given: GivenSamples, starts: dict[tuple[str, Labels], int]) -> Samples:
+    """The values of a row; when some of them began is noted."""
+    found: list[tuple[Labels, Value]] = []
+    for labels, value in given:
+        if isinstance(value, Started):
+            starts[name, labels] = value.start
+            found.append((labels, value.value))
+        else:
+            found.append((labels, value))
+    return found
 
 
 def _labels(row: Row, labels: Labels) -> Labels:

@@ -75,6 +75,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         "insight_curve": config.insight.curve,
         "insight_curve_half_life_s": config.insight.curve_half_life,
         "insight_prefixes": config.insight.prefixes,
+        "insight_prefix_patterns": config.telemetry.record_keys == "pattern",
         "insight_prefix_separator": ord(config.insight.prefix_separator),
         "insight_prefix_parts": config.insight.prefix_parts,
         "insight_prefix_count": config.insight.prefix_count,

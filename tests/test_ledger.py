@@ -1,4 +1,4 @@
-"""What is told of the ledger of prefixes: quantiles, sums of prefixes that look the same."""
+"""What is told of the ledger of prefixes: quantiles, and names as they may be shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ferrite_py.ledger import ledger_of, quantile_seconds, shown
+from ferrite_py.ledger import ledger_of, quantile_seconds, shown_ledger
 from ferrite_py.measure import SCALE, UNIT_SECONDS, ZERO_SECONDS, Histogram
 
 
@@ -17,11 +17,11 @@ class Native:
         self._prefixes = list(prefixes)
         self._room = room
 
-    def prefixes(self) -> dict[str, Any] | None:
-        """As the server's."""
+    def prefixes(self, by_pattern: bool, /) -> dict[str, Any] | None:
+        """As the server's; the one by pattern is empty."""
         return {
             "uses": 100.0, "since_ms": 1000, "now_ms": 3500, "interval": 2, "room": self._room,
-            "prefixes": self._prefixes,
+            "prefixes": [] if by_pattern else self._prefixes,
         }  # fmt: skip
 
     def shown_name(self, name: bytes, mode: str, /) -> bytes | None:
@@ -34,7 +34,7 @@ class Native:
 def prefix(name: bytes, uses: float, error: float, durations: tuple[Any, ...]) -> tuple[Any, ...]:
     """One prefix as the native server tells it."""
     hits, misses = (uses, 1.0, 0.0, 2.0), (1.0, 0.0, 0.5, 0.0, 0.0)
-    return name, False, uses, error, 4.0, 3.0, hits, 2.0, misses, 10.0, 20.0, durations
+    return name, False, 1200, uses, error, 4.0, 3.0, hits, 2.0, misses, 10.0, 20.0, durations
 
 
 def test_quantiles_are_the_upper_ends_of_buckets() -> None:
@@ -58,32 +58,37 @@ def test_the_ledger_as_a_whole() -> None:
     assert found is not None
     assert [one.name for one in found.prefixes] == [b"b", b"a"]
     assert (found.error, found.seconds, found.interval, found.uses) == (9, 2.5, 2, 100)
+    twice = ledger_of(Native(prefix(b"a", 5, 7, (1, 0, 0, [])), prefix(b"a", 1, 9, (1, 0, 0, []))))
+    assert twice is not None
+    assert [one.error for one in twice.prefixes] == [9]  # it left its place while they were copied
     half_full = ledger_of(Native(prefix(b"a", 5, 0, (1, 0, 0, []))))
     assert half_full is not None
     assert half_full.error == 0
 
 
-def test_prefixes_that_look_the_same_are_one() -> None:
-    """Sums of everything, histograms too; what must not be shown is left out."""
+def test_names_are_told_once_and_as_they_may_be_shown() -> None:
+    """What must not be shown is left out; of what looks the same, the one with the most uses."""
     native = Native(
         prefix(b"u1", 5, 1, (2, 1, 3, [1, 2])),
-        prefix(b"u2", 6, 2, (4, 2, 1, [7])),
-        prefix(b"u3", 1, 0, (0, 0, 0, [])),
+        prefix(b"u2", 6, 6, (4, 2, 1, [7])),
         prefix(b"x", 9, 9, (0, 0, 0, [])),
     )
-    ledger = ledger_of(native)
-    assert ledger is not None
 
-    found = shown(native, ledger.prefixes, "first")
+    shown = shown_ledger(native, "first")
+    assert shown is not None
+    ledger, found = shown
 
-    assert set(found) == {"u"}
+    assert len(ledger.prefixes) == 3
+    assert list(found) == ["u"]
     one = found["u"]
-    assert (one.uses, one.error, one.disk_reads, one.misses) == (12, 3, 9, 6)
-    assert list(one.hits) == [12, 3, 0, 6]
-    assert one.all_hits == 21
-    assert list(one.misses_by) == [3, 0, 1.5, 0, 0]
-    assert one.unexplained == 1.5
-    assert one.all_bytes == 90
-    assert one.sampling_error == pytest.approx(2 * 12**0.5)
-    assert one.durations == Histogram(6 * UNIT_SECONDS, 3, 1, (7, 0, 1, 2))
-    assert set(shown(native, ledger.prefixes, "full")) == {"u1", "u2", "u3"}
+    assert (one.name, one.since_ms, one.uses, one.error, one.is_sure) == (b"u2", 1200, 6, 6, False)
+    assert one.all_hits == 9
+    assert one.unexplained == 0.5
+    assert one.all_bytes == 30
+    assert one.sampling_error == pytest.approx(4)
+    assert one.durations == Histogram(4 * UNIT_SECONDS, 2, 1, (7,))
+    full, by_pattern = shown_ledger(native, "full"), shown_ledger(native, "pattern")
+    assert full is not None
+    assert [(name, one.is_sure) for name, one in full[1].items()] == [("u2", False), ("u1", True)]
+    assert by_pattern is not None
+    assert by_pattern[1] == {}

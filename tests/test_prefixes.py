@@ -261,6 +261,7 @@ def test_room_parts_and_separator_can_be_set(served: Served) -> None:
         ("GET", f"{prefix}:1") for prefix, count in uses.items() for _ in range(count)
     ]
     random.Random(3).shuffle(commands)
+    served.run("CONFIG", "SET", "telemetry-record-keys", "full")
     served.run_all(commands)
 
     found, info = served.prefixes(), served.info("prefixes")
@@ -269,9 +270,59 @@ def test_room_parts_and_separator_can_be_set(served: Served) -> None:
     for prefix, one in found.items():
         assert one["uses"] <= uses[prefix] <= one["uses"] + one["error"]
         assert one["misses"] == one["uses"]
-    assert int(info["prefixes_error"]) <= sum(uses.values()) / 4
-    served.run("CONFIG", "SET", "telemetry-record-keys", "full")
+    assert 0 < int(info["prefixes_error"]) <= sum(uses.values()) / 4
+
+
+def grown(page: Page) -> dict[tuple[str, Any], float]:
+    """What of the ledger may only grow."""
+    return {
+        key: value
+        for key, value in page.samples.items()
+        if key[0].startswith("ferrite_prefix") and not key[0].endswith("_error")
+    }
+
+
+def test_what_looks_the_same_is_a_sum_that_only_grows(served: Served) -> None:
+    """Also with more prefixes than room, of which each use displaces one; RESET begins all anew."""
+    served.run("CONFIG", "SET", "insight-prefix-count", 4)
+    before: dict[tuple[str, Any], float] = {}
+    for round_ in range(8):
+        served.run_all([("GET", f"user{number}:1") for number in range(20)])
+        page = served.page()
+        assert page.value("ferrite_prefix_uses_total", prefix="user*") == 20 * (round_ + 1)
+        now = grown(page)
+        assert all(now[key] >= value for key, value in before.items())
+        before = now
+
+    line = parts_of(served.info("prefixes")["prefix_0"])
+    assert (line["name"], line["uses"], line["misses"]) == ("user*", "160", "160")
+    assert len(served.prefixes()) == 4
+    served.run("PREFIXES", "RESET")
+    served.run("GET", "user1:1")
+    assert served.page().value("ferrite_prefix_uses_total", prefix="user*") == 1
+
+
+def test_what_comes_and_goes_makes_no_series(served: Served) -> None:
+    """Of a full ledger metrics tell what is surely heavy, for as long as it is there."""
+    served.run(
+        "CONFIG", "SET", "insight-prefix-count", 4, "telemetry-record-keys", "full"
+    )  # fmt: skip
+    served.run_all([("GET", "heavy:1")] * 10 + [("GET", f"t{number}:1") for number in range(3)])
     assert len(served.page().of("ferrite_prefix_uses_total")) == 4
+    for start in range(3, 63, 10):
+        commands: list[Words] = []
+        for number in range(start, start + 10):
+            commands += [("GET", "heavy:1"), ("GET", f"t{number}:1")]
+        served.run_all(commands)
+
+        found, page = served.prefixes(), served.page()
+        labels = {dict(one)["prefix"] for one in page.of("ferrite_prefix_uses_total")}
+        assert len(found) == 4
+        assert "heavy" in labels
+        assert labels == {name for name, one in found.items() if one["uses"] > one["error"]}
+    assert labels == {"heavy"}
+    assert page.value("ferrite_prefix_uses_total", prefix="heavy") == 70
+    assert len(page.of("ferrite_prefix_error")) == 1
 
 
 def test_off_is_nothing_and_both_resets_begin_anew(served: Served) -> None:

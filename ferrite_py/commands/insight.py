@@ -167,11 +167,14 @@ class HotKey:
     """By which the figure may be too high."""
 
 
-def hot_keys_of(native: Server, by: str, count: int, mode: str) -> list[HotKey] | None:
+def hot_keys_of(
+    native: Server, by: str, count: int, mode: str, *, sure: bool = False
+) -> list[HotKey] | None:
     """The `count` hottest keys by one of ORDERS; None when they are off.
 
     Names are as telemetry.record_keys (`mode`) allows: those of the hottest keys that look the same
-    are one, and with "off" there are none.
+    are one, and with "off" there are none. With `sure`, only those whose figure is greater than
+    its error.
     """
     found = native.hot_keys(ORDERS.index(by))
     if found is None:
@@ -179,7 +182,7 @@ def hot_keys_of(native: Server, by: str, count: int, mode: str) -> list[HotKey] 
     merged: dict[tuple[str, int], HotKey] = {}
     for db, key, _, per_second, error in found[:count]:
         name = native.shown_name(key, mode)
-        if name is None:
+        if name is None or (sure and per_second <= error):
             continue
         text = name.decode("utf-8", "backslashreplace")
         had = merged.get((text, db), HotKey(text, db, 0.0, 0.0))

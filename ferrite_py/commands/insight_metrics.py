@@ -1,15 +1,16 @@
 """Metrics of what the server finds out about its load: prefixes, hot keys, the hit-ratio curve.
 
-Names are shown as `telemetry.record_keys` allows; there are never more of them than the ledger has
-room for, and HOT_KEYS for each order.
+Names are shown as `telemetry.record_keys` allows. There are never more of them than the ledger has
+room for, and HOT_KEYS for each order; and only those are told of which more is known than not, so
+that what comes and goes at the end of a full table makes no new series with each scrape.
 """
 
 from collections.abc import Iterable, Iterator
 
 from ferrite_py.commands.insight import MORE, ORDERS, curve_of, data_in_memory, hot_keys_of
 from ferrite_py.config import Config
-from ferrite_py.ledger import REASONS, TIERS, Prefix, ledger_of, shown
-from ferrite_py.measure import Labels, Samples, Source, Value
+from ferrite_py.ledger import REASONS, TIERS, Prefix, shown_ledger
+from ferrite_py.measure import Given, GivenSamples, Labels, Source, Started, Value
 from ferrite_py.services import Services
 
 HOT_KEYS = 10
@@ -21,15 +22,23 @@ _HOT_ROWS = {
     "cpu": "HOTKEY_CPU",
     "disk": "HOTKEY_DISK_READS",
 }
+_PREFIX_ROWS = (
+    "PREFIX_USES",
+    "PREFIX_HITS",
+    "PREFIX_MISSES",
+    "PREFIX_BYTES",
+    "PREFIX_DISK_READS",
+    "PREFIX_DURATION",
+)
 _MICROSECOND = 1e-6
 
-_Told = Iterator[tuple[str, Samples]]
+_Told = Iterator[tuple[str, GivenSamples]]
 
 
 def insight_source(services: Services) -> Source:
     """What gives the values of these metrics, while each part is on."""
 
-    def source() -> Iterable[tuple[str, Samples]]:
+    def source() -> Iterable[tuple[str, GivenSamples]]:
         config = services.settings.config
         yield from _prefixes(services, config)
         yield from _hot_keys(services, config)
@@ -39,47 +48,40 @@ def insight_source(services: Services) -> Source:
 
 
 def _prefixes(services: Services, config: Config) -> _Told:
-    ledger = ledger_of(services.native)
-    if ledger is None:
+    shown = shown_ledger(services.native, config.telemetry.record_keys)
+    if shown is None:
         return
-    found = shown(services.native, ledger.prefixes, config.telemetry.record_keys).items()
-    yield "PREFIX_USES", [((name,), round(one.uses)) for name, one in found]
-    yield "PREFIX_ERROR", [((name,), round(one.error)) for name, one in found]
-    yield "PREFIX_HITS", [sample for name, one in found for sample in _hits(name, one)]
-    misses = [
-        sample
-        for name, one in found
-        for sample in _misses(name, one, told=config.insight.miss_reasons)
-    ]
-    yield "PREFIX_MISSES", misses
-    ways: list[tuple[Labels, Value]] = []
-    for name, one in found:
-        ways.append(((name, "read"), round(one.bytes_read)))
-        ways.append(((name, "written"), round(one.bytes_written)))
-    yield "PREFIX_BYTES", ways
-    yield "PREFIX_DISK_READS", [((name,), round(one.disk_reads)) for name, one in found]
-    yield "PREFIX_DURATION", [((name,), one.durations) for name, one in found]
+    sure = [(name, one) for name, one in shown[1].items() if one.is_sure]
+    told = config.insight.miss_reasons
+    yield "PREFIX_ERROR", [((name,), round(one.error)) for name, one in sure]
+    values: dict[str, list[tuple[Labels, Given]]] = {id_: [] for id_ in _PREFIX_ROWS}
+    for name, one in sure:
+        start = one.since_ms * 10**6
+        for id_, labels, value in _of_prefix(one, told=told):
+            values[id_].append(((name, *labels), Started(value, start)))
+    yield from values.items()
 
 
-def _hits(name: str, one: Prefix) -> Iterator[tuple[Labels, Value]]:
-    """By tier; a store in memory has but one."""
+def _of_prefix(one: Prefix, *, told: bool) -> Iterator[tuple[str, Labels, Value]]:
+    """What has been growing since it is in the ledger: row, labels but the name, and value."""
+    yield "PREFIX_USES", (), round(one.uses)
     for tier, hits in zip(TIERS, one.hits, strict=True):
-        if hits or tier == TIERS[0]:
-            yield (name, tier), round(hits)
-
-
-def _misses(name: str, one: Prefix, *, told: bool) -> Iterator[tuple[Labels, Value]]:
+        if hits or tier == TIERS[0]:  # a store in memory has but one
+            yield "PREFIX_HITS", (tier,), round(hits)
     for reason, misses in zip(REASONS, one.misses_by, strict=True):
         if misses or told:
-            yield (name, reason), round(misses)
-    unexplained = round(one.unexplained)
-    if unexplained:
-        yield (name, "unknown"), unexplained
+            yield "PREFIX_MISSES", (reason,), round(misses)
+    if unexplained := round(one.unexplained):
+        yield "PREFIX_MISSES", ("unknown",), unexplained
+    yield "PREFIX_BYTES", ("read",), round(one.bytes_read)
+    yield "PREFIX_BYTES", ("written",), round(one.bytes_written)
+    yield "PREFIX_DISK_READS", (), round(one.disk_reads)
+    yield "PREFIX_DURATION", (), one.durations
 
 
 def _hot_keys(services: Services, config: Config) -> _Told:
     for by in ORDERS:
-        found = hot_keys_of(services.native, by, HOT_KEYS, config.telemetry.record_keys)
+        found = hot_keys_of(services.native, by, HOT_KEYS, config.telemetry.record_keys, sure=True)
         if found is None:
             return
         scale = _MICROSECOND if by == "cpu" else 1

@@ -14,7 +14,7 @@ from ferrite_py.ledger import (
     Prefix,
     ledger_of,
     quantile_seconds,
-    shown,
+    shown_ledger,
 )
 
 _COUNT = Integer(1, 256)
@@ -101,11 +101,10 @@ def _answer(one: Prefix) -> Reply:
 
 def prefix_fields(facts: Facts) -> Fields:
     """INFO prefixes: the whole ledger; names as telemetry.record_keys lets them be shown."""
-    native = facts.services.native
-    found = ledger_of(native)
-    if found is None:
+    shown = shown_ledger(facts.services.native, facts.config.telemetry.record_keys)
+    if shown is None:
         return [("prefixes_enabled", 0)]
-    by_name = shown(native, found.prefixes, facts.config.telemetry.record_keys)
+    found, by_name = shown
     return [
         ("prefixes_enabled", 1),
         ("prefixes_count", len(found.prefixes)),

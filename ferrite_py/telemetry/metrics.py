@@ -203,14 +203,15 @@ class Points:
     ) -> tuple[int, int | float | Histogram | None]:
         """Since when a value counts, and what is to be taken off it.
 
-        One that is less than it was has begun anew by itself (PREFIXES RESET): nothing is, then.
+        One that has begun anew by itself says since when (PREFIXES RESET), and would be less than
+        it was: nothing is, then.
         """
-        since = measurement.since(row)
+        since = measurement.since(row, labels)
         last = self._last_time
         if not self._is_delta(row) or last is None or since > last.now:
             return since, None
-        if since != last.since(row):
-            return since, None  # the statistics were reset meanwhile
+        if since != last.since(row, labels):
+            return since, None  # the statistics, or it alone, were reset meanwhile
         return last.now, self._last.get((row.name, labels))
 
 

@@ -56,22 +56,35 @@ static void set_hot(fe_insight *insight, const fe_insight_options *before, int64
     if (insight->hot != NULL) clear_hot(insight, now_ms);
 }
 
-/* Another way to cut prefixes, or another size, begins anew. */
-static void set_prefixes(fe_insight *insight, int64_t now_ms)
+/* What has not been looked at yet is nobody's: the next one looked at is not to stand for it. */
+static void restart_prefixes(fe_insight *insight, int64_t now_ms)
+{
+    fe_pace_restart(&insight->prefix_pace, now_ms);
+    insight->has_before = false;
+}
+
+/* One of the two ledgers. Another way to cut prefixes, or another size, begins anew. */
+static void set_ledger(fe_insight *insight, fe_prefixes **ledger, bool by_pattern, int64_t now_ms)
 {
     const fe_prefixes_options *options = &insight->options.prefixes;
-    const fe_prefixes *had = insight->prefixes;
-    if (!options->on && had == NULL) return;
-    if (options->on && had != NULL && had->options.separator == options->separator &&
+    const fe_prefixes *had = *ledger;
+    bool wanted = options->on && (options->patterns || !by_pattern);
+    if (!wanted && had == NULL) return;
+    if (wanted && had != NULL && had->options.separator == options->separator &&
         had->options.parts == options->parts && had->options.count == options->count)
         return;
-    fe_prefixes_free(insight->prefixes);
-    insight->prefixes = NULL;
-    insight->has_before = false;
-    if (options->on)
-        insight->prefixes =
-            fe_prefixes_new(insight->alloc, options, fe_store_seed(insight->store), now_ms);
-    fe_pace_restart(&insight->prefix_pace, now_ms);
+    fe_prefixes_free(*ledger);
+    *ledger = NULL;
+    if (wanted)
+        *ledger = fe_prefixes_new(insight->alloc, options, by_pattern,
+                                  fe_store_seed(insight->store), now_ms);
+    restart_prefixes(insight, now_ms);
+}
+
+static void set_prefixes(fe_insight *insight, int64_t now_ms)
+{
+    set_ledger(insight, &insight->prefixes, false, now_ms);
+    set_ledger(insight, &insight->patterns, true, now_ms);
 }
 
 void fe_insight_open(fe_insight *insight, fe_alloc *alloc, fe_store *store, uint64_t units_q20,
@@ -99,9 +112,10 @@ void fe_insight_close(fe_insight *insight)
     fe_mrc_free(insight->curve);
     fe_alloc_give(insight->alloc, FE_ALLOC_ENGINE, insight->hot);
     fe_prefixes_free(insight->prefixes);
+    fe_prefixes_free(insight->patterns);
     insight->curve = NULL;
     insight->hot = NULL;
-    insight->prefixes = NULL;
+    insight->prefixes = insight->patterns = NULL;
 }
 
 /* The place in argv of one of the keys, chosen at random. */
@@ -199,10 +213,15 @@ static void enter_key(fe_insight *insight, const fe_insight_use *use, const done
                       uint32_t argument, uint64_t uses)
 {
     fe_prefix_effects effects = effects_of(&insight->before, it, argument, (double)uses);
-    fe_prefix *prefix = fe_prefixes_use(insight->prefixes, use->argv[argument], (double)uses);
-    fe_prefix_add(prefix, &effects);
     uint64_t units = ((use->ticks + use->waited) * insight->units_q20) >> 20;
-    fe_exponential_add_many(&prefix->durations, units, uses);
+    fe_prefixes *const ledgers[] = {insight->prefixes, insight->patterns};
+    for (int i = 0; i < 2; i++) {
+        if (ledgers[i] == NULL) continue;
+        fe_prefix *prefix =
+            fe_prefixes_use(ledgers[i], use->argv[argument], (double)uses, use->now_ms);
+        fe_prefix_add(prefix, &effects);
+        fe_exponential_add_many(&prefix->durations, units, uses);
+    }
 }
 
 /* One or all of its keys count in the ledger. */
@@ -230,9 +249,12 @@ void fe_insight_note_reads(fe_insight *insight, uint32_t db, fe_bytes name, uint
     double amount = (double)fe_pace_take(&insight->disk_pace, now_ms);
     if (insight->hot != NULL)
         fe_hot_add(&insight->hot->by[FE_HOT_DISK], name, hash, db, amount, now_ms);
-    if (insight->prefixes == NULL) return;
-    fe_prefix *prefix = fe_prefixes_meet(insight->prefixes, name);
-    if (prefix != NULL) prefix->disk_reads += amount;
+    fe_prefixes *const ledgers[] = {insight->prefixes, insight->patterns};
+    for (int i = 0; i < 2; i++) {
+        if (ledgers[i] == NULL) continue;
+        fe_prefix *prefix = fe_prefixes_meet(ledgers[i], name, now_ms);
+        if (prefix != NULL) prefix->disk_reads += amount;
+    }
 }
 
 /* Lets what was counted decay, when it is time. */
@@ -294,8 +316,8 @@ void fe_insight_forget(fe_insight *insight, uint32_t db)
 void fe_insight_reset_prefixes(fe_insight *insight, int64_t now_ms)
 {
     if (insight->prefixes != NULL) fe_prefixes_clear(insight->prefixes, now_ms);
-    fe_pace_restart(&insight->prefix_pace, now_ms);
-    insight->has_before = false;
+    if (insight->patterns != NULL) fe_prefixes_clear(insight->patterns, now_ms);
+    restart_prefixes(insight, now_ms);
 }
 
 void fe_insight_reset(fe_insight *insight, int64_t now_ms)

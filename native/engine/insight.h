@@ -43,6 +43,7 @@ typedef struct fe_insight_counters {
 typedef struct fe_insight {
     fe_insight_hot *hot;   /* NULL: off */
     fe_prefixes *prefixes; /* NULL: off */
+    fe_prefixes *patterns; /* the same by pattern; only with `prefixes`, NULL: not wanted */
     fe_pace hot_pace, prefix_pace;
     fe_pace disk_pace;          /* of reads from disk, for both */
     fe_insight_counters before; /* a command that may be looked at for the ledger began */
@@ -129,7 +130,7 @@ void fe_insight_forget(fe_insight *insight, uint32_t db);
 /* Begins anew: CONFIG RESETSTAT. */
 void fe_insight_reset(fe_insight *insight, int64_t now_ms);
 
-/* The ledger alone does. */
+/* The ledgers alone do. */
 void fe_insight_reset_prefixes(fe_insight *insight, int64_t now_ms);
 
 /* Seconds of reads that the curve is made from, less what has decayed. */

@@ -2,10 +2,11 @@
 #include "engine/prefixes.h"
 
 #include "base/assert.h"
+#include "event/texts.h"
 
 #include <string.h>
 
-fe_prefixes *fe_prefixes_new(fe_alloc *alloc, const fe_prefixes_options *options,
+fe_prefixes *fe_prefixes_new(fe_alloc *alloc, const fe_prefixes_options *options, bool by_pattern,
                              const fe_hash_seed *seed, int64_t now_ms)
 {
     FE_ASSERT(options->count >= 1 && options->count <= FE_PREFIX_COUNT_MAX && options->parts >= 1);
@@ -13,6 +14,7 @@ fe_prefixes *fe_prefixes_new(fe_alloc *alloc, const fe_prefixes_options *options
     fe_prefixes *prefixes = fe_alloc_take(alloc, FE_ALLOC_ENGINE, size);
     if (prefixes == NULL) return NULL;
     prefixes->options = *options;
+    prefixes->by_pattern = by_pattern;
     prefixes->seed = *seed;
     prefixes->alloc = alloc;
     fe_prefixes_clear(prefixes, now_ms);
@@ -60,41 +62,45 @@ static uint32_t find_least(const fe_prefixes *prefixes)
 }
 
 /* Writes a prefix that is not in the ledger into a place. */
-static void settle(fe_prefixes *prefixes, uint32_t place, fe_bytes name, uint64_t hash)
+static void settle(fe_prefixes *prefixes, uint32_t place, fe_bytes kept, uint64_t hash,
+                   int64_t now_ms)
 {
     fe_prefix *prefix = &prefixes->entries[place];
-    size_t kept = name.len < FE_PREFIX_NAME_MAX ? name.len : FE_PREFIX_NAME_MAX;
     memset(prefix, 0, sizeof *prefix);
     prefix->error = prefixes->ranks[place];
-    prefix->name_len = (uint16_t)kept;
-    prefix->is_cut = kept < name.len;
-    if (kept > 0) memcpy(prefix->name, name.ptr, kept);
+    prefix->since_ms = now_ms;
+    prefix->name_len = (uint16_t)kept.len;
+    if (kept.len > 0) memcpy(prefix->name, kept.ptr, kept.len);
     prefixes->hashes[place] = hash;
 }
 
 /* The place of a key's prefix; `count` when it has none and may not displace another. */
-static uint32_t seek(fe_prefixes *prefixes, fe_bytes key, bool may_displace)
+static uint32_t seek(fe_prefixes *prefixes, fe_bytes key, bool may_displace, int64_t now_ms)
 {
+    uint8_t pattern[FE_TEXT_KEY_MAX];
     fe_bytes name = fe_prefix_of(key, prefixes->options.separator, prefixes->options.parts);
+    if (prefixes->by_pattern) name = (fe_bytes){pattern, fe_texts_pattern(name, pattern)};
+    bool is_cut = name.len > FE_PREFIX_NAME_MAX;
+    if (is_cut) name.len = FE_PREFIX_NAME_MAX;
     uint64_t hash = fe_hash(&prefixes->seed, name.ptr, name.len);
     uint32_t place = find(prefixes, hash);
-    if (place < prefixes->count) return place;
-    if (place < prefixes->options.count) {
+    bool is_new = place == prefixes->count;
+    if (is_new && place < prefixes->options.count) {
         prefixes->ranks[place] = 0;
         prefixes->count++;
-    } else if (may_displace) {
+    } else if (is_new) {
+        if (!may_displace) return place;
         place = find_least(prefixes);
-    } else {
-        return place;
     }
-    settle(prefixes, place, name, hash);
+    if (is_new) settle(prefixes, place, name, hash, now_ms);
+    prefixes->entries[place].is_cut |= is_cut;
     return place;
 }
 
-fe_prefix *fe_prefixes_use(fe_prefixes *prefixes, fe_bytes key, double uses)
+fe_prefix *fe_prefixes_use(fe_prefixes *prefixes, fe_bytes key, double uses, int64_t now_ms)
 {
     FE_ASSERT(uses > 0);
-    uint32_t place = seek(prefixes, key, true);
+    uint32_t place = seek(prefixes, key, true, now_ms);
     fe_prefix *prefix = &prefixes->entries[place];
     prefixes->uses += uses;
     prefixes->ranks[place] += uses;
@@ -103,9 +109,9 @@ fe_prefix *fe_prefixes_use(fe_prefixes *prefixes, fe_bytes key, double uses)
     return prefix;
 }
 
-fe_prefix *fe_prefixes_meet(fe_prefixes *prefixes, fe_bytes key)
+fe_prefix *fe_prefixes_meet(fe_prefixes *prefixes, fe_bytes key, int64_t now_ms)
 {
-    uint32_t place = seek(prefixes, key, false);
+    uint32_t place = seek(prefixes, key, false, now_ms);
     return place < prefixes->count ? &prefixes->entries[place] : NULL;
 }
 

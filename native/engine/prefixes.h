@@ -2,7 +2,9 @@
  * durations of the prefixes that are used most.
  *
  * The prefix is what stands before the n-th separator, or before the last one of a key with fewer; keys
- * without any count together, as the empty prefix. Databases do not matter.
+ * without any count together, as the empty prefix. Databases do not matter. A ledger by pattern counts those
+ * together whose pattern (event/texts.h) is the same, so that what is shown of names is added up here, where nothing
+ * that was counted can fall.
  *
  * Space-Saving (see hotkeys.h) by uses, without decay: when the ledger is full, a prefix that is not in it
  * takes the place of the one with the fewest, and inherits its uses as `error`. So every prefix with more than
@@ -41,14 +43,15 @@ typedef struct fe_prefix_effects {
 } fe_prefix_effects;
 
 typedef struct fe_prefix {
-    double uses;     /* of keys, each by each command, since it is in the ledger */
-    double error;    /* uses before, at most */
-    double variance; /* of what sampling has made of `uses` */
+    double uses;      /* of keys, each by each command, since it is in the ledger */
+    int64_t since_ms; /* when it came in */
+    double error;     /* uses before, at most */
+    double variance;  /* of what sampling has made of `uses` */
     double disk_reads;
     fe_prefix_effects effects;
     fe_exponential durations; /* of the commands, waits included; one for each use */
-    uint16_t name_len;        /* that is kept */
-    bool is_cut;              /* the name is longer */
+    uint16_t name_len;        /* that is kept: no two are the same */
+    bool is_cut;              /* the name is longer; those that begin so count together */
     uint8_t name[FE_PREFIX_NAME_MAX];
 } fe_prefix;
 
@@ -57,10 +60,12 @@ typedef struct fe_prefixes_options {
     uint8_t separator;
     uint32_t parts; /* 1..FE_PREFIX_PARTS_MAX */
     uint32_t count; /* that it has room for, 1..FE_PREFIX_COUNT_MAX */
+    bool patterns;  /* a second ledger, by pattern, is wanted */
 } fe_prefixes_options;
 
 typedef struct fe_prefixes {
     fe_prefixes_options options;
+    bool by_pattern;
     fe_hash_seed seed;
     fe_alloc *alloc;
     double uses;      /* of all prefixes, since the beginning */
@@ -72,7 +77,7 @@ typedef struct fe_prefixes {
 } fe_prefixes;
 
 /* An empty ledger; NULL without memory. */
-fe_prefixes *fe_prefixes_new(fe_alloc *alloc, const fe_prefixes_options *options,
+fe_prefixes *fe_prefixes_new(fe_alloc *alloc, const fe_prefixes_options *options, bool by_pattern,
                              const fe_hash_seed *seed, int64_t now_ms);
 void fe_prefixes_free(fe_prefixes *prefixes);
 
@@ -84,10 +89,10 @@ fe_bytes fe_prefix_of(fe_bytes key, uint8_t separator, uint32_t parts);
 
 /* A key was used `uses` (> 0) times: counts that, and returns what else is to be counted for. Takes
  * O(count). */
-fe_prefix *fe_prefixes_use(fe_prefixes *prefixes, fe_bytes key, double uses);
+fe_prefix *fe_prefixes_use(fe_prefixes *prefixes, fe_bytes key, double uses, int64_t now_ms);
 
 /* The same of something else than uses: no other prefix gives way for it, so it may be NULL. */
-fe_prefix *fe_prefixes_meet(fe_prefixes *prefixes, fe_bytes key);
+fe_prefix *fe_prefixes_meet(fe_prefixes *prefixes, fe_bytes key, int64_t now_ms);
 
 /* Adds to what a prefix has. */
 void fe_prefix_add(fe_prefix *prefix, const fe_prefix_effects *effects);

@@ -76,7 +76,7 @@ PyObject *fe_python_tiers(fe_server *server);
 PyObject *fe_python_curve(fe_server *server, PyObject *sizes);
 PyObject *fe_python_hot_keys(fe_server *server, PyObject *by);
 /* prefixes(), reset_prefixes() and shown_name(), see _native.pyi. */
-PyObject *fe_python_prefixes(fe_server *server);
+PyObject *fe_python_prefixes(fe_server *server, PyObject *args);
 PyObject *fe_python_reset_prefixes(fe_server *server);
 PyObject *fe_python_shown_name(fe_server *server, PyObject *args);
 /* (sum in units, shorter than all buckets, OTLP's index of the first bucket, counts from it on). */

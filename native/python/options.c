@@ -132,6 +132,7 @@ static bool read_prefixes(PyObject *dict, fe_prefixes_options *prefixes)
 {
     long long separator, parts, count;
     if (!fe_python_read_bool(dict, "insight_prefixes", &prefixes->on) ||
+        !fe_python_read_bool(dict, "insight_prefix_patterns", &prefixes->patterns) ||
         !fe_python_read_int(dict, "insight_prefix_separator", 1, UINT8_MAX, &separator) ||
         !fe_python_read_int(dict, "insight_prefix_parts", 1, FE_PREFIX_PARTS_MAX, &parts) ||
         !fe_python_read_int(dict, "insight_prefix_count", 1, FE_PREFIX_COUNT_MAX, &count))

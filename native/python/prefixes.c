@@ -7,7 +7,7 @@
 
 /* What is copied under the lock. */
 typedef struct ledger_shot {
-    bool on;
+    bool by_pattern, on;
     double uses;
     int64_t since_ms, now_ms;
     uint32_t interval, count, copied;
@@ -15,23 +15,21 @@ typedef struct ledger_shot {
     fe_prefix entries[FE_PREFIX_COUNT_MAX];
 } ledger_shot;
 
-/* The lock is held. Copies the next portion; a ledger that has begun anew since the first has no more. */
+/* The lock is held. Copies the next portion; of a ledger that has begun anew since the first, the first again. */
 static void take_portion(const fe_engine *engine, ledger_shot *shot)
 {
     const fe_insight *insight = &engine->insight;
-    const fe_prefixes *prefixes = insight->prefixes;
+    const fe_prefixes *prefixes = shot->by_pattern ? insight->patterns : insight->prefixes;
+    shot->on = prefixes != NULL;
+    if (!shot->on) return;
+    if (prefixes->since_ms != shot->since_ms || prefixes->count < shot->count) shot->copied = 0;
     if (shot->copied == 0) {
-        shot->on = prefixes != NULL;
-        if (!shot->on) return;
         shot->uses = prefixes->uses;
         shot->since_ms = prefixes->since_ms;
         shot->now_ms = engine->now_ms;
         shot->interval = insight->prefix_pace.interval;
         shot->options = prefixes->options;
         shot->count = prefixes->count;
-    } else if (prefixes == NULL || prefixes->count < shot->count) {
-        shot->count = shot->copied;
-        return;
     }
     uint32_t left = shot->count - shot->copied, portion = left < PORTION ? left : PORTION;
     memcpy(&shot->entries[shot->copied], &prefixes->entries[shot->copied],
@@ -39,18 +37,18 @@ static void take_portion(const fe_engine *engine, ledger_shot *shot)
     shot->copied += portion;
 }
 
-/* (name, whether it is cut, uses, error, variance, disk reads, hits by tier, misses, misses by reason, bytes
- * read, bytes written, durations). */
+/* (name, whether it is cut, since when, uses, error, variance, disk reads, hits by tier, misses, misses by reason,
+ * bytes read, bytes written, durations). */
 static PyObject *prefix_object(const fe_prefix *prefix)
 {
     const fe_prefix_effects *effects = &prefix->effects;
     const double *hits = effects->hits, *by = effects->misses_by;
-    return Py_BuildValue("(y#Ndddd(dddd)d(ddddd)ddN)", (const char *)prefix->name,
+    return Py_BuildValue("(y#NLdddd(dddd)d(ddddd)ddN)", (const char *)prefix->name,
                          (Py_ssize_t)prefix->name_len, PyBool_FromLong(prefix->is_cut),
-                         prefix->uses, prefix->error, prefix->variance, prefix->disk_reads, hits[0],
-                         hits[1], hits[2], hits[3], effects->misses, by[0], by[1], by[2], by[3],
-                         by[4], effects->read_bytes, effects->written_bytes,
-                         fe_python_exponential(&prefix->durations));
+                         (long long)prefix->since_ms, prefix->uses, prefix->error, prefix->variance,
+                         prefix->disk_reads, hits[0], hits[1], hits[2], hits[3], effects->misses,
+                         by[0], by[1], by[2], by[3], by[4], effects->read_bytes,
+                         effects->written_bytes, fe_python_exponential(&prefix->durations));
 }
 
 static PyObject *ledger_object(const ledger_shot *shot)
@@ -68,11 +66,15 @@ static PyObject *ledger_object(const ledger_shot *shot)
                          shot->interval, "room", shot->options.count, "prefixes", list);
 }
 
-PyObject *fe_python_prefixes(fe_server *server)
+PyObject *fe_python_prefixes(fe_server *server, PyObject *args)
 {
+    int by_pattern;
+    if (!PyArg_ParseTuple(args, "p:prefixes", &by_pattern)) return NULL;
     ledger_shot *shot = PyMem_Malloc(sizeof *shot);
     if (shot == NULL) return PyErr_NoMemory();
-    shot->copied = 0;
+    shot->by_pattern = by_pattern != 0;
+    shot->copied = shot->count = 0;
+    shot->since_ms = 0;
     do
         FE_LOCKED(server->engine, take_portion(server->engine, shot));
     while (shot->on && shot->copied < shot->count);

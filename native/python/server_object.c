@@ -181,11 +181,10 @@ static PyObject *server_hot_keys(server_object *self, PyObject *by)
     return server == NULL ? NULL : fe_python_hot_keys(server, by);
 }
 
-static PyObject *server_prefixes(server_object *self, PyObject *unused)
+static PyObject *server_prefixes(server_object *self, PyObject *args)
 {
-    (void)unused;
     fe_server *server = fe_python_open_server(self);
-    return server == NULL ? NULL : fe_python_prefixes(server);
+    return server == NULL ? NULL : fe_python_prefixes(server, args);
 }
 
 static PyObject *server_reset_prefixes(server_object *self, PyObject *unused)
@@ -455,7 +454,7 @@ static PyMethodDef server_methods[] = {
     METHOD(metrics, METH_NOARGS),
     METHOD(curve, METH_O),
     METHOD(hot_keys, METH_O),
-    METHOD(prefixes, METH_NOARGS),
+    METHOD(prefixes, METH_VARARGS),
     METHOD(reset_prefixes, METH_NOARGS),
     METHOD(shown_name, METH_VARARGS),
     METHOD(set_telemetry, METH_O),

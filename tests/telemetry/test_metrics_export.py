@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import ObservableCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, NumberDataPoint
 from opentelemetry.sdk.resources import Resource
 
 from ferrite_py._native import Server, Stream
 from ferrite_py.config import Config, with_values
-from ferrite_py.measure import BOUNDS, BY_ID, ROWS, Histogram, Meter, Samples
+from ferrite_py.measure import BOUNDS, BY_ID, ROWS, GivenSamples, Histogram, Meter, Samples, Started
 from ferrite_py.services import engine_options
-from ferrite_py.telemetry.metrics import OPERATION_DURATION, RUNTIME_SCOPE, SCOPE, MetricsExport
+from ferrite_py.telemetry.metrics import (
+    OPERATION_DURATION,
+    RUNTIME_SCOPE,
+    SCOPE,
+    MetricsExport,
+    Points,
+)
 from ferrite_py.web.prometheus import family
 from tests.telemetry.page import page_of
 from tests.telemetry.receiver import Receiver, bad_request
@@ -386,3 +394,50 @@ def test_what_begins_anew_by_itself_is_no_negative_delta(
     assert [point.count for point in points] == [5, 4, 12, 1]
     assert [point.sum for point in points] == [1.0, 1.0, 0.5, 0.1]
     site.close()
+
+
+class Clocked:
+    """A native server without values of its own, which began to count at 100 ms."""
+
+    def __init__(self) -> None:
+        self.now = 100
+
+    def metrics(self) -> tuple[int, int, int, list[list[Any]]]:
+        """None, ten milliseconds later each time."""
+        self.now += 10
+        return 100, 100, self.now, [[] for _ in ROWS]
+
+
+@pytest.mark.parametrize(
+    "preferred", [AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE]
+)
+def test_what_began_by_itself_says_when(preferred: AggregationTemporality) -> None:
+    """So a delta sees a reset that was overtaken before the next export."""
+    told = iter([(5, 103), (9, 103), (12, 117), (13, 117), (3, 1)])
+
+    def source() -> list[tuple[str, GivenSamples]]:
+        uses, start = next(told)
+        return [("PREFIX_USES", [(("user",), Started(uses, start * 10**6))])]
+
+    points = Points({ObservableCounter: preferred}, semconv="dup", is_exponential=False)
+    meter = Meter(Clocked(), 0.0)
+    meter.add_source(source)
+    found = []
+    for _ in range(5):
+        measurement = meter.take()
+        metrics = {metric.name: metric for metric in points.metrics(measurement)}
+        points.keep(measurement)
+        (point,) = metrics["ferrite.prefix.uses"].data.data_points
+        assert isinstance(point, NumberDataPoint)
+        times = point.start_time_unix_nano, point.time_unix_nano
+        found.append((point.value, *(time // 10**6 for time in times)))
+
+    if preferred is AggregationTemporality.DELTA:
+        assert found[1] == (4, 110, 120)
+        assert found[3] == (1, 130, 140)
+    else:
+        assert found[1] == (9, 103, 120)
+        assert found[3] == (13, 117, 140)
+    assert found[0] == (5, 103, 110)
+    assert found[2] == (12, 117, 130)
+    assert found[4] == (3, 100, 150)  # never before all statistics began

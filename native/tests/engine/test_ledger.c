@@ -224,6 +224,43 @@ TEST(reads_from_disk_belong_to_the_key_and_its_prefix)
     fe_engine_free(it.engine);
 }
 
+TEST(what_is_counted_by_pattern_is_the_same_in_one)
+{
+    ledger_rig it;
+    open_rig(&it);
+    fe_insight_options both = wanted;
+    both.hot_keys = both.prefixes.patterns = true;
+    run_many(&it, 100);
+    fe_insight_set_options(it.insight, &both, it.engine->now_ms);
+    const fe_prefixes *patterns = it.insight->patterns;
+    CHECK_INT(0, patterns->count);
+    CHECK_INT(PREFIXES, it.insight->prefixes->count);
+    fe_insight_reset(it.insight, it.engine->now_ms);
+
+    run_many(&it, 500);
+    words line = {0};
+    add_word(&it, &line, 1, 1);
+    fe_insight_note_reads(it.insight, 0, line.argv[0], line.hashes[0], 3, it.engine->now_ms);
+
+    double uses = 0, misses = 0, written = 0;
+    for (uint32_t i = 0; i < it.insight->prefixes->count; i++) {
+        const fe_prefix *prefix = &it.insight->prefixes->entries[i];
+        uses += prefix->uses;
+        misses += prefix->effects.misses;
+        written += prefix->effects.written_bytes;
+    }
+    const fe_prefix *all = &patterns->entries[0];
+    CHECK_INT(1, patterns->count);
+    CHECK_BYTES("p*", 2, all->name, all->name_len);
+    CHECK(all->uses == uses && near(misses, all->effects.misses, 1e-6));
+    CHECK(near(written, all->effects.written_bytes, 1e-6) && all->disk_reads == 3);
+    CHECK_INT((int64_t)uses, (int64_t)fe_exponential_count(&all->durations));
+    both.prefixes.patterns = false;
+    fe_insight_set_options(it.insight, &both, it.engine->now_ms);
+    CHECK(it.insight->patterns == NULL && it.insight->prefixes->count > 0);
+    fe_engine_free(it.engine);
+}
+
 TEST(another_way_to_cut_begins_anew_and_off_takes_no_memory)
 {
     ledger_rig it;
@@ -263,6 +300,7 @@ int main(void)
     RUN(many_commands_are_counted_within_the_error_that_is_told);
     RUN(durations_are_those_of_commands_with_their_waits);
     RUN(reads_from_disk_belong_to_the_key_and_its_prefix);
+    RUN(what_is_counted_by_pattern_is_the_same_in_one);
     RUN(another_way_to_cut_begins_anew_and_off_takes_no_memory);
     return check_done();
 }

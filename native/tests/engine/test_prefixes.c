@@ -20,7 +20,7 @@ static fe_bytes text_bytes(const char *text)
 static fe_prefixes *make(fe_alloc *alloc, uint32_t parts, uint32_t count)
 {
     fe_prefixes_options options = {.on = true, .separator = ':', .parts = parts, .count = count};
-    fe_prefixes *made = fe_prefixes_new(alloc, &options, &seed, 0);
+    fe_prefixes *made = fe_prefixes_new(alloc, &options, false, &seed, 0);
     if (made == NULL) abort();
     return made;
 }
@@ -67,7 +67,7 @@ TEST(uses_of_a_skewed_load_are_within_their_errors_and_every_heavy_prefix_is_the
         char key[24];
         snprintf(key, sizeof key, "p%u:%d", number, n);
         fe_prefix_effects one = {.misses = 1};
-        fe_prefix_add(fe_prefixes_use(ledger, text_bytes(key), 1), &one);
+        fe_prefix_add(fe_prefixes_use(ledger, text_bytes(key), 1, 0), &one);
         exact[number]++;
         sum++;
     }
@@ -100,25 +100,67 @@ TEST(only_uses_displace_and_what_is_long_is_cut)
     key[sizeof key - 2] = ':';
     key[sizeof key - 1] = 0;
 
-    const fe_prefix *cut = fe_prefixes_use(ledger, text_bytes(key), 3);
+    const fe_prefix *cut = fe_prefixes_use(ledger, text_bytes(key), 3, 0);
     CHECK(cut->is_cut);
     CHECK_INT(FE_PREFIX_NAME_MAX, cut->name_len);
-    CHECK(fe_prefixes_meet(ledger, text_bytes("a:1")) != NULL);
-    CHECK(fe_prefixes_meet(ledger, text_bytes("b:1")) == NULL);
-    const fe_prefix *b = fe_prefixes_use(ledger, text_bytes("b:1"), 1);
+    CHECK(fe_prefixes_meet(ledger, text_bytes("a:1"), 0) != NULL);
+    CHECK(fe_prefixes_meet(ledger, text_bytes("b:1"), 0) == NULL);
+    const fe_prefix *b = fe_prefixes_use(ledger, text_bytes("b:1"), 1, 0);
     CHECK_INT(2, ledger->count);
     CHECK_BYTES("b", 1, b->name, b->name_len);
     CHECK(b->error == 0 && b->uses == 1);
-    const fe_prefix *c = fe_prefixes_use(ledger, text_bytes("c:1"), 1);
+    const fe_prefix *c = fe_prefixes_use(ledger, text_bytes("c:1"), 1, 0);
     CHECK(c->error == 1 && c->uses == 1);
-    CHECK(fe_prefixes_meet(ledger, text_bytes("b:2")) == NULL);
+    CHECK(fe_prefixes_meet(ledger, text_bytes("b:2"), 0) == NULL);
     fe_prefixes_clear(ledger, 5);
     CHECK(ledger->count == 0 && ledger->uses == 0 && ledger->since_ms == 5);
     fe_prefixes_free(ledger);
 
     fe_alloc_fail_after(&alloc, 0);
     fe_prefixes_options options = {.on = true, .separator = ':', .parts = 1, .count = 1};
-    CHECK(fe_prefixes_new(&alloc, &options, &seed, 0) == NULL);
+    CHECK(fe_prefixes_new(&alloc, &options, false, &seed, 0) == NULL);
+}
+
+/* The sum of those that look alike is one entry, which does not fall while others come and go. */
+TEST(a_ledger_by_pattern_counts_together_what_looks_alike)
+{
+    fe_alloc alloc;
+    fe_alloc_init(&alloc);
+    fe_prefixes_options options = {.on = true, .separator = ':', .parts = 2, .count = 2};
+    fe_prefixes *ledger = fe_prefixes_new(&alloc, &options, true, &seed, 0);
+    if (ledger == NULL) abort();
+    for (int n = 0; n < 100; n++) {
+        char key[24];
+        snprintf(key, sizeof key, "user:%d:name", n);
+        const fe_prefix *users = fe_prefixes_use(ledger, text_bytes(key), 1, 5 + n);
+        CHECK_BYTES("user:*", 6, users->name, users->name_len);
+        CHECK(users->uses == n + 1 && users->error == 0 && users->since_ms == 5);
+        CHECK(fe_prefixes_meet(ledger, text_bytes(key), 7) == users);
+        snprintf(key, sizeof key, "%c:a", 'a' + n % 26);
+        const fe_prefix *other = fe_prefixes_use(ledger, text_bytes(key), 1, 5 + n);
+        CHECK(n < 1 || other->since_ms == 5 + n);
+    }
+    CHECK_INT(2, ledger->count);
+    fe_prefixes_free(ledger);
+}
+
+/* Names are told apart by what is kept of them, so that none is there twice. */
+TEST(long_prefixes_that_begin_alike_count_together)
+{
+    fe_alloc alloc;
+    fe_alloc_init(&alloc);
+    fe_prefixes *ledger = make(&alloc, 1, 4);
+    char key[FE_PREFIX_NAME_MAX + 8];
+    memset(key, 'x', sizeof key);
+    memcpy(key + FE_PREFIX_NAME_MAX, ":1", 3);
+    CHECK(!fe_prefixes_use(ledger, text_bytes(key), 1, 0)->is_cut);
+    for (int n = 0; n < 3; n++) {
+        snprintf(key + FE_PREFIX_NAME_MAX, 8, "%d:1", n);
+        const fe_prefix *one = fe_prefixes_use(ledger, text_bytes(key), 1, 0);
+        CHECK(one->is_cut && one->uses == n + 2);
+    }
+    CHECK_INT(1, ledger->count);
+    fe_prefixes_free(ledger);
 }
 
 /* Every use counts once, however the uses come, and in a quiet second each is looked at again. */
@@ -153,6 +195,8 @@ int main(void)
     RUN(a_prefix_ends_before_the_nth_separator_or_the_last);
     RUN(uses_of_a_skewed_load_are_within_their_errors_and_every_heavy_prefix_is_there);
     RUN(only_uses_displace_and_what_is_long_is_cut);
+    RUN(a_ledger_by_pattern_counts_together_what_looks_alike);
+    RUN(long_prefixes_that_begin_alike_count_together);
     RUN(a_pace_follows_the_load_and_stands_for_all_uses);
     return check_done();
 }
