@@ -3,7 +3,7 @@
 import errno
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,11 @@ class Disk(Protocol):
 class DiskWatch:
     """Writes a line when the state of the disk changes, and one for each record that is lost."""
 
-    def __init__(self, disk: Disk, evicts: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._evicts = evicts
         self._state = "ok"
         self._reason = ""
-        self._refused = 0
+        self._flushes = 0
         self._error = ""
         self._unlocked = False
         self._untold = 0
@@ -84,24 +83,17 @@ class DiskWatch:
             return None
         return {"reason": self._reason, "message": self._error}
 
-    def _serious_state(self, tiers: Mapping[str, Any]) -> str:
-        """The disk's state; a cache that evicts may be full as long as it refuses no write."""
-        state = disk_state(tiers)
-        refused, self._refused = self._refused, tiers["writers_refused"]
-        if state == "full" and self._evicts() and refused == self._refused:
-            return "ok"
-        return state
-
     def _tell_state(self, tiers: Mapping[str, Any]) -> None:
-        state = self._serious_state(tiers)
+        state = _serious_state(tiers)
         no_space = state == "full" or tiers["error_code"] in _NO_SPACE
         self._reason = "disk_full" if no_space else "disk_failed"
         self._error = last_error(tiers) if state == "failed" else full_reason(tiers)
         if state == self._state:
             return
         self._state = state
+        flushes, self._flushes = self._flushes, tiers["flushes"]
         if state == "ok":
-            log.info("the disk takes data again")
+            log.info(_why_ok(tiers, flushes))
         elif state == "full":
             log.error("%s: writes are refused when memory is full", self._error)
         else:
@@ -117,6 +109,25 @@ class DiskWatch:
         if untold > self._untold:
             log.error("and %d more places in segment files cannot be read", untold - self._untold)
         self._untold = untold
+
+
+def _serious_state(tiers: Mapping[str, Any]) -> str:
+    """The disk's state; that of a cache may be full as long as there is something to evict.
+
+    Whether a write was refused is not asked: where nobody writes because this server is not ready,
+    none is.
+    """
+    state = disk_state(tiers)
+    return "ok" if state == "full" and tiers["can_evict"] else state
+
+
+def _why_ok(tiers: Mapping[str, Any], flushes: int) -> str:
+    """Why the disk is no trouble any more; `flushes` is how many there were when it was."""
+    if disk_state(tiers) != "ok":
+        return "the disk is full, and there are keys to evict again"
+    if tiers["flushes"] == flushes:
+        return "nothing waits for the disk any more"
+    return "the disk takes data again"
 
 
 def _what(cause: str | None) -> str:

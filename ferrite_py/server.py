@@ -201,10 +201,7 @@ class Front:
         self._reactors: Reactors | None = None
         self._listeners: list[Listener] = []
         self._sampling: asyncio.TimerHandle | None = None
-        self._disk_watch = DiskWatch(services.native, self._evicts)
-
-    def _evicts(self) -> bool:
-        return self._services.settings.config.storage.eviction_policy != "noeviction"
+        self._disk_watch = DiskWatch(services.native)
 
     def open(self) -> None:
         """Start the threads and begin to accept. Raises StartupError."""

@@ -304,7 +304,8 @@ class FakeDisk:
         self.faults: list[Fault] = []
         self.untold = 0
         self.out_of_files = 0
-        self.refused = 0
+        self.can_evict = 0
+        self.flushes = 0
         self.error_code = errno.ENOSPC
 
     def tiers(self) -> dict[str, Any]:
@@ -313,7 +314,8 @@ class FakeDisk:
             "tiered": self.tiered,
             "disk_state": self.state,
             "error_code": self.error_code,
-            "writers_refused": self.refused,
+            "can_evict": self.can_evict,
+            "flushes": self.flushes,
             "error_segment": 7,
             "error_generation": 1,
             "lock_failures": self.lock_failures,
@@ -334,7 +336,7 @@ def test_the_log_tells_each_change_once(caplog: pytest.LogCaptureFixture) -> Non
     watch = DiskWatch(disk)
 
     for second, (state, lock_failures) in enumerate([(0, 0), (2, 0), (2, 3), (1, 4), (0, 4)]):
-        disk.state, disk.lock_failures = state, lock_failures
+        disk.state, disk.lock_failures, disk.flushes = state, lock_failures, int(state == 0)
         disk.faults = FAULTS[: second == 4 and len(FAULTS)]
         disk.untold = 3 if second == 4 else 0
         watch.look(second * LOOK_SECONDS)
@@ -367,21 +369,40 @@ def test_too_many_files_are_not_called_a_full_disk() -> None:
     assert "limit of open files" in trouble["message"]
 
 
-def test_a_cache_that_evicts_may_be_full() -> None:
-    """It is in trouble only while writes are refused, or when the disk itself has no room."""
+def test_a_cache_that_evicts_may_be_full(caplog: pytest.LogCaptureFixture) -> None:
+    """It is in trouble only while it has nothing to evict, or when the disk itself has no room."""
+    caplog.set_level(logging.INFO)
     disk = FakeDisk()
-    watch = DiskWatch(disk, lambda: True)
+    watch = DiskWatch(disk)
 
     reasons = []
-    for second, (state, refused, code) in enumerate(
-        [(1, 0, 0), (1, 3, 0), (1, 4, 0), (1, 4, 0), (2, 4, errno.ENOSPC), (2, 4, errno.EIO)]
+    for second, (state, can_evict, code) in enumerate(
+        [(1, 1, 0), (1, 0, 0), (1, 0, 0), (1, 1, 0), (2, 1, errno.ENOSPC), (2, 1, errno.EIO)]
     ):
-        disk.state, disk.refused, disk.error_code = state, refused, code
+        disk.state, disk.can_evict, disk.error_code = state, can_evict, code
         watch.look(second * LOOK_SECONDS)
         trouble = watch.trouble()
         reasons.append(trouble and trouble["reason"])
 
     assert reasons == [None, "disk_full", "disk_full", None, "disk_full", "disk_failed"]
+    assert caplog.messages[:2] == [
+        f"storage.max_disk is reached: {REFUSED}",
+        "the disk is full, and there are keys to evict again",
+    ]
+
+
+def test_a_dead_disk_that_nothing_waits_for(caplog: pytest.LogCaptureFixture) -> None:
+    """What it refused was flushed: it has taken nothing, so the log does not say that it has."""
+    caplog.set_level(logging.INFO)
+    disk = FakeDisk()
+    watch = DiskWatch(disk)
+    disk.flushes = 5
+
+    for second, state in enumerate([2, 2, 0]):
+        disk.state = state
+        watch.look(second * LOOK_SECONDS)
+
+    assert caplog.messages[1:] == ["nothing waits for the disk any more"]
 
 
 def test_a_store_in_memory_is_not_looked_at_again() -> None:

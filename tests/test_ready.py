@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import resource
+import time
 from pathlib import Path
 from typing import Any
 
+from ferrite_py.disk_watch import LOOK_SECONDS
 from tests.support.process import Process
 from tests.support.servers import free_port
 from tests.telemetry.page import ask
@@ -93,6 +95,28 @@ def test_a_cache_at_its_limit(tmp_path: Path) -> None:
                     number += 1
                 assert ready(port) == []
         assert "storage.max_disk" not in process.log()
+        process.stop()
+    finally:
+        process.kill()
+
+
+def test_a_full_cache_without_volatile_keys(tmp_path: Path) -> None:
+    """It has nothing to evict, and is not ready; that nobody writes then does not make it ready."""
+    process, port = start(
+        tmp_path, "storage.max_disk=512kb", "storage.eviction_policy=volatile-lru"
+    )
+    try:
+        with process.client() as client:
+            count, refusal = write_until_refused(client)
+
+            assert refusal.startswith(b"-OOM")
+            until(lambda: ready(port) == ["disk_full"], "it is not ready")
+            several_looks = time.monotonic() + 3 * LOOK_SECONDS
+            while time.monotonic() < several_looks:
+                assert ready(port) == ["disk_full"]
+                time.sleep(LOOK_SECONDS / 10)
+            check_values(client, count)
+        assert process.log().count("storage.max_disk is reached") == 1
         process.stop()
     finally:
         process.kill()

@@ -75,6 +75,7 @@ static bool put_ways_down(PyObject *dict, const fe_look_stats *look)
         {"switches", look->switches},
         {"short_tags", look->short_tags},
         {"unsettled", look->unsettled},
+        {"can_evict", look->can_evict},
     };
     return PUT_ALL(dict, numbers);
 }

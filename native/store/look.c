@@ -65,7 +65,8 @@ void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
                              .fetch_busy = store->fetch.in_flight,
                              .unsettled = store->fetch.settle_count,
                              .damaged = log->damaged,
-                             .ghost_entries = store->cache.ghost.capacity};
+                             .ghost_entries = store->cache.ghost.capacity,
+                             .can_evict = fe_frozen_can_evict(store)};
     uint32_t reads;
     fe_fetch_stats_get(store, &stats->fetch, &reads);
     fe_tier_stats_get(store, &stats->tier);

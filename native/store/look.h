@@ -50,6 +50,7 @@ typedef struct fe_look_stats {
     uint64_t short_tags, unsettled;    /* gauges: slots; keys */
     uint64_t damaged;       /* gauge: segments with a file in which something is damaged */
     uint64_t ghost_entries; /* gauge: how many keys it can remember */
+    bool can_evict;         /* gauge: fe_frozen_can_evict */
 } fe_look_stats;
 
 /* All zero for a memory-only store, but for its one tier. */
