@@ -39,7 +39,7 @@ from ferrite_py.telemetry.names import Detail, operation_name
 from ferrite_py.telemetry.rare import Event
 from ferrite_py.telemetry.rare import request_of as rare_request
 from ferrite_py.telemetry.transport import trace_transport
-from ferrite_py.yielding import yielding
+from ferrite_py.yielding import step_back, yielding
 
 log = logging.getLogger(__name__)
 
@@ -332,10 +332,14 @@ class Exporting:
         self._is_finished = False
         self._native = native
         yielding(lambda: self._make(config, meter))
+        # Its thread takes the engine's values.
+        self.metrics = yielding(
+            lambda: metrics_export(config.telemetry, self.sdk, meter), step_back
+        )
         meter.add_source(self._outcome)
 
     def _make(self, config: Config, meter: Meter) -> None:
-        """Make what sends each signal; the threads of the libraries begin with that."""
+        """Make what sends traces and logs; the threads of the libraries begin with that."""
         values = self.sdk.values
         self.traces: Traces | None = None
         if config.telemetry.traces_enabled and exporter_of("traces", values) != "none":
@@ -347,7 +351,6 @@ class Exporting:
             self.logs = Logs(values, self.sdk.resource)
         if self.traces is None and self.logs is None and not _has_a_way("metrics", values):
             log.info("telemetry is enabled, and nothing says where to; see telemetry.endpoint")
-        self.metrics = metrics_export(config.telemetry, self.sdk, meter)
 
     def _outcome(self) -> Iterable[tuple[str, Samples]]:
         """What became of traces and logs, for the metrics."""

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ferrite_py.measure import Meter
 from ferrite_py.web.prometheus import Page
-from ferrite_py.yielding import give_way
+from ferrite_py.yielding import step_back
 
 HEALTH_SECONDS = 2.0
 """How long the engine may take for a sign of life."""
@@ -47,7 +47,7 @@ class Admin:
         self._meter = meter
         self._state = state
         self._page = Page()
-        self._pages = ThreadPoolExecutor(1, "ferrite-metrics", give_way)
+        self._pages = ThreadPoolExecutor(1, "ferrite-metrics", step_back)
         self._signs = ThreadPoolExecutor(1, "ferrite-health")
         self._page_of: dict[str, asyncio.Future[tuple[bytes, str]]] = {}
         self._sign: asyncio.Future[None] | None = None

@@ -2,17 +2,27 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from ferrite_py.yielding import NICENESS, give_way, yielding
+from ferrite_py._native import Server
+from ferrite_py.config import Config, Sources
+from ferrite_py.measure import Meter
+from ferrite_py.services import engine_options
+from ferrite_py.standing import Standing
+from ferrite_py.telemetry.export import Exporting
+from ferrite_py.web.app import Admin
+from ferrite_py.yielding import NICENESS, give_way, step_back, yielding
 from tests.support.process import Process
 from tests.telemetry.receiver import Receiver
 
 Scheduling = tuple[int, int]
 YIELDS: Scheduling = (os.SCHED_BATCH, NICENESS)
+STEPS_BACK: Scheduling = (os.SCHED_BATCH, os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def scheduling() -> Scheduling:
@@ -38,7 +48,52 @@ def test_what_is_made_gives_way() -> None:
     before = scheduling()
 
     assert yielding(within) == (YIELDS, YIELDS)
+    assert yielding(within, step_back) == (STEPS_BACK, STEPS_BACK)
     assert scheduling() == before
+
+
+@contextmanager
+def metering() -> Iterator[tuple[Server, Meter, list[Scheduling]]]:
+    """A native server, a meter of it, and how each thread that asked it was scheduled."""
+    native = Server(engine_options(Config()))
+    meter, found = Meter(native, 0.0), []
+
+    def source() -> list[tuple[str, list[tuple[tuple[str, ...], int]]]]:
+        found.append(scheduling())
+        return []
+
+    meter.add_engine_source(source)
+    yield native, meter, found
+    native.close()
+
+
+@needs_ordinary
+def test_what_exports_metrics_keeps_its_share() -> None:
+    """It enters the engine, whose lock nobody may hold who waits for a tenth of a core."""
+    with Receiver() as receiver, metering() as (native, meter, found):
+        flags = {
+            "telemetry.enabled": "yes",
+            "telemetry.endpoint": receiver.grpc_endpoint,
+            "telemetry.traces_enabled": "no",
+            "telemetry.metrics_export_interval": "20ms",
+        }
+        sources = Sources(None, {}, flags)
+        exporting = Exporting(native, sources.load().config, sources, "id", meter)
+        exporting.start()
+        receiver.wait(lambda one: len(one.arrivals("metrics")) >= 1)
+        assert set(found) == {STEPS_BACK}
+        exporting.finish()
+
+
+@needs_ordinary
+def test_the_page_keeps_its_share() -> None:
+    """For the same reason."""
+    with metering() as (native, meter, found):
+        admin = Admin(meter, Standing(native))
+        admin._pages.submit(admin._render, "").result()
+        admin.close()
+
+    assert found == [STEPS_BACK]
 
 
 def test_errors_of_making_arrive() -> None:
