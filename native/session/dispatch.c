@@ -82,7 +82,8 @@ static void reject(run *it, const char *line)
 {
     size_t before = it->call.reply.buf->len;
     if (it->command != NULL) it->command->stats.rejected++;
-    it->session->disk_waited = 0; /* no command that is counted has waited */
+    /* No command that is counted has waited. */
+    it->session->disk_waited = it->session->disk_spent = 0;
     answer_rejected(it, line);
     if (FE_UNLIKELY(it->call.recorded)) record(it, FE_RESULT_REJECTED, before, fe_clock_ticks());
 }
@@ -290,10 +291,12 @@ static void count_duration(const run *it, uint64_t took)
                           fe_engine_ticks_units(engine, took + waited));
 }
 
-/* Counts a command that took so many ticks. */
+/* Counts a command that took so many ticks, beside those until it waited for the disk. */
 static void count_ticks(const run *it, uint64_t took)
 {
     fe_engine *engine = it->call.engine;
+    took += it->session->disk_spent;
+    it->session->disk_spent = 0;
     fe_command_stats *stats = &it->command->stats;
     stats->calls++;
     stats->ticks += took;
@@ -382,11 +385,13 @@ static void end_skip(fe_client *client)
 }
 
 /* Parks until what the session's waiter waits for has been read. Inside EXEC nobody else runs
- * meanwhile. */
-static void park_for_disk(fe_session *session)
+ * meanwhile. What it took since *ticks to look the keys up is the command's, not the next one's. */
+static void park_for_disk(fe_session *session, uint64_t *ticks)
 {
     park(session, FE_PARK_DISK, 0);
     session->disk_since = fe_clock_ticks();
+    session->disk_spent += session->disk_since - *ticks;
+    *ticks = session->disk_since;
     if (fe_trace_is_on(session)) fe_trace_park(session, true);
 }
 
@@ -452,14 +457,14 @@ static void run_handler(run *it, uint64_t *ticks)
         if (it->call.walked_on) fe_waiter_close(it->call.store, &session->waiter);
         it->call.walked_on = false;
         if (!fe_fetch_missing(it->call.store, &session->waiter)) {
-            park_for_disk(session);
+            park_for_disk(session, ticks);
             return;
         }
         it->call.after = FE_AFTER_NEXT;
         it->call.row->run(&it->call);
     }
     if (FE_UNLIKELY(fe_tier_fault_seen(it->call.store))) refuse_faulted(it, before);
-    uint64_t began = *ticks, waited = session->disk_waited;
+    uint64_t began = *ticks - session->disk_spent, waited = session->disk_waited;
     count(it, ticks);
     if (FE_UNLIKELY(it->call.recorded) && it->call.after == FE_AFTER_NEXT)
         record(it, FE_RESULT_OK, before, *ticks);
@@ -506,7 +511,7 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
         else if (it.call.row->flags & FE_PYTHON)
             ask_python(&it);
         else if (FE_UNLIKELY(tiered) && !fe_resident_call(session, &it.call))
-            park_for_disk(session); /* it has gone there while another command waited */
+            park_for_disk(session, ticks); /* it has gone there while another command waited */
         else
             run_handler(&it, ticks);
         if (waits_for_disk(session)) session->exec_next--; /* it runs again */
@@ -597,7 +602,7 @@ static void exec_begin(fe_session *session, uint64_t *ticks)
 
 /* Whether all keys are in memory that the command is about to open; else it was refused, or the
  * session is parked and the command is to run again. */
-static bool check_resident(run *it)
+static bool check_resident(run *it, uint64_t *ticks)
 {
     fe_session *session = it->session;
     if (FE_UNLIKELY(session->waiter.error != 0)) {
@@ -610,7 +615,7 @@ static bool check_resident(run *it)
         all = exec ? fe_resident_queue(session) : fe_resident_call(session, &it->call);
     while (FE_UNLIKELY(fe_tier_faulted(it->call.store))); /* what was mapped may be on disk now */
     if (all) return true;
-    park_for_disk(session);
+    park_for_disk(session, ticks);
     return false;
 }
 
@@ -649,7 +654,7 @@ static bool admit(run *it, const fe_ahead *ahead, uint64_t *ticks)
         return true;
     }
     bool tiered = fe_store_is_tiered(it->call.store);
-    if (FE_UNLIKELY(tiered) && !check_resident(it)) return !waits_for_disk(session);
+    if (FE_UNLIKELY(tiered) && !check_resident(it, ticks)) return !waits_for_disk(session);
     run_now(it, ticks);
     if (FE_LIKELY(!tiered)) return true;
     if (waits_for_disk(session) && !session->executing) return false;

@@ -127,10 +127,12 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t asked, ui
 {
     fe_engine *engine = server->engine;
     prefetch(batch, engine->store);
-    if (FE_UNLIKELY(fe_store_is_tiered(engine->store)) && batch->count > 1)
-        fe_resident_ahead(server, batch);
     uint64_t slice = (uint64_t)(engine->ticks_per_us * SLICE_US);
     uint64_t ticks = entered;
+    if (FE_UNLIKELY(fe_store_is_tiered(engine->store)) && batch->count > 1) {
+        fe_resident_ahead(server, batch);
+        ticks = fe_clock_ticks(); /* what was begun for all is not the first one's */
+    }
     fe_recorder *recorder = batch->count > 0 ? batch->ahead[0].session->recorder : NULL;
     if (FE_LIKELY(recorder != NULL)) {
         recorder->parsed = asked;

@@ -67,6 +67,8 @@ typedef struct fe_session {
     fe_python_request *python;
     uint64_t disk_since; /* when it was parked for DISK, ticks */
     uint64_t
+        disk_spent; /* ticks that the command that runs next has run until it was parked for DISK */
+    uint64_t
         disk_waited; /* how long in all, for the command that runs next; cleared when it is refused */
     fe_waiter waiter;   /* for records on disk; open while the same command waits and runs */
     uint32_t exec_next; /* the queued command that runs next, while `executing` */
