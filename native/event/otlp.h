@@ -98,7 +98,7 @@ typedef struct fe_otlp_clock {
     int64_t base_ns; /* Unix time at base_ticks */
     double ns_per_tick;
     uint64_t
-        slewed_ticks; /* so long after the base, then `rate` is the slope; 0: ns_per_tick always is */
+        slewed_ticks; /* so long after the base; before it and then `rate` is the slope; 0: ns_per_tick always is */
     uint64_t first_ticks, first_monotonic_ns; /* of the measurement of the rate */
     double rate;                              /* nanoseconds of the monotonic clock per tick */
 } fe_otlp_clock;
@@ -117,8 +117,9 @@ void fe_otlp_clock_adjust(fe_otlp_clock *clock, uint64_t ticks, uint64_t monoton
 static inline int64_t fe_otlp_clock_ns(const fe_otlp_clock *clock, uint64_t ticks)
 {
     int64_t passed = (int64_t)(ticks - clock->base_ticks), slewed = (int64_t)clock->slewed_ticks;
-    if (FE_LIKELY(slewed == 0 || passed <= slewed))
+    if (FE_LIKELY(slewed == 0 || (passed >= 0 && passed <= slewed)))
         return clock->base_ns + (int64_t)((double)passed * clock->ns_per_tick);
+    if (passed < 0) return clock->base_ns + (int64_t)((double)passed * clock->rate);
     return clock->base_ns +
            (int64_t)((double)slewed * clock->ns_per_tick + (double)(passed - slewed) * clock->rate);
 }

@@ -2,7 +2,8 @@
  *
  * A line is base_ns + (ticks - base_ticks) * ns_per_tick. To adjust it, the point at which the old line
  * is now becomes the base of the new one, so that both agree there; the slope is the measured rate,
- * corrected so that the error is gone after a period. From then on it is the rate: whoever adjusts seldom, as
+ * corrected so that the error is gone after a period. Before the base, where a connection may have begun days ago,
+ * and after the period it is the rate: whoever adjusts seldom, as
  * nothing happens, would otherwise correct too much, and more of it each time. The correction is at most a
  * thousandth of the rate: durations stay true to that.
  */

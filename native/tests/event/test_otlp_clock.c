@@ -29,6 +29,21 @@ TEST(a_small_error_is_made_good_within_the_period)
     CHECK(later > expected - 1000 && later < expected + 1000);
 }
 
+/* What began long ago is as long as it was, though the line is corrected at present. */
+TEST(the_past_is_not_corrected)
+{
+    const uint64_t hour = 3600 * SECOND;
+    fe_otlp_clock clock = clock_at(0, 0, 1.0);
+
+    fe_otlp_clock_adjust(&clock, hour, hour, (int64_t)(hour + SECOND / 10 * 9), 5 * SECOND);
+
+    CHECK_INT(0, fe_otlp_clock_ns(&clock, 0));
+    CHECK_INT(hour, fe_otlp_clock_ns(&clock, hour));
+    int64_t later = fe_otlp_clock_ns(&clock, hour + SECOND);
+    int64_t expected = (int64_t)(hour + SECOND + SECOND / 1000); /* a thousandth is made good */
+    CHECK(later >= expected - 1 && later <= expected + 1);
+}
+
 TEST(time_never_runs_backwards_when_the_date_is_slowed)
 {
     fe_otlp_clock clock = clock_at(0, 0, 0.5);
@@ -99,6 +114,7 @@ TEST(the_real_clock_agrees_with_the_machine)
 int main(void)
 {
     RUN(a_small_error_is_made_good_within_the_period);
+    RUN(the_past_is_not_corrected);
     RUN(time_never_runs_backwards_when_the_date_is_slowed);
     RUN(a_date_that_was_set_is_taken_at_once);
     RUN(a_wrong_first_guess_of_the_rate_is_found_out);
