@@ -152,7 +152,8 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t asked, ui
     batch->count = 0;
     batch->hash_count = 0;
     size_t size;
-    if (FE_UNLIKELY(fe_store_spare_wanted(engine->store, &size))) fe_workers_wake(engine);
+    bool wanted = fe_store_trash_news(engine->store) || fe_store_spare_wanted(engine->store, &size);
+    if (FE_UNLIKELY(wanted)) fe_workers_wake(engine);
     return entered;
 }
 

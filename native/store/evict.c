@@ -36,7 +36,9 @@
 #define SLICE ((uint64_t)16 << 10)
 #define TRASH_MAX ((uint64_t)64 << 20)
 #define CATCH_UP_BUCKETS 2u /* split or merged per write, when that was put off */
-#define UNMAPS 2u           /* mappings that one call unmaps itself */
+#define UNMAPS 2u           /* mappings, or pieces of long ones, that one call unmaps itself */
+#define UNMAP_PIECE ((size_t)4 << 20) /* of a long one: about 0.3 ms */
+#define LONG_SHARE 4u /* of memory_max: with more in long ones, whoever writes gives back pieces */
 #define TAIL_ROOM_MIN 4096u /* a tail with less is full, when no other can be had */
 
 /* Candidates ----------------------------------------------------------------------------------- */
@@ -298,6 +300,16 @@ static void ceiling_lower(fe_store *store)
     if (ceiling < store->evict.ceiling) store->evict.ceiling = ceiling;
 }
 
+/* Unmaps one short mapping, or a piece of a long one; false when there is neither. */
+static bool trash_lessen(fe_store *store)
+{
+    fe_trash trash;
+    if (!fe_trash_pop_short(&store->trash, &trash))
+        return fe_trash_cut(&store->trash, store->alloc, UNMAP_PIECE);
+    fe_trash_unmap(store->alloc, &trash);
+    return true;
+}
+
 /* Spares and trash become free memory: a few of them here, if the process is over the limit before
  * the worker comes. */
 static void unmap_some(fe_store *store)
@@ -305,9 +317,7 @@ static void unmap_some(fe_store *store)
     for (unsigned i = 0; i < UNMAPS && fe_store_used(store) > store->options.memory_max; i++) {
         if (store->trash.count == 0) fe_log_spare_trim(&store->log, true);
         if (store->trash.count == 0) fe_spare_close(store);
-        fe_trash trash;
-        if (!fe_trash_pop(&store->trash, &trash)) return;
-        fe_trash_unmap(store->alloc, &trash);
+        if (!trash_lessen(store)) return;
     }
 }
 
@@ -372,14 +382,20 @@ static fe_status room_make(fe_store *store)
     return used + fe_log_next_size(&store->log) <= limit ? FE_OK : FE_NO_MEMORY;
 }
 
-/* Large values come and go faster than the worker looks: whoever writes them unmaps them. What a
- * flush left does not grow with what is written: it is the worker's. */
+/* Values come and go faster than the worker looks: whoever writes them unmaps them. What a flush left
+ * does not grow with what is written: it is the worker's. So are long ones, for which it is woken; it may be
+ * behind by a share of the limit. */
 static void trash_bound(fe_store *store)
 {
-    uint64_t written = store->trash.bytes - store->trash.bulk;
+    fe_trash_list *list = &store->trash;
+    uint64_t limit = store->options.memory_max;
+    if (FE_UNLIKELY(list->long_bytes != 0) && limit != 0 && list->long_bytes > limit / LONG_SHARE)
+        (void)fe_trash_cut(list, store->alloc, UNMAP_PIECE);
+    uint64_t bytes = list->bytes - list->long_bytes;
+    uint64_t written = bytes > list->bulk ? bytes - list->bulk : 0;
     if (written <= TRASH_MAX || written <= store->log.bytes / 4) return;
     fe_trash trash;
-    if (!fe_trash_pop(&store->trash, &trash)) return;
+    if (!fe_trash_pop_short(list, &trash)) return;
     fe_trash_unmap(store->alloc, &trash);
 }
 

@@ -305,7 +305,7 @@ static void flush_finish(fe_store *store, bool wait)
     uint64_t bytes = 0;
     fe_trash trash;
     for (uint32_t i = 0; i < FLUSH_WAIT_UNMAPS && bytes < FLUSH_WAIT_UNMAP_BYTES; i++) {
-        if (!fe_trash_pop(&store->trash, &trash)) return;
+        if (!fe_trash_pop_short(&store->trash, &trash)) return;
         bytes += trash.size;
         fe_trash_unmap(store->alloc, &trash);
     }

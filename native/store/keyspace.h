@@ -368,6 +368,9 @@ bool fe_store_step_compact(fe_store *store,
 /* Memory that nothing can reach any more, to be unmapped without the lock: takes one mapping off
  * the list. */
 bool fe_store_trash_take(fe_store *store, fe_trash *trash);
+/* Whether a mapping has come to it, since this was last asked, that would keep whoever has the lock for
+ * milliseconds: a worker is to be woken for it. */
+bool fe_store_trash_news(fe_store *store);
 
 /* Memory prepared ahead of need, so that no append has to map, or to touch a huge page for the
  * first time (which can take milliseconds): a worker asks, maps without the lock, and gives. A

@@ -15,6 +15,13 @@
 #define PAGE ((size_t)4096)
 #define LIMIT_CHUNKS 128u
 
+bool fe_store_trash_news(fe_store *store)
+{
+    bool is_news = store->trash.is_news;
+    if (FE_UNLIKELY(is_news)) store->trash.is_news = false;
+    return is_news;
+}
+
 bool fe_store_trash_take(fe_store *store, fe_trash *trash)
 {
     return fe_trash_pop(&store->trash, trash);

@@ -42,24 +42,75 @@ static void table_pop(fe_trash_list *list, fe_trash *trash)
     fe_alloc_give(table->alloc, table->class, table->mappings);
 }
 
-static void node_pop(fe_trash_list *list, fe_trash *trash)
+static void node_pop(fe_trash_node **head, fe_trash *trash)
 {
-    fe_trash_node *node = list->head;
-    list->head = node->next;
+    fe_trash_node *node = *head;
+    *head = node->next;
     *trash = (fe_trash){node, node->size, node->counted, node->class};
+}
+
+static void bytes_less(fe_trash_list *list, size_t bytes)
+{
+    list->bytes -= bytes;
+    if (list->bulk > list->bytes) list->bulk = list->bytes;
+}
+
+static void note_popped(fe_trash_list *list, const fe_trash *trash)
+{
+    bytes_less(list, trash->counted);
+    list->count--;
+    list->taken++;
+}
+
+bool fe_trash_pop_short(fe_trash_list *list, fe_trash *trash)
+{
+    if (list->head != NULL)
+        node_pop(&list->head, trash);
+    else if (list->tables != NULL)
+        table_pop(list, trash);
+    else
+        return false;
+    note_popped(list, trash);
+    return true;
 }
 
 bool fe_trash_pop(fe_trash_list *list, fe_trash *trash)
 {
-    if (list->count == 0) return false;
-    if (list->head != NULL)
-        node_pop(list, trash);
-    else
-        table_pop(list, trash);
-    list->bytes -= trash->counted;
-    list->count--;
-    list->taken++;
-    if (list->bulk > list->bytes) list->bulk = list->bytes;
+    if (FE_LIKELY(list->longs == NULL)) return fe_trash_pop_short(list, trash);
+    node_pop(&list->longs, trash);
+    list->long_bytes -= trash->counted;
+    note_popped(list, trash);
+    return true;
+}
+
+void fe_trash_put_long(fe_trash_list *list, const fe_trash *trash)
+{
+    fe_trash_node *node = trash->ptr;
+    *node = (fe_trash_node){list->longs, trash->size, trash->counted, trash->class};
+    list->longs = node;
+    list->bytes += trash->counted;
+    list->long_bytes += trash->counted;
+    list->count++;
+    list->is_news = true;
+}
+
+bool fe_trash_cut(fe_trash_list *list, fe_alloc *alloc, size_t bytes)
+{
+    fe_trash_node *node = list->longs;
+    if (node == NULL) return false;
+    FE_ASSERT(bytes <= FE_TRASH_LONG && bytes < node->size);
+    size_t size = node->size - bytes;
+    size_t counted = node->counted < size ? node->counted : size, less = node->counted - counted;
+    fe_pages_unmap_reserved(alloc, node->class, (uint8_t *)node + size, bytes, less);
+    node->size = size;
+    node->counted = counted;
+    bytes_less(list, less);
+    list->long_bytes -= less;
+    if (counted > FE_TRASH_LONG) return true;
+    list->long_bytes -= counted;
+    list->longs = node->next;
+    node->next = list->head;
+    list->head = node;
     return true;
 }
 

@@ -3,8 +3,9 @@
  *
  * The list is threaded through the mappings themselves, so putting something on it cannot fail. The
  * mappings of a whole table (the chunks of an index) are put there at once, by the directory that
- * names them, whatever their number. They stay accounted until they are unmapped. Guarded by the
- * engine's lock.
+ * names them, whatever their number. They stay accounted until they are unmapped. Long ones take
+ * milliseconds to unmap: they are kept apart, for who has not got the lock. Guarded by the engine's
+ * lock.
  *
  * What is held (read without the lock, by whoever sends it) waits outside of the list until it is
  * released: memory that no tier has any more and that cannot be given back.
@@ -14,6 +15,8 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+
+#define FE_TRASH_LONG ((size_t)8 << 20) /* more bytes make a mapping long */
 
 /* A mapping that was taken off: for the taker to unmap. */
 typedef struct fe_trash {
@@ -49,14 +52,17 @@ typedef struct fe_trash_table {
 } fe_trash_table;
 
 typedef struct fe_trash_list {
-    fe_trash_node *head;
+    fe_trash_node *head;  /* short ones */
+    fe_trash_node *longs; /* those of more than FE_TRASH_LONG that are accounted */
     fe_trash_table *tables;
     fe_hold *holds;      /* few */
     uint64_t held;       /* mappings that wait for their readers, outside of the list */
     uint64_t held_bytes; /* accounted, of these; in no other number here */
     uint64_t hold_count; /* readers, of mappings in use too */
     uint64_t bytes;      /* accounted */
+    uint64_t long_bytes; /* of these, of long ones */
     uint64_t count;
+    bool is_news;   /* a long one was put here since this was last asked for */
     uint64_t bulk;  /* of the bytes, at most so many were flushed: no debt of writers */
     uint64_t taken; /* mappings ever taken off */
 } fe_trash_list;
@@ -68,6 +74,8 @@ bool fe_trash_is_held(const fe_trash_list *list, const void *ptr);
 /* Keeps a mapping off the list while it is held; false when it is not. */
 bool fe_trash_defer(fe_trash_list *list, const fe_trash *trash);
 
+void fe_trash_put_long(fe_trash_list *list, const fe_trash *trash);
+
 /* A reservation (fe_pages_reserve) of which `counted` bytes are accounted. */
 static inline void fe_trash_put_reserved(fe_trash_list *list, fe_alloc_class class, void *ptr,
                                          size_t size, size_t counted)
@@ -75,6 +83,10 @@ static inline void fe_trash_put_reserved(fe_trash_list *list, fe_alloc_class cla
     if (FE_UNLIKELY(list->holds != NULL) &&
         fe_trash_defer(list, &(fe_trash){ptr, size, counted, class}))
         return;
+    if (FE_UNLIKELY(counted > FE_TRASH_LONG)) {
+        fe_trash_put_long(list, &(fe_trash){ptr, size, counted, class});
+        return;
+    }
     fe_trash_node *node = ptr;
     *node = (fe_trash_node){list->head, size, counted, class};
     list->head = node;
@@ -92,8 +104,12 @@ static inline void fe_trash_put(fe_trash_list *list, fe_alloc_class class, void 
  * are none. Touches one mapping. */
 void fe_trash_put_table(fe_trash_list *list, fe_alloc *alloc, const fe_trash_table *table);
 
-/* Takes one mapping off the list; false when it is empty. */
+/* Takes one mapping off the list, long ones first; false when it is empty. */
 bool fe_trash_pop(fe_trash_list *list, fe_trash *trash);
+/* The same for who has the lock: false when there are none but long ones. */
+bool fe_trash_pop_short(fe_trash_list *list, fe_trash *trash);
+/* Unmaps the last `bytes` (pages, at most FE_TRASH_LONG) of a long one; false when there is none. */
+bool fe_trash_cut(fe_trash_list *list, fe_alloc *alloc, size_t bytes);
 
 static inline void fe_trash_unmap(fe_alloc *alloc, const fe_trash *trash)
 {

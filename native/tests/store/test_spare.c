@@ -235,6 +235,63 @@ TEST(writers_unmap_what_they_left_when_it_is_much)
     fixture_close(&f);
 }
 
+static uint8_t long_value[32u << 20];
+
+static void set_and_delete_long(fixture *f)
+{
+    fe_bytes value = {long_value, sizeof(long_value)};
+    CHECK(set(f, 0, FE_BYTES("long"), value, FE_DEADLINE_NONE));
+    CHECK(del(f, 0, FE_BYTES("long")));
+}
+
+TEST(a_long_mapping_is_the_workers)
+{
+    fixture f;
+    fe_store_options options = fixture_options();
+    options.segment_size = 0;
+    fixture_open(&f, &options);
+    for (unsigned i = 0; i < 4; i++)
+        set_and_delete_long(&f);
+    CHECK(fe_store_trash_news(f.store)); /* which it is woken for, once */
+    CHECK(!fe_store_trash_news(f.store));
+
+    for (uint64_t i = 0; i < 100; i++) {
+        CHECK_INT(FE_OK, fe_store_make_room(f.store));
+        CHECK(set(&f, 0, FE_BYTES("x"), FE_BYTES("1"), FE_DEADLINE_NONE));
+    }
+    CHECK_INT(FE_OK, fe_store_flush_all(f.store, true));
+
+    CHECK(fe_alloc_used(&f.alloc, FE_ALLOC_LOG) >= 4 * sizeof(long_value));
+    empty_trash(&f);
+    CHECK(fe_alloc_used(&f.alloc, FE_ALLOC_LOG) < sizeof(long_value));
+    fixture_close(&f);
+}
+
+TEST(above_the_limit_long_mappings_are_given_back_in_pieces)
+{
+    fixture f;
+    fe_store_options options = fixture_options();
+    options.memory_max = 48u << 20;
+    fixture_open(&f, &options);
+    for (unsigned i = 0; i < 4; i++)
+        set_and_delete_long(&f);
+    CHECK(fe_store_used(f.store) > 2 * options.memory_max);
+
+    uint64_t most = 0, writes = 0;
+    for (; fe_store_used(f.store) > options.memory_max && writes < 100; writes++) {
+        uint64_t before = fe_store_used(f.store);
+        CHECK_INT(FE_OK, fe_store_make_room(f.store));
+        CHECK(set(&f, 0, FE_BYTES("x"), FE_BYTES("1"), FE_DEADLINE_NONE));
+        uint64_t less = before - fe_store_used(f.store);
+        if (less > most) most = less;
+    }
+
+    CHECK(writes < 100);
+    CHECK(most <= 16u << 20);
+    check_store(&f);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     RUN(spares_are_asked_for_by_a_large_store_and_used);
@@ -246,5 +303,7 @@ int main(void)
     RUN(pages_of_nodes_are_cut_from_what_was_mapped_ahead_and_given_back);
     RUN(writers_do_not_unmap_what_a_flush_left);
     RUN(writers_unmap_what_they_left_when_it_is_much);
+    RUN(a_long_mapping_is_the_workers);
+    RUN(above_the_limit_long_mappings_are_given_back_in_pieces);
     return check_done();
 }

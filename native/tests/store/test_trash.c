@@ -111,6 +111,55 @@ TEST(bulk_is_what_is_left_of_tables_at_most)
     CHECK(!fe_trash_pop(&r.list, &trash));
 }
 
+/* A mapping that is touched, as the values are that come here. */
+static void *put_mapping(rig *r, size_t size)
+{
+    void *ptr = fe_pages_map(&r->alloc, FE_ALLOC_LOG, size, 4096);
+    memset(ptr, 7, size);
+    fe_trash_put(&r->list, FE_ALLOC_LOG, ptr, size);
+    return ptr;
+}
+
+TEST(long_mappings_are_kept_apart_and_cut_to_short_ones)
+{
+    rig r;
+    rig_init(&r);
+    fe_trash trash;
+    put_mapping(&r, FE_TRASH_LONG);
+    CHECK(!r.list.is_news);
+    CHECK(!fe_trash_cut(&r.list, &r.alloc, PIECE));
+    void *longs[2] = {put_mapping(&r, FE_TRASH_LONG + 4096),
+                      put_mapping(&r, 2 * FE_TRASH_LONG + 4096)};
+    CHECK(r.list.is_news);
+    CHECK_INT(3 * FE_TRASH_LONG + 8192, r.list.long_bytes);
+
+    CHECK(fe_trash_pop_short(&r.list, &trash));
+    CHECK_INT(FE_TRASH_LONG, trash.size);
+    fe_trash_unmap(&r.alloc, &trash);
+    CHECK(!fe_trash_pop_short(&r.list, &trash));
+    CHECK_INT(2, r.list.count);
+
+    CHECK(fe_trash_cut(&r.list, &r.alloc, FE_TRASH_LONG));
+    CHECK_INT(2 * FE_TRASH_LONG + 8192, r.list.bytes);
+    CHECK_INT(r.list.bytes, fe_alloc_used(&r.alloc, FE_ALLOC_LOG));
+    CHECK(!fe_trash_pop_short(&r.list, &trash)); /* it is still long */
+    CHECK(fe_trash_cut(&r.list, &r.alloc, 4096));
+    CHECK_INT(FE_TRASH_LONG + 4096, r.list.long_bytes);
+    CHECK(fe_trash_pop_short(&r.list, &trash));
+    CHECK(trash.ptr == longs[1]);
+    CHECK_INT(FE_TRASH_LONG, trash.size);
+    fe_trash_unmap(&r.alloc, &trash);
+
+    put_mapping(&r, 4096);
+    CHECK(fe_trash_pop(&r.list, &trash)); /* long ones first */
+    CHECK(trash.ptr == longs[0]);
+    fe_trash_unmap(&r.alloc, &trash);
+    CHECK_INT(0, r.list.long_bytes);
+    CHECK_INT(4096, r.list.bytes);
+    r.list.taken = 0;
+    CHECK_INT(1, drain(&r));
+}
+
 TEST(what_is_held_waits_for_its_last_reader)
 {
     rig r;
@@ -151,6 +200,7 @@ int main(void)
 {
     RUN(tables_are_given_back_mapping_by_mapping_with_their_directories);
     RUN(bulk_is_what_is_left_of_tables_at_most);
+    RUN(long_mappings_are_kept_apart_and_cut_to_short_ones);
     RUN(what_is_held_waits_for_its_last_reader);
     return check_done();
 }
