@@ -200,9 +200,9 @@ void fe_client_describe(const fe_clients *clients, const fe_client *client, size
         (long long)((now_ms - client->last_ms) / 1000), flags, client->db,
         client->transaction.open ? (int)client->transaction.count : -1, queries,
         client->input_cap > queries ? client->input_cap - queries : 0, argv_bytes,
-        client->transaction.bytes, client->output_cap, output, client->output_len,
+        client->transaction.bytes, client->output_cap, output, client->output_len + client->lent,
         client->pushed.len > 0 ? 1 : 0, client->output_cap + client->pushed.cap + client->unsent,
-        client->memory, output > 0 ? "rw" : "r");
+        client->memory, output + client->lent > 0 ? "rw" : "r");
     fe_buf_append(out, text, (size_t)len);
     const char *command = client->last_command != NULL ? client->last_command : "NULL";
     append_text(out, " cmd=", (fe_bytes){(const uint8_t *)command, strlen(command)});
@@ -224,7 +224,7 @@ void fe_client_push(fe_clients *clients, fe_client *client, fe_bytes bytes)
 {
     fe_engine *engine = clients->engine;
     uint64_t hard = engine->options.output_limit[fe_client_get_class(client)].hard;
-    size_t waiting = client->output_len + client->unsent + client->pushed.len;
+    size_t waiting = client->output_len + client->unsent + client->lent + client->pushed.len;
     if (hard != 0 && waiting + bytes.len > hard) {
         engine->stats.output_kills++;
         fe_buf_free(&client->pushed);

@@ -70,6 +70,7 @@ typedef struct fe_client {
     size_t serving_len; /* bytes received with the request that runs now; 0 = none runs */
     size_t owned_bytes; /* of texts, queue and watches */
     size_t unsent;      /* taken out of `output` by the transport and not sent, as last told */
+    size_t lent;        /* of the store's bytes, to be sent from where they are, as last told */
     size_t
         output_limit; /* what `output` may hold: a transport that swaps buffers loses its limit */
     size_t memory;    /* heap bytes of all of the above */

@@ -154,6 +154,12 @@ static inline bool fe_loan_is_open(const fe_loan *loan)
     return loan->hold.ptr != NULL;
 }
 
+/* Bytes of it that are still to be sent. */
+static inline size_t fe_loan_left(const fe_loan *loan)
+{
+    return fe_loan_is_open(loan) ? loan->len - loan->sent : 0;
+}
+
 /* What a handler sees. It reads argv, reaches data through command/open.h and store/keyspace.h, and
  * writes exactly one reply. */
 struct fe_call {

@@ -264,8 +264,7 @@ static bool flush(connection *it)
         it->sending_at = (size_t)sent;
         *output = empty;
     }
-    const fe_loan *loan = &it->session->loan;
-    it->session->unsent = it->sending.len - it->sending_at + (loan->len - loan->sent);
+    it->session->unsent = it->sending.len - it->sending_at;
     fe_trace_sent(it->session);
     return true;
 }
@@ -279,7 +278,7 @@ static bool waits_for(const fe_session *session, fe_park_reason reason)
  * or when the reader has taken what there is. */
 static bool owes_replies(const fe_session *session)
 {
-    return session->unsent > 0 || waits_for(session, FE_PARK_PYTHON) ||
+    return fe_session_unsent(session) > 0 || waits_for(session, FE_PARK_PYTHON) ||
            waits_for(session, FE_PARK_OUTPUT) || waits_for(session, FE_PARK_DISK) ||
            waits_for(session, FE_PARK_ROOM) ||
            (waits_for(session, FE_PARK_PAUSE) && session->due_ms == 0);
@@ -300,7 +299,8 @@ static void watch(connection *it)
 {
     uint32_t events = 0;
     if (!it->input_done && fe_session_wants_input(it->session)) events |= EPOLLIN;
-    if (it->session->unsent > 0 || waits_for(it->session, FE_PARK_OUTPUT)) events |= EPOLLOUT;
+    bool sends = fe_session_unsent(it->session) > 0 || waits_for(it->session, FE_PARK_OUTPUT);
+    if (sends) events |= EPOLLOUT;
     if (events == it->events) return;
     struct epoll_event event = {.events = events, .data.ptr = it};
     int status = epoll_ctl(it->reactor->epoll_fd, EPOLL_CTL_MOD, it->fd, &event);
@@ -333,12 +333,13 @@ static void settle(connection *it)
         }
         fe_session *session = it->session;
         bool over = session->state == FE_SESSION_CLOSING || (it->eof && !owes_replies(session));
-        if (over && session->unsent == 0) {
+        bool all_sent = fe_session_unsent(session) == 0;
+        if (over && all_sent) {
             say_farewell(it);
             close_connection(it);
             return;
         }
-        bool output_went = session->unsent == 0 && waits_for(session, FE_PARK_OUTPUT);
+        bool output_went = all_sent && waits_for(session, FE_PARK_OUTPUT);
         if (!output_went || resumes == RESUMES_MAX) break;
         fe_session_resume(session, &it->reactor->batch);
     }

@@ -699,7 +699,6 @@ bool fe_dispatch(const fe_ahead *ahead, uint64_t *ticks)
     take_marks(session->server);
     bool was_silent = client->reply_mode != FE_REPLY_ON;
     bool done = admit(&it, ahead, ticks);
-    if (FE_UNLIKELY(fe_loan_is_open(&session->loan))) session->unsent += session->loan.len;
     if (!done) return false;
     bool skips = was_silent || client->reply_mode != FE_REPLY_ON;
     if (FE_UNLIKELY(skips) && !awaits_answer(session)) end_skip(client);

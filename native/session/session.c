@@ -100,6 +100,7 @@ void fe_session_return_loan(fe_session *session)
     fe_engine *engine = session->server->engine;
     fe_lock_enter(&engine->lock);
     fe_store_release(engine->store, &session->loan.hold);
+    session->client.lent = 0;
     fe_lock_leave(&engine->lock);
     session->loan = (fe_loan){0};
 }
@@ -221,7 +222,7 @@ void fe_session_cut_off(fe_session *session)
 static bool output_over_limit(fe_session *session)
 {
     const fe_engine *engine = session->server->engine;
-    size_t bytes = session->client.output.len + session->unsent;
+    size_t bytes = session->client.output.len + fe_session_unsent(session);
     fe_client_class class = fe_client_get_class(&session->client);
     uint64_t hard = engine->options.output_limit[class].hard;
     uint64_t soft = engine->options.output_limit[class].soft;
@@ -293,7 +294,8 @@ static bool has_changed(const fe_session *session)
            client->input_cap != client->input.cap || client->output_len != client->output.len ||
            client->output_cap != client->output.cap ||
            client->owned_bytes != fe_client_owned_bytes(client) ||
-           client->pushed_cap != client->pushed.cap || client->unsent != session->unsent;
+           client->pushed_cap != client->pushed.cap || client->unsent != session->unsent ||
+           client->lent != fe_loan_left(&session->loan);
 }
 
 void fe_session_account(fe_session *session)
@@ -309,6 +311,7 @@ void fe_session_account(fe_session *session)
     client->output.limit = client->output_limit;
     if (has_changed(session)) {
         client->unsent = session->unsent;
+        client->lent = fe_loan_left(&session->loan);
         client->body_bytes = session->body.bytes;
         fe_client_account(&session->server->clients, client);
         client->input_len = rest_len(session);

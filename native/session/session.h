@@ -90,8 +90,8 @@ typedef struct fe_session {
     uint32_t reads, writes; /* receives and sends not yet added to the statistics */
     uint64_t received,
         sent;      /* bytes not yet added to the statistics; `sent` is counted by the transport */
-    size_t unsent; /* bytes that the transport has taken out of `output` and not sent yet, and what
-                      is not sent of the loan */
+    size_t unsent; /* bytes that the transport has taken out of `output` and not sent yet; those of
+                      the loan are not among them */
     struct fe_session *paused_next; /* in server->paused */
     bool in_paused;
     struct fe_session *woken_next; /* in the transport's list */
@@ -107,6 +107,12 @@ typedef struct fe_session {
     bool elsewhere; /* the client came to another address than telemetry.options.place */
     bool untraced;  /* the command that is to run again was not chosen to be recorded */
 } fe_session;
+
+/* Bytes that the transport has still to send, but for those in `output`. */
+static inline size_t fe_session_unsent(const fe_session *session)
+{
+    return session->unsent + fe_loan_left(&session->loan);
+}
 
 /* Where the session's replies go: to its output, or nowhere when CLIENT REPLY says so. */
 static inline fe_reply fe_session_reply(fe_session *session)

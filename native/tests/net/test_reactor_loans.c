@@ -192,8 +192,105 @@ TEST(a_loan_that_is_taken_back_leaves_nothing_behind)
     rig_close(&it);
 }
 
+/* The rest of a bulk reply of `len` times the same byte. */
+static void expect_bulk(int fd, char fill, size_t len)
+{
+    char head[32], *got = malloc(len + 2), *wanted = malloc(len + 2);
+    FE_ASSERT(got != NULL && wanted != NULL);
+    memset(wanted, fill, len);
+    memcpy(wanted + len, "\r\n", 2);
+    int head_len = snprintf(head, sizeof head, "$%zu\r\n", len);
+    CHECK_INT(head_len, receive_all(fd, got, (size_t)head_len));
+    CHECK_BYTES(head, head_len, got, head_len);
+    size_t received = receive_all(fd, got, len + 2);
+    CHECK_INT(len + 2, received);
+    CHECK(received == len + 2 && memcmp(got, wanted, received) == 0);
+    free(got);
+    free(wanted);
+}
+
+/* The figure of another client that `label` names in CLIENT LIST. */
+static long long figure_of(int fd, const char *name, const char *label)
+{
+    char request[128], got[4096];
+    size_t len = 0, end = 0;
+    (void)snprintf(request, sizeof request, "CLIENT LIST\r\n");
+    send_all(fd, request, strlen(request));
+    while (len < sizeof got - 1 && receive_all(fd, got + len, 1) == 1 && got[len++] != '\n')
+        continue;
+    got[len] = 0;
+    size_t bulk = (size_t)atoi(got + 1) + 2;
+    FE_ASSERT(bulk < sizeof got);
+    end = receive_all(fd, got, bulk);
+    got[end] = 0;
+    const char *line = strstr(got, name);
+    FE_ASSERT(line != NULL);
+    const char *at = strstr(line, label);
+    FE_ASSERT(at != NULL);
+    return atoll(at + strlen(label));
+}
+
+static void allow_clients(rig *it, uint64_t memory, uint64_t output)
+{
+    fe_engine *engine = it->server->engine;
+    uint64_t entered = fe_engine_enter(engine);
+    engine->options.clients_memory_max = memory;
+    engine->options.output_limit[FE_CLIENT_CLASS_NORMAL].hard = output;
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+}
+
+static fe_engine_stats stats_of(rig *it)
+{
+    fe_engine *engine = it->server->engine;
+    uint64_t entered = fe_engine_enter(engine);
+    fe_engine_stats stats = engine->stats;
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+    return stats;
+}
+
+/* It would give nothing back to cut the reader off. */
+TEST(what_is_lent_is_not_the_memory_of_the_client)
+{
+    rig it;
+    rig_open(&it);
+    int fd = rig_connect(&it), slow = rig_connect(&it);
+    set(fd, "lent", 'v', LONG);
+    expect(slow, "CLIENT SETNAME slow\r\n", "+OK\r\n");
+    allow_clients(&it, LONG / 2, 0);
+
+    send_all(slow, "GET lent\r\n", 10); /* and does not read */
+    while (figure_of(fd, "name=slow ", " obl=") < LONG / 2)
+        continue; /* not yet run */
+    CHECK(figure_of(fd, "name=slow ", " tot-mem=") < LONG / 4);
+    CHECK(figure_of(fd, "name=slow ", " omem=") < LONG / 4);
+    CHECK_INT(0, stats_of(&it).memory_kills);
+    expect_bulk(slow, 'v', LONG);
+    expect(slow, "PING\r\n", "+PONG\r\n");
+    close(fd);
+    close(slow);
+    rig_close(&it);
+}
+
+TEST(what_is_lent_counts_against_the_limit_of_the_output)
+{
+    rig it;
+    rig_open(&it);
+    int fd = rig_connect(&it);
+    set(fd, "lent", 'v', LONG);
+    allow_clients(&it, 0, LONG / 2);
+
+    char byte;
+    send_all(fd, "GET lent\r\n", 10);
+    CHECK_INT(0, receive_all(fd, &byte, 1));
+    CHECK_INT(1, stats_of(&it).output_kills);
+    close(fd);
+    rig_close(&it);
+}
+
 int main(void)
 {
+    RUN(what_is_lent_is_not_the_memory_of_the_client);
+    RUN(what_is_lent_counts_against_the_limit_of_the_output);
     RUN(a_loan_that_is_taken_back_leaves_nothing_behind);
     return check_done();
 }
