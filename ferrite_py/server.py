@@ -229,10 +229,14 @@ class Front:
             listener.stop()
         for one in self._bound:
             one.close()
+        native = self._services.native
+        if self._reactors is not None and native.disk_fd() >= 0:
+            # A reactor without connections ends at once, while streams may wait for the disk.
+            self._loop.add_reader(native.disk_fd(), native.take_records)
         transports = [one for one in (self._reactors, self._streams) if one is not None]
         await asyncio.gather(*(transport.drain(deadline_s) for transport in transports))
         await self._runner.finish()
-        await asyncio.to_thread(self._services.native.stop_workers)
+        await asyncio.to_thread(native.stop_workers)
 
     def release(self) -> None:
         """Leave nothing in the loop, however far `open` and `close` came."""

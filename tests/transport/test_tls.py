@@ -12,6 +12,7 @@ import pytest
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.client import RawClient
 from tests.support.process import Process
+from tests.support.resp import encode
 from tests.support.servers import free_port
 from tests.transport.conftest import TlsClient
 
@@ -165,3 +166,30 @@ def test_too_many_clients(server: Process, port: int) -> None:
             assert refused.read_to_end() == b""
 
         assert b"rejected_connections:1\r\n" in admin.command("INFO", "stats").raw
+
+
+def test_a_stop_answers_what_waits_for_the_disk(
+    tmp_path: Path, port: int, certificates: Certificates
+) -> None:
+    """All that was sent is answered, though the reactors, which have no clients, end at once."""
+    process = Process(
+        tmp_path,
+        *certificates.settings(port, "no"),
+        f"storage.data_dir={tmp_path / 'data'}",
+        "storage.disk_queue_depth=1",
+        "server.enable_debug_command=yes",
+    )
+    keys = [(f"key:{number}", f"value:{number}") for number in range(1000)]
+    try:
+        with TlsClient(port, certificates, None) as client:
+            client.pipeline([("SET", *pair) for pair in keys])
+            assert client.command("DEBUG", "TIER", "DISK").raw == b"+OK\r\n"
+            client.send(b"".join(encode("GET", name) for name, _ in keys))
+            process.signal(signal.SIGTERM)
+
+            replies = [client.read() for _ in keys]
+
+        assert [reply.node.text for reply in replies] == [value for _, value in keys]
+        assert process.wait() == 0, process.log()
+    finally:
+        process.kill()
