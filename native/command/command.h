@@ -197,6 +197,15 @@ struct fe_call {
     bool wake_paused; /* the pause is over or has changed: the sessions it holds must look again */
 };
 
+/* Bytes that the command has answered, where its reply began at `before`: also those that it was lent. */
+static inline size_t fe_call_replied(const fe_call *call, size_t before)
+{
+    const fe_loan *loan = call->loan;
+    size_t lent = loan != NULL && fe_loan_is_open(loan) && loan->at >= before ? loan->len : 0;
+    size_t len = call->reply.buf->len;
+    return (len > before ? len - before : 0) + lent;
+}
+
 /* Whether argument `i` of a call with this mask is to be hidden. */
 static inline bool fe_call_is_secret(uint64_t secret_mask, uint32_t i)
 {

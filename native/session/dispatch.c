@@ -70,8 +70,8 @@ static void record(const run *it, fe_trace_result result, size_t before, uint64_
     if (result == FE_RESULT_OK && fe_trace_let_go(it->session, &it->call, ticks)) return;
     fe_bytes reply = reply_of(it, before);
     if (result == FE_RESULT_OK && is_null(reply)) result = FE_RESULT_NIL;
-    size_t lent = fe_loan_is_open(&it->session->loan) ? it->session->loan.len : 0;
-    fe_trace_end_of end = {.result = result, .ticks = ticks, .reply_bytes = reply.len + lent};
+    fe_trace_end_of end = {
+        .result = result, .ticks = ticks, .reply_bytes = fe_call_replied(&it->call, before)};
     fe_trace_end(it->session, &it->call, &end);
 }
 

@@ -21,7 +21,7 @@ void fe_observe_use(const fe_call *call, uint64_t ticks, uint64_t waited, size_t
 {
     fe_insight_use use = {.argv = call->argv,
                           .argc = call->argc,
-                          .reply_bytes = call->reply.buf->len - before,
+                          .reply_bytes = fe_call_replied(call, before),
                           .ticks = ticks,
                           .waited = waited,
                           .hashes = call->hashes,
