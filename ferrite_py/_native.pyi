@@ -95,12 +95,13 @@ class Encoder:
 
     def events(
         self,
-    ) -> list[tuple[int, int, int, bytes, int, int, bool, tuple[int, ...], str, bytes]]:
+    ) -> list[tuple[int, int, int, bytes, int, int, bool, tuple[int, ...], str, bytes, int]]:
         """Take some of the rare events that wait; one thread, which is the one that collects.
 
         Each is its kind (native/event/rare.h), when it began and ended (Unix nanoseconds), trace
         id, span id, the parent's span id or 0, whether it was sampled (else a rule of retention
-        kept it), its numbers, its tracestate, and its text. RuntimeError if the server is closed.
+        kept it), its numbers, its tracestate, its text, and the port that belongs to it where that
+        is the address of a peer, else 0. RuntimeError if the server is closed.
         """
 
     def encode(

@@ -68,7 +68,7 @@ def _rare() -> str:
         for name, words in kind.words.values():
             told = [word for word in words if word not in ("free", "empty")]
             found.append(f"`{name}` ({', '.join(told)})")
-        found += [f"`{kind.text}`"] if kind.text else []
+        found += [f"`{name}`" for text in (kind.text, kind.port) for name in text.under("dup")]
         lines.append(f"| `{kind.name}` | {kind.meaning} | {', '.join(found)} |")
     return "\n".join(lines)
 

@@ -144,6 +144,7 @@ class RecordedCommands:
         self._names = names
         self._lines = CommandLines(names)
         self._batch_size = config.batch_size
+        self._semconv = config.semconv
         self.follow(config)
 
     def follow(self, config: TelemetryConfig) -> None:
@@ -166,7 +167,7 @@ class RecordedCommands:
             return commands
         # Two messages, one behind the other, are one with the lists of both.
         before = commands or Batch(b"", 0, 0)
-        request = before.request + rare_request(events, self._resource)
+        request = before.request + rare_request(events, self._resource, self._semconv)
         return Batch(request, before.commands, before.spans + len(events), len(events))
 
     def _commands(self) -> Batch | None:

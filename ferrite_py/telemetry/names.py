@@ -62,6 +62,12 @@ SERVER_ADDRESS = Names(
     stable=("server.address",),
 )
 SERVER_PORT = Names("its port; absent of a unix socket", stable=("server.port",))
+PEER_ADDRESS = Names(
+    "the client's address, or the path of its socket",
+    ferrite=("net.peer.ip",),
+    stable=("network.peer.address",),
+)
+PEER_PORT = Names("the client's port", ferrite=("net.peer.port",), stable=("network.peer.port",))
 RESULT = Names("`OK`, `NIL` for a null reply, `ERR`", always=("ferrite.command.result",))
 
 SLOTS = (
@@ -77,12 +83,8 @@ SLOTS = (
         "the error's first word: `ERR`, `WRONGTYPE`",
         stable=("db.response.status_code", "error.type"),
     ),
-    Names(
-        "the client's address, or the path of its socket",
-        ferrite=("net.peer.ip",),
-        stable=("network.peer.address",),
-    ),
-    Names("the client's port", ferrite=("net.peer.port",), stable=("network.peer.port",)),
+    PEER_ADDRESS,
+    PEER_PORT,
     Names("number of the connection, as `CLIENT LIST` has it", always=("ferrite.connection.id",)),
     Names("whether the cache had all keys that were looked up", always=("cache.hit",)),
     Names("keys that it had, of several", always=("cache.hits",)),

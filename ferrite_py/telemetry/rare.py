@@ -21,7 +21,7 @@ from ferrite_py.telemetry import names
 from ferrite_py.telemetry.format import SCHEMA_URL
 
 Value = str | int | bool
-Event = tuple[int, int, int, bytes, int, int, bool, tuple[int, ...], str, bytes]
+Event = tuple[int, int, int, bytes, int, int, bool, tuple[int, ...], str, bytes, int]
 """As `_native.Encoder.events` gives it."""
 
 TIERS = ("free", "mutable", "sealed", "read_only", "disk", "read_cache")
@@ -34,6 +34,9 @@ FOUND = ("empty", "loaded", "unclean")
 """By fe_save_found."""
 
 
+NOTHING = names.Names("")
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What an event is called, and what its numbers and its text are."""
@@ -42,7 +45,8 @@ class Kind:
     meaning: str
     numbers: tuple[str, ...]
     """Attributes by place; "" for what is not one as it stands."""
-    text: str = ""
+    text: names.Names = NOTHING
+    port: names.Names = NOTHING
     words: dict[int, tuple[str, Sequence[str]]] = field(default_factory=dict)
     """Numbers that stand for words: the attribute and its words."""
     error: int = -1
@@ -62,7 +66,8 @@ KINDS = (
             "ferrite.connection.sent",
             "",
         ),
-        text="network.peer.address",
+        text=names.PEER_ADDRESS,
+        port=names.PEER_PORT,
         words={4: ("ferrite.connection.end", ("closed", "cut_off"))},
     ),
     Kind(
@@ -111,7 +116,7 @@ KINDS = (
             "ferrite.index.bytes",
             "ferrite.recovery.orphans",
         ),
-        text="ferrite.recovery.aside",
+        text=names.Names("the folder's new name", always=("ferrite.recovery.aside",)),
         words={0: ("ferrite.recovery.found", FOUND)},
         failures=("unclean",),
     ),
@@ -135,16 +140,18 @@ KINDS = (
 SCOPE = InstrumentationScope(names.SCOPE, __version__, SCHEMA_URL)
 
 
-def request_of(events: Sequence[Event], resource: Resource) -> bytes:
+def request_of(events: Sequence[Event], resource: Resource, semconv: str) -> bytes:
     """Events as a request, to which another may be appended."""
-    encoded: bytes = encode_spans([_span(event, resource) for event in events]).SerializeToString()
+    spans = [_span(event, resource, semconv) for event in events]
+    encoded: bytes = encode_spans(spans).SerializeToString()
     return encoded
 
 
-def _span(event: Event, resource: Resource) -> ReadableSpan:
-    number, began, ended, trace_id, span_id, parent_id, is_sampled, numbers, state, text = event
+def _span(event: Event, resource: Resource, semconv: str) -> ReadableSpan:
+    number, began, ended, trace_id, span_id, parent_id, is_sampled, numbers, state, *_ = event
     kind = KINDS[number]
-    attributes = dict(_attributes(kind, numbers, text))
+    attributes = dict(_attributes(kind, numbers))
+    attributes |= _texts(kind, semconv, event[-2], event[-1])
     if not is_sampled:
         attributes[names.RETAINED] = True
     trace = int.from_bytes(trace_id)
@@ -163,14 +170,19 @@ def _span(event: Event, resource: Resource) -> ReadableSpan:
     )
 
 
-def _attributes(kind: Kind, numbers: Sequence[int], text: bytes) -> Iterator[tuple[str, Value]]:
+def _attributes(kind: Kind, numbers: Sequence[int]) -> Iterator[tuple[str, Value]]:
     for name, number in zip(kind.numbers, numbers, strict=False):
         if name:
             yield name, number
     for place, (name, words) in kind.words.items():
         yield name, words[numbers[place]]
-    if kind.text and text:
-        yield kind.text, text.decode("utf-8", "replace")
+
+
+def _texts(kind: Kind, semconv: str, text: bytes, port: int) -> Iterator[tuple[str, Value]]:
+    if text:
+        yield from dict.fromkeys(kind.text.under(semconv), text.decode("utf-8", "replace")).items()
+    if port:
+        yield from dict.fromkeys(kind.port.under(semconv), port).items()
 
 
 def _status(kind: Kind, numbers: Sequence[int], attributes: dict[str, Value]) -> Status:

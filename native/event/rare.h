@@ -14,7 +14,8 @@
 #include "event/recorder.h"
 
 #define FE_RARE_NUMBERS 8u
-#define FE_RARE_TEXT_MAX 64u /* bytes; a longer text is cut */
+#define FE_RARE_TEXT_MAX                                                                           \
+    112u /* bytes, as long as a path of a socket may be; a longer text is cut */
 #define FE_RARE_ROOM_MAX 1024u
 
 typedef enum fe_rare_kind {

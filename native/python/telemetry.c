@@ -368,13 +368,16 @@ static PyObject *event_of(const encoder_object *self, const fe_rare_event *event
     size_t state_len = 0;
     if (event->threshold != 0)
         state_len = fe_sampler_state(state, event->threshold, fe_sampler_low(event->trace_id));
+    fe_bytes text = {event->text, event->text_len};
+    uint32_t port = 0;
+    if (event->kind == FE_RARE_CONNECTION) text = fe_otlp_text_host(text, &port);
     long long began = fe_otlp_clock_ns(&self->clock, event->began);
     long long ended = fe_otlp_clock_ns(&self->clock, event->ended);
-    return Py_BuildValue("(iLLy#KKONs#y#)", event->kind, began, ended > began ? ended : began,
+    return Py_BuildValue("(iLLy#KKONs#y#I)", event->kind, began, ended > began ? ended : began,
                          event->trace_id, (Py_ssize_t)sizeof event->trace_id,
                          (unsigned long long)event->span_id, (unsigned long long)event->parent_id,
                          event->sampled ? Py_True : Py_False, numbers, state, (Py_ssize_t)state_len,
-                         event->text, (Py_ssize_t)event->text_len);
+                         text.ptr, (Py_ssize_t)text.len, port);
 }
 
 static PyObject *encoder_events(encoder_object *self, PyObject *unused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -190,6 +191,7 @@ def test_a_connection(start: Start, receiver: Receiver, transport: str) -> None:
     server = start(server__transport=transport)
     with server.client() as client:
         number = int(client.command("CLIENT", "ID").raw[1:])
+        info = client.command("CLIENT", "INFO").raw.decode()
         client.command("PING")
     [span] = named(receiver, "ferrite.connection")
     [ping] = [one for one in receiver.spans() if one.name == "PING"]
@@ -197,12 +199,39 @@ def test_a_connection(start: Start, receiver: Receiver, transport: str) -> None:
 
     assert (span.kind, span.parent_id) == ("INTERNAL", "")
     assert span.attributes["ferrite.connection.id"] == number
-    assert span.attributes["ferrite.connection.commands"] == 2
+    assert span.attributes["ferrite.connection.commands"] == 3
     assert span.attributes["ferrite.connection.received"] > len("PING")
     assert span.attributes["ferrite.connection.sent"] > len("+PONG")
     assert span.attributes["ferrite.connection.end"] == "closed"
-    assert str(span.attributes["network.peer.address"]).startswith("127.0.0.1:")
+    port = int(info.split(" addr=127.0.0.1:")[1].split()[0])
+    for one in (span, ping):
+        for address in ("net.peer.ip", "network.peer.address"):
+            assert one.attributes[address] == "127.0.0.1"
+        for name in ("net.peer.port", "network.peer.port"):
+            assert one.attributes[name] == port
     assert span.start < ping.start < ping.end < span.end
+
+
+@pytest.mark.parametrize(
+    ("semconv", "name"), [("stable", "network.peer.address"), ("ferrite", "net.peer.ip")]
+)
+def test_the_peer_has_the_names_of_its_commands(
+    start: Start, receiver: Receiver, tmp_path: Path, semconv: str, name: str
+) -> None:
+    """Under `semconv`; a unix socket has a path and no port."""
+    path = str(tmp_path / "socket")
+    server = start(telemetry__semconv=semconv, server__unix_socket=path)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        client.sendall(b"PING\r\n")
+        assert client.recv(7) == b"+PONG\r\n"
+    [span] = named(receiver, "ferrite.connection")
+    server.stop()
+
+    [ping] = [one for one in receiver.spans() if one.kind == "SERVER"]
+    for one in (span, ping):
+        peer = {key: value for key, value in one.attributes.items() if ".peer." in key}
+        assert peer == {name: path}
 
 
 def test_connections_over_the_rate_are_counted(start: Start, receiver: Receiver) -> None:
@@ -285,5 +314,6 @@ def test_words_are_as_many_as_the_numbers_that_they_stand_for() -> None:
             numbers = [0] * 8
             for place, (_, words) in kind.words.items():
                 numbers[place] = min(value, len(words) - 1)
-            event = (number, 1, 2, b"\1" * 16, 7, 0, False, tuple(numbers), "ot=th:8;rv:1", b"x")
-            assert kind.name.encode() in rare.request_of([event], resource)
+            head = (number, 1, 2, b"\1" * 16, 7, 0, False)
+            event = (*head, tuple(numbers), "ot=th:8;rv:1", b"x", 1)
+            assert kind.name.encode() in rare.request_of([event], resource, "dup")
