@@ -36,6 +36,13 @@ They are powers of two, since the buckets that are counted end there: no count i
 """
 
 
+OPERATION_DURATION = "db.server.operation.duration"
+"""The durations of commands once more, under the name of OpenTelemetry's conventions."""
+
+OPERATION_NAME = "db.operation.name"
+"""What those conventions call the command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What one metric is."""

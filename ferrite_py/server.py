@@ -275,6 +275,7 @@ class Desk:
     def __init__(self, services: Services, front: Front) -> None:
         """Bind the port, if there is to be one. Raises StartupError."""
         config = services.settings.config.metrics
+        self._semconv = services.settings.config.telemetry.semconv
         self.standing = Standing(services.native)
         self.standing.watch(front.trouble)
         self.meter = Meter(services.native, services.identity.started)
@@ -294,7 +295,7 @@ class Desk:
         # Clients do not wait for these packages; a scraper that comes early waits in the backlog.
         try:
             listener = await asyncio.to_thread(importlib.import_module, "ferrite_py.web.listener")
-            web = listener.Web(bound, self.meter, self.standing)
+            web = listener.Web(bound, self.meter, self.standing, self._semconv)
         except Exception as error:  # whatever it is, the server serves without its page
             log.error("metrics cannot be served: %s: %s", type(error).__name__, error)
             bound.close()  # who asks is refused, and does not wait for an answer

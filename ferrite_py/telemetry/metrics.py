@@ -56,6 +56,8 @@ from ferrite_py import __version__
 from ferrite_py.exemplars import MILLISECOND, Exemplar, placed
 from ferrite_py.measure import (
     BOUNDS,
+    OPERATION_DURATION,
+    OPERATION_NAME,
     ROWS,
     Histogram,
     Labels,
@@ -69,9 +71,6 @@ log = logging.getLogger(__name__)
 
 SCOPE = "ferrite_py"
 RUNTIME_SCOPE = "ferrite_py.runtime"
-OPERATION_DURATION = "db.server.operation.duration"
-"""The durations of commands once more, under the name of OpenTelemetry's conventions."""
-
 REPORT_S = 60.0
 """That metrics could not be exported enters the log once in so long."""
 
@@ -221,7 +220,7 @@ def _metric(row: Row, data: Any) -> Metric:
 
 def _stable(command: str) -> dict[str, str]:
     """Attributes of OpenTelemetry's conventions."""
-    return {"db.system.name": "ferrite", "db.operation.name": command}
+    return {"db.system.name": "ferrite", OPERATION_NAME: command}
 
 
 def _sdk_exemplars(change: _Change) -> list[SdkExemplar]:

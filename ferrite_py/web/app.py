@@ -43,10 +43,10 @@ class Admin:
     neither the loop nor each other waits for it. Whoever asks meanwhile gets the same answer.
     """
 
-    def __init__(self, meter: Meter, state: State) -> None:
+    def __init__(self, meter: Meter, state: State, semconv: str) -> None:
         self._meter = meter
         self._state = state
-        self._page = Page()
+        self._page = Page(semconv)
         self._pages = ThreadPoolExecutor(1, "ferrite-metrics", step_back)
         self._signs = ThreadPoolExecutor(1, "ferrite-health")
         self._page_of: dict[str, asyncio.Future[tuple[bytes, str]]] = {}

@@ -35,9 +35,11 @@ class _Server(uvicorn.Server):
 class Web:
     """The listener's life: made, opened, closed; the socket that it is given is closed with it."""
 
-    def __init__(self, bound: socket.socket, meter: Meter, state: State) -> None:
+    def __init__(
+        self, bound: socket.socket, meter: Meter, state: State, semconv: str = "dup"
+    ) -> None:
         self._socket = bound
-        self._admin = Admin(meter, state)
+        self._admin = Admin(meter, state, semconv)
         self._server = _Server(
             uvicorn.Config(
                 self._admin.application(),

@@ -6,6 +6,7 @@ Exemplars are on pages in OpenMetrics only; the text format has no place for the
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -22,7 +23,17 @@ from prometheus_client.samples import Exemplar as Shown
 from prometheus_client.samples import Timestamp
 
 from ferrite_py.exemplars import Exemplar, placed
-from ferrite_py.measure import BOUNDS, ROWS, Histogram, Measurement, Row, Samples
+from ferrite_py.measure import (
+    BOUNDS,
+    BY_ID,
+    OPERATION_DURATION,
+    OPERATION_NAME,
+    ROWS,
+    Histogram,
+    Measurement,
+    Row,
+    Samples,
+)
 
 EXEMPLAR_LABELS = ("trace_id", "span_id")
 """What Grafana's data sources look for."""
@@ -52,6 +63,10 @@ def page_name(row: Row) -> str:
     return prometheus_name(row) + ("_total" if row.grows else "")
 
 
+_OPERATIONS = replace(BY_ID["COMMAND_DURATION"], name=OPERATION_DURATION, labels=(OPERATION_NAME,))
+"""The same durations by their other name. What is the same in all samples has no label here."""
+
+
 def _plain(name: str) -> str:
     return name.replace(".", "_")
 
@@ -59,7 +74,9 @@ def _plain(name: str) -> str:
 class Page:
     """Makes pages."""
 
-    def __init__(self) -> None:
+    def __init__(self, semconv: str = "dup") -> None:
+        """Take `telemetry.semconv`: whether durations of commands have their other name as well."""
+        self._has_stable = semconv != "ferrite"
         # Of a registry of its own: the default one belongs to whoever embeds the server.
         self._runtime = CollectorRegistry()
         ProcessCollector(registry=self._runtime)
@@ -69,12 +86,15 @@ class Page:
     def render(self, measurement: Measurement, accept: str) -> tuple[bytes, str]:
         """The text of the page and its content type, as the header Accept wants it."""
         encode, content_type = choose_encoder(accept)
-        return encode(_Shown(self._runtime, measurement)), content_type
+        return encode(_Shown(self._runtime, measurement, has_stable=self._has_stable)), content_type
 
 
 class _Shown(Collector):
-    def __init__(self, runtime: CollectorRegistry, measurement: Measurement) -> None:
+    def __init__(
+        self, runtime: CollectorRegistry, measurement: Measurement, *, has_stable: bool
+    ) -> None:
         self._runtime = runtime
+        self._has_stable = has_stable
         self._measurement = measurement
 
     def collect(self) -> Iterator[Metric]:
@@ -83,6 +103,8 @@ class _Shown(Collector):
             samples = self._measurement.samples.get(row.name, ())
             if samples and row.id not in _USUAL_NAMES:
                 yield family(row, samples, self._measurement)
+            if samples and row.id == _OPERATIONS.id and self._has_stable:
+                yield family(_OPERATIONS, samples, self._measurement)
         yield from self._runtime.collect()
 
 

@@ -113,6 +113,30 @@ def test_the_counts_of_commands_agree_with_their_histograms(served: Served) -> N
         assert total <= sum(bound * count for bound, count in buckets.items())
 
 
+def test_durations_have_the_name_of_the_conventions_too(tmp_path: Path) -> None:
+    """On the same page with the same buckets; not where only Ferrite's names are wanted."""
+    for semconv in ("dup", "stable", "ferrite"):
+        served = Served(tmp_path / semconv, f"telemetry.semconv={semconv}")
+        served.client.command("CLIENT", "LIST")
+        page = page_of(served.metrics)
+        served.close()
+
+        ours, theirs = "ferrite_command_duration", "db_server_operation_duration"
+        assert page.value(f"{ours}_count", command="CLIENT LIST") == 1
+        if semconv == "ferrite":
+            assert theirs not in page.types
+            continue
+        assert page.types[theirs] == "histogram"
+        for suffix in ("_bucket", "_count", "_sum"):
+            assert page.of(theirs + suffix) == {
+                frozenset(
+                    ("db_operation_name" if name == "command" else name, text)
+                    for name, text in labels
+                ): value
+                for labels, value in page.of(ours + suffix).items()
+            }
+
+
 STAGES = ("receive", "parse", "queue", "dispatch", "lookup", "execute", "serialise", "write")
 
 
