@@ -14,6 +14,7 @@
  * 3. While a read is under way its record may die, its keyspace may be flushed or change its number:
  * what it brings counts only if a slot of the keyspace with its id still names the address, which
  * nothing else can have as long as the segment is pinned.
+ * 4. Only a read that is in flight has a buffer.
  *
  * Threads: the engine's lock is held, but for fe_fetch_check.
  */
@@ -113,24 +114,6 @@ static void wake_failed(fe_fetch *fetch)
     }
 }
 
-uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max)
-{
-    fe_fetch *fetch = &store->fetch;
-    wake_failed(fetch);
-    if (fe_late_is_due(store)) fe_late_start(store);
-    uint32_t count = 0;
-    while (count < max && fetch->first != NULL) {
-        fe_disk_read *read = fetch->first;
-        fetch->first = read->next;
-        if (fetch->first == NULL) fetch->last = NULL;
-        read->next = NULL;
-        reads[count++] = read;
-    }
-    fetch->queued -= count;
-    fetch->in_flight += count;
-    return count;
-}
-
 /* Buffers -------------------------------------------------------------------------------------- */
 
 static uint32_t block_of(const fe_store *store)
@@ -203,13 +186,13 @@ static uint64_t offset_of(const fe_store *store, const fe_fetch_read *read)
     return fe_address_offset(read->address, store->log.offset_bits);
 }
 
-/* Asks for the first `bytes` of the record; false without memory. */
+/* Asks for the first `bytes` of the record; false when they are too many for one read. */
 static bool ask(fe_store *store, fe_fetch_read *read, uint64_t bytes)
 {
     uint64_t grain = block_of(store), offset = offset_of(store, read);
     uint64_t begin = offset & ~(grain - 1);
     uint64_t end = (offset + bytes + grain - 1) & ~(grain - 1);
-    if (end - begin > INT32_MAX || !buffer_take(store, read, (size_t)(end - begin))) return false;
+    if (end - begin > INT32_MAX) return false;
     read->skip = (uint32_t)(offset - begin);
     read->asked = bytes;
     read->disk.offset = begin;
@@ -660,7 +643,7 @@ static void finish(fe_store *store, fe_fetch_read *read)
     read_free(store, read);
 }
 
-/* Asks again, for `bytes`; without memory the read ends with that error. */
+/* Asks again, for `bytes`; when they are too many the read ends with an error. */
 static bool again(fe_store *store, fe_fetch_read *read, uint64_t bytes)
 {
     buffer_give(store, read);
@@ -710,6 +693,38 @@ void fe_fetch_done(fe_store *store, fe_disk_read *disk)
         if (again(store, read, read->asked)) return;
     }
     if (!put_off(store, read)) finish(store, read);
+}
+
+/* The buffer is taken only now, when the disk has a place for the read: a command may have queued any number. False
+ * without memory: the read is over, or put off. */
+static bool take_first(fe_store *store, fe_disk_read **taken)
+{
+    fe_fetch *fetch = &store->fetch;
+    fe_disk_read *disk = fetch->first;
+    fe_fetch_read *read = (fe_fetch_read *)disk;
+    fetch->first = disk->next;
+    if (fetch->first == NULL) fetch->last = NULL;
+    disk->next = NULL;
+    fetch->queued--;
+    if (FE_UNLIKELY(!buffer_take(store, read, disk->length))) {
+        bad(read, ENOMEM);
+        if (!put_off(store, read)) finish(store, read);
+        return false;
+    }
+    *taken = disk;
+    return true;
+}
+
+uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max)
+{
+    fe_fetch *fetch = &store->fetch;
+    wake_failed(fetch);
+    if (fe_late_is_due(store)) fe_late_start(store);
+    uint32_t count = 0;
+    while (count < max && fetch->first != NULL)
+        count += take_first(store, &reads[count]);
+    fetch->in_flight += count;
+    return count;
 }
 
 /* The rest ------------------------------------------------------------------------------------- */

@@ -111,8 +111,8 @@ void fe_waiter_close(fe_store *store, fe_waiter *waiter);
 bool fe_fetch_is_wanted(const fe_store *store);
 /* Those that were put off are due now, as far as the bound on them allows. */
 void fe_fetch_hurry(fe_store *store);
-/* Stores up to `max` reads that are to be submitted and returns how many. Wakes those whose reads
- * could not even be started. */
+/* Stores up to `max` reads that are to be submitted and returns how many. These have buffers, those that stay queued
+ * have none. Wakes those whose reads could not even be started. */
 uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max);
 
 /* Looks at what was read: size and checksum. Without the lock, by whoever has reaped it; fe_fetch_done

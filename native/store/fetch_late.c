@@ -10,8 +10,8 @@
 #define LATE_MAX 64u        /* reads that only settle are put off until there are so many ... */
 #define LATE_MS 20          /* ... or for so long */
 #define LATE_READS_MAX 256u /* of these under way, beyond which the others stay put off ... */
-#define LATE_BYTES_MAX ((uint64_t)2 << 20) /* ... or so much in their buffers, one at least */
-#define LATE_FAILURES_MAX 8u /* refusals of memory, after which it is left for a while */
+#define LATE_BYTES_MAX ((uint64_t)2 << 20) /* ... or so much for their buffers, one at least */
+#define LATE_FAILURES_MAX 8u               /* after which it is left for a while */
 
 /* Whether another that was put off may be started. Reads that somebody waits for do not count: under a load
  * of them there would never be room. */
@@ -76,7 +76,7 @@ bool fe_late_promote(fe_store *store, fe_fetch_read *read)
 }
 
 /* The oldest that was put off is queued; of a database that was flushed meanwhile there is nothing to settle.
- * False without memory: it comes behind the others, and those who wait for it get the error. */
+ * False as fe_fetch_ask: it comes behind the others, and those who wait for it get an error. */
 static bool late_start_one(fe_store *store)
 {
     fe_fetch *fetch = &store->fetch;

@@ -80,7 +80,8 @@ fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace,
 void fe_fetch_wait(fe_store *store, fe_fetch_read *read, fe_need need, bool walk,
                    fe_waiter *waiter);
 void fe_fetch_open(fe_store *store, fe_waiter *waiter);
-/* Queues a read that is in no list, for as much of its record as is read at first; false without memory. */
+/* Queues a read that is in no list, for as much of its record as is read at first; false when that is too
+ * much for one read. It has a buffer only when it is taken. */
 bool fe_fetch_ask(fe_store *store, fe_fetch_read *read);
 /* Forgets a read that nobody waits for. */
 void fe_fetch_drop(fe_store *store, fe_fetch_read *read);
@@ -92,7 +93,7 @@ void fe_fetch_waits_end(fe_store *store, fe_fetch_read *read, int error);
 void fe_late_add(fe_store *store, fe_fetch_read *read);
 /* The same for one that could not be read for now: no other that is put off is started either before a pause. */
 void fe_late_again(fe_store *store, fe_fetch_read *read);
-/* One that was put off is asked for at once, for somebody who waits; false without memory. */
+/* One that was put off is asked for at once, for somebody who waits; false as fe_fetch_ask. */
 bool fe_late_promote(fe_store *store, fe_fetch_read *read);
 /* Whether those that were put off are due. */
 bool fe_late_is_due(const fe_store *store);

@@ -383,7 +383,7 @@ TEST(without_memory_who_waits_for_one_that_was_put_off_is_told)
     fe_alloc_fail_after(&d->f.alloc, 0);
     CHECK(!fetch_number(d, 100, FE_NEED_EXACT, &a));
     fe_alloc_fail_after(&d->f.alloc, -1);
-    CHECK_INT(0, take_due(d));
+    CHECK_INT(1, take_due(d)); /* it settles all the same */
     CHECK_INT(1, woken);
     CHECK_INT(ENOMEM, a.error);
     fe_waiter_close(d->f.store, &a);
@@ -795,6 +795,53 @@ TEST(a_write_whose_settling_read_is_refused_is_settled_later_and_the_old_value_n
     fake_free(d);
 }
 
+TEST(only_reads_that_the_disk_has_a_place_for_have_a_buffer)
+{
+    enum { QUEUED = 1500, PLACES = 16 };
+    fake_disk *d = cold_store();
+    fe_waiter a = {.wake = count_wake};
+    uint64_t before = fe_alloc_used_all(&d->f.alloc);
+    for (uint64_t i = 0; i < QUEUED; i++)
+        CHECK(!fetch_number(d, i, FE_NEED_READ, &a));
+    uint64_t queued = fe_alloc_used_all(&d->f.alloc) - before;
+    CHECK(queued / QUEUED < 1024);
+    while (fe_fetch_is_wanted(d->f.store)) {
+        d->count = fe_fetch_take(d->f.store, d->reads, PLACES);
+        CHECK(fe_alloc_used_all(&d->f.alloc) - before < queued + PLACES * 16384);
+        check_store(&d->f);
+        while (d->count != 0)
+            fake_complete(d, 0, FAKE_GOOD);
+        before = fe_alloc_used_all(&d->f.alloc) - queued; /* the cache grows instead */
+    }
+    CHECK_INT(1, woken);
+    CHECK_INT(0, a.error);
+    fe_waiter_close(d->f.store, &a);
+    fake_free(d);
+}
+
+TEST(without_memory_for_its_buffer_a_read_that_was_queued_is_an_error)
+{
+    fake_disk *d = cold_store();
+    fe_waiter a = {.wake = count_wake}, b = {.wake = count_wake};
+    CHECK(!fetch_number(d, 5, FE_NEED_READ, &a));
+    CHECK(!fetch_number(d, 6, FE_NEED_REMOVE, &b));
+    set_blindly(d, 9, "new", FE_DEADLINE_NONE);
+    fe_alloc_fail_after(&d->f.alloc, 0);
+    fe_fetch_hurry(d->f.store);
+    CHECK_INT(0, take_due(d));
+    fe_alloc_fail_after(&d->f.alloc, -1);
+    CHECK_INT(2, woken);
+    CHECK_INT(ENOMEM, a.error);
+    CHECK_INT(ENOMEM, b.error);
+    check_store(&d->f);
+    fe_waiter_close(d->f.store, &a);
+    fe_waiter_close(d->f.store, &b);
+    fake_complete_all(d);
+    CHECK_INT(1, d->f.store->fetch.stats.settled_same);
+    CHECK_INT(2000, fe_store_db_size(d->f.store, 0));
+    fake_free(d);
+}
+
 int main(void)
 {
     RUN(a_cold_key_is_read_once_for_all_that_ask_and_is_then_in_memory);
@@ -828,5 +875,7 @@ int main(void)
     RUN(a_read_that_is_refused_is_started_again_after_a_pause);
     RUN(a_record_whose_read_is_refused_is_neither_deleted_nor_bad);
     RUN(a_write_whose_settling_read_is_refused_is_settled_later_and_the_old_value_never_comes_back);
+    RUN(only_reads_that_the_disk_has_a_place_for_have_a_buffer);
+    RUN(without_memory_for_its_buffer_a_read_that_was_queued_is_an_error);
     return check_done();
 }
