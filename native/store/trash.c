@@ -114,53 +114,77 @@ bool fe_trash_cut(fe_trash_list *list, fe_alloc *alloc, size_t bytes)
     return true;
 }
 
-static fe_hold *find_hold(const fe_trash_list *list, const void *ptr)
+/* Where the first hold of a mapping is linked, or would be. A step for each other mapping of the bucket. */
+static fe_hold **link_of(fe_trash_list *list, const void *ptr)
 {
-    fe_hold *hold = list->holds;
-    while (hold != NULL && hold->ptr != ptr)
-        hold = hold->next;
-    return hold;
+    uint64_t page = (uint64_t)(uintptr_t)ptr >> 12;
+    fe_hold **link = &list->holds[(page * 0x9e3779b97f4a7c15ull >> 32) % FE_TRASH_BUCKETS];
+    while (*link != NULL && (*link)->ptr != ptr)
+        link = &(*link)->next;
+    return link;
 }
 
 void fe_trash_hold(fe_trash_list *list, fe_hold *hold, void *ptr)
 {
     FE_ASSERT(ptr != NULL && hold->ptr == NULL);
-    *hold = (fe_hold){.ptr = ptr, .next = list->holds};
-    list->holds = hold;
+    fe_hold **link = link_of(list, ptr), *first = *link;
+    *hold = (fe_hold){.ptr = ptr, .after = hold, .before = hold};
+    if (first == NULL) {
+        *link = hold;
+    } else {
+        hold->after = first->after;
+        hold->before = first;
+        first->after->before = hold;
+        first->after = hold;
+    }
     list->hold_count++;
 }
 
-bool fe_trash_is_held(const fe_trash_list *list, const void *ptr)
+bool fe_trash_is_held(fe_trash_list *list, const void *ptr)
 {
-    return find_hold(list, ptr) != NULL;
+    return list->hold_count != 0 && *link_of(list, ptr) != NULL;
 }
 
 bool fe_trash_defer(fe_trash_list *list, const fe_trash *trash)
 {
-    fe_hold *hold = find_hold(list, trash->ptr);
-    if (hold == NULL) return false;
-    FE_ASSERT(hold->left.ptr == NULL);
-    hold->left = *trash;
+    fe_hold *first = *link_of(list, trash->ptr);
+    if (first == NULL) return false;
+    FE_ASSERT(first->left.ptr == NULL);
+    first->left = *trash;
     list->held++;
     list->held_bytes += trash->counted;
     return true;
 }
 
+/* Its last reader has gone. */
+static void put_left(fe_trash_list *list, const fe_trash *left)
+{
+    if (left->ptr == NULL) return;
+    list->held--;
+    list->held_bytes -= left->counted;
+    fe_trash_put_reserved(list, left->class, left->ptr, left->size, left->counted);
+}
+
 void fe_trash_release(fe_trash_list *list, fe_hold *hold)
 {
     if (hold->ptr == NULL) return;
-    fe_hold **link = &list->holds;
-    while (*link != hold)
-        link = &(*link)->next;
-    *link = hold->next;
-    fe_trash left = hold->left;
+    fe_hold **link = link_of(list, hold->ptr), *after = hold->after;
+    fe_hold gone = *hold;
+    FE_ASSERT(*link != NULL);
     *hold = (fe_hold){0};
     list->hold_count--;
-    if (left.ptr == NULL) return;
-    list->held--;
-    list->held_bytes -= left.counted;
-    /* Another one may hold it; if not, it goes to the list. */
-    fe_trash_put_reserved(list, left.class, left.ptr, left.size, left.counted);
+    if (after == hold) {
+        FE_ASSERT(*link == hold);
+        *link = gone.next;
+        put_left(list, &gone.left);
+        return;
+    }
+    gone.before->after = after;
+    after->before = gone.before;
+    if (*link != hold) return;
+    after->next = gone.next; /* it is the first one now */
+    after->left = gone.left;
+    *link = after;
 }
 
 void fe_trash_empty(fe_trash_list *list, fe_alloc *alloc)

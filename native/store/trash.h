@@ -32,11 +32,15 @@ typedef struct fe_trash_node {
     fe_alloc_class class;
 } fe_trash_node;
 
-/* A reader of a mapping; it lies with the reader. */
+#define FE_TRASH_BUCKETS 1024u /* of what is held: 10,000 values that are sent are ten in each */
+
+/* A reader of a mapping; it lies with the reader. Those of one mapping are a ring; the first of them stands
+ * for it among the mappings of a bucket. */
 typedef struct fe_hold {
-    void *ptr;     /* the mapping; NULL: nothing is held */
+    void *ptr;            /* the mapping; NULL: nothing is held */
+    struct fe_hold *next; /* of another mapping of the bucket; the first one's, as is `left` */
     fe_trash left; /* to be put on the list when the last hold goes; ptr NULL: it is in use */
-    struct fe_hold *next;
+    struct fe_hold *after, *before; /* in the ring */
 } fe_hold;
 
 /* Lies in the lowest of its mappings, which goes last. */
@@ -55,7 +59,6 @@ typedef struct fe_trash_list {
     fe_trash_node *head;  /* short ones */
     fe_trash_node *longs; /* those of more than FE_TRASH_LONG that are accounted */
     fe_trash_table *tables;
-    fe_hold *holds;      /* few */
     uint64_t held;       /* mappings that wait for their readers, outside of the list */
     uint64_t held_bytes; /* accounted, of these; in no other number here */
     uint64_t hold_count; /* readers, of mappings in use too */
@@ -65,12 +68,13 @@ typedef struct fe_trash_list {
     bool is_news;   /* a long one was put here since this was last asked for */
     uint64_t bulk;  /* of the bytes, at most so many were flushed: no debt of writers */
     uint64_t taken; /* mappings ever taken off */
+    fe_hold *holds[FE_TRASH_BUCKETS];
 } fe_trash_list;
 
 /* Holds a mapping that is in use, by its address. */
 void fe_trash_hold(fe_trash_list *list, fe_hold *hold, void *ptr);
 void fe_trash_release(fe_trash_list *list, fe_hold *hold);
-bool fe_trash_is_held(const fe_trash_list *list, const void *ptr);
+bool fe_trash_is_held(fe_trash_list *list, const void *ptr);
 /* Keeps a mapping off the list while it is held; false when it is not. */
 bool fe_trash_defer(fe_trash_list *list, const fe_trash *trash);
 
@@ -80,7 +84,7 @@ void fe_trash_put_long(fe_trash_list *list, const fe_trash *trash);
 static inline void fe_trash_put_reserved(fe_trash_list *list, fe_alloc_class class, void *ptr,
                                          size_t size, size_t counted)
 {
-    if (FE_UNLIKELY(list->holds != NULL) &&
+    if (FE_UNLIKELY(list->hold_count != 0) &&
         fe_trash_defer(list, &(fe_trash){ptr, size, counted, class}))
         return;
     if (FE_UNLIKELY(counted > FE_TRASH_LONG)) {

@@ -196,11 +196,76 @@ TEST(what_is_held_waits_for_its_last_reader)
     CHECK_INT(2, drain(&r));
 }
 
+/* The longest walk to a mapping that is held. */
+static unsigned longest_walk(const rig *r)
+{
+    unsigned longest = 0;
+    for (unsigned i = 0; i < FE_TRASH_BUCKETS; i++) {
+        unsigned steps = 0;
+        for (const fe_hold *hold = r->list.holds[i]; hold != NULL; hold = hold->next)
+            steps++;
+        if (steps > longest) longest = steps;
+    }
+    return longest;
+}
+
+TEST(many_readers_of_one_mapping_are_one_step)
+{
+    enum { READERS = 5000 };
+    static fe_hold holds[READERS];
+    rig r;
+    rig_init(&r);
+    void *one = fe_pages_map(&r.alloc, FE_ALLOC_LOG, PIECE, 4096);
+    for (unsigned i = 0; i < READERS; i++)
+        fe_trash_hold(&r.list, &holds[i], one);
+    CHECK_INT(1, longest_walk(&r));
+    fe_trash_put(&r.list, FE_ALLOC_LOG, one, PIECE);
+
+    for (unsigned i = 0; i < READERS; i++) { /* the first one, the last one, and all between */
+        CHECK_INT(READERS - i, r.list.hold_count);
+        CHECK_INT(0, r.list.count);
+        check_held(&r, 1, PIECE);
+        CHECK(fe_trash_is_held(&r.list, one));
+        fe_trash_release(&r.list, &holds[i * 1999u % READERS]);
+    }
+
+    CHECK_INT(0, longest_walk(&r));
+    check_held(&r, 0, 0);
+    CHECK_INT(1, drain(&r));
+}
+
+TEST(readers_of_many_mappings_are_found_in_few_steps)
+{
+    enum { READERS = 10000 };
+    static fe_hold holds[READERS];
+    rig r;
+    rig_init(&r);
+    uint8_t *mappings = fe_pages_map(&r.alloc, FE_ALLOC_LOG, READERS * PIECE, 4096);
+    for (unsigned i = 0; i < READERS; i++)
+        fe_trash_hold(&r.list, &holds[i], mappings + i * PIECE);
+    CHECK(longest_walk(&r) <= 30);
+
+    for (unsigned i = 0; i < READERS; i += 2)
+        fe_trash_put(&r.list, FE_ALLOC_LOG, mappings + i * PIECE, PIECE);
+    check_held(&r, READERS / 2, READERS / 2 * PIECE);
+    for (unsigned i = 0; i < READERS; i++) {
+        CHECK(fe_trash_is_held(&r.list, mappings + i * PIECE));
+        fe_trash_release(&r.list, &holds[i]);
+        CHECK(!fe_trash_is_held(&r.list, mappings + i * PIECE));
+    }
+    CHECK_INT(READERS / 2, r.list.count);
+    for (unsigned i = 1; i < READERS; i += 2)
+        fe_pages_unmap(&r.alloc, FE_ALLOC_LOG, mappings + i * PIECE, PIECE);
+    CHECK_INT(READERS / 2, drain(&r));
+}
+
 int main(void)
 {
     RUN(tables_are_given_back_mapping_by_mapping_with_their_directories);
     RUN(bulk_is_what_is_left_of_tables_at_most);
     RUN(long_mappings_are_kept_apart_and_cut_to_short_ones);
     RUN(what_is_held_waits_for_its_last_reader);
+    RUN(many_readers_of_one_mapping_are_one_step);
+    RUN(readers_of_many_mappings_are_found_in_few_steps);
     return check_done();
 }
