@@ -15,21 +15,18 @@
 #include "engine/background.h"
 #include "engine/collector.h"
 #include "engine/flusher.h"
+#include "engine/heap_watch.h"
 #include "engine/rare.h"
 
 #define STEP_INDEX_BUCKETS 256u
 #define STEP_EXPIRE_RECORDS 4096u
 #define STEP_COMPACT_BYTES (64u * 1024u)
 #define ROUND_MAPPINGS_NS 250000u /* mapping and unmapping in one round, but for the last call */
-#define TRIM_BYTES_MIN ((uint64_t)16 << 20) /* unmapped: much was freed, so look at the heap too */
-#define TRIM_SHARE 8u                       /* ... and at least this part of what is in use */
-#define TRIM_PAUSE_NS 1000000000u
 
 struct fe_workers {
     fe_background thread;
-    uint64_t unmapped;        /* bytes since the heap was last trimmed; the thread's own */
-    uint64_t heap_peak;       /* bytes of blocks since then, at most, as seen once a round */
-    uint64_t trimmed_ns;      /* when that was */
+    fe_heap_watch blocks;     /* buffers of clients that have gone, and tables; the thread's own */
+    fe_heap_watch all;        /* a store that has shrunk: small blocks went with its mappings */
     fe_rare_event compaction; /* the run under way; the thread's own */
 };
 
@@ -77,7 +74,6 @@ static bool empty_trash(fe_engine *engine)
         if (!taken) return false;
         fe_pages_discard(trash.ptr, trash.size);
         fe_trash_unmap(&engine->alloc, &trash);
-        if (engine->workers != NULL) engine->workers->unmapped += trash.size;
     } while (fe_clock_monotonic_ns() - began < ROUND_MAPPINGS_NS);
     return true;
 }
@@ -110,31 +106,28 @@ static void purge_if_wanted(fe_engine *engine)
     if (wanted) fe_alloc_trim();
 }
 
-/* Bytes of blocks that were given back since the heap was last trimmed: of buffers of clients that have gone. */
-static uint64_t heap_freed(fe_engine *engine, fe_workers *workers)
+/* Bytes in blocks. Mappings come and go between the two looks at the counters, and from class to class
+ * within the first, which would look like blocks that were freed later: so the smaller of two. */
+static uint64_t block_bytes(const fe_alloc *alloc)
 {
-    uint64_t used = fe_alloc_used_all(&engine->alloc), mapped = fe_alloc_mapped(&engine->alloc);
-    uint64_t heap = used > mapped ? used - mapped : 0;
-    if (heap > workers->heap_peak) workers->heap_peak = heap;
-    return workers->heap_peak - heap;
+    uint64_t least = UINT64_MAX;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t used = fe_alloc_used_all(alloc), mapped = fe_alloc_mapped(alloc);
+        uint64_t bytes = used > mapped ? used - mapped : 0;
+        if (bytes < least) least = bytes;
+    }
+    return least;
 }
 
-/* What the store gave up came with small blocks (tables, buffers), and so did clients: when much has gone, and nothing
- * more is due, the C library returns its free pages too. */
+/* The C library returns its free pages when much has gone and has not come again. In every round, busy or not. */
 static void trim_after_much(fe_engine *engine)
 {
     fe_workers *workers = engine->workers;
     if (workers == NULL) return;
-    uint64_t freed = heap_freed(engine, workers);
-    uint64_t share = fe_alloc_used_all(&engine->alloc) / TRIM_SHARE;
-    bool unmapped = workers->unmapped >= TRIM_BYTES_MIN && workers->unmapped >= share;
-    if (!unmapped && freed < TRIM_BYTES_MIN) return;
     uint64_t now = fe_clock_monotonic_ns();
-    if (now - workers->trimmed_ns < TRIM_PAUSE_NS) return;
-    workers->trimmed_ns = now;
-    workers->unmapped = 0;
-    workers->heap_peak -= freed;
-    fe_alloc_trim();
+    bool due = fe_heap_watch_note(&workers->blocks, block_bytes(&engine->alloc), now);
+    due |= fe_heap_watch_note(&workers->all, fe_alloc_used_all(&engine->alloc), now);
+    if (due) fe_alloc_trim();
 }
 
 bool fe_workers_round(fe_engine *engine)
@@ -146,7 +139,7 @@ bool fe_workers_round(fe_engine *engine)
     more |= empty_trash(engine);
     more |= provide_spares(engine);
     purge_if_wanted(engine);
-    if (!more) trim_after_much(engine);
+    trim_after_much(engine);
     return more;
 }
 
