@@ -3,8 +3,9 @@
  * One round: wait for events; adopt new connections; resume sessions that were woken; receive from every readable connection
  * into one shared area; serve all their sessions together; send what they answered. Sockets are level-triggered.
  *
- * Sending: replies are sent straight from client.output. When the kernel takes only a part, the whole buffer moves to the
- * connection (`sending`, from `sending_at`), so that nothing is ever moved within it, and the rest goes out on EPOLLOUT.
+ * Sending: replies are sent straight from client.output. When the kernel takes only a part, or when a loan belongs into them,
+ * the whole buffer moves to the connection (`sending`, from `sending_at`), so that nothing is ever moved within it, and the rest
+ * goes out on EPOLLOUT.
  *
  * Threads: everything here belongs to the reactor's thread, but for `inbox` and the drain request (guarded by `mutex`), the
  * list of woken sessions (guarded by the engine's lock), the counter and the eventfd.
@@ -52,6 +53,7 @@ typedef struct connection {
     bool timed;      /* in the list of connections with a due time */
     fe_buf sending;
     size_t sending_at;
+    bool sends_loan; /* the session's loan has its place in `sending` */
     struct connection *next, *previous;
     struct connection *timed_next, *timed_previous;
     struct connection *dead_next;
@@ -208,50 +210,69 @@ static ssize_t send_some(connection *it, const uint8_t *data, size_t len)
     return (ssize_t)done;
 }
 
-/* Sends what stands before the loan, and then of the loan as much as others have time for. True
- * when all of it is sent; false with *broken when the connection is. */
-static bool send_loan(connection *it, bool *broken)
+typedef enum progress { SENT_ALL, SENT_PART, SENT_BROKEN } progress;
+
+/* Sends what is in `sending` before `end`. */
+static progress send_until(connection *it, size_t end)
 {
-    fe_session *session = it->session;
-    fe_loan *loan = &session->loan;
-    ssize_t sent = 0;
-    if (loan->at > 0) {
-        sent = send_some(it, session->client.output.data, loan->at);
-        *broken = sent < 0;
-        if (sent < 0) return false;
-        fe_buf_drop(&session->client.output, (size_t)sent);
-        loan->at -= (size_t)sent;
-        if (loan->at > 0) return false;
-    }
-    sent = send_some(it, loan->ptr + loan->sent, loan->len - loan->sent);
-    *broken = sent < 0;
-    if (sent < 0) return false;
-    loan->sent += (size_t)sent;
-    if (loan->sent < loan->len) return false;
-    fe_session_return_loan(session);
-    return true;
+    if (it->sending_at == end) return SENT_ALL;
+    ssize_t sent = send_some(it, it->sending.data + it->sending_at, end - it->sending_at);
+    if (sent < 0) return SENT_BROKEN;
+    it->sending_at += (size_t)sent;
+    return it->sending_at == end ? SENT_ALL : SENT_PART;
 }
 
-/* Sends what waits; false when the connection is broken. */
+/* Sends of the loan as much as others have time for. */
+static progress send_loan(connection *it)
+{
+    fe_loan *loan = &it->session->loan;
+    ssize_t sent = send_some(it, loan->ptr + loan->sent, loan->len - loan->sent);
+    if (sent < 0) return SENT_BROKEN;
+    loan->sent += (size_t)sent;
+    if (loan->sent < loan->len) return SENT_PART;
+    fe_session_return_loan(it->session);
+    return SENT_ALL;
+}
+
+/* Sends what is in `sending`, and the loan in its place. */
+static progress send_waiting(connection *it)
+{
+    progress made = SENT_ALL;
+    if (it->sends_loan) {
+        made = send_until(it, it->session->loan.at);
+        if (made == SENT_ALL) made = send_loan(it);
+        if (made != SENT_ALL) return made;
+        it->sends_loan = false;
+    }
+    made = send_until(it, it->sending.len);
+    if (made != SENT_ALL) return made;
+    fe_buf_free(&it->sending);
+    it->sending_at = 0;
+    return SENT_ALL;
+}
+
+/* The output is what waits from now on; of it, `sent` bytes do not wait any more. */
+static void move_output(connection *it, size_t sent)
+{
+    fe_buf empty = it->sending;
+    it->sending = it->session->client.output;
+    it->sending_at = sent;
+    it->session->client.output = empty;
+}
+
+/* Sends what there is; false when the connection is broken. */
 static bool flush(connection *it)
 {
     fe_buf *output = &it->session->client.output;
     for (;;) {
-        if (it->sending.len > 0) {
-            ssize_t sent =
-                send_some(it, it->sending.data + it->sending_at, it->sending.len - it->sending_at);
-            if (sent < 0) return false;
-            it->sending_at += (size_t)sent;
-            if (it->sending_at < it->sending.len) break;
-            fe_buf_free(&it->sending);
-            it->sending_at = 0;
+        progress made = it->sending.len > 0 ? send_waiting(it) : SENT_ALL;
+        if (made == SENT_BROKEN) return false;
+        if (made == SENT_PART || output->len == 0) break;
+        if (FE_UNLIKELY(fe_loan_is_open(&it->session->loan))) {
+            move_output(it, 0);
+            it->sends_loan = true;
+            continue;
         }
-        bool broken = false;
-        if (FE_UNLIKELY(fe_loan_is_open(&it->session->loan)) && !send_loan(it, &broken)) {
-            if (broken) return false;
-            break;
-        }
-        if (output->len == 0) break;
         ssize_t sent = send_some(it, output->data, output->len);
         if (sent < 0) return false;
         if ((size_t)sent == output->len) {
@@ -259,10 +280,7 @@ static bool flush(connection *it)
             if (output->cap > OUTPUT_KEPT) fe_buf_free(output);
             break;
         }
-        fe_buf empty = it->sending;
-        it->sending = *output;
-        it->sending_at = (size_t)sent;
-        *output = empty;
+        move_output(it, (size_t)sent);
     }
     it->session->unsent = it->sending.len - it->sending_at;
     fe_trace_sent(it->session);
