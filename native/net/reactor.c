@@ -36,8 +36,10 @@
 #define CRON_MS 1000 /* how often each connection is looked at */
 #define CRON_BATCH                                                                                 \
     64 /* connections looked at in one round: thousands at once would stall the others for milliseconds */
-#define WOKEN_MAX 64      /* woken sessions resumed in a round ... */
-#define WOKEN_GROUP 16    /* ... so many at a time, each of whom waits for the others' replies */
+#define WOKEN_MAX 64   /* woken sessions resumed in a round ... */
+#define WOKEN_GROUP 16 /* ... so many at a time, each of whom waits for the others' replies */
+#define START_AFTER                                                                                \
+    (256u * 1024u)        /* bytes sent after which the disk reads of the round no longer wait */
 #define RESUMES_MAX 2     /* times in a round that a session goes on because its output went */
 #define FAREWELL_READS 64 /* receives of bytes that nobody wants, before a close */
 #define FAREWELL_BYTES 16384
@@ -93,6 +95,7 @@ struct fe_reactor {
     size_t area_used;
     fe_session *group[FE_GROUP_MAX];
     uint32_t group_count;
+    uint64_t sent;         /* bytes since disk reads were last started */
     fe_recorder *recorder; /* the engine's */
     fe_batch batch;
 };
@@ -206,6 +209,7 @@ static ssize_t send_some(connection *it, const uint8_t *data, size_t len)
     }
     it->session->writes += done > 0;
     it->session->sent += done;
+    it->reactor->sent += done;
     it->session->client.net_out += done;
     return (ssize_t)done;
 }
@@ -360,20 +364,32 @@ static void settle(connection *it)
         bool output_went = all_sent && waits_for(session, FE_PARK_OUTPUT);
         if (!output_went || resumes == RESUMES_MAX) break;
         fe_session_resume(session, &it->reactor->batch);
+        it->reactor->sent += START_AFTER; /* it has run commands: that took its time */
     }
     note_due(it);
     watch(it);
 }
 
+static void start_reads(fe_reactor *reactor)
+{
+    fe_server_start_reads(reactor->server, &reactor->batch);
+    reactor->sent = 0;
+}
+
+/* Replies go first, for starting reads takes longer than a client of a hot key should wait. But reads hold places of the
+ * disk, so they do not wait for much sending. */
 static void serve_group(fe_reactor *reactor)
 {
     if (reactor->group_count == 0) return;
     fe_server_serve_first(reactor->server, &reactor->batch, reactor->group, reactor->group_count);
-    for (uint32_t i = 0; i < reactor->group_count; i++)
+    reactor->sent = 0;
+    for (uint32_t i = 0; i < reactor->group_count; i++) {
         settle(reactor->group[i]->transport);
-    fe_server_start_reads(reactor->server, &reactor->batch);
+        if (FE_UNLIKELY(reactor->sent >= START_AFTER)) start_reads(reactor);
+    }
     fe_stages *stages = &reactor->recorder->stages;
     if (FE_UNLIKELY(stages->awaits_sent)) fe_stages_sent(stages, fe_clock_ticks());
+    start_reads(reactor);
     reactor->group_count = 0;
     reactor->area_used = 0;
 }
