@@ -4,7 +4,8 @@
  *
  * Invariants
  * 1. For what `done` holds while no reap is under way the eventfd has been rung: for the first that comes,
- *    and by reap for what it leaves.
+ *    and by reap for what it leaves. When more and more come it is rung again, for another thread than the one that
+ *    was told first: that may be busy.
  * 2. A thread sleeps only while `todo` is empty.
  *
  * As many threads as may be useful to a disk with a deep queue: each has one read at a time.
@@ -20,6 +21,7 @@
 #include <sys/eventfd.h>
 
 #define THREADS_MAX 32u
+#define RING_EACH 8u /* reads that are done and not taken, for which another thread is told */
 #define STACK_BYTES ((size_t)256 << 10)
 
 typedef struct read_list {
@@ -34,6 +36,7 @@ typedef struct pool {
     const fe_device_calls *calls;
     read_list todo;
     read_list done;
+    uint32_t done_count;
     uint32_t idle;
     uint32_t threads;
     int event_fd;
@@ -72,9 +75,8 @@ static void ring_event(pool *it)
 
 static void put_done(pool *it, fe_disk_read *read)
 {
-    bool first = it->done.first == NULL;
     list_put(&it->done, read);
-    if (first) ring_event(it);
+    if (it->done_count++ % RING_EACH == 0) ring_event(it);
 }
 
 static void *run(void *argument)
@@ -171,6 +173,7 @@ static uint32_t pool_reap(void *state, fe_disk_read **done, uint32_t max)
     pthread_mutex_lock(&it->mutex);
     while (count < max && it->done.first != NULL)
         done[count++] = list_pop(&it->done);
+    it->done_count -= count;
     if (it->done.first != NULL) ring_event(it);
     pthread_mutex_unlock(&it->mutex);
     return count;

@@ -548,6 +548,39 @@ TEST(a_read_that_is_always_put_off_ends)
     fixture_close(&f);
 }
 
+/* One pread for each post. */
+static ssize_t gated(void *context, int fd, void *data, size_t size, off_t offset)
+{
+    while (sem_wait(context) != 0)
+        CHECK_INT(EINTR, errno);
+    return pread(fd, data, size, offset);
+}
+
+TEST(when_reads_pile_up_behind_a_busy_thread_another_is_told)
+{
+    sem_t gate;
+    sem_init(&gate, 0, 0);
+    fe_device_calls calls = fe_device_system;
+    calls.pread = gated;
+    calls.context = &gate;
+    fixture f;
+    fixture_open(&f, FE_DISK_THREADS, MANY, &calls);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event edge = {.events = EPOLLIN | EPOLLET}, got;
+    CHECK_INT(0, epoll_ctl(epoll, EPOLL_CTL_ADD, fe_disk_fd(f.disk), &edge));
+    CHECK_INT(MANY, fe_disk_submit(f.disk, f.list, MANY));
+    sem_post(&gate);
+    CHECK_INT(1, epoll_wait(epoll, &got, 1, HANG_MS)); /* and does not take it */
+    for (unsigned i = 1; i < MANY; i++)
+        sem_post(&gate);
+    CHECK_INT(1, epoll_wait(epoll, &got, 1, HANG_MS));
+    for (unsigned i = 0; i < MANY; i++)
+        check_block(next_done(f.disk));
+    close(epoll);
+    fixture_close(&f);
+    sem_destroy(&gate);
+}
+
 /* --- a kernel that refuses, in a process of its own */
 
 /* From now on the system call fails with `error`. */
@@ -650,5 +683,6 @@ int main(void)
     RUN(the_pool_continues_short_and_interrupted_reads);
     RUN(the_pool_tells_an_error_or_how_far_it_came);
     RUN(a_read_that_is_always_put_off_ends);
+    RUN(when_reads_pile_up_behind_a_busy_thread_another_is_told);
     return check_done();
 }
