@@ -205,8 +205,8 @@ class Native(Protocol):
 class Meter:
     """Takes all metrics at once."""
 
-    def __init__(self, native: Native, started: float) -> None:
-        """Name the native server, and when this server was started (monotonic seconds)."""
+    def __init__(self, native: Native | None, started: float) -> None:
+        """Name the native server, if there is one yet, and when we started (monotonic seconds)."""
         self._native = native
         self._started = started
         self._sources: list[Source] = [self._process]
@@ -245,12 +245,21 @@ class Meter:
             samples[name] = [*samples[name], *_plain(name, values, starts)]
         return Measurement(started_ms * 10**6, since_ms * 10**6, now, samples, exemplars, starts)
 
+    def enter_engine(self, native: Native) -> None:
+        """The native server is there: its rows have values from now on."""
+        with self._open:
+            self._native = native
+
     def leave_engine(self) -> None:
         """Take the engine's values for the last time; it is not asked any more after that."""
         with self._open:
             self._last = self._last or self._take_engine()
 
     def _take_engine(self) -> _Engine:
+        if self._native is None:
+            now_ms = time.time_ns() // 10**6
+            started_ms = now_ms - int((time.monotonic() - self._started) * 1000)
+            return (started_ms, started_ms, now_ms, [[] for _ in ROWS]), []
         added = [pair for source in self._engine_sources for pair in source()]
         return self._native.metrics(), added
 

@@ -1,6 +1,7 @@
 """The life of the server, from the first socket to the last reply.
 
-Start-up: the engine, the sockets, the workers, Python's commands, the transports, the listeners.
+Start-up: the port of metrics, which answers while the engine opens, then the engine, the sockets,
+Python's commands, the transports, the workers, the listeners.
 Shutdown is the same in reverse, within `server.shutdown_timeout`.
 """
 
@@ -12,7 +13,10 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +55,9 @@ log = logging.getLogger(__name__)
 RATED = ("commands", "net_in", "net_out")
 """The counters of which INFO shows a rate."""
 
+QUICK_SECONDS = 0.2
+"""Metrics and signs of life are answered while the data are read, if that takes longer."""
+
 EXIT_AT_ONCE = 1
 """The exit status after a second signal."""
 
@@ -84,45 +91,90 @@ async def _serve(config: Config, config_path: Path | None, sources: Sources) -> 
         )
     keep = Keep()
     stopping = Stop()
-    with _engine(config, keep) as native, _bound(config) as bound:
-        for row in TABLE.rows():
-            native.register(row)
-        services = Services(
-            native=native,
-            settings=Settings(config, config_path, sources, native),
-            identity=Identity(startup_memory=native.statistics()["used_memory"]),
-            rates=Rates(RATED),
-            durations=Durations(),
-            stop=stopping.ask,
-            keep=keep,
-        )
-        front = Front(services, bound)
-        desk = Desk(services, front)
-        exporting = _exporting(services, sources, desk.meter)
-        try:
-            with _signals(stopping, services, notifier):
-                if exporting is not None:
-                    exporting.start()
-                front.open()
-                desk.open()
-                _announce(config, bound, notifier)
-                log.info("stopping: %s", await stopping.wait())
-                notifier.stopping()
-                desk.standing.phase = "stopping"
-                await front.close(services.settings.config.server.shutdown_timeout)
-                front.release()
-                await asyncio.to_thread(desk.leave_engine)
-                await asyncio.to_thread(keep.finish, native)
-                if exporting is not None:
-                    await asyncio.to_thread(exporting.finish)
-                await desk.close()
-        finally:
-            front.release()
-            desk.release()
-            if exporting is not None:
-                exporting.finish()
+    started = time.monotonic()
+    desk = Desk(config, started)
+    try:
+        native = await _loaded(config, desk, notifier)
+        with _engine(native, config, keep), _bound(config) as bound:
+            for row in TABLE.rows():
+                native.register(row)
+            services = Services(
+                native=native,
+                settings=Settings(config, config_path, sources, native),
+                identity=Identity(
+                    started=started, startup_memory=native.statistics()["used_memory"]
+                ),
+                rates=Rates(RATED),
+                durations=Durations(),
+                stop=stopping.ask,
+                keep=keep,
+            )
+            front = Front(services, bound)
+            desk.enter_engine(services, front)
+            await _live(Life(services, front, desk, stopping, notifier), sources)
+    finally:
+        desk.release()
     log.info("stopped")
     return EXIT_NOT_SAVED if keep.has_failed else 0
+
+
+async def _loaded(config: Config, desk: "Desk", notifier: Notifier) -> Server:
+    """Open the engine, which reads the data folder, in a thread of its own. Raises StartupError.
+
+    The desk answers meanwhile, if it takes long; when it does not, clients wait for nothing else.
+    """
+    loop = asyncio.get_running_loop()
+    _handle_signals_while_loading(notifier)
+    if config.storage.data_dir:
+        notifier.status(f"reading {config.storage.data_dir}")
+    answering = loop.call_later(QUICK_SECONDS, desk.open)
+    try:
+        with ThreadPoolExecutor(1, "ferrite-open") as opener:
+            return await loop.run_in_executor(opener, Server, engine_options(config))
+    except (MemoryError, OSError, ValueError) as error:
+        raise StartupError(f"cannot open the engine: {error or 'out of memory'}") from error
+    finally:
+        answering.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A server whose engine is open, with what tells it to stop and whom to tell of it."""
+
+    services: Services
+    front: "Front"
+    desk: "Desk"
+    stopping: "Stop"
+    notifier: Notifier
+
+
+async def _live(life: Life, sources: Sources) -> None:
+    """Serve until the wish to stop; then stop in order. Raises StartupError."""
+    services, front, desk = life.services, life.front, life.desk
+    exporting = None
+    try:
+        exporting = _exporting(services, sources, desk.meter)
+        with _signals(life.stopping, services, life.notifier):
+            if exporting is not None:
+                exporting.start()
+            front.open()
+            desk.serve()
+            _announce(services.settings.config, front.bound, life.notifier)
+            log.info("stopping: %s", await life.stopping.wait())
+            life.notifier.stopping()
+            desk.standing.phase = "stopping"
+            await front.close(services.settings.config.server.shutdown_timeout)
+            front.release()
+            await asyncio.to_thread(desk.leave_engine)
+            await asyncio.to_thread(services.keep.finish, services.native)
+            if exporting is not None:
+                await asyncio.to_thread(exporting.finish)
+            await desk.close()
+    finally:
+        front.release()
+        desk.leave_engine()  # whoever comes now must not ask it: it is going to be closed
+        if exporting is not None:
+            exporting.finish()
 
 
 class Stop:
@@ -147,15 +199,11 @@ class Stop:
 
 
 @contextlib.contextmanager
-def _engine(config: Config, keep: Keep) -> Iterator[Server]:
-    """Open the engine; it is saved, if it is not yet, and closed when nothing uses it any more."""
-    try:
-        native = Server(engine_options(config))
-    except (MemoryError, OSError, ValueError) as error:
-        raise StartupError(f"cannot open the engine: {error or 'out of memory'}") from error
+def _engine(native: Server, config: Config, keep: Keep) -> Iterator[None]:
+    """The engine is saved, if it is not yet, and closed when nothing uses it any more."""
     try:
         tell_found(native, config.storage.data_dir)
-        yield native
+        yield
     finally:
         keep.finish(native)
         native.close()
@@ -191,7 +239,7 @@ class Front:
         """Make the parts that can fail. Raises StartupError."""
         config = services.settings.config
         self._services = services
-        self._bound = bound
+        self.bound = bound
         self._loop = asyncio.get_running_loop()
         self._tls = Certificates(config.tls) if config.tls.port else None
         if self._tls is not None:
@@ -218,7 +266,7 @@ class Front:
         elif native.disk_fd() >= 0:
             self._loop.add_reader(native.disk_fd(), native.take_records)
         gate = Gate(self._services, transports)
-        self._listeners = [Listener(one, self._carrier_of(one), gate) for one in self._bound]
+        self._listeners = [Listener(one, self._carrier_of(one), gate) for one in self.bound]
         self._sample()
         for listener in self._listeners:
             listener.start()
@@ -227,7 +275,7 @@ class Front:
         """Take no more connections, answer what was received, and end the threads."""
         for listener in self._listeners:
             listener.stop()
-        for one in self._bound:
+        for one in self.bound:
             one.close()
         native = self._services.native
         if self._reactors is not None and native.disk_fd() >= 0:
@@ -272,24 +320,33 @@ class Front:
 class Desk:
     """Where administrators look: metrics, health and readiness over HTTP."""
 
-    def __init__(self, services: Services, front: Front) -> None:
+    def __init__(self, config: Config, started: float) -> None:
         """Bind the port, if there is to be one. Raises StartupError."""
-        config = services.settings.config.metrics
-        self._semconv = services.settings.config.telemetry.semconv
-        self.standing = Standing(services.native)
-        self.standing.watch(front.trouble)
-        self.meter = Meter(services.native, services.identity.started)
-        self._bound = bind(config.bind, config.port) if config.enabled and config.port else None
-        self.meter.add_engine_source(insight_source(services))
+        metrics = config.metrics
+        self._semconv = config.telemetry.semconv
+        self.standing = Standing()
+        self.meter = Meter(None, started)
+        self._bound = bind(metrics.bind, metrics.port) if metrics.enabled and metrics.port else None
         self._web: Web | None = None
         self._opening: asyncio.Task[None] | None = None
 
+    def enter_engine(self, services: Services, front: Front) -> None:
+        """The engine is open, and may be asked until it is left."""
+        self.standing.watch(front.trouble)
+        self.standing.enter_engine(services.native)
+        self.meter.add_engine_source(insight_source(services))
+        self.meter.enter_engine(services.native)
+
     def open(self) -> None:
-        """Begin to answer, soon; the server is there for clients now."""
-        self.standing.phase = "serving"
-        if self._bound is not None:
+        """Begin to answer, soon; nothing if that has begun."""
+        if self._bound is not None and self._opening is None:
             opened = self._open_web(self._bound)
             self._opening = asyncio.get_running_loop().create_task(opened, name="metrics-start")
+
+    def serve(self) -> None:
+        """The server is there for clients now."""
+        self.standing.phase = "serving"
+        self.open()
 
     async def _open_web(self, bound: socket.socket) -> None:
         # Clients do not wait for these packages; a scraper that comes early waits in the backlog.
@@ -324,6 +381,22 @@ class Desk:
             self._web.release()
         elif self._bound is not None:
             self._bound.close()
+
+
+def _handle_signals_while_loading(notifier: Notifier) -> None:
+    """Until `_signals`: nothing was changed yet, so an end needs no order."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_end_while_loading, notifier, number.name)
+    message = "SIGHUP while the data are being read: the configuration is not read again"
+    loop.add_signal_handler(signal.SIGHUP, log.warning, message)
+
+
+def _on_end_while_loading(notifier: Notifier, name: str) -> None:
+    notifier.stopping()
+    log.info("received %s before the server was ready: ending, the data are as they were", name)
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextlib.contextmanager

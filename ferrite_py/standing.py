@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-Phase = Literal["starting", "serving", "stopping", "saving"]
+Phase = Literal["loading", "serving", "stopping", "saving"]
 
 _PHASES = {
-    "starting": ("starting", "the server is starting"),
+    "loading": ("loading", "the server is starting and reads its data"),
     "stopping": ("stopping", "the server is stopping"),
     "saving": ("stopping", "the server is stopping and writes its data"),
 }
@@ -22,22 +22,27 @@ class Engine(Protocol):
 class Standing:
     """The phase of the server's life, and what is wrong with it now."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.phase: Phase = "starting"
-        self._engine = engine
+    def __init__(self) -> None:
+        self.phase: Phase = "loading"
+        self._engine: Engine | None = None
         self._watches: list[Callable[[], dict[str, str] | None]] = []
 
     def watch(self, trouble: Callable[[], dict[str, str] | None]) -> None:
         """Ask this one, too, what is wrong: a reason and a message, or None. It must be quick."""
         self._watches.append(trouble)
 
+    def enter_engine(self, engine: Engine) -> None:
+        """There is an engine now."""
+        self._engine = engine
+
     @property
     def has_engine(self) -> bool:
-        """Whether the engine may still be asked: not while it writes its data at the end."""
-        return self.phase != "saving"
+        """Whether the engine may be asked: not while it reads or writes all of its data."""
+        return self._engine is not None and self.phase != "saving"
 
     def touch_engine(self) -> None:
         """Enter the engine and leave it; returns when that has been possible."""
+        assert self._engine is not None
         self._engine.connection_count()
 
     def troubles(self) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ class State(Protocol):
 
     @property
     def has_engine(self) -> bool:
-        """Whether the engine may still be asked: not while it writes its data at the end."""
+        """Whether the engine may be asked: not while it reads or writes all of its data."""
 
     def touch_engine(self) -> None:
         """Enter the engine and leave it; returns when that has been possible."""

@@ -52,8 +52,13 @@ class Process:
         *settings: str,
         config: Path | None = None,
         environ: Mapping[str, str] | None = None,
+        code: str = "",
+        is_awaited: bool = True,
     ) -> None:
-        """Start it with settings such as `server.timeout=5` and wait until it is ready."""
+        """Start it with settings such as `server.timeout=5` and wait until it is ready.
+
+        `code` is run in place of the server's own start, and is to call it.
+        """
         self.port = free_port()
         self.log_file = folder / "server.log"
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -64,13 +69,15 @@ class Process:
         arguments += ["--config", str(config)] if config is not None else []
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                command(*arguments),
+                [sys.executable, "-c", code, *arguments] if code else command(*arguments),
                 env=environment({"NOTIFY_SOCKET": str(folder / "notify"), **(environ or {})}),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        if not is_awaited:
+            return
         try:
             self.wait_for_notice("READY=1")
         except TimeoutError:

@@ -111,6 +111,25 @@ def test_a_meter_that_has_left_the_engine_has_its_last_values() -> None:
     assert uptimes[0] < uptimes[1]  # type: ignore[operator]
 
 
+def test_a_meter_without_an_engine_yet_tells_of_the_process(native: Server) -> None:
+    """What needs the engine has no values until it is there; nothing asks for them."""
+    meter = Meter(None, time.monotonic() - 5)
+    asked: list[str] = []
+    meter.add_engine_source(lambda: [asked.append("x") or ("EXPORTED", [(("traces",), 3)])])  # type: ignore[func-returns-value]
+
+    before = meter.take()
+    assert asked == []
+    assert before.samples["ferrite.memory.used"] == []
+    assert before.samples["ferrite.telemetry.exports"] == []
+    assert before.samples["process.uptime"] != []
+    assert before.now - 6 * 10**9 < before.started < before.now - 4 * 10**9
+
+    meter.enter_engine(native)
+    after = meter.take()
+    assert after.samples["ferrite.memory.used"] != []
+    assert after.samples["ferrite.telemetry.exports"] == [(("traces",), 3)]
+
+
 def test_sources_add_to_each_other(native: Server) -> None:
     """Two sources may tell of the same metric, each with its own labels."""
     meter = Meter(native, 0.0)

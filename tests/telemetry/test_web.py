@@ -62,7 +62,8 @@ async def site() -> AsyncIterator[Site]:
     """A listener over a real native server without connections."""
     native = Server(engine_options(Config()))
     engine = Slow(native)
-    standing = Standing(engine)
+    standing = Standing()
+    standing.enter_engine(engine)
     standing.phase = "serving"
     meter = Meter(engine, 0.0)
     port = free_port()
