@@ -52,16 +52,6 @@ static bool step(fe_engine *engine)
     return more;
 }
 
-/* Reads that were put off are submitted with the next batch of commands; when there is none, here. */
-static void submit_reads(fe_engine *engine)
-{
-    fe_disk_read *reads[READS_MAX];
-    uint64_t entered = fe_engine_enter(engine);
-    uint32_t count = fe_engine_take_reads(engine, reads, READS_MAX);
-    fe_engine_leave(engine, FE_STEP_TIER, entered);
-    fe_disk_start(engine->disk, reads, count);
-}
-
 static bool unmap_some(fe_engine *engine)
 {
     for (unsigned i = 0; i < JOBS_MAX; i++) {
@@ -97,11 +87,20 @@ static bool remove_some(fe_engine *engine)
 bool fe_flusher_chores(fe_engine *engine)
 {
     if (engine->device == NULL) return false;
-    submit_reads(engine);
     bool more = step(engine);
     more |= unmap_some(engine);
     more |= remove_some(engine);
     return more;
+}
+
+void fe_flusher_submit_reads(fe_engine *engine)
+{
+    if (engine->device == NULL) return;
+    fe_disk_read *reads[READS_MAX];
+    uint64_t entered = fe_engine_enter(engine);
+    uint32_t count = fe_engine_take_reads(engine, reads, READS_MAX);
+    fe_engine_leave(engine, FE_STEP_TIER, entered);
+    fe_disk_start(engine->disk, reads, count);
 }
 
 /* Flushing ------------------------------------------------------------------------------------- */
@@ -143,7 +142,9 @@ bool fe_flusher_round(fe_engine *engine)
     fe_flush_job job = {.fd = -1};
     bool more = flush_one(engine, &job);
     fe_flush_job_close(&job);
-    return fe_flusher_chores(engine) || more;
+    more |= fe_flusher_chores(engine);
+    fe_flusher_submit_reads(engine);
+    return more;
 }
 
 /* The thread ----------------------------------------------------------------------------------- */

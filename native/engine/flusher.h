@@ -20,6 +20,11 @@ void fe_flusher_wake(fe_engine *engine);
  * number. Any thread, several at once. Returns whether there is more to do at once. */
 bool fe_flusher_chores(fe_engine *engine);
 
+/* Submits reads that were put off; they go with the next batch of commands, and here when there is none. The last that
+ * a thread does before it rests: the kernel may give a read back only when the thread that submitted it
+ * can be interrupted, which it cannot while it removes a file. */
+void fe_flusher_submit_reads(fe_engine *engine);
+
 /* Writes one sealed segment and does the chores, without the thread: for tests. Returns whether there
  * is more to do at once. */
 bool fe_flusher_round(fe_engine *engine);

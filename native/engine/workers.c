@@ -140,6 +140,7 @@ bool fe_workers_round(fe_engine *engine)
     more |= provide_spares(engine);
     purge_if_wanted(engine);
     trim_after_much(engine);
+    if (engine->flusher != NULL) fe_flusher_submit_reads(engine);
     return more;
 }
 
