@@ -1,4 +1,5 @@
-/* See body.h. Growth adds a quarter, for which the kernel moves no bytes. */
+/* See body.h. Growth adds a quarter. The kernel moves no bytes for that, but entries of page tables when the
+ * mapping has to move. */
 #include "base/body.h"
 
 #include "base/assert.h"

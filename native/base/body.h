@@ -13,7 +13,8 @@
 
 #include "base/alloc.h"
 
-#define FE_BODY_MIN ((size_t)512 << 10) /* shorter arguments stay among the other input */
+/* Shorter arguments stay among the other input, and shorter replies are copied among the other output. */
+#define FE_BODY_MIN ((size_t)512 << 10)
 
 typedef struct fe_body {
     uint8_t *pages; /* NULL: there is no body */

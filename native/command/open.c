@@ -8,8 +8,6 @@
 
 #include "resp/number.h"
 
-#define LEND_MIN ((size_t)512 << 10) /* shorter texts are copied into the reply */
-
 enum { INT_TEXT_MAX = 20 }; /* "-9223372036854775808" */
 
 /* Finding. --------------------------------------------------------------------------------------
@@ -102,7 +100,7 @@ fe_bytes fe_open_text(const fe_key *key, char digits[21])
     return (fe_bytes){(const uint8_t *)digits, fe_number_print_int64(digits, value)};
 }
 
-/* Answers with bytes of the value that are not copied. */
+/* Answers with bytes of the value that are not copied; shorter texts are copied into the reply. */
 static bool lend(fe_call *call, const fe_key *key, fe_bytes part)
 {
     fe_loan *loan = call->loan;
@@ -116,7 +114,7 @@ static bool lend(fe_call *call, const fe_key *key, fe_bytes part)
 
 void fe_open_reply_part(fe_call *call, const fe_key *key, fe_bytes part)
 {
-    if (FE_UNLIKELY(part.len >= LEND_MIN) && lend(call, key, part)) return;
+    if (FE_UNLIKELY(part.len >= FE_BODY_MIN) && lend(call, key, part)) return;
     fe_reply_bulk(&call->reply, part);
 }
 

@@ -29,7 +29,7 @@
 #define EVENTS_MAX 128
 #define RECEIVE_AREA (1024u * 1024u) /* shared by the connections of a group */
 #define RECEIVE_MIN (16u * 1024u)    /* least space for one receive */
-#define RECEIVE_MAX (64u * 1024u)    /* most bytes of one connection per round */
+#define RECEIVE_MAX (64u * 1024u)    /* most bytes of one connection per round, bodies apart */
 #define OUTPUT_KEPT (64u * 1024u)    /* a larger empty output buffer gives its memory back */
 #define SEND_MAX                                                                                   \
     (1024u * 1024u)  /* most bytes sent to one connection before others have their turn */

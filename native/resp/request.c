@@ -319,7 +319,7 @@ static void finish_array(fe_reader *reader, fe_request *request)
 }
 
 /* Whether the body that is due at pos is not in the input. */
-static inline bool is_elsewhere(const fe_reader *reader)
+static inline bool is_body_next(const fe_reader *reader)
 {
     const elsewhere *body = &reader->body;
     return FE_UNLIKELY(body->due) && reader->args.count == body->index &&
@@ -329,7 +329,7 @@ static inline bool is_elsewhere(const fe_reader *reader)
 static outcome read_bulk_body(fe_reader *reader, fe_request *request)
 {
     size_t len = (size_t)reader->bulk_len;
-    size_t here = is_elsewhere(reader) ? 0 : len; /* in the input */
+    size_t here = is_body_next(reader) ? 0 : len; /* in the input */
     if (reader->len - reader->pos < here + 2) return SHORT;
     const uint8_t *offset = (const uint8_t *)(uintptr_t)(reader->pos - reader->start);
     if (!fe_args_push(&reader->args, offset, len)) return fail(reader, OUT_OF_MEMORY);
@@ -676,14 +676,14 @@ size_t fe_reader_consumed(const fe_reader *reader)
 size_t fe_reader_missing(const fe_reader *reader)
 {
     if (reader->stage != BULK_BODY && reader->stage != ITEM_BODY) return 0;
-    uint64_t need = (is_elsewhere(reader) ? 0 : reader->bulk_len) + 2;
+    uint64_t need = (is_body_next(reader) ? 0 : reader->bulk_len) + 2;
     size_t have = reader->len - reader->pos;
     return need > have ? (size_t)(need - have) : 0;
 }
 
 bool fe_reader_is_cut(const fe_reader *reader, fe_reader_cut *cut)
 {
-    if (reader->stage != BULK_BODY || is_elsewhere(reader)) return false;
+    if (reader->stage != BULK_BODY || is_body_next(reader)) return false;
     *cut = (fe_reader_cut){reader->pos, (size_t)reader->bulk_len, reader->args.count};
     return true;
 }

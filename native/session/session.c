@@ -24,7 +24,7 @@
 #define INPUT_STEP 16384u        /* least space for one receive */
 #define INPUT_KEPT (32u * 1024u) /* an empty input buffer larger than this gives its memory back */
 #define BODY_STEP                                                                                  \
-    (1024u * 1024u) /* most bytes of a body for one receive, so that others have their turn */
+    (256u * 1024u) /* most bytes of a body for one receive: all of a group come before others */
 #define PARKED_INPUT_MAX (64u * 1024u) /* a parked session reads no further than this ahead */
 
 /* The lock is held. */

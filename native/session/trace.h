@@ -4,7 +4,7 @@
  *     fe_trace_begin        its turn: draft, caller, decision of the sampler; a command that runs again goes on
  *     fe_trace_park         it waits: the draft moves to the session; fe_trace_unpark when it is answered
  *     fe_trace_end          it is over: the record, unless nobody wants it
- *     fe_trace_sent         the transport has sent the replies of the round
+ *     fe_trace_sent         the transport has sent the replies of the round, or the first part of long ones
  *
  * Each command that is counted in commandstats, as a call or as rejected, and each unknown one ends in one
  * fe_trace_end. EXEC has its draft open while its commands run, as their parent.
@@ -77,8 +77,8 @@ void fe_trace_exec_end(fe_session *session, uint64_t ticks);
 /* The command under way ends without a record, as nobody counts it either; one that waits too. */
 void fe_trace_drop(fe_session *session);
 
-/* The replies were sent, as far as the peer takes them. What waits in the middle of a pipeline goes on counting:
- * those behind it were read at once with those before it. */
+/* The replies were sent, as far as the peer takes them; of long ones the first part, after which others have their turn.
+ * What waits in the middle of a pipeline goes on counting: those behind it were read at once with those before it. */
 void fe_trace_stamp(fe_session *session);
 static inline void fe_trace_sent(fe_session *session)
 {

@@ -110,6 +110,7 @@ fe_store *fe_store_new(fe_alloc *alloc, const fe_store_options *options)
 void fe_store_free(fe_store *store)
 {
     if (store == NULL) return;
+    FE_ASSERT(store->trash.hold_count == 0); /* whoever reads without the lock has gone */
     for (uint32_t i = 0; i < store->options.databases; i++)
         fe_index_reset(&store->keyspaces[i].index);
     fe_misses_close(store);
