@@ -58,6 +58,9 @@ class Encoder:
     def waiting(self) -> int:
         """Commands that were recorded and not collected. RuntimeError if the server is closed."""
 
+    def taken(self) -> int:
+        """Commands that were collected, or lost by a `collect` that raised."""
+
     def is_pressed(self) -> bool:
         """Whether a queue, of commands or of rare events, is half full. RuntimeError as above."""
 

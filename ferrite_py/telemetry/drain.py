@@ -58,6 +58,13 @@ class Batch:
     spans: int
     events: int = 0
     """What is no command and has a span."""
+    lost_events: int = 0
+    """Events that were taken as well and could not be encoded ..."""
+    mistake: str = ""
+    """... and why; "" when nothing went wrong."""
+
+
+EMPTY = Batch(b"", 0, 0)
 
 
 class Source(Protocol):
@@ -65,6 +72,12 @@ class Source(Protocol):
 
     def waiting(self) -> int:
         """Commands that wait to be collected."""
+
+    def events_waiting(self) -> int:
+        """What is no command and waits."""
+
+    def taken(self) -> int:
+        """Commands that were collected so far, or lost on the way to a batch."""
 
     def is_pressed(self) -> bool:
         """Whether a queue is half full: a batch is due, however small."""
@@ -102,7 +115,17 @@ class Counts:
     rejected: int = 0
     """Spans of requests that were taken, which the receiver said it did not take."""
     errors: int = 0
-    """Mistakes while collecting; of how many commands is not known."""
+    """Mistakes of the exporter."""
+    lost: int = 0
+    """Commands that were lost by one."""
+    lost_events: int = 0
+    stopped: int = 0
+    """Commands that were left at the stop, the request under way among them."""
+    stopped_events: int = 0
+
+    def plus(self, **changes: int) -> "Counts":
+        """The counts with so much added."""
+        return replace(self, **{name: getattr(self, name) + by for name, by in changes.items()})
 
 
 class Drain:
@@ -125,11 +148,11 @@ class Drain:
         self._trouble = _Trouble(clock)
         self._stopping = threading.Event()
         self._deadline = 0.0
-        self._may_collect = threading.Lock()
+        self._lock = threading.Lock()  # of the source, and of what follows
         self._is_abandoned = False
         self._not_before = 0.0  # the receiver wants to be left alone until then
         self._counts = Counts()
-        self._under_way = 0
+        self._under_way = EMPTY
         self._looked = clock()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
         self._teller = threading.Thread(target=self._tell, name="telemetry-log", daemon=True)
@@ -153,10 +176,13 @@ class Drain:
             self._transport.close()
             self._thread.join(END_S)
             self._teller.join(END_S)
-        with self._may_collect:
+        with self._lock:
             self._is_abandoned = True
-            left = self._source.waiting() + self._under_way
+            left = self._source.waiting() + self._under_way.commands
+            events = self._source.events_waiting() + self._under_way.events
+            self._counts = self._counts.plus(stopped=left, stopped_events=events)
         self._losses.add("left at the stop", left)
+        self._losses.add("events left at the stop", events)
         self._losses.report(self._source.dropped(), at_once=True)
 
     # The thread
@@ -177,7 +203,7 @@ class Drain:
         while not self._stopping.wait(LOOK_S):
             if self._clock() - self._looked < HELD_UP_S:
                 continue
-            with self._may_collect:
+            with self._lock:
                 if self._is_abandoned:
                     return  # the source may be closed by now
                 try:
@@ -203,12 +229,30 @@ class Drain:
         try:
             yield
         except Exception as error:
-            if self._is_abandoned:
-                return  # the source may be closed by now
+            with self._lock:
+                if self._is_abandoned:
+                    return  # the source may be closed by now
+                counts, events = self._counts, self._under_way.events
+                # Whatever became of them: they are not in the queue any more, and nowhere else.
+                lost = self._source.taken() - counts.commands - counts.failed - counts.lost
+                self._counts = counts.plus(errors=1, lost=lost, lost_events=events)
+                self._under_way = EMPTY
             log.debug("collecting failed", exc_info=True)
-            self._under_way = 0
-            self._counts = replace(self._counts, errors=self._counts.errors + 1)
             self._losses.add("errors of the exporter", 1, f"{type(error).__name__}: {error}")
+            self._losses.add("lost by them", lost)
+
+    def _count(self, *, is_end: bool = False, **changes: int) -> bool:
+        """Add to the counts; False when the stop has counted the request under way as left.
+
+        With `is_end` no request is under way any more.
+        """
+        with self._lock:
+            if self._is_abandoned:
+                return False
+            self._counts = self._counts.plus(**changes)
+            if is_end:
+                self._under_way = EMPTY
+            return True
 
     def _is_held(self) -> bool:
         """Whether the receiver wants to be left alone now; what is recorded waits in the rings."""
@@ -224,30 +268,36 @@ class Drain:
 
     def _look(self, oldest: float | None) -> float | None:
         """Send what is due; since when the oldest that is not has waited."""
-        waiting = self._source.waiting()
+        waiting = self._waiting()
         now = self._clock()
         oldest = now if oldest is None else oldest
         is_due = waiting > 0 and now - oldest >= self._batch_timeout_s
         while waiting >= self._batch_size or is_due or self._source.is_pressed():
             if not self._send_one() or self._stopping.is_set() or self._is_held():
                 return None
-            waiting = self._source.waiting()
+            waiting = self._waiting()
             is_due = False
             oldest = self._clock()
         return oldest if waiting > 0 else None
 
+    def _waiting(self) -> int:
+        return self._source.waiting() + self._source.events_waiting()
+
     def _send_one(self) -> bool:
         """Collect a batch and send it; False when there is none."""
-        with self._may_collect:
+        with self._lock:
             self._looked = self._clock()
             batch = None if self._is_abandoned else self._source.collect()
+            self._under_way = batch or EMPTY
         if batch is None:
             return False
+        if batch.mistake:
+            self._count(errors=1, lost_events=batch.lost_events)
+            self._losses.add("errors of the exporter", 1, batch.mistake)
+            self._losses.add("events lost by them", batch.lost_events)
         if batch.spans > 0:
-            self._under_way = batch.commands + batch.events
             self._deliver(batch)
-            self._under_way = 0
-        return True
+        return batch.spans > 0
 
     def _deliver(self, batch: Batch) -> None:
         began, attempt = self._clock(), 0
@@ -266,7 +316,7 @@ class Drain:
                 self._lost(batch, answer)
                 return
             attempt += 1
-            self._counts = replace(self._counts, retries=self._counts.retries + 1)
+            self._count(retries=1)
             self._losses.report(self._source.dropped())
 
     def _attempt(self, batch: Batch) -> Answer:
@@ -298,15 +348,16 @@ class Drain:
         return True
 
     def _taken(self, batch: Batch, answer: Answer) -> None:
-        counts = self._counts
-        self._counts = replace(
-            counts,
-            commands=counts.commands + batch.commands,
-            spans=counts.spans + batch.spans,
-            bytes=counts.bytes + len(batch.request),
-            requests=counts.requests + 1,
-            rejected=counts.rejected + answer.rejected,
+        is_counted = self._count(
+            is_end=True,
+            commands=batch.commands,
+            spans=batch.spans,
+            bytes=len(batch.request),
+            requests=1,
+            rejected=answer.rejected,
         )
+        if not is_counted:
+            return
         self._trouble.end()
         log.debug(
             "sent %d commands as %d spans, %d bytes",
@@ -320,14 +371,9 @@ class Drain:
             self._source.confirm()
 
     def _lost(self, batch: Batch, answer: Answer) -> None:
-        counts = self._counts
-        failed = counts.failed + batch.commands
-        self._counts = replace(
-            counts,
-            failed=failed,
-            failed_events=counts.failed_events + batch.events,
-            refused=counts.refused + 1,
-        )
+        changes = {"failed": batch.commands, "failed_events": batch.events, "refused": 1}
+        if not self._count(is_end=True, **changes):
+            return
         self._losses.add("not taken by the receiver", batch.commands, answer.reason)
         self._losses.add("events not taken by the receiver", batch.events, answer.reason)
 

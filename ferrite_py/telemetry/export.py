@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -17,7 +17,7 @@ from ferrite_py.config_otel import PROPAGATORS
 from ferrite_py.errors import StartupError
 from ferrite_py.exemplars import Exemplar, Exemplars
 from ferrite_py.measure import UNIT_SECONDS, Meter, Samples
-from ferrite_py.telemetry.drain import Batch, Counts, Drain
+from ferrite_py.telemetry.drain import EMPTY, Batch, Counts, Drain
 from ferrite_py.telemetry.environment import (
     Sampler,
     bound_of,
@@ -32,7 +32,7 @@ from ferrite_py.telemetry.environment import (
     shown_endpoint,
 )
 from ferrite_py.telemetry.format import TEXT_MAX, Place, make_format
-from ferrite_py.telemetry.lines import NONE, CommandLines
+from ferrite_py.telemetry.lines import NONE, CommandLines, Note
 from ferrite_py.telemetry.logs import Logs, hear_complaints
 from ferrite_py.telemetry.metrics import MetricsExport
 from ferrite_py.telemetry.names import Detail, operation_name
@@ -153,22 +153,38 @@ class RecordedCommands:
         self._has_lines = config.command_lines
 
     def waiting(self) -> int:
-        """Commands and events that wait to be collected."""
-        return self._encoder.waiting() + self._encoder.events_waiting()
+        """Commands that wait to be collected."""
+        return self._encoder.waiting()
+
+    def events_waiting(self) -> int:
+        """Rare events that wait."""
+        return self._encoder.events_waiting()
+
+    def taken(self) -> int:
+        """Commands that do not wait any more."""
+        return self._encoder.taken()
 
     def is_pressed(self) -> bool:
         """Whether a queue is half full."""
         return self._encoder.is_pressed()
 
     def collect(self) -> Batch | None:
-        """Take commands, up to a batch, and the rare events."""
-        commands, events = self._commands(), self._events()
+        """Take a batch of commands, and the rare events; a mistake with these costs no others."""
+        commands = self._commands()
+        batch = commands or EMPTY
+        events: list[Event] = []
+        try:
+            self._take_events(events)
+            more = rare_request(events, self._resource, self._semconv) if events else b""
+        except Exception as error:
+            log.debug("events cannot be encoded", exc_info=True)
+            mistake = f"{type(error).__name__}: {error}"
+            return replace(batch, lost_events=len(events), mistake=mistake)
         if not events:
             return commands
         # Two messages, one behind the other, are one with the lists of both.
-        before = commands or Batch(b"", 0, 0)
-        request = before.request + rare_request(events, self._resource, self._semconv)
-        return Batch(request, before.commands, before.spans + len(events), len(events))
+        spans = batch.spans + len(events)
+        return Batch(batch.request + more, batch.commands, spans, len(events))
 
     def _commands(self) -> Batch | None:
         detail, threshold_ns = self._detail
@@ -180,15 +196,19 @@ class RecordedCommands:
             return None
         request, _, commands, spans, notes = found
         if notes:
-            self._lines.write(notes)
+            self._write(notes)
         return Batch(request, commands, spans)
 
-    def _events(self) -> list[Event]:
+    def _write(self, notes: list[Note]) -> None:
+        try:
+            self._lines.write(notes)
+        except Exception:  # the spans go all the same
+            log.debug("telling the log failed", exc_info=True)
+
+    def _take_events(self, events: list[Event]) -> None:
         """Take what waits, and no more than the queue holds: the request stays bounded."""
-        events: list[Event] = []
         while len(events) < EVENTS_MAX and (some := self._encoder.events()):
             events += some
-        return events
 
     def look(self) -> None:
         """Let the log tell of what waits."""
@@ -370,6 +390,8 @@ class Exporting:
                 (("queue_full",), recorded["dropped"]),
                 (("not_taken",), counts.failed),
                 (("rate_limit",), recorded["declined"]),
+                (("error",), counts.lost),
+                (("stopped",), counts.stopped),
             ],
         )
         yield (
@@ -378,6 +400,8 @@ class Exporting:
                 (("queue_full",), recorded["events_dropped"]),
                 (("not_taken",), counts.failed_events),
                 (("rate_limit",), recorded["events_left_out"]),
+                (("error",), counts.lost_events),
+                (("stopped",), counts.stopped_events),
             ],
         )
 

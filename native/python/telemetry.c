@@ -405,6 +405,12 @@ static PyObject *encoder_events_waiting(encoder_object *self, PyObject *unused)
     return PyLong_FromUnsignedLongLong(fe_rare_waiting(&server->engine->rare));
 }
 
+static PyObject *encoder_taken(encoder_object *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(self->collector.taken);
+}
+
 static PyObject *encoder_is_pressed(encoder_object *self, PyObject *unused)
 {
     (void)unused;
@@ -416,6 +422,8 @@ static PyObject *encoder_is_pressed(encoder_object *self, PyObject *unused)
 }
 
 static PyMethodDef encoder_methods[] = {
+    {"taken", (PyCFunction)(void (*)(void))encoder_taken, METH_NOARGS,
+     "Commands that were collected. See _native.pyi."},
     {"is_pressed", (PyCFunction)(void (*)(void))encoder_is_pressed, METH_NOARGS,
      "Whether it is time to collect. See _native.pyi."},
     {"events", (PyCFunction)(void (*)(void))encoder_events, METH_NOARGS,

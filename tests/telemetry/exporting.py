@@ -66,6 +66,15 @@ class FilledSource:
         with self._lock:
             return self._waiting
 
+    def events_waiting(self) -> int:
+        """There are none."""
+        return 0
+
+    def taken(self) -> int:
+        """Commands that were collected."""
+        with self._lock:
+            return self._next - 1
+
     def is_pressed(self) -> bool:
         """Whether the queue is half full."""
         return self.waiting() * 2 >= self._room

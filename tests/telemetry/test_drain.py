@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from ferrite_py.telemetry import drain as drains
-from ferrite_py.telemetry.drain import Batch, Drain
+from ferrite_py.telemetry.drain import Batch, Counts, Drain
 from ferrite_py.telemetry.transport import Answer, Outcome
 from tests.telemetry.exporting import PROTOCOLS, FilledSource, numbers, transport_to
 from tests.telemetry.receiver import (
@@ -280,6 +281,39 @@ def test_the_stop_has_a_deadline(
     assert receiver.spans() == []
     counted = [int(word) for word in caplog.text.split() if word.isdigit() and int(word) >= 100]
     assert sum(counted) == 250
+    assert drain.counts.failed + drain.counts.stopped == 250
+    assert drain.counts.stopped >= 150
+
+
+def test_what_the_stop_has_counted_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that nothing can cut off is among what is left; its late answer is not heard."""
+    monkeypatch.setattr(drains, "END_S", 0.0)
+    source, begun, go = FilledSource(), threading.Event(), threading.Event()
+
+    class Stuck:
+        timeout_s = 1.0
+
+        def send(self, request: bytes, timeout_s: float) -> Answer:  # noqa: ARG002
+            begun.set()
+            assert go.wait(20)
+            return Answer(Outcome.TAKEN)
+
+        def close(self) -> None:
+            """It does not hear of it."""
+
+    drain = Drain(source, Stuck(), 100, LONG_S)
+    drain.start()
+    source.add(100)
+    assert begun.wait(20)
+    source.add(50)
+    drain.stop(0.0)
+    before = drain.counts
+    go.set()
+    drain._thread.join(20)
+
+    assert not drain._thread.is_alive()
+    assert drain.counts == before == Counts(stopped=150)
+    assert source.confirmed == 0
 
 
 def test_a_request_is_given_up_after_a_while(
@@ -349,6 +383,33 @@ def test_a_source_that_raises_does_not_end_the_thread(
     told = [line for line in caplog.messages if "errors of the exporter" in line]
     assert sum(int(line.split(": ")[1].split(" ")[0]) for line in told) == 2
     assert "MemoryError: no room for a batch" in told[0]
+
+
+def test_what_a_mistake_has_lost_is_counted(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that was taken out of the queue and never made: by how many commands it was."""
+    source = FilledSource()
+    collect, calls = source.collect, []
+
+    def failing() -> Batch | None:
+        batch = collect()
+        calls.append(batch)
+        if len(calls) == 1:
+            raise MemoryError("no room for a batch")
+        return batch
+
+    monkeypatch.setattr(source, "collect", failing)
+    drain = started(receiver, source, batch_timeout_s=LONG_S)
+    with caplog.at_level(logging.WARNING, "ferrite_py"):
+        source.add(150)
+        until(lambda: drain.counts.errors == 1)
+        source.add(50)
+        receiver.wait_for_spans(100)
+        drain.stop(5.0)
+
+    assert (drain.counts.lost, drain.counts.commands, drain.counts.stopped) == (100, 100, 0)
+    assert "1 errors of the exporter, 100 lost by them" in caplog.text
 
 
 def test_pauses_grow_with_jitter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.process import Process, run_to_end
 from tests.support.resp import parse
-from tests.telemetry.receiver import Receiver
+from tests.telemetry.receiver import Receiver, hanging
 from tests.telemetry.views import MetricView, SpanView, metrics_of
 
 CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -124,6 +124,36 @@ def test_a_queue_smaller_than_a_batch_loses_nothing(tmp_path: Path, receiver: Re
 
     assert len(served(receiver, 8000)) == 8000
     assert len(receiver.messages("traces")) > 2
+
+
+def test_what_is_left_at_the_stop_is_lost_in_the_metrics(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """With a receiver of traces that hangs: what has arrived and what was lost are all commands."""
+    settings = traced(
+        receiver,
+        metrics_enabled="yes",
+        metrics_export_interval="1h",
+        batch_size="100",
+        shutdown_flush_timeout="300ms",
+    )
+    with Receiver() as other:
+        environ = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": other.grpc_endpoint}
+        server = Process(tmp_path, *settings, environ=environ)
+        with server.client() as client:
+            client.command("PING")
+            served(receiver, 1)
+            receiver.behave(hanging())
+            client.pipeline([("PING",)] * 1000)
+        server.stop()
+        lost = {
+            str(metric.attributes["reason"]): metric.value
+            for metric in other.metrics()
+            if metric.name == "ferrite.telemetry.lost"
+        }
+
+    assert len(receiver.spans()) + sum(lost.values()) == 1001
+    assert lost["stopped"] >= 900
 
 
 @pytest.mark.seed(

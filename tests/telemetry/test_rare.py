@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.resources import Resource
 
-from ferrite_py.telemetry import rare
+from ferrite_py._native import Server, Stream
+from ferrite_py.config import Config, Sources
+from ferrite_py.measure import Meter
+from ferrite_py.services import engine_options
+from ferrite_py.telemetry import export, rare
 from tests.support.process import Process
 from tests.telemetry.receiver import Receiver
 from tests.telemetry.views import SpanView, spans_of
@@ -255,6 +259,40 @@ def test_connections_over_the_rate_are_counted(start: Start, receiver: Receiver)
     ][-1:]
     assert len(spans) + left_out == 200
     assert left_out > 0
+
+
+def test_a_mistake_with_events_costs_no_commands(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are counted as lost; the commands of the same request arrive."""
+
+    def fail(*_: object) -> bytes:
+        raise OverflowError("no such number")
+
+    monkeypatch.setattr(export, "rare_request", fail)
+    flags = {
+        "telemetry.enabled": "yes",
+        "telemetry.endpoint": receiver.grpc_endpoint,
+        "telemetry.metrics_enabled": "no",
+        "telemetry.logs_enabled": "no",
+        "telemetry.batch_timeout_ms": "3600000",
+    }
+    sources = Sources(None, {}, flags)
+    native = Server(engine_options(Config()))
+    exporting = export.Exporting(native, sources.load().config, sources, "id", Meter(native, 0.0))
+    exporting.start()
+    for _ in range(3):
+        stream = Stream(native, "127.0.0.1:1", "127.0.0.1:2", False, -1)
+        assert stream.feed(b"PING\r\n", 0)
+        stream.close()
+    exporting.finish()
+    traces = exporting.traces
+    native.close()
+
+    assert [span.name for span in receiver.spans()] == ["PING"] * 3
+    assert traces is not None
+    counts = traces.counts
+    assert (counts.commands, counts.lost_events, counts.errors, counts.lost) == (3, 3, 1, 0)
 
 
 def test_all_that_wait_go_with_one_request(start: Start, receiver: Receiver) -> None:
