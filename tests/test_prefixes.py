@@ -304,10 +304,9 @@ def test_what_looks_the_same_is_a_sum_that_only_grows(served: Served) -> None:
 
 def test_what_comes_and_goes_makes_no_series(served: Served) -> None:
     """Of a full ledger metrics tell what is surely heavy, for as long as it is there."""
-    served.run(
-        "CONFIG", "SET", "insight-prefix-count", 4, "telemetry-record-keys", "full"
-    )  # fmt: skip
-    served.run_all([("GET", "heavy:1")] * 10 + [("GET", f"t{number}:1") for number in range(3)])
+    served.run("CONFIG", "SET", "insight-prefix-count", 4, "telemetry-record-keys", "full")
+    served.run_all([("GET", "heavy:1")] * 10)
+    served.run_all([("GET", f"t{number}:1") for number in range(3)])
     assert len(served.page().of("ferrite_prefix_uses_total")) == 4
     for start in range(3, 63, 10):
         commands: list[Words] = []

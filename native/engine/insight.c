@@ -39,6 +39,7 @@ static void clear_hot(fe_insight *insight, int64_t now_ms)
     for (int i = 0; i < FE_HOT_BY_COUNT; i++)
         fe_hot_clear(&hot->by[i], insight->options.hot_half_life_s * 1000, now_ms);
     fe_pace_restart(&insight->hot_pace, now_ms);
+    fe_pace_restart(&insight->disk_pace, now_ms);
 }
 
 static void set_hot(fe_insight *insight, const fe_insight_options *before, int64_t now_ms)
@@ -60,6 +61,7 @@ static void set_hot(fe_insight *insight, const fe_insight_options *before, int64
 static void restart_prefixes(fe_insight *insight, int64_t now_ms)
 {
     fe_pace_restart(&insight->prefix_pace, now_ms);
+    fe_pace_restart(&insight->disk_pace, now_ms);
     insight->has_before = false;
 }
 
@@ -311,6 +313,14 @@ void fe_insight_note(fe_insight *insight, const fe_insight_use *use)
 void fe_insight_forget(fe_insight *insight, uint32_t db)
 {
     if (insight->curve != NULL) fe_mrc_forget(insight->curve, db);
+}
+
+void fe_insight_relax(fe_insight *insight, int64_t now_ms)
+{
+    if (!fe_insight_wants_reads(insight)) return;
+    fe_pace_relax(&insight->hot_pace, now_ms);
+    fe_pace_relax(&insight->prefix_pace, now_ms);
+    fe_pace_relax(&insight->disk_pace, now_ms);
 }
 
 void fe_insight_reset_prefixes(fe_insight *insight, int64_t now_ms)

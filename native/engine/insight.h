@@ -127,6 +127,9 @@ static inline bool fe_insight_pass(fe_insight *insight, uint64_t hash, bool is_r
 /* The keys of a database are gone, or were swapped with others; UINT32_MAX: those of all. */
 void fe_insight_forget(fe_insight *insight, uint32_t db);
 
+/* To be called some times a second: after a burst, more is looked at again. */
+void fe_insight_relax(fe_insight *insight, int64_t now_ms);
+
 /* Begins anew: CONFIG RESETSTAT. */
 void fe_insight_reset(fe_insight *insight, int64_t now_ms);
 

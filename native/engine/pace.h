@@ -26,6 +26,10 @@ void fe_pace_init(fe_pace *pace, uint64_t seed, uint32_t samples_max, int64_t no
 /* Begins anew, with every use. */
 void fe_pace_restart(fe_pace *pace, int64_t now_ms);
 
+/* To be called some times a second: after a second with few uses, more of them are looked at, at once, and not
+ * only when the next one's turn has come. */
+void fe_pace_relax(fe_pace *pace, int64_t now_ms);
+
 /* There were so many uses; whether one of them is to be looked at, which fe_pace_take then says. */
 static inline bool fe_pace_passes(fe_pace *pace, uint32_t uses)
 {

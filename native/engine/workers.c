@@ -46,6 +46,7 @@ static bool step_expire(fe_engine *engine)
         more = fe_store_step_expire(engine->store, STEP_EXPIRE_RECORDS);
     uint64_t used = fe_store_used(engine->store);
     if (used > engine->stats.memory_peak) engine->stats.memory_peak = used;
+    fe_insight_relax(&engine->insight, engine->now_ms);
     fe_engine_leave(engine, FE_STEP_EXPIRE, entered);
     return more;
 }

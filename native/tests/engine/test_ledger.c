@@ -221,6 +221,11 @@ TEST(reads_from_disk_belong_to_the_key_and_its_prefix)
     for (int n = 0; n < 100000; n++)
         fe_insight_note_reads(it.insight, 0, line.argv[0], line.hashes[0], 1, it.engine->now_ms);
     CHECK(near(200200, prefix_of(&it, 1)->disk_reads, 2.0 * it.insight->disk_pace.interval));
+
+    CHECK(it.insight->disk_pace.interval > 1);
+    fe_insight_reset_prefixes(it.insight, it.engine->now_ms);
+    fe_insight_note_reads(it.insight, 0, line.argv[0], line.hashes[0], 1, it.engine->now_ms);
+    CHECK(prefix_of(&it, 1)->disk_reads == 1); /* and none for those before */
     fe_engine_free(it.engine);
 }
 

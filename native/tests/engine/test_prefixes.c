@@ -190,6 +190,31 @@ TEST(a_pace_follows_the_load_and_stands_for_all_uses)
     CHECK_INT(1, pace.interval);
 }
 
+/* Fifty uses a second after a burst: all are looked at soon, and none is lost or told twice. */
+TEST(after_a_burst_a_pace_looks_at_each_use_again)
+{
+    fe_pace pace;
+    fe_pace_init(&pace, 12, 1024, 0);
+    uint64_t told = 0, uses = 0;
+    for (; uses < 3000000; uses++)
+        if (fe_pace_passes(&pace, 1)) told += fe_pace_take(&pace, 500);
+    CHECK(pace.interval >= 1024);
+
+    for (int tenth = 6; tenth <= 40; tenth++) {
+        int64_t now_ms = tenth * 100;
+        fe_pace_relax(&pace, now_ms);
+        if (tenth == 9) CHECK(pace.interval >= 1024); /* the second is not over */
+        if (tenth == 30) CHECK(pace.interval == 1 && pace.wait <= 0);
+        for (int n = 0; n < 5; n++, uses++) {
+            uint64_t stands_for = 0;
+            if (fe_pace_passes(&pace, 1)) stands_for = fe_pace_take(&pace, now_ms);
+            CHECK(tenth < 31 || stands_for == 1);
+            told += stands_for;
+        }
+    }
+    CHECK_INT((int64_t)uses, (int64_t)told);
+}
+
 int main(void)
 {
     RUN(a_prefix_ends_before_the_nth_separator_or_the_last);
@@ -198,5 +223,6 @@ int main(void)
     RUN(a_ledger_by_pattern_counts_together_what_looks_alike);
     RUN(long_prefixes_that_begin_alike_count_together);
     RUN(a_pace_follows_the_load_and_stands_for_all_uses);
+    RUN(after_a_burst_a_pace_looks_at_each_use_again);
     return check_done();
 }
