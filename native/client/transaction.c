@@ -200,13 +200,10 @@ void fe_watches_take_marks(fe_watches *watches, fe_store *store)
     fe_store_marks_clear(store);
 }
 
-bool fe_watches_resident(const fe_transaction *transaction, fe_store *store, fe_waiter *waiter)
+void fe_watches_each(const fe_transaction *transaction, fe_watch_visit *visit, void *context)
 {
-    bool all = true;
     for (const fe_watch *watch = transaction->watches; watch != NULL; watch = watch->client_next)
-        all &= fe_fetch_key(store, watch->db, (fe_bytes){watch->name, watch->name_len}, watch->hash,
-                            FE_NEED_READ, waiter);
-    return all;
+        visit(context, watch->db, (fe_bytes){watch->name, watch->name_len}, watch->hash);
 }
 
 bool fe_watches_expired(const fe_transaction *transaction, fe_store *store)

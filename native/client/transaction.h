@@ -72,8 +72,9 @@ void fe_watches_touch_all(fe_watches *watches); /* marks were lost: everything c
 /* Takes the marks that the store has gathered, and touches. */
 void fe_watches_take_marks(fe_watches *watches, fe_store *store);
 
-/* Whether the watched keys are in memory, as fe_watches_expired wants them; else the waiter waits. */
-bool fe_watches_resident(const fe_transaction *transaction, fe_store *store, fe_waiter *waiter);
+/* Names each watched key: fe_watches_expired wants them in memory. */
+typedef void fe_watch_visit(void *context, uint32_t db, fe_bytes name, uint64_t hash);
+void fe_watches_each(const fe_transaction *transaction, fe_watch_visit *visit, void *context);
 
 /* Whether a watched key has passed its deadline since (EXEC asks before it runs). */
 bool fe_watches_expired(const fe_transaction *transaction, fe_store *store);

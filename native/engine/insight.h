@@ -46,6 +46,7 @@ typedef struct fe_insight {
     fe_prefixes *patterns; /* the same by pattern; only with `prefixes`, NULL: not wanted */
     fe_pace hot_pace, prefix_pace;
     fe_pace disk_pace;          /* of reads from disk, for both */
+    uint64_t put_off_before;    /* fe_look_put_off when a command began that writes */
     fe_insight_counters before; /* a command that may be looked at for the ledger began */
     bool has_before;
     uint64_t units_q20; /* units of event/exponential.h per tick, times 2^20 */

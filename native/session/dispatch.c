@@ -465,6 +465,8 @@ static void run_handler(run *it, uint64_t *ticks)
     }
     if (FE_UNLIKELY(fe_tier_fault_seen(it->call.store))) refuse_faulted(it, before);
     uint64_t began = *ticks - session->disk_spent, waited = session->disk_waited;
+    if (FE_UNLIKELY(it->call.after == FE_AFTER_EXEC)) session->exec_waited = waited;
+    if (FE_UNLIKELY(it->call.in_exec)) waited += session->exec_waited; /* it was for them */
     count(it, ticks);
     if (FE_UNLIKELY(it->call.recorded) && it->call.after == FE_AFTER_NEXT)
         record(it, FE_RESULT_OK, before, *ticks);

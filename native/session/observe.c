@@ -17,6 +17,19 @@ static void add_key(void *context, uint32_t index, uint32_t flags)
     it->use->keys |= 1ULL << index;
 }
 
+static void note_put_off(const void *context, fe_bytes name, uint64_t hash)
+{
+    const fe_call *call = context;
+    fe_engine *engine = call->engine;
+    fe_insight_note_reads(&engine->insight, call->client->db, name, hash, 1, engine->now_ms);
+}
+
+void fe_observe_put_off(const fe_call *call)
+{
+    uint64_t count = fe_look_put_off(call->store) - call->engine->insight.put_off_before;
+    fe_look_last_put_off(call->store, count, note_put_off, call);
+}
+
 void fe_observe_use(const fe_call *call, uint64_t ticks, uint64_t waited, size_t before)
 {
     fe_insight_use use = {.argv = call->argv,

@@ -61,6 +61,11 @@ static void look_key(look *at, uint32_t db, fe_bytes name, uint64_t hash)
         at->all &= fe_fetch_key(at->store, db, name, hash, at->need, at->waiter);
 }
 
+static void look_watched(void *context, uint32_t db, fe_bytes name, uint64_t hash)
+{
+    look_key(context, db, name, hash);
+}
+
 /* Keys that no key specification names: COPY and MOVE write to other databases. */
 static void look_elsewhere(look *at, const fe_command_row *row, const fe_bytes *argv, uint32_t argc)
 {
@@ -151,8 +156,9 @@ bool fe_resident_queue(fe_session *session)
     look at = {.store = engine->store,
                .observed = observed(engine),
                .waiter = &session->waiter,
+               .need = FE_NEED_READ,
                .all = true};
-    at.all = fe_watches_resident(transaction, at.store, at.waiter);
+    fe_watches_each(transaction, look_watched, &at);
     for (uint32_t i = 0; i < transaction->count; i++)
         at.writes |= (transaction->queue[i].command->row->flags & FE_WRITE) != 0;
     uint32_t db = session->client.db;

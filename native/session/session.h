@@ -70,11 +70,12 @@ typedef struct fe_session {
         disk_spent; /* ticks that the command that runs next has run until it was parked for DISK */
     uint64_t
         disk_waited; /* how long in all, for the command that runs next; cleared when it is refused */
-    fe_waiter waiter;   /* for records on disk; open while the same command waits and runs */
-    uint32_t exec_next; /* the queued command that runs next, while `executing` */
-    bool executing;     /* inside EXEC, perhaps parked */
-    bool cut_off;       /* CLOSING, and nothing more is to be sent */
-    bool woken;         /* in the transport's list of sessions to look at; under the lock */
+    uint64_t exec_waited; /* of it, what the EXEC under way has waited before it began */
+    fe_waiter waiter;     /* for records on disk; open while the same command waits and runs */
+    uint32_t exec_next;   /* the queued command that runs next, while `executing` */
+    bool executing;       /* inside EXEC, perhaps parked */
+    bool cut_off;         /* CLOSING, and nothing more is to be sent */
+    bool woken;           /* in the transport's list of sessions to look at; under the lock */
     int64_t
         soft_limit_since_ms; /* since when output is over the soft limit, by the monotonic clock;
                                     0 = it is not */

@@ -1,7 +1,7 @@
 /* See look.h. */
 #include "store/look.h"
 
-#include "store/store.h"
+#include "store/fetch_read.h"
 
 const char *fe_tier_name(fe_tier tier)
 {
@@ -91,6 +91,20 @@ void fe_look_miss_counts(const fe_store *store, uint64_t by[FE_MISS_COUNT])
 uint32_t fe_look_reads(const fe_store *store)
 {
     return store->fetch.count;
+}
+
+uint64_t fe_look_put_off(const fe_store *store)
+{
+    return store->fetch.stats.put_off;
+}
+
+void fe_look_last_put_off(const fe_store *store, uint64_t count, fe_look_visit *visit,
+                          const void *context)
+{
+    const fe_fetch_read *read = store->fetch.late_last;
+    for (; read != NULL && count > 0; count--, read = read->late_prev)
+        if (read->name != NULL)
+            visit(context, (fe_bytes){read->name, read->name_len}, read->name_hash);
 }
 
 uint64_t fe_look_memory(const fe_store *store)

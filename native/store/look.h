@@ -62,6 +62,14 @@ void fe_look_miss_counts(const fe_store *store, uint64_t by[FE_MISS_COUNT]);
 /* Reads from disk that are wanted or under way. */
 uint32_t fe_look_reads(const fe_store *store);
 
+/* How many reads were put off so far, which settle what became of a key's older record. */
+uint64_t fe_look_put_off(const fe_store *store);
+
+/* Names the keys for which the last `count` of them were, which are put off still. */
+typedef void fe_look_visit(const void *context, fe_bytes name, uint64_t hash);
+void fe_look_last_put_off(const fe_store *store, uint64_t count, fe_look_visit *visit,
+                          const void *context);
+
 /* Bytes of memory that the store takes: fe_store_used, and the files that it maps. */
 uint64_t fe_look_memory(const fe_store *store);
 

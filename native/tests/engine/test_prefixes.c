@@ -155,7 +155,8 @@ TEST(long_prefixes_that_begin_alike_count_together)
     memcpy(key + FE_PREFIX_NAME_MAX, ":1", 3);
     CHECK(!fe_prefixes_use(ledger, text_bytes(key), 1, 0)->is_cut);
     for (int n = 0; n < 3; n++) {
-        snprintf(key + FE_PREFIX_NAME_MAX, 8, "%d:1", n);
+        memcpy(key + FE_PREFIX_NAME_MAX, "0:1", 4);
+        key[FE_PREFIX_NAME_MAX] = (char)('0' + n);
         const fe_prefix *one = fe_prefixes_use(ledger, text_bytes(key), 1, 0);
         CHECK(one->is_cut && one->uses == n + 2);
     }

@@ -135,6 +135,94 @@ TEST(waits_for_the_disk_count_for_metrics_and_not_for_the_histograms_of_latency)
     cold_close(&it);
 }
 
+/* A ledger of prefixes, and hot keys. */
+static void observe(cold_rig *it)
+{
+    fe_engine *engine = it->r.server->engine;
+    fe_insight_options options = {
+        .hot_keys = true,
+        .hot_half_life_s = 60,
+        .prefixes = {.on = true, .separator = ':', .parts = 1, .count = 8}};
+    fe_insight_set_options(&engine->insight, &options, engine->now_ms);
+}
+
+static const fe_prefix *prefix_of(const cold_rig *it, const char *name)
+{
+    const fe_prefixes *ledger = it->r.server->engine->insight.prefixes;
+    for (uint32_t i = 0; i < ledger->count; i++)
+        if (ledger->entries[i].name_len == strlen(name) &&
+            memcmp(ledger->entries[i].name, name, strlen(name)) == 0)
+            return &ledger->entries[i];
+    abort();
+}
+
+static double hot_reads(const cold_rig *it, const char *key)
+{
+    fe_engine *engine = it->r.server->engine;
+    fe_hot_line lines[FE_HOT_KEYS];
+    uint32_t count = fe_hot_list(&engine->insight.hot->by[FE_HOT_DISK], engine->now_ms, lines);
+    for (uint32_t i = 0; i < count; i++)
+        if (lines[i].key->name_len == strlen(key) &&
+            memcmp(lines[i].key->name, key, strlen(key)) == 0)
+            return lines[i].per_second;
+    return 0;
+}
+
+/* Of commands that wait, and of those that write blindly and leave it to a read to settle what was there. */
+TEST(each_read_is_of_the_key_that_it_is_for)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r);
+    CHECK_SAYS(one, "MSET a:1 x a:2 x a:3 x b:1 x b:2 x\r\n", "+OK\r\n");
+    freeze(&it);
+    observe(&it);
+    uint64_t reads = reads_of(&it.r);
+
+    CHECK_SAYS(one, "SET a:1 y\r\nMSET a:2 y b:1 y new:1 y\r\nSETEX b:2 100 y\r\n",
+               "+OK\r\n+OK\r\n+OK\r\n");
+    CHECK(prefix_of(&it, "b")->disk_reads == 2);
+    rig_say(one, "GET a:1\r\nGET a:3\r\nDBSIZE\r\n"); /* which waits until all is settled */
+    rig_settle(&it.r);
+
+    CHECK_GOT(one, "$1\r\ny\r\n$1\r\nx\r\n:6\r\n");
+    CHECK_INT(5, reads_of(&it.r) - reads);
+    CHECK(prefix_of(&it, "a")->disk_reads == 3);
+    CHECK(prefix_of(&it, "b")->disk_reads == 2);
+    CHECK(hot_reads(&it, "a:1") > 0 && hot_reads(&it, "b:1") > 0 && hot_reads(&it, "new:1") == 0);
+    cold_close(&it);
+}
+
+/* What is watched is read for EXEC; and all of its commands have waited as long as it has. */
+TEST(reads_and_waits_of_a_transaction_are_told)
+{
+    cold_rig it;
+    cold_open(&it);
+    fe_engine *engine = it.r.server->engine;
+    engine->options.latency_tracking = true;
+    peer *one = rig_connect(&it.r);
+    CHECK_SAYS(one, "MSET a:1 x b:1 x\r\n", "+OK\r\n");
+    CHECK_SAYS(one, "WATCH a:1\r\nMULTI\r\nGET b:1\r\n", "+OK\r\n+OK\r\n+QUEUED\r\n");
+    freeze(&it);
+    observe(&it);
+
+    rig_say(one, "EXEC\r\n");
+    CHECK_INT(FE_PARK_DISK, one->session->park);
+    usleep(2000);
+    rig_settle(&it.r);
+
+    CHECK_GOT(one, "*1\r\n$1\r\nx\r\n");
+    CHECK(prefix_of(&it, "a")->disk_reads == 1 && prefix_of(&it, "b")->disk_reads == 1);
+    uint64_t ran;
+    CHECK_INT(1, told_of_get(&it.r, FE_DURATION_RUN, &ran));
+    const fe_exponential *told = &prefix_of(&it, "b")->durations;
+    CHECK_INT(1, fe_exponential_count(told));
+    CHECK(told->sum >=
+          ran + fe_engine_ticks_units(engine, (uint64_t)(1500 * engine->ticks_per_us)));
+    CHECK_SAYS(one, "MULTI\r\nGET b:1\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n$1\r\nx\r\n");
+    cold_close(&it);
+}
+
 TEST(a_pipeline_reads_many_keys_at_once_and_answers_in_order)
 {
     cold_rig it;
@@ -436,6 +524,8 @@ int main(void)
 {
     RUN(a_cold_key_is_read_and_the_command_answers);
     RUN(waits_for_the_disk_count_for_metrics_and_not_for_the_histograms_of_latency);
+    RUN(each_read_is_of_the_key_that_it_is_for);
+    RUN(reads_and_waits_of_a_transaction_are_told);
     RUN(a_pipeline_reads_many_keys_at_once_and_answers_in_order);
     RUN(two_sessions_that_want_one_record_share_a_read);
     RUN(sessions_that_are_woken_together_go_on_each_as_it_must);
