@@ -169,6 +169,19 @@ def test_what_is_kept_for_readers_is_told(small: Server, client: RawClient) -> N
     until(lambda: held(client) == (0, 0), "the reply has been sent")
 
 
+def test_an_argument_that_is_too_long_for_the_limit_is_refused(
+    small: Server, client: RawClient
+) -> None:
+    """It is told before the argument is sent, and nothing of it is kept."""
+    with small.client() as one:
+        one.send(b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\nv" % (81 * MB))
+        said = one.read().raw
+        assert said.startswith(b"-OOM an argument of %d bytes is more than" % (81 * MB))
+        assert b"half of %d bytes" % (160 * MB) in said
+        assert one.read_to_end() == b""
+    assert client.command("GET", "big").node.plain() == VALUE
+
+
 def test_the_last_bit(client: RawClient) -> None:
     """SETBIT of a far bit, cold, and counted."""
     last = str(SIZE * 8 - 1)

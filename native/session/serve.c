@@ -117,7 +117,7 @@ static void run_one(const fe_ahead *ahead, uint64_t *ticks)
     }
     if (!fe_dispatch(ahead, ticks)) return;
     session->data_run = ahead->end;
-    if (FE_UNLIKELY(session->body.bytes != 0)) fe_session_drop_body(session);
+    if (FE_UNLIKELY(session->announced != 0)) fe_session_drop_body(session);
     if (session->client.close_after_reply && session->state == FE_SESSION_READY)
         fe_session_finish(session);
 }

@@ -37,6 +37,9 @@ typedef struct fe_server {
     void (*python_notify)(void *context);          /* the queue is no longer empty */
     void *python_context;
     fe_buf unseen; /* refuses whatever is appended: replies that nobody is to see are not made */
+    _Atomic uint64_t
+        announced; /* bytes of all long arguments that are being received, to be received or kept
+                                   until they have run; any thread */
     struct fe_session *paused; /* parked until a pause or an exclusive hold ends, or until the disk
                                   has caught up; linked */
 } fe_server;

@@ -9,6 +9,9 @@
  * told, and reads on behind it. The body is the first request's: all before it have run. When that
  * has run, the body is given to the trash, unless the store has made it a record.
  *
+ * Before any of that, the length of a long argument is announced: one that is too long for max_memory, alone
+ * or with those of others, ends the session with an error.
+ *
  * A parked session drops what its reader had read ahead: its input starts at the next request to
  * run, and is read again from there.
  */
@@ -19,12 +22,15 @@
 #include "session/dispatch.h"
 #include "session/trace.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #define INPUT_STEP 16384u        /* least space for one receive */
 #define INPUT_KEPT (32u * 1024u) /* an empty input buffer larger than this gives its memory back */
 #define BODY_STEP                                                                                  \
     (256u * 1024u) /* most bytes of a body for one receive: all of a group come before others */
+#define ARGUMENT_PERCENT 50u           /* of max_memory: no long argument has more */
+#define ARGUMENTS_PERCENT 75u          /* ... nor have all that are there at once */
 #define PARKED_INPUT_MAX (64u * 1024u) /* a parked session reads no further than this ahead */
 
 /* The lock is held. */
@@ -93,6 +99,10 @@ void fe_session_drop_body(fe_session *session)
     if (fe_body_is_open(&session->body))
         fe_store_discard_body(session->server->engine->store, &session->body);
     session->body = (fe_body){0};
+    (void)atomic_fetch_sub_explicit(&session->server->announced, session->announced,
+                                    memory_order_relaxed);
+    session->announced = 0;
+    session->announced_index = 0;
 }
 
 void fe_session_return_loan(fe_session *session)
@@ -305,6 +315,7 @@ void fe_session_account(fe_session *session)
     fe_client *client = &session->client;
     client->serving_len = 0;
     fe_reader_set_bulk_len_max(client->reader, engine->options.bulk_len_max);
+    session->memory_max = engine->options.store.memory_max;
     bool is_trusted = client->authenticated || engine->options.requirepass[0] == 0;
     fe_reader_set_authenticated(client->reader, is_trusted);
     client->output_limit = engine->options.output_limit[fe_client_get_class(client)].hard;
@@ -331,6 +342,38 @@ static size_t body_place(const fe_reader *reader, size_t index)
     return fe_key_body_at(fe_reader_argument(reader, pairs ? index - 1 : 1).len);
 }
 
+/* Answers with an error, and ends the session: what comes is the argument's, and nobody wants it. */
+static void refuse_argument(fe_session *session, size_t len, const char *share)
+{
+    fe_engine *engine = session->server->engine;
+    uint64_t entered = fe_engine_enter(engine);
+    fe_reply reply = fe_session_reply(session);
+    fe_reply_errorf(&reply,
+                    "OOM an argument of %zu bytes is more than max_memory allows: %s of %llu bytes",
+                    len, share, (unsigned long long)session->memory_max);
+    fe_engine_count_error(engine, "OOM", 3);
+    fe_session_finish(session);
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+}
+
+/* Whether the argument may be received; else the session is CLOSING. */
+static bool announce(fe_session *session, const fe_reader_cut *cut)
+{
+    if (session->announced != 0 && session->announced_index == cut->index) return true;
+    uint64_t max = session->memory_max;
+    _Atomic uint64_t *all = &session->server->announced;
+    uint64_t others = atomic_fetch_add_explicit(all, cut->len, memory_order_relaxed);
+    session->announced += cut->len;
+    session->announced_index = cut->index;
+    if (max == 0) return true;
+    if (cut->len > max / 100 * ARGUMENT_PERCENT)
+        refuse_argument(session, cut->len, "half");
+    else if (others + cut->len > max / 100 * ARGUMENTS_PERCENT)
+        refuse_argument(session, cut->len,
+                        "three quarters, together with others that are received now,");
+    return session->state != FE_SESSION_CLOSING;
+}
+
 /* When the input ends within a long argument, what there is of it leaves the input. Returns where
  * that ends now. */
 static size_t begin_body(fe_session *session)
@@ -339,8 +382,8 @@ static size_t begin_body(fe_session *session)
     const fe_reader *reader = session->client.reader;
     fe_reader_cut cut;
     bool is_cut = session->data_len != session->data_read && fe_reader_is_cut(reader, &cut);
-    if (FE_LIKELY(!is_cut || cut.len < FE_BODY_MIN) || fe_body_is_open(body))
-        return session->data_len;
+    if (FE_LIKELY(!is_cut || cut.len < FE_BODY_MIN)) return session->data_len;
+    if (!announce(session, &cut) || fe_body_is_open(body)) return session->data_len;
     size_t have = session->data_len - cut.offset;
     if (have >= cut.len) return session->data_len; /* only the line end is missing */
     fe_alloc *alloc = &session->server->engine->alloc;
@@ -360,6 +403,7 @@ void fe_session_keep_rest(fe_session *session)
     size_t done = parked ? session->data_run : session->data_read;
     if (parked) fe_reader_rewind(session->client.reader);
     size_t end = parked ? session->data_len : begin_body(session);
+    if (FE_UNLIKELY(session->state == FE_SESSION_CLOSING)) return;
     if (input->len > 0) {
         input->len = end;
         fe_buf_drop(input, done);

@@ -87,6 +87,9 @@ typedef struct fe_session {
     bool lends;       /* the transport sends loans */
     fe_loan
         loan; /* part of the reply at the end of client.output; no command runs while it is open */
+    uint64_t announced;     /* bytes of server->announced that are this session's; 0: none */
+    size_t announced_index; /* the last one of these arguments, as in argv */
+    uint64_t memory_max;    /* max_memory, as of this round; 0: no limit */
     fe_body body; /* a long argument of the first request of client.input, which lacks it then */
     uint32_t reads, writes; /* receives and sends not yet added to the statistics */
     uint64_t received,

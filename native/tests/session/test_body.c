@@ -180,6 +180,63 @@ TEST(two_in_one_request_and_any_cut_around_the_ends)
     rig_close(&it);
 }
 
+static void check_refused(peer *one)
+{
+    CHECK(strncmp(rig_take(one), "-OOM an argument of 3000000 bytes is more than max_memory", 57) ==
+          0);
+    CHECK_INT(FE_SESSION_CLOSING, one->session->state);
+    CHECK(!fe_body_is_open(&one->session->body));
+}
+
+TEST(an_argument_of_more_than_half_of_the_limit_is_refused_before_it_comes)
+{
+    fe_engine_options options = rig_options();
+    options.store.memory_max = 2 * LEN - 1000;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it), *two = rig_connect(&it);
+    rig_say(one, "PING\r\n" SET_HEAD "vvv");
+    const char *said = rig_take(one);
+    CHECK(strncmp(said, "+PONG\r\n-OOM an argument of 3000000 bytes is more than", 53) == 0);
+    CHECK_INT(FE_SESSION_CLOSING, one->session->state);
+    CHECK(fe_alloc_used(&it.server->engine->alloc, FE_ALLOC_CLIENT) < 200000);
+    CHECK_SAYS(two, "EXISTS k\r\n", ":0\r\n");
+    rig_close(&it);
+}
+
+TEST(arguments_that_are_too_much_together_are_refused)
+{
+    fe_engine_options options = rig_options();
+    options.store.memory_max = 3 * LEN;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it), *two = rig_connect(&it), *three = rig_connect(&it);
+    rig_say(one, SET_HEAD "v");
+    CHECK_INT(LEN, it.server->announced);
+    rig_say(two, SET_HEAD "v");
+    CHECK_INT(2 * LEN, it.server->announced);
+    rig_say(three, SET_HEAD "v"); /* which is more than 75 % */
+    check_refused(three);
+    rig_hang_up(three);
+    rig_hang_up(two);
+    CHECK_INT(LEN, it.server->announced);
+
+    rig_say(one, "v"); /* what was announced once is not refused */
+    CHECK_INT(FE_SESSION_READY, one->session->state);
+    rig_hang_up(one);
+    CHECK_INT(0, it.server->announced);
+
+    peer *four = rig_connect(&it); /* two in one request count both, until they have run */
+    rig_say(four, "*5\r\n$4\r\nMSET\r\n$1\r\nk\r\n$3000000\r\n");
+    send_value(four, 'v');
+    rig_say(four, "\r\n$1\r\nj\r\n$3000000\r\n");
+    CHECK_INT(2 * LEN, it.server->announced);
+    send_value(four, 'w');
+    rig_say(four, "\r\n");
+    CHECK_INT(0, it.server->announced);
+    rig_close(&it);
+}
+
 TEST(while_the_session_waits_the_body_stays)
 {
     rig it;
@@ -242,6 +299,8 @@ int main(void)
     RUN(deadlines_come_and_go_without_moving_it);
     RUN(what_no_command_keeps_is_given_back);
     RUN(two_in_one_request_and_any_cut_around_the_ends);
+    RUN(an_argument_of_more_than_half_of_the_limit_is_refused_before_it_comes);
+    RUN(arguments_that_are_too_much_together_are_refused);
     RUN(while_the_session_waits_the_body_stays);
     RUN(a_connection_may_end_within_it);
     RUN(the_limit_of_the_query_buffer_counts_it);
