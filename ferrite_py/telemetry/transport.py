@@ -29,6 +29,7 @@ RECONNECT_MS_MAX = 5000
 
 RETRYABLE_STATUS = frozenset({429, 502, 503, 504})
 _REASON_CHARS_MAX = 200
+GIVEN_UP = "given up at the stop"
 
 
 class Outcome(Enum):
@@ -109,10 +110,14 @@ class GrpcTransport:
             return _taken(self._call(request, metadata=self._exporter._headers, timeout=timeout_s))
         except self._error as error:
             return self._failed(error)
+        except ValueError:  # what gRPC raises of a channel that was closed just before
+            if self._is_closed:
+                return Answer(Outcome.REFUSED, GIVEN_UP)
+            raise
 
     def _failed(self, error: Any) -> Answer:
         if self._is_closed:
-            return Answer(Outcome.REFUSED, "given up at the stop")
+            return Answer(Outcome.REFUSED, GIVEN_UP)
         code = error.code()
         outcome = Outcome.AGAIN if code in self._retryable else Outcome.REFUSED
         reason = f"{code.name}: {error.details()}"

@@ -57,7 +57,8 @@ void fe_rare_saved(fe_engine *engine, uint64_t began_ticks, const fe_save_report
 
 bool fe_engine_set_telemetry(fe_engine *engine, const fe_telemetry_options *options)
 {
-    bool set = fe_telemetry_set(&engine->telemetry, options) && fe_rare_follow(&engine->rare);
+    bool set = fe_telemetry_set(&engine->telemetry, options);
+    set &= fe_rare_follow(&engine->rare); /* the options are in force, whatever has no memory */
     fe_tier_on_change(engine->store, engine->rare.is_on ? on_change : NULL, engine);
     tell_found(engine);
     return set;
@@ -166,7 +167,9 @@ void fe_rare_compact_step(fe_engine *engine, fe_rare_event *event, uint64_t tick
 void fe_rare_connection_end(fe_engine *engine, const fe_rare_connection *connection)
 {
     fe_rare_event event;
-    if (connection->opened_ticks == 0 ||
+    bool wanted =
+        connection->opened_ticks != 0 && engine->telemetry.options.connection_rate_max != 0;
+    if (!wanted ||
         !fe_rare_begin(&engine->rare, &event, FE_RARE_CONNECTION, connection->opened_ticks))
         return;
     event.numbers[0] = connection->id;

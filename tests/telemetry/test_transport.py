@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from ferrite_py.errors import StartupError
 from ferrite_py.telemetry.environment import environment
-from ferrite_py.telemetry.transport import Outcome, trace_transport
+from ferrite_py.telemetry.transport import GrpcTransport, Outcome, trace_transport
 from tests.support.certificates import make_certificates
 from tests.telemetry.exporting import PROTOCOLS, request_of, telemetry, transport_to
 from tests.telemetry.receiver import (
@@ -187,6 +187,23 @@ def test_close_ends_what_is_under_way(protocol: str, timeout_s: float) -> None:
         assert not thread.is_alive()
         assert answers[0] is not Outcome.TAKEN
         assert transport.send(request_of(1), 1.0).outcome is Outcome.REFUSED
+
+
+def test_a_close_just_before_a_call() -> None:
+    """A closed channel is refused by an error of gRPC's own; it is no mistake of the exporter."""
+    with Receiver() as receiver:
+        transport = transport_to(receiver, "grpc")
+        assert isinstance(transport, GrpcTransport)
+        call = transport._call
+
+        def close_and_call(*arguments: object, **options: object) -> object:
+            transport.close()
+            return call(*arguments, **options)
+
+        transport._call = close_and_call
+        answer = transport.send(request_of(1), 1.0)
+
+    assert (answer.outcome, answer.reason) == (Outcome.REFUSED, "given up at the stop")
 
 
 def test_console(capsys: pytest.CaptureFixture[str]) -> None:

@@ -269,6 +269,45 @@ TEST(without_traces_nothing_is_noted)
     remove_folder(it.path);
 }
 
+TEST(connections_that_nobody_wants_cost_nothing)
+{
+    static rig it;
+    open_rig(&it);
+    const fe_rare_connection one = {.opened_ticks = 1, .id = 7, .peer = FE_BYTES("1.2.3.4:5")};
+    for (uint32_t rate = 0; rate < 2; rate++) {
+        fe_telemetry_options options = all;
+        options.connection_rate_max = rate;
+        set(&it, &options);
+        fe_random before = it.engine->rare.random;
+        fe_lock_enter(&it.engine->lock);
+        fe_rare_connection_end(it.engine, &one);
+        fe_lock_leave(&it.engine->lock);
+        CHECK_INT(rate == 0, memcmp(&before, &it.engine->rare.random, sizeof before) == 0);
+    }
+    take(&it);
+    CHECK_INT(1, it.count);
+    CHECK_INT(7, it.events[0].numbers[0]);
+    fe_engine_free(it.engine);
+    remove_folder(it.path);
+}
+
+TEST(a_ring_without_memory_keeps_no_event_from_its_options)
+{
+    static rig it;
+    open_rig(&it);
+    set(&it, &all);
+    set(&it, &none);
+    fe_lock_enter(&it.engine->lock);
+    CHECK(fe_recorder_new(&it.engine->telemetry) != NULL);
+    fe_alloc_fail_after(&it.engine->alloc, 0);
+    CHECK(!fe_engine_set_telemetry(it.engine, &all));
+    fe_alloc_fail_after(&it.engine->alloc, -1);
+    CHECK(it.engine->rare.is_on && it.engine->rare.connections.ticks_each != 0);
+    fe_lock_leave(&it.engine->lock);
+    fe_engine_free(it.engine);
+    remove_folder(it.path);
+}
+
 TEST(a_save_and_the_start_after_it)
 {
     static rig it;
@@ -310,6 +349,8 @@ int main(void)
     RUN(a_run_of_one_step_is_told);
     RUN(what_a_step_seals_has_no_parent);
     RUN(without_traces_nothing_is_noted);
+    RUN(connections_that_nobody_wants_cost_nothing);
+    RUN(a_ring_without_memory_keeps_no_event_from_its_options);
     RUN(a_save_and_the_start_after_it);
     return check_done();
 }
