@@ -18,8 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from ferrite_py.exemplars import Exemplar, placed
-from ferrite_py.measure import BOUNDS, ROWS, SCALE, Histogram, Measurement
-from ferrite_py.telemetry.metrics import OPERATION_DURATION, Points
+from ferrite_py.measure import BOUNDS, OPERATION_DURATION, ROWS, SCALE, Histogram, Measurement
+from ferrite_py.telemetry.metrics import Points
 from tests.support.process import command, environment
 from tests.support.servers import free_port
 from tests.telemetry.page import OPENMETRICS, ask

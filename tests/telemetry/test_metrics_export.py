@@ -14,10 +14,19 @@ from opentelemetry.sdk.resources import Resource
 
 from ferrite_py._native import Server, Stream
 from ferrite_py.config import Config, with_values
-from ferrite_py.measure import BOUNDS, BY_ID, ROWS, GivenSamples, Histogram, Meter, Samples, Started
+from ferrite_py.measure import (
+    BOUNDS,
+    BY_ID,
+    OPERATION_DURATION,
+    ROWS,
+    GivenSamples,
+    Histogram,
+    Meter,
+    Samples,
+    Started,
+)
 from ferrite_py.services import engine_options
 from ferrite_py.telemetry.metrics import (
-    OPERATION_DURATION,
     RUNTIME_SCOPE,
     SCOPE,
     MetricsExport,

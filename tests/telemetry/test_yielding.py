@@ -89,7 +89,9 @@ def test_what_exports_metrics_keeps_its_share() -> None:
 def test_the_page_keeps_its_share() -> None:
     """For the same reason."""
     with metering() as (native, meter, found):
-        admin = Admin(meter, Standing(native))
+        standing = Standing()
+        standing.enter_engine(native)
+        admin = Admin(meter, standing, "dup")
         admin._pages.submit(admin._render, "").result()
         admin.close()
 
