@@ -80,6 +80,7 @@ struct fe_reactor {
     int64_t drain_until_ms; /* all times are of the monotonic clock */
     int64_t deadline_ms;    /* the thread's copy, once it drains */
     _Atomic uint32_t connection_count;
+    _Atomic uint32_t overdue;       /* see fe_reactor_overdue */
     fe_session *woken, *woken_last; /* oldest first; guarded by the engine's lock */
     connection *first;
     connection *timed_first;
@@ -90,6 +91,7 @@ struct fe_reactor {
     int cron_wait_ms; /* between two rounds that look at some */
     bool rung;        /* the eventfd was, in this round */
     bool woke_here;   /* this thread itself has woken a session */
+    bool timed_out;   /* in this round: nothing has woken this thread */
     bool reads_left;  /* more disk reads may be done than this round had time for */
     uint8_t *area;
     size_t area_used;
@@ -643,9 +645,12 @@ static void handle_events(fe_reactor *reactor, const struct epoll_event *events,
      * those who wait for nothing. Once a round, so that they are taken together, and not more than others can wait for. */
     fe_disk *disk = reactor->server->engine->disk;
     bool is_full = disk != NULL && fe_disk_is_full(disk);
-    reactor->reads_left = is_full && fe_server_take_done(reactor->server);
+    uint32_t taken = is_full ? fe_server_take_done(reactor->server) : 0;
     serve_group(reactor);
-    if (disk != NULL && !is_full) reactor->reads_left = fe_server_take_done(reactor->server);
+    if (disk != NULL && !is_full) taken = fe_server_take_done(reactor->server);
+    reactor->reads_left = taken >= FE_TAKE_ROUND;
+    if (FE_UNLIKELY(reactor->timed_out && taken != 0))
+        atomic_fetch_add_explicit(&reactor->overdue, taken, memory_order_relaxed);
     if (!reactor->rung && !reactor->woke_here) return;
     /* Only now: a woken session may be closed, which it must not be while it is in the group. */
     adopt_newcomers(reactor);
@@ -669,8 +674,10 @@ static void *run(void *argument)
     fe_slice_ask(); /* the asyncio thread may share the core and compute for milliseconds */
     struct epoll_event events[EVENTS_MAX];
     for (;;) {
-        int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait_ms(reactor));
+        int wait = wait_ms(reactor);
+        int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait);
         FE_ASSERT(count >= 0 || errno == EINTR);
+        reactor->timed_out = count == 0 && wait > 0;
         note_readable(reactor->recorder);
         handle_events(reactor, events, count);
         resume_due(reactor);
@@ -781,4 +788,9 @@ void fe_reactor_join(fe_reactor *reactor)
 uint32_t fe_reactor_connections(fe_reactor *reactor)
 {
     return atomic_load_explicit(&reactor->connection_count, memory_order_relaxed);
+}
+
+uint32_t fe_reactor_overdue(fe_reactor *reactor)
+{
+    return atomic_load_explicit(&reactor->overdue, memory_order_relaxed);
 }

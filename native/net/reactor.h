@@ -28,4 +28,8 @@ void fe_reactor_join(fe_reactor *reactor);
 /* Connections that it has now; any thread. */
 uint32_t fe_reactor_connections(fe_reactor *reactor);
 
+/* Disk reads that were done and that it found only because it looked about, which it does once a second: nobody had been
+ * told of them, or not yet. Any thread. */
+uint32_t fe_reactor_overdue(fe_reactor *reactor);
+
 #endif

@@ -15,8 +15,7 @@
 #include <stdio.h>
 
 #define SLICE_US 100.0 /* after this long, give the lock to a thread that waits for it */
-#define TAKE_MAX 32u   /* reads that are taken under one entry of the lock ... */
-#define TAKE_ROUND 64u /* ... and before others have their turn */
+#define TAKE_MAX 32u   /* reads that are taken under one entry of the lock */
 
 /* Hashes the key arguments of a request. */
 static void hash_keys(fe_batch *batch, fe_ahead *ahead, const fe_hash_seed *seed)
@@ -206,21 +205,22 @@ static void reads_done(fe_server *server, fe_disk_read **reads, uint32_t count)
 
 /* As many reads are started as were taken, and while that is done the disk makes the next: without a bound this would
  * end when the store wants no more, whoever else waits for this thread. */
-bool fe_server_take_done(fe_server *server)
+uint32_t fe_server_take_done(fe_server *server)
 {
     fe_disk_read *reads[FE_READS_MAX];
-    for (uint32_t taken = 0, count; taken < TAKE_ROUND; taken += count) {
+    uint32_t taken = 0;
+    for (uint32_t count; taken < FE_TAKE_ROUND; taken += count) {
         count = fe_disk_take(server->engine->disk, reads, TAKE_MAX);
-        if (count == 0) return false;
+        if (count == 0) return taken;
         reads_done(server, reads, count);
     }
-    return true;
+    return taken;
 }
 
 void fe_server_take_records(fe_server *server)
 {
     fe_disk_read *reads[FE_READS_MAX];
-    for (uint32_t taken = 0, count; taken < TAKE_ROUND; taken += count) {
+    for (uint32_t taken = 0, count; taken < FE_TAKE_ROUND; taken += count) {
         count = fe_disk_reap(server->engine->disk, reads, TAKE_MAX);
         if (count == 0) return;
         reads_done(server, reads, count);

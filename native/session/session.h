@@ -31,6 +31,7 @@
 
 #define FE_BATCH_COMMANDS 64 /* requests that are read ahead and run under one entry of the lock */
 #define FE_READS_MAX 64      /* disk reads that are submitted, or taken, at once */
+#define FE_TAKE_ROUND 64u    /* done reads that are taken before others have their turn */
 #define FE_BATCH_HASHES 512  /* hashes of their keys */
 #define FE_GROUP_MAX 64      /* sessions that are served or resumed together */
 #define FE_OUTPUT_HIGH                                                                             \
@@ -183,10 +184,10 @@ void fe_server_serve_first(fe_server *server, fe_batch *batch, fe_session **sess
 void fe_server_start_reads(fe_server *server, fe_batch *batch);
 
 /* Takes what has been read from disk, a bounded number, and wakes the sessions that waited for it: for a thread that
- * watches the edges of fe_disk_fd(engine->disk), whenever it is awake; costs next to nothing when there are none. True:
- * there may be more, and nobody else will be told; it is to be called again when others have had their turn. Takes
- * the lock. */
-FE_MUST_USE bool fe_server_take_done(fe_server *server);
+ * watches the edges of fe_disk_fd(engine->disk), whenever it is awake; costs next to nothing when there are none. Returns
+ * how many; FE_TAKE_ROUND and more: there may be others, and nobody else will be told of them; it is to be called again
+ * when others have had their turn. Takes the lock. */
+FE_MUST_USE uint32_t fe_server_take_done(fe_server *server);
 /* The same, and clears the descriptor, which stays readable when there is more: for a thread that watches its level. */
 void fe_server_take_records(fe_server *server);
 

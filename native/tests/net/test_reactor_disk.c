@@ -159,6 +159,10 @@ static void clients_of_two_reactors_read_keys_from_disk(fe_disk_kind kind)
     fe_fetch_stats_get(it.server->engine->store, &stats, &in_flight);
     fe_engine_leave(it.server->engine, FE_STEP_BATCH, entered);
     CHECK(stats.reads >= KEYS);
+    uint32_t overdue = 0;
+    for (uint32_t i = 0; i < REACTORS; i++)
+        overdue += fe_reactor_overdue(it.reactors[i]);
+    CHECK(overdue <= 1); /* one may be done just when a reactor looks about */
     close(fd);
     rig_close(&it);
 }
