@@ -110,10 +110,13 @@ class GrpcTransport:
             return _taken(self._call(request, metadata=self._exporter._headers, timeout=timeout_s))
         except self._error as error:
             return self._failed(error)
-        except ValueError:  # what gRPC raises of a channel that was closed just before
-            if self._is_closed:
-                return Answer(Outcome.REFUSED, GIVEN_UP)
-            raise
+        except ValueError as error:  # what gRPC raises of a channel that was closed just before
+            return self._refused(error)
+
+    def _refused(self, error: ValueError) -> Answer:
+        if self._is_closed:
+            return Answer(Outcome.REFUSED, GIVEN_UP)
+        raise error
 
     def _failed(self, error: Any) -> Answer:
         if self._is_closed:
