@@ -178,8 +178,8 @@ class Server:
         uses of keys one is looked at, now), room (for prefixes), and prefixes, a list of: name,
         whether it is cut, since when it is there (Unix milliseconds), uses, those before it came in
         at most, the variance that sampling has given to uses, disk reads, hits in mutable,
-        read_only, read_cache and disk, misses, those by reason (of MISSES), bytes read, bytes
-        written, and durations as in `metrics`.
+        read_only, read_cache and disk, misses, those by reason (of MISSES), bytes read by tier,
+        bytes written, and durations as in `metrics`.
         """
 
     def reset_prefixes(self) -> None:

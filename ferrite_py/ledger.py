@@ -43,7 +43,8 @@ class Prefix:
     misses: float
     misses_by: tuple[float, ...]
     """By reason, as REASONS has them; of all only while reasons are told."""
-    bytes_read: float
+    bytes_read_by: tuple[float, ...]
+    """By tier, as TIERS has them."""
     bytes_written: float
     durations: Histogram
 
@@ -51,6 +52,11 @@ class Prefix:
     def all_hits(self) -> float:
         """Those of all tiers."""
         return sum(self.hits)
+
+    @property
+    def bytes_read(self) -> float:
+        """Those of all tiers."""
+        return sum(self.bytes_read_by)
 
     @property
     def all_bytes(self) -> float:

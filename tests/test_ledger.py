@@ -34,7 +34,21 @@ class Native:
 def prefix(name: bytes, uses: float, error: float, durations: tuple[Any, ...]) -> tuple[Any, ...]:
     """One prefix as the native server tells it."""
     hits, misses = (uses, 1.0, 0.0, 2.0), (1.0, 0.0, 0.5, 0.0, 0.0)
-    return name, False, 1200, uses, error, 4.0, 3.0, hits, 2.0, misses, 10.0, 20.0, durations
+    return (
+        name,
+        False,
+        1200,
+        uses,
+        error,
+        4.0,
+        3.0,
+        hits,
+        2.0,
+        misses,
+        (4.0, 0.0, 0.0, 6.0),
+        20.0,
+        durations,
+    )
 
 
 def test_quantiles_are_the_upper_ends_of_buckets() -> None:
@@ -84,7 +98,7 @@ def test_names_are_told_once_and_as_they_may_be_shown() -> None:
     assert (one.name, one.since_ms, one.uses, one.error, one.is_sure) == (b"u2", 1200, 6, 6, False)
     assert one.all_hits == 9
     assert one.unexplained == 0.5
-    assert one.all_bytes == 30
+    assert (one.bytes_read, one.all_bytes) == (10, 30)
     assert one.sampling_error == pytest.approx(4)
     assert one.durations == Histogram(4 * UNIT_SECONDS, 2, 1, (7,))
     full, by_pattern = shown_ledger(native, "full"), shown_ledger(native, "pattern")

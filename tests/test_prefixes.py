@@ -48,7 +48,7 @@ class Served:
             fields = {name.decode(): value for name, value in one.pairs().items()}
             plain: dict[str, Any] = {
                 name: {inner.decode(): value.plain() for inner, value in node.pairs().items()}
-                if name.startswith(("hits_", "misses_"))
+                if name.endswith(("_by_tier", "_by_reason"))
                 else node.plain()
                 for name, node in fields.items()
             }
@@ -162,6 +162,7 @@ def test_a_small_load_is_counted_exactly_and_three_views_agree(served: Served) -
         assert one["hits"] == model.hits[prefix] == one["hits_by_tier"]["mutable"]
         assert one["misses"] == model.misses[prefix] == one["misses_by_reason"]["never_seen"]
         assert one["bytes_read"] == model.read[prefix] == int(line["bytes_read"])
+        assert one["bytes_read_by_tier"]["mutable"] == model.read[prefix]
         assert one["bytes_written"] == model.written[prefix] == int(line["bytes_written"])
         shown = {"prefix": prefix}
         assert page.value("ferrite_prefix_uses_total", **shown) == one["uses"]
@@ -373,6 +374,15 @@ def test_reads_from_disk_belong_to_key_and_prefix(tiered: Served) -> None:
         ("cold", 6), ("warm", 1), ("new", 0),
     ]  # fmt: skip
     assert found["cold"]["hits_by_tier"]["disk"] == 6 == found["cold"]["hits"]
+    tiered.run("GET", "cold:0")
+    tiered.run("SET", "cold:9", "v" * 300)
+    tiered.run("GET", "cold:9")
+    read, page = tiered.prefixes()["cold"]["bytes_read_by_tier"], tiered.page()
+    assert read == {"mutable": 300, "read_only": 0, "read_cache": 5000, "disk": 30_000}
+    for tier in ("mutable", "read_cache", "disk"):
+        name = "ferrite_prefix_tier_bytes_total"
+        assert page.value(name, prefix="cold", tier=tier) == read[tier]
+    assert not page.has("ferrite_prefix_tier_bytes_total", prefix="cold", tier="read_only")
     assert page.value("ferrite_prefix_disk_reads_total", prefix="cold") == 6
     assert page.value("ferrite_prefix_hits_total", prefix="cold", tier="disk") == 6
     line = next(
@@ -381,6 +391,7 @@ def test_reads_from_disk_belong_to_key_and_prefix(tiered: Served) -> None:
         if name.startswith("prefix_") and "name=cold" in value
     )
     assert line["disk_reads"] == line["hits_disk"] == "6"
+    assert line["bytes_read_disk"] == "30000"
     assert page.value("ferrite_prefix_duration_sum", prefix="cold") > 0
 
     hot = [one.pairs() for one in tiered.client.command("HOTKEYS", "BY", "DISK").node.items]

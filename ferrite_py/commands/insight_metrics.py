@@ -27,6 +27,7 @@ _PREFIX_ROWS = (
     "PREFIX_HITS",
     "PREFIX_MISSES",
     "PREFIX_BYTES",
+    "PREFIX_TIER_BYTES",
     "PREFIX_DISK_READS",
     "PREFIX_DURATION",
 )
@@ -65,9 +66,10 @@ def _prefixes(services: Services, config: Config) -> _Told:
 def _of_prefix(one: Prefix, *, told: bool) -> Iterator[tuple[str, Labels, Value]]:
     """What has been growing since it is in the ledger: row, labels but the name, and value."""
     yield "PREFIX_USES", (), round(one.uses)
-    for tier, hits in zip(TIERS, one.hits, strict=True):
+    for tier, hits, read in zip(TIERS, one.hits, one.bytes_read_by, strict=True):
         if hits or tier == TIERS[0]:  # a store in memory has but one
             yield "PREFIX_HITS", (tier,), round(hits)
+            yield "PREFIX_TIER_BYTES", (tier,), round(read)
     for reason, misses in zip(REASONS, one.misses_by, strict=True):
         if misses or told:
             yield "PREFIX_MISSES", (reason,), round(misses)

@@ -93,6 +93,7 @@ def _answer(one: Prefix) -> Reply:
         "misses": round(one.misses),
         "misses_by_reason": by_reason,
         "bytes_read": round(one.bytes_read),
+        "bytes_read_by_tier": dict(zip(TIERS, map(round, one.bytes_read_by), strict=True)),
         "bytes_written": round(one.bytes_written),
         "disk_reads": round(one.disk_reads),
         "p99_us": None if p99 is None else p99 * 1e6,
@@ -129,6 +130,10 @@ def _line(name: str, one: Prefix) -> str:
         ("misses", round(one.misses)),
         *((f"misses_{why}", round(n)) for why, n in zip(REASONS, one.misses_by, strict=True)),
         ("bytes_read", round(one.bytes_read)),
+        *(
+            (f"bytes_read_{tier}", round(n))
+            for tier, n in zip(TIERS, one.bytes_read_by, strict=True)
+        ),
         ("bytes_written", round(one.bytes_written)),
         ("disk_reads", round(one.disk_reads)),
         *([] if p99 is None else [("p99_us", f"{p99 * 1e6:.1f}")]),

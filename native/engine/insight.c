@@ -198,14 +198,21 @@ static fe_prefix_effects effects_of(const fe_insight_counters *before, const don
     double hit = uses * share_of(it, it->found, argument),
            miss = uses * share_of(it, it->keys & ~it->found, argument),
            write = uses / __builtin_popcountll(it->keys);
-    fe_prefix_effects found = {
-        .hits = {[FE_PREFIX_MUTABLE] = hit * (double)(b->hits_mutable - a->hits_mutable),
-                 [FE_PREFIX_READ_ONLY] = hit * (double)(b->hits_readonly - a->hits_readonly),
-                 [FE_PREFIX_READ_CACHE] = hit * (double)(b->hits_cache - a->hits_cache),
-                 [FE_PREFIX_DISK] = hit * (double)(b->hits_disk - a->hits_disk)},
-        .misses = miss * (double)(b->misses - a->misses),
-        .read_bytes = hit * (double)(b->read_bytes - a->read_bytes),
-        .written_bytes = write * (double)(b->written_bytes - a->written_bytes)};
+    const uint64_t hits[FE_PREFIX_TIERS] = {[FE_PREFIX_MUTABLE] = b->hits_mutable - a->hits_mutable,
+                                            [FE_PREFIX_READ_ONLY] =
+                                                b->hits_readonly - a->hits_readonly,
+                                            [FE_PREFIX_READ_CACHE] = b->hits_cache - a->hits_cache,
+                                            [FE_PREFIX_DISK] = b->hits_disk - a->hits_disk};
+    fe_prefix_effects found = {.misses = miss * (double)(b->misses - a->misses),
+                               .written_bytes =
+                                   write * (double)(b->written_bytes - a->written_bytes)};
+    uint64_t all_hits = b->hits - a->hits;
+    double bytes_a_hit =
+        all_hits > 0 ? (double)(b->read_bytes - a->read_bytes) / (double)all_hits : 0;
+    for (unsigned i = 0; i < FE_PREFIX_TIERS; i++) {
+        found.hits[i] = hit * (double)hits[i];
+        found.read_bytes[i] = found.hits[i] * bytes_a_hit;
+    }
     for (unsigned i = 0; i < FE_MISS_COUNT; i++)
         found.misses_by[i] = miss * (double)(it->now.misses_by[i] - before->misses_by[i]);
     return found;

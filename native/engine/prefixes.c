@@ -118,11 +118,12 @@ fe_prefix *fe_prefixes_meet(fe_prefixes *prefixes, fe_bytes key, int64_t now_ms)
 void fe_prefix_add(fe_prefix *prefix, const fe_prefix_effects *effects)
 {
     fe_prefix_effects *to = &prefix->effects;
-    for (unsigned i = 0; i < FE_PREFIX_TIERS; i++)
+    for (unsigned i = 0; i < FE_PREFIX_TIERS; i++) {
         to->hits[i] += effects->hits[i];
+        to->read_bytes[i] += effects->read_bytes[i];
+    }
     for (unsigned i = 0; i < FE_MISS_COUNT; i++)
         to->misses_by[i] += effects->misses_by[i];
     to->misses += effects->misses;
-    to->read_bytes += effects->read_bytes;
     to->written_bytes += effects->written_bytes;
 }

@@ -38,8 +38,9 @@ typedef enum fe_prefix_tier {
 typedef struct fe_prefix_effects {
     double hits[FE_PREFIX_TIERS]; /* by where the record was */
     double misses;
-    double misses_by[FE_MISS_COUNT]; /* of them, while reasons are told */
-    double read_bytes, written_bytes;
+    double misses_by[FE_MISS_COUNT];    /* of them, while reasons are told */
+    double read_bytes[FE_PREFIX_TIERS]; /* of values that were found, by where they were */
+    double written_bytes;
 } fe_prefix_effects;
 
 typedef struct fe_prefix {

@@ -38,16 +38,16 @@ static void take_portion(const fe_engine *engine, ledger_shot *shot)
 }
 
 /* (name, whether it is cut, since when, uses, error, variance, disk reads, hits by tier, misses, misses by reason,
- * bytes read, bytes written, durations). */
+ * bytes read by tier, bytes written, durations). */
 static PyObject *prefix_object(const fe_prefix *prefix)
 {
     const fe_prefix_effects *effects = &prefix->effects;
-    const double *hits = effects->hits, *by = effects->misses_by;
-    return Py_BuildValue("(y#NLdddd(dddd)d(ddddd)ddN)", (const char *)prefix->name,
+    const double *hits = effects->hits, *by = effects->misses_by, *read = effects->read_bytes;
+    return Py_BuildValue("(y#NLdddd(dddd)d(ddddd)(dddd)dN)", (const char *)prefix->name,
                          (Py_ssize_t)prefix->name_len, PyBool_FromLong(prefix->is_cut),
                          (long long)prefix->since_ms, prefix->uses, prefix->error, prefix->variance,
                          prefix->disk_reads, hits[0], hits[1], hits[2], hits[3], effects->misses,
-                         by[0], by[1], by[2], by[3], by[4], effects->read_bytes,
+                         by[0], by[1], by[2], by[3], by[4], read[0], read[1], read[2], read[3],
                          effects->written_bytes, fe_python_exponential(&prefix->durations));
 }
 

@@ -135,7 +135,7 @@ TEST(a_few_commands_are_counted_exactly)
         CHECK(near(it.hits[i], effects->hits[FE_PREFIX_MUTABLE], 1e-6));
         CHECK(near(it.misses[i], effects->misses, 1e-6));
         CHECK(near(it.misses[i], effects->misses_by[FE_MISS_NEVER_SEEN], 1e-6));
-        CHECK(near(it.read[i], effects->read_bytes, 1e-6));
+        CHECK(near(it.read[i], effects->read_bytes[FE_PREFIX_MUTABLE], 1e-6));
         CHECK(near(it.written[i], effects->written_bytes, 1e-6));
         CHECK_INT((int64_t)it.uses[i], (int64_t)fe_exponential_count(&prefix->durations));
     }
@@ -161,7 +161,7 @@ TEST(many_commands_are_counted_within_the_error_that_is_told)
         CHECK(near(it.uses[i], prefix->uses, bound));
         CHECK(near(it.hits[i], effects->hits[FE_PREFIX_MUTABLE], bound));
         CHECK(near(it.misses[i], effects->misses, bound));
-        CHECK(near(it.read[i], effects->read_bytes, VALUE_LEN * bound));
+        CHECK(near(it.read[i], effects->read_bytes[FE_PREFIX_MUTABLE], VALUE_LEN * bound));
         CHECK(near(it.written[i], effects->written_bytes, VALUE_LEN * bound));
         uses += prefix->uses;
         all += it.uses[i];

@@ -141,7 +141,7 @@ static fe_prefix prefix_of(const rig *it, const char *name)
         CHECK_INT((used), (int64_t)check_p.uses);                                                  \
         CHECK_INT((found), (int64_t)(check_p.effects.hits[FE_PREFIX_MUTABLE] + 1e-6));             \
         CHECK_INT((missed), (int64_t)(check_p.effects.misses + 1e-6));                             \
-        CHECK_INT((was_read), (int64_t)(check_p.effects.read_bytes + 1e-6));                       \
+        CHECK_INT((was_read), (int64_t)(check_p.effects.read_bytes[0] + 1e-6));                    \
         CHECK_INT((was_written), (int64_t)(check_p.effects.written_bytes + 1e-6));                 \
         CHECK_INT((used), (int64_t)fe_exponential_count(&check_p.durations));                      \
     } while (0)
