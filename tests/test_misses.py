@@ -31,6 +31,19 @@ class Served:
         """One command, its reply as plain objects."""
         return self.client.command(*words).node.plain()
 
+    def fill(self, keys: int) -> list[str]:
+        """Write so many keys of 1000 bytes; of 200 of them, those that are gone."""
+        value = "v" * 1000
+        for start in range(0, keys, 100):
+            numbers = range(start, min(start + 100, keys))
+            replies = self.client.pipeline(
+                [("SET", f"key:{number}", value, "EX", 10000 + number) for number in numbers]
+            )
+            assert not any(reply.node.is_error for reply in replies)
+        names = [f"key:{number}" for number in range(0, keys, keys // 200)]
+        found = self.client.pipeline([("EXISTS", name) for name in names])
+        return [name for name, reply in zip(names, found, strict=True) if not reply.node.integer]
+
     def misses(self) -> dict[str, float]:
         """The reply of MISSES."""
         pairs = self.client.command("MISSES").node.pairs()
@@ -179,10 +192,7 @@ def test_the_switch_works_in_a_running_server(served: Served) -> None:
 def test_eviction_from_memory(tmp_path: Path, policy: str) -> None:
     """Each key that maxmemory took says so; the table is a 64th of it."""
     served = Served(tmp_path, "storage.max_memory=8mb", f"storage.eviction_policy={policy}")
-    value = "v" * 1000
-    for number in range(12000):
-        served.run("SET", f"key:{number}", value, "EX", 10000 + number)
-    gone = [f"key:{n}" for n in range(0, 12000, 60) if served.run("EXISTS", f"key:{n}") == 0]
+    gone = served.fill(12000)
 
     assert len(gone) > 20
     assert {"evicted"} == {served.reason(key) for key in gone}
@@ -204,10 +214,7 @@ def test_eviction_from_disk(tmp_path: Path, policy: str) -> None:
         "storage.max_disk=1mb",
         f"storage.eviction_policy={policy}",
     )
-    value = "v" * 1000
-    for number in range(4000):
-        served.run("SET", f"key:{number}", value, "EX", 10000 + number)
-    gone = [f"key:{n}" for n in range(0, 4000, 20) if served.run("EXISTS", f"key:{n}") == 0]
+    gone = served.fill(4000)
 
     assert len(gone) > 20
     assert {"evicted"} == {served.reason(key) for key in gone}

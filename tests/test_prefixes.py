@@ -189,7 +189,7 @@ def test_a_large_load_is_counted_within_the_error_that_is_told(served: Served) -
 
     found = served.prefixes("COUNT", 8)
     assert set(found) == set(prefixes)
-    assert int(served.info("prefixes")["prefixes_sampling_interval"]) >= 1
+    assert found["p0"]["sampling_error"] > 0, "nothing was sampled"
     for prefix, one in found.items():
         bound = 2.5 * one["sampling_error"] + 1
         assert abs(one["uses"] - model.uses[prefix]) <= bound
