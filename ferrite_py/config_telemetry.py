@@ -259,11 +259,19 @@ class TelemetryConfig:
         redis="telemetry-retain-unsampled",
         runtime=True,
     )
+    retain_ratio: float = setting(
+        0.0,
+        Fraction(),
+        "Share of all other traces that is kept at its end, by the trace id as with sample_rate:"
+        " what is not above that keeps nothing more. Their spans are not marked as sampled.",
+        redis="telemetry-retain-ratio",
+        runtime=True,
+    )
     retain_rate_max: int = setting(
         1000,
         Integer(0, UINT32_MAX),
-        "Traces that are kept though their callers did not sample them, per second, at most; 0 is"
-        " no limit.",
+        "Traces that are kept though they were not sampled, those of retain_ratio apart, per"
+        " second, at most; 0 is no limit.",
         redis="telemetry-retain-rate-max",
         runtime=True,
     )

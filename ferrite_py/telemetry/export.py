@@ -299,7 +299,7 @@ class Traces:
             "retain_unsampled": config.retain_unsampled,
             "retain_slower_than": config.retain_slower_than,
             "connection_rate_max": config.connection_rate_max,
-            "retain_bound": 0,
+            "retain_bound": bound_of(config.retain_ratio),
             "retain_rate_max": config.retain_rate_max,
             "record_keys": config.record_keys,
             "baggage_keys": ",".join(config.baggage_keys) if has_baggage else "",

@@ -57,11 +57,11 @@ static fe_recorder *running(const fe_rare *rare)
 }
 
 static bool begin_below(fe_rare *rare, fe_rare_event *event, const uint8_t trace_id[16],
-                        uint64_t parent_id, uint64_t threshold)
+                        uint64_t parent_id, bool by_ratio)
 {
     memcpy(event->trace_id, trace_id, 16);
     event->parent_id = parent_id;
-    event->threshold = threshold;
+    event->threshold = by_ratio ? rare->telemetry->threshold_sampled : 0;
     event->span_id = random_id(rare);
     event->sampled = event->below = event->open = true;
     return true;
@@ -72,7 +72,7 @@ static bool begin_root(fe_rare *rare, fe_rare_event *event)
     fe_telemetry *telemetry = rare->telemetry;
     uint64_t low = fe_random_next(&rare->random);
     event->sampled = fe_sampler_takes(&telemetry->options.sampler, low);
-    event->threshold = event->sampled ? telemetry->threshold : 0;
+    event->threshold = telemetry->threshold;
     uint64_t high = random_id(rare); /* not zero, so the id is not */
     for (int i = 0; i < 8; i++) {
         event->trace_id[i] = (uint8_t)(high >> (56 - 8 * i));
@@ -91,13 +91,13 @@ bool fe_rare_begin(fe_rare *rare, fe_rare_event *event, fe_rare_kind kind, uint6
     const fe_rare_event *parent = rare->parent;
     if (parent != NULL)
         return parent->sampled &&
-               begin_below(rare, event, parent->trace_id, parent->span_id, parent->threshold);
+               begin_below(rare, event, parent->trace_id, parent->span_id, parent->threshold != 0);
     fe_recorder *recorder = kind == FE_RARE_EPOCH ? running(rare) : NULL;
     if (recorder == NULL) return begin_root(rare, event);
     fe_draft *draft = &recorder->draft;
     if (!(draft->flags & FE_TRACE_SAMPLED)) return false; /* nobody knows whether it will be kept */
     fe_recorder_name(recorder, draft);
-    return begin_below(rare, event, draft->parent.trace_id, draft->span_id, draft->threshold);
+    return begin_below(rare, event, draft->parent.trace_id, draft->span_id, draft->threshold != 0);
 }
 
 void fe_rare_set_text(fe_rare_event *event, fe_bytes text)
@@ -132,13 +132,15 @@ static bool is_kept(fe_rare *rare, fe_rare_event *event, bool failed)
     fe_ending ending = {.failed = failed, .ticks = event->ended - event->began};
     bool held = fe_retention_keeps(&options->retention, &ending,
                                    is_connection ? UINT64_MAX : telemetry->slow_ticks);
-    if (!event->sampled && !held) return false;
+    bool chosen = event->sampled ||
+                  fe_sampler_takes(&options->retention.rest, fe_sampler_low(event->trace_id));
+    if (!chosen && !held) return false;
     if (held || is_connection) event->threshold = 0;
     bool passed = true;
     if (is_connection)
         passed = options->connection_rate_max != 0 &&
                  fe_rate_take(&rare->connections, event->ended, telemetry->ticks_per_us);
-    else if (!event->sampled)
+    else if (!chosen)
         passed = fe_rate_take(&telemetry->rate, event->ended, telemetry->ticks_per_us);
     if (!passed && !(is_connection && options->connection_rate_max == 0))
         fe_event_ring_count(&rare->left_out);

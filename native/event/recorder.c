@@ -50,14 +50,23 @@ static bool switch_recorder(fe_telemetry *telemetry, fe_recorder *recorder)
     return made || !wanted;
 }
 
+static void set_thresholds(fe_telemetry *telemetry)
+{
+    const fe_sampler *sampler = &telemetry->options.sampler;
+    const fe_sampler *rest = &telemetry->options.retention.rest;
+    bool by_rest = fe_sampler_threshold(rest) < fe_sampler_threshold(sampler);
+    const fe_sampler *wider = by_rest ? rest : sampler;
+    telemetry->threshold = fe_sampler_is_told(wider) ? fe_sampler_threshold(wider) : 0;
+    telemetry->threshold_sampled = fe_sampler_is_told(sampler) ? fe_sampler_threshold(sampler) : 0;
+}
+
 bool fe_telemetry_set(fe_telemetry *telemetry, const fe_telemetry_options *options)
 {
     telemetry->options = *options;
     int64_t slow_us = options->retention.slow_us;
     double slow = (double)slow_us * telemetry->ticks_per_us;
     telemetry->slow_ticks = slow_us >= 0 && slow < 0x1p63 ? (uint64_t)slow : UINT64_MAX;
-    telemetry->threshold =
-        fe_sampler_is_told(&options->sampler) ? fe_sampler_threshold(&options->sampler) : 0;
+    set_thresholds(telemetry);
     telemetry->may_retain = fe_retention_may_keep(&options->retention, false);
     telemetry->rate = fe_rate_of(options->retention.rate_max, telemetry->ticks_per_us);
     bool all = true;
@@ -109,7 +118,7 @@ static bool decide(const fe_recorder *recorder, fe_draft *draft, const fe_trace_
     bool sampled = fe_sampler_decide(&options->sampler, parent, draft->low);
     draft->flags &= (uint16_t)~FE_TRACE_SAMPLED;
     if (sampled) draft->flags |= FE_TRACE_SAMPLED;
-    draft->threshold = sampled && parent == NULL ? recorder->telemetry->threshold : 0;
+    draft->threshold = parent == NULL ? recorder->telemetry->threshold : 0;
     draft->caller_declined = parent != NULL && !(parent->flags & FE_PARENT_SAMPLED);
     return sampled || fe_retention_may_keep(&options->retention, draft->caller_declined);
 }
@@ -153,21 +162,20 @@ bool fe_recorder_keep(fe_recorder *recorder, fe_draft *draft, const fe_ending *e
     const fe_retention *retention = &telemetry->options.retention;
     bool sampled = (draft->flags & FE_TRACE_SAMPLED) != 0;
     bool kept = sampled || draft->keep;
-    bool held = false, may = false;
     if (kept || !draft->caller_declined || retention->unsampled) {
-        held = fe_retention_keeps(retention, ending, telemetry->slow_ticks);
-        may = held || (!kept && fe_sampler_takes(&retention->rest, draft->low));
+        draft->held |= fe_retention_keeps(retention, ending, telemetry->slow_ticks);
+        kept |= fe_sampler_takes(&retention->rest, draft->low);
     }
-    /* What a rule keeps whatever the ratio says stands for itself alone. */
-    if (held || (draft->flags & FE_TRACE_RETAINED) != 0) draft->threshold = 0;
-    uint64_t ended = fe_draft_arrived(draft) + ending->ticks;
-    if (may && !kept && !fe_rate_take(&telemetry->rate, ended, telemetry->ticks_per_us)) {
-        fe_event_ring_count(&telemetry->declined);
-        may = false;
+    if (draft->held && !kept) {
+        uint64_t ended = fe_draft_arrived(draft) + ending->ticks;
+        kept = fe_rate_take(&telemetry->rate, ended, telemetry->ticks_per_us);
+        if (!kept) fe_event_ring_count(&telemetry->declined);
     }
-    if (may || (draft->keep && !sampled)) draft->flags |= FE_TRACE_RETAINED;
-    if (kept || may) fe_recorder_name(recorder, draft);
-    return kept || may;
+    if (!kept) return false;
+    if (draft->held) draft->threshold = 0;
+    if (draft->held || !sampled) draft->flags |= FE_TRACE_RETAINED;
+    fe_recorder_name(recorder, draft);
+    return true;
 }
 
 /* Making. ---------------------------------------------------------------------------------------- */

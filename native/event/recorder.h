@@ -78,6 +78,7 @@ typedef struct fe_draft {
     bool open;
     bool caller_declined; /* it has a caller, who did not sample it */
     bool keep;            /* a command that it is the parent of was kept: so must it be */
+    bool held;            /* a rule of retention holds for it, or for such a command */
     uint16_t flags;       /* of the record, as far as they are known */
     uint16_t batch_index, batch_size;
     uint16_t disk_reads;
@@ -88,11 +89,12 @@ typedef struct fe_draft {
     uint32_t argc;
     uint32_t request_bytes;
     uint64_t start, received, parsed, begun;
-    uint64_t located;        /* 0: no key was looked up */
-    uint64_t waited;         /* in all */
-    uint64_t parked;         /* when it was parked; 0: it is not */
-    uint64_t low;            /* the low 64 bits of the trace id, which decide about ratios */
-    uint64_t threshold;      /* by which a trace that begins here was sampled; 0: not by ratio */
+    uint64_t located; /* 0: no key was looked up */
+    uint64_t waited;  /* in all */
+    uint64_t parked;  /* when it was parked; 0: it is not */
+    uint64_t low;     /* the low 64 bits of the trace id, which decide about ratios */
+    uint64_t
+        threshold; /* by which a trace that begins here is kept, if no rule holds; 0: not by ratio */
     uint64_t span_id;        /* 0: it has none yet */
     fe_trace_parent parent;  /* span_id 0: none; the trace id is set when either span id is */
     fe_bytes state, baggage; /* of the request, or of `mark` */
@@ -137,9 +139,11 @@ typedef struct fe_telemetry {
     fe_alloc *alloc;
     double ticks_per_us;
     fe_telemetry_options options;
-    bool may_retain;           /* a rule of retention could keep a trace that begins here */
-    uint64_t slow_ticks;       /* options.retention.slow_us; UINT64_MAX = none */
-    uint64_t threshold;        /* of options.sampler, where that is a ratio; else 0 */
+    bool may_retain;     /* a rule of retention could keep a trace that begins here */
+    uint64_t slow_ticks; /* options.retention.slow_us; UINT64_MAX = none */
+    /* Thresholds where they are of ratios, else 0: of traces that are kept, sampled or of the rest; and of what is
+     * kept only if it was sampled. */
+    uint64_t threshold, threshold_sampled;
     fe_rate rate;              /* of what is kept though not sampled */
     _Atomic uint64_t declined; /* commands that a rule held for and the rate did not let pass */
     _Atomic(fe_recorder *) recorders; /* newest first; only ever added to */
@@ -183,7 +187,7 @@ static inline void fe_recorder_begin_drawn(fe_recorder *recorder, fe_draft *draf
     bool sampled = fe_sampler_takes(&telemetry->options.sampler, recorder->drawn);
     draft->low = recorder->drawn;
     recorder->drawn = 0;
-    draft->threshold = sampled ? telemetry->threshold : 0;
+    draft->threshold = telemetry->threshold;
     draft->flags = sampled ? FE_TRACE_SAMPLED : 0;
     draft->span_id = 0;
     draft->parent.span_id = 0;
@@ -201,7 +205,7 @@ static inline bool fe_recorder_is_unwanted(const fe_recorder *recorder, const fe
     if ((draft->flags & wanted) != 0 || draft->keep) return false;
     uint64_t ticks = ended > draft->start ? ended - draft->start : 0;
     return ticks < telemetry->slow_ticks &&
-           telemetry->options.retention.rest.kind == FE_SAMPLER_NEVER;
+           !fe_sampler_takes(&telemetry->options.retention.rest, draft->low);
 }
 
 /* Begins a draft whose times are set by the caller. `parent`: NULL for a trace that begins here. False, and the
@@ -214,8 +218,8 @@ void fe_recorder_adopt(fe_recorder *recorder, fe_draft *draft, const fe_trace_pa
 /* Gives a draft its span id, and its trace id, if it has none yet. */
 void fe_recorder_name(fe_recorder *recorder, fe_draft *draft);
 
-/* Whether the command is to be recorded, now that it has ended; sets its flags and ids, and clears its threshold
- * where a rule of retention holds. RETAINED may be set: for a command that it is the parent of. */
+/* Whether the command is to be recorded, now that it has ended; sets its flags and ids, and `held`: then
+ * its threshold is cleared, as it is kept whatever the ratio is. */
 bool fe_recorder_keep(fe_recorder *recorder, fe_draft *draft, const fe_ending *ending);
 
 /* Makes the record of a draft that is to be kept, with the texts of recorder->texts as its tail; ids, times up

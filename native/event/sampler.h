@@ -74,9 +74,10 @@ typedef struct fe_retention {
     bool disk;   /* every command that read from disk */
     int64_t
         slow_us; /* every command that took at least this long, from its arrival; negative: none */
-    fe_sampler rest;   /* of all others; parent_based is not looked at */
-    bool unsampled;    /* also of traces that their caller did not sample */
-    uint32_t rate_max; /* of what is kept though not sampled, a second; 0 = no limit */
+    fe_sampler rest; /* of all others, by the trace id; parent_based is not looked at */
+    bool unsampled;  /* also of traces that their caller did not sample */
+    uint32_t
+        rate_max; /* of what rules keep though not sampled, a second; 0 = no limit. Not of `rest` */
 } fe_retention;
 
 /* What is known at the end of a command. */

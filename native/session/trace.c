@@ -122,7 +122,7 @@ static void set_command(fe_draft *draft, const fe_command *command, uint32_t arg
 /* What the draft holds is about another command, or nothing. */
 static void clear(fe_draft *draft)
 {
-    draft->open = draft->keep = draft->inherited = false;
+    draft->open = draft->keep = draft->held = draft->inherited = false;
     draft->flags = 0;
     draft->latency = 0;
     draft->disk_reads = 0;
@@ -573,7 +573,7 @@ static void end_draft(fe_session *session, fe_draft *draft, const fe_call *call,
     bool kept = fe_recorder_keep(session->recorder, draft, &ending);
     if (kept && (draft->flags & FE_TRACE_LOCAL_PARENT) && session->exec != NULL) {
         session->exec->keep = true;
-        session->exec->flags |= draft->flags & FE_TRACE_RETAINED;
+        session->exec->held |= draft->held;
     }
     bool made = kept && make(session, draft, call, end);
     if (FE_UNLIKELY(draft->slow_id != 0 || draft->latency != 0))

@@ -89,6 +89,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "telemetry.retain_slower_than": ("-1", -1),
     "telemetry.retain_disk_reads": ("no", False),
     "telemetry.retain_unsampled": ("yes", True),
+    "telemetry.retain_ratio": ("0.25", 0.25),
     "telemetry.retain_rate_max": ("10", 10),
     "telemetry.connection_rate_max": ("5", 5),
     "telemetry.event_bus_queue_size": ("10000", 10000),

@@ -141,6 +141,26 @@ def test_errors_count_once(start: Start, receiver: Receiver) -> None:
     assert 0 < len(served) < 200
 
 
+def test_a_ratio_of_the_rest(start: Start, receiver: Receiver) -> None:
+    """It keeps by the trace id what is not sampled, tells the ratio, and changes at runtime."""
+    server = start(sample_rate="0", retain_slower_than="-1", retain_ratio="0.5")
+    client = server.client()
+    client.pipeline([("GET", "k")] * 400)
+    client.command("CONFIG", "SET", "telemetry-retain-ratio", "0")
+    client.pipeline([("PING",), ("GET",)] * 10)
+    server.stop()
+
+    spans = [span for span in receiver.spans() if span.kind == "SERVER"]
+    kept = [span for span in spans if span.name == "GET" and span.status != "ERROR"]
+    assert 100 < len(kept) < 300  # ten deviations to each side
+    for span in kept:
+        assert int(span.trace_id[16:], 16) < 2**63
+        assert span.trace_state.startswith("ot=th:8;rv:")
+        assert (span.flags & 1, span.attributes["ferrite.trace.retained"]) == (0, True)
+    assert {span.trace_state for span in spans if span.status == "ERROR"} == {""}
+    assert "PING" not in {span.name for span in spans}
+
+
 def test_nothing_is_told_where_all_are_sampled(start: Start, receiver: Receiver) -> None:
     """Without a ratio there is no threshold to tell."""
     server = start()

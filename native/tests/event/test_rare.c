@@ -153,6 +153,36 @@ TEST(a_ratio_decides_by_the_trace_id_and_is_told)
     close_all(&it);
 }
 
+TEST(a_ratio_of_the_rest_counts_for_events_as_well)
+{
+    static fixture it;
+    fe_sampler half = fe_sampler_ratio(0.5);
+    fe_telemetry_options options = options_of(fe_sampler_ratio(0.25));
+    options.retention.rest = half;
+    options.retention.rate_max = 1;
+    open_with(&it, &options);
+    for (int i = 0; i < 200; i++) {
+        fe_rare_event flush, epoch;
+        CHECK(fe_rare_begin(&it.rare, &flush, FE_RARE_FLUSH, 1));
+        it.rare.parent = &flush;
+        CHECK_INT(flush.sampled, fe_rare_begin(&it.rare, &epoch, FE_RARE_EPOCH, 1));
+        it.rare.parent = NULL;
+        fe_rare_end(&it.rare, &epoch, 2, false);
+        fe_rare_end(&it.rare, &flush, 2, false);
+    }
+
+    uint32_t count = take(&it), epochs = 0, rest = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const fe_rare_event *event = &it.taken[i];
+        CHECK(fe_sampler_takes(&half, fe_sampler_low(event->trace_id)));
+        CHECK(event->threshold == (event->kind == FE_RARE_EPOCH ? 3ULL << 54 : 1ULL << 55));
+        epochs += event->kind == FE_RARE_EPOCH;
+        rest += !event->sampled;
+    }
+    CHECK(epochs > 10 && rest > 10);
+    close_all(&it);
+}
+
 TEST(what_a_rule_or_a_rate_has_kept_tells_no_threshold)
 {
     static fixture it;
@@ -256,6 +286,7 @@ int main(void)
     RUN(what_was_begun_before_traces_ended_is_not_told);
     RUN(events_are_sampled_and_retained_as_commands_are);
     RUN(a_ratio_decides_by_the_trace_id_and_is_told);
+    RUN(a_ratio_of_the_rest_counts_for_events_as_well);
     RUN(what_a_rule_or_a_rate_has_kept_tells_no_threshold);
     RUN(connections_have_a_rate_and_the_rest_is_counted);
     RUN(a_full_ring_loses_the_newest_and_counts_it);

@@ -144,7 +144,7 @@ TEST(a_ratio_keeps_by_the_id)
     close_all(&it);
 }
 
-/* Only of traces that begin here, and only of what the ratio has chosen. */
+/* Only of traces that begin here, and only of what no rule would have kept besides. */
 TEST(a_draft_knows_the_threshold_that_chose_it)
 {
     static fixture it;
@@ -159,9 +159,14 @@ TEST(a_draft_knows_the_threshold_that_chose_it)
         fe_draft draft = begun_at(1000);
         CHECK(fe_recorder_begin(it.recorder, &draft, NULL));
         bool sampled = (draft.flags & FE_TRACE_SAMPLED) != 0;
-        CHECK(draft.threshold == (sampled ? 1ULL << 55 : 0));
+        fe_ending ending = {.failed = i % 2 != 0};
+        CHECK(draft.threshold == 1ULL << 55);
+        CHECK_INT(sampled || ending.failed, fe_recorder_keep(it.recorder, &draft, &ending));
+        CHECK(draft.threshold == (ending.failed ? 0 : 1ULL << 55));
         told += sampled;
         untold += !sampled;
+        draft = begun_at(1000);
+        CHECK(fe_recorder_begin(it.recorder, &draft, NULL));
         fe_recorder_adopt(it.recorder, &draft, &caller);
         CHECK(draft.threshold == 0);
     }
@@ -170,6 +175,57 @@ TEST(a_draft_knows_the_threshold_that_chose_it)
     CHECK(fe_telemetry_set(&it.telemetry, &options));
     fe_draft draft = begun_at(1000);
     CHECK(fe_recorder_begin(it.recorder, &draft, NULL) && draft.threshold == 0);
+    close_all(&it);
+}
+
+/* A larger ratio at the end keeps more by the same number, and is what all of it was kept by. */
+TEST(a_ratio_of_the_rest_goes_on_from_the_samplers)
+{
+    static fixture it;
+    fe_telemetry_options options = options_of(fe_sampler_ratio(0.25));
+    options.retention.errors = true;
+    options.retention.rest = fe_sampler_ratio(0.5);
+    options.retention.rate_max = 1; /* of errors */
+    open_with(&it, options);
+    CHECK(it.telemetry.threshold_sampled == 3ULL << 54);
+    uint32_t sampled = 0, rest = 0, failed = 0;
+    for (int i = 0; i < 1000; i++) {
+        fe_draft draft = begun_at(1000);
+        CHECK(fe_recorder_begin(it.recorder, &draft, NULL));
+        fe_ending ending = {.failed = i >= 900};
+        CHECK_INT(fe_recorder_is_unwanted(it.recorder, &draft, 1000), draft.low >> 63);
+        bool kept = fe_recorder_keep(it.recorder, &draft, &ending);
+        bool failed_only = ending.failed && draft.low >> 63 != 0;
+        CHECK_INT(failed_only ? failed++ == 0 : draft.low >> 63 == 0, kept);
+        if (!kept) continue;
+        CHECK(draft.threshold == (ending.failed ? 0 : 1ULL << 55));
+        uint16_t expected = draft.low >> 62 == 0 ? FE_TRACE_SAMPLED : FE_TRACE_RETAINED;
+        if (ending.failed) expected |= FE_TRACE_RETAINED;
+        CHECK_INT(expected, draft.flags);
+        sampled += expected == FE_TRACE_SAMPLED;
+        rest += expected == FE_TRACE_RETAINED;
+    }
+    CHECK(sampled > 100 && rest > 100 && failed > 1);
+    close_all(&it);
+}
+
+TEST(a_smaller_ratio_of_the_rest_changes_nothing)
+{
+    static fixture it;
+    fe_telemetry_options options = options_of(fe_sampler_ratio(0.5));
+    options.retention.rest = fe_sampler_ratio(0.25);
+    open_with(&it, options);
+    for (int i = 0; i < 200; i++) {
+        fe_draft draft = begun_at(1000);
+        fe_ending ending = {0};
+        CHECK(fe_recorder_begin(it.recorder, &draft, NULL));
+        CHECK_INT(draft.low >> 63 == 0, fe_recorder_keep(it.recorder, &draft, &ending));
+        CHECK_INT(draft.low >> 63 == 0 ? FE_TRACE_SAMPLED : 0, draft.flags);
+        CHECK(draft.threshold == 1ULL << 55);
+    }
+    options.retention.rest = always;
+    CHECK(fe_telemetry_set(&it.telemetry, &options));
+    CHECK(it.telemetry.threshold == 0 && it.telemetry.threshold_sampled == 1ULL << 55);
     close_all(&it);
 }
 
@@ -417,6 +473,8 @@ int main(void)
     RUN(a_caller_gives_trace_and_parent);
     RUN(a_ratio_keeps_by_the_id);
     RUN(a_draft_knows_the_threshold_that_chose_it);
+    RUN(a_ratio_of_the_rest_goes_on_from_the_samplers);
+    RUN(a_smaller_ratio_of_the_rest_changes_nothing);
     RUN(retention_keeps_what_was_not_sampled);
     RUN(retention_marks_what_was_sampled_as_well);
     RUN(what_callers_declined_is_kept_within_the_rate);

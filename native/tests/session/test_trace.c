@@ -575,6 +575,32 @@ TEST(what_a_rule_has_kept_tells_no_threshold)
     rig_close(&it);
 }
 
+TEST(a_transaction_of_the_rest_tells_its_threshold)
+{
+    fe_telemetry_options options = {
+        .traces = true,
+        .retention = {.errors = true,
+                      .slow_us = -1,
+                      .rest = {.kind = FE_SAMPLER_RATIO, .bound = UINT64_MAX}},
+        .ring_bytes = 1};
+    rig it;
+    rig_open(&it);
+    rig_record(&it, &options);
+    peer *one = rig_connect(&it);
+
+    rig_say(one, "SET a x\r\nMULTI\r\nGET a\r\nGET b\r\nEXEC\r\n");
+    rig_say(one, "MULTI\r\nGET a\r\nINCR a\r\nGET b\r\nEXEC\r\n");
+
+    taken all = take(&it);
+    check_names(&it, &all, "set multi get get exec multi get incr get exec");
+    for (uint32_t i = 0; i < 10; i++) {
+        CHECK_INT(FE_TRACE_RETAINED, all.at[i]->flags & (FE_TRACE_SAMPLED | FE_TRACE_RETAINED));
+        bool held = i == 7 || i == 9;
+        CHECK_INT(held ? 0 : sizeof(uint64_t), fe_texts_find(all.at[i], FE_TEXT_THRESHOLD).len);
+    }
+    rig_close(&it);
+}
+
 TEST(a_malformed_traceparent_changes_nothing)
 {
     rig it;
@@ -1010,6 +1036,7 @@ int main(void)
     RUN(traceparent_before_multi_holds_for_the_transaction);
     RUN(only_a_trace_that_begins_here_tells_its_threshold);
     RUN(what_a_rule_has_kept_tells_no_threshold);
+    RUN(a_transaction_of_the_rest_tells_its_threshold);
     RUN(a_malformed_traceparent_changes_nothing);
     RUN(entries_of_the_slow_log_lead_to_their_span);
     RUN(entries_of_the_slow_log_tell_no_more_than_is_known);
