@@ -217,8 +217,8 @@ class Server:
         `bound` for what is not sampled and kept by no rule), retain_rate_max (of what rules keep, a
         second; 0: no limit), record_keys ("off", "pattern", "hashed" or "full"), baggage_keys
         (names separated by commas), names_place (bool: clients that came to another address than
-        place, such as "127.0.0.1:6379", have theirs in the record; before they come), connection_rate_max (spans
-        of connections a second, 0: none), queue_size (records of 256
+        place, such as "127.0.0.1:6379", have theirs in the record; before they come),
+        connection_rate_max (spans of connections a second, 0: none), queue_size (records of 256
         bytes, texts and all, that each serving thread's queue has room for, when it records first).
         Raises KeyError, TypeError, ValueError or MemoryError.
         """
