@@ -128,6 +128,8 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < USES; i++)
         (void)name_of(uses[i].key, names[i]);
     const fe_prefixes_options prefixes = {.on = true, .separator = ':', .parts = 1, .count = 64};
+    fe_prefixes_options patterns = prefixes;
+    patterns.patterns = true;
     const struct {
         const char *name;
         fe_insight_options options;
@@ -135,6 +137,7 @@ int main(int argc, char **argv)
         {"curve", {.curve = true}},
         {"hot keys", {.hot_keys = true, .hot_half_life_s = 60}},
         {"prefixes", {.prefixes = prefixes}},
+        {"prefixes, by pattern too", {.prefixes = patterns}},
         {"all", {.curve = true, .hot_keys = true, .hot_half_life_s = 60, .prefixes = prefixes}},
     };
     for (size_t n = 0; n < sizeof parts / sizeof *parts; n++)
