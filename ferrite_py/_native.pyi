@@ -65,22 +65,32 @@ class Encoder:
         """Whether a queue, of commands or of rare events, is half full. RuntimeError as above."""
 
     def collect(
-        self, detail: int, threshold_ns: int, commands_max: int, bytes_max: int, notes: int, /
+        self,
+        detail: int,
+        threshold_ns: int,
+        commands_max: int,
+        bytes_max: int,
+        notes: int,
+        notes_max: int,
+        /,
     ) -> tuple[bytes, int, int, int, list[_Note]] | None:
         """Take and encode what was recorded, up to so many commands and bytes of a request.
 
         The request, of how many records, commands and spans it is, and what the log may tell of
         its commands: of none (notes 0), of those that a rule of retention kept (1), or of all (2),
-        up to 256 KiB of records. None when nothing was recorded. Gives the GIL back. One thread
-        collects. Raises MemoryError, and RuntimeError when the server is closed.
+        of `notes_max` and 256 KiB of records at most. None when nothing was recorded. Gives the GIL
+        back. One thread collects. Raises MemoryError, and RuntimeError when the server is closed.
         """
 
-    def look(self, notes: int, /) -> list[_Note]:
+    def look(self, notes: int, notes_max: int, /) -> list[_Note]:
         """What the log may tell of commands that wait to be collected; of each once.
 
         `collect` does not tell of them again. Not while another thread collects. Gives the GIL
         back. Raises MemoryError, and RuntimeError when the server is closed.
         """
+
+    def notes_left_out(self) -> int:
+        """Commands so far that the log was to be told of and that were over those bounds."""
 
     def confirm(self) -> None:
         """Say that the receiver has what was collected last: its spans may be exemplars."""

@@ -143,6 +143,7 @@ class RecordedCommands:
         self._encoder = Encoder(parts, native, exemplars=config.exemplars != "always_off")
         self._names = names
         self._lines = CommandLines(names)
+        self._left_out = 0
         self._batch_size = config.batch_size
         self._semconv = config.semconv
         self.follow(config)
@@ -190,18 +191,20 @@ class RecordedCommands:
         detail, threshold_ns = self._detail
         choice = self._lines.choice if self._has_lines else NONE
         found = self._encoder.collect(
-            detail, threshold_ns, self._batch_size, REQUEST_BYTES_MAX, choice
+            detail, threshold_ns, self._batch_size, REQUEST_BYTES_MAX, choice, self._lines.room
         )
         if found is None:
             return None
         request, _, commands, spans, notes = found
-        if notes:
+        if choice != NONE:
             self._write(notes)
         return Batch(request, commands, spans)
 
     def _write(self, notes: list[Note]) -> None:
+        left_out = self._encoder.notes_left_out()
         try:
-            self._lines.write(notes)
+            self._lines.write(notes, left_out - self._left_out)
+            self._left_out = left_out
         except Exception:  # the spans go all the same
             log.debug("telling the log failed", exc_info=True)
 
@@ -213,7 +216,7 @@ class RecordedCommands:
     def look(self) -> None:
         """Let the log tell of what waits."""
         if self._has_lines and self._lines.choice != NONE:
-            self._lines.write(self._encoder.look(self._lines.choice))
+            self._write(self._encoder.look(self._lines.choice, self._lines.room))
 
     def confirm(self) -> None:
         """The receiver has what was collected last: it may be told of as exemplars."""

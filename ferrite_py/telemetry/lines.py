@@ -44,12 +44,21 @@ class CommandLines:
             return ALL
         return RETAINED if log.isEnabledFor(logging.INFO) else NONE
 
-    def write(self, notes: Sequence[Note]) -> None:
-        """Write a line for each command, as far as there is room in this second."""
+    @property
+    def room(self) -> int:
+        """Lines that may still be written in this second."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._lines = second, 0
-        room = max(LINES_PER_S - self._lines, 0)
+        return max(LINES_PER_S - self._lines, 0)
+
+    def write(self, notes: Sequence[Note], left_out: int = 0) -> None:
+        """Write a line for each command, as far as there is room in this second.
+
+        `left_out`: commands that were left out before, for want of it.
+        """
+        room = self.room
+        self._left_out += left_out
         for note in notes[:room]:
             self._write(note)
         self._lines += len(notes[:room])

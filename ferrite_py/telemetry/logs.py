@@ -225,4 +225,4 @@ def _exporter(values: Mapping[str, str]) -> Any:
 
     from ferrite_py.telemetry.session import own_session
 
-    return Http(session=own_session())
+    return Http(session=own_session("logs"))

@@ -364,7 +364,7 @@ def official_exporter(kind: str, protocol: str) -> MetricExporter:
 
     from ferrite_py.telemetry.session import own_session
 
-    return HttpExporter(session=own_session())
+    return HttpExporter(session=own_session("metrics"))
 
 
 class MetricsExport:

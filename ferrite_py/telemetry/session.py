@@ -5,8 +5,8 @@ from typing import Any
 
 import requests
 
-CREDENTIAL_PROVIDER = "_CREDENTIAL_PROVIDER"
-"""How the variables end that name a plug-in which brings a session of its own."""
+CREDENTIAL_PROVIDER = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}CREDENTIAL_PROVIDER"
+"""The variable that names a plug-in which brings a session of its own: of all signals or one."""
 
 
 class OwnSession(requests.Session):
@@ -20,11 +20,11 @@ class OwnSession(requests.Session):
         return super().merge_environment_settings(url, proxies, stream, own, cert)
 
 
-def own_session() -> requests.Session | None:
-    """A session for an exporter; None where a plug-in is to bring one.
+def own_session(signal: str) -> requests.Session | None:
+    """A session for the exporter of a signal; None where a plug-in is to bring one.
 
     The SDK's environment is in force.
     """
-    if any(name.endswith(CREDENTIAL_PROVIDER) for name in os.environ):
+    if any(os.environ.get(CREDENTIAL_PROVIDER.format(of)) for of in ("", f"{signal.upper()}_")):
         return None
     return OwnSession()

@@ -153,7 +153,7 @@ class HttpTransport:
 
         from ferrite_py.telemetry.session import own_session
 
-        self._exporter: Any = OTLPSpanExporter(session=own_session())
+        self._exporter: Any = OTLPSpanExporter(session=own_session("traces"))
         self._client: Any = self._exporter._client
         self._retry_after: Any = _extract_retry_after
         self.timeout_s = float(self._client._timeout)

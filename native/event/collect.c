@@ -4,7 +4,8 @@
 
 void fe_span_collector_init(fe_span_collector *collector, fe_alloc *alloc, fe_telemetry *telemetry)
 {
-    *collector = (fe_span_collector){.alloc = alloc, .telemetry = telemetry};
+    *collector =
+        (fe_span_collector){.alloc = alloc, .telemetry = telemetry, .notes_max = UINT32_MAX};
     fe_buf_init(&collector->notes, alloc, FE_ALLOC_ENGINE);
 }
 
@@ -66,10 +67,13 @@ static void note(fe_span_collector *collector, const fe_trace_record *record)
     uint16_t wanted = FE_TRACE_RETAINED;
     if (collector->choice == FE_NOTE_ALL) wanted |= FE_TRACE_SAMPLED;
     if (record->kind != FE_TRACE_COMMAND || !(record->flags & wanted)) return;
-    if (collector->notes.len + record->size > FE_NOTES_MAX || collector->notes.failed)
+    if (collector->notes_count >= collector->notes_max || collector->notes.failed ||
+        collector->notes.len + record->size > FE_NOTES_MAX) {
         collector->notes_left_out++;
-    else
-        fe_buf_append(&collector->notes, record, record->size);
+        return;
+    }
+    fe_buf_append(&collector->notes, record, record->size);
+    collector->notes_count++;
 }
 
 /* Records of a ring from a position on, which are contiguous; without those that were looked at. */
@@ -88,6 +92,7 @@ static void note_all(fe_span_collector *collector, fe_collect_ring *ring, uint64
 static void clear_notes(fe_span_collector *collector)
 {
     collector->notes.len = 0;
+    collector->notes_count = 0;
     collector->notes.failed = false;
 }
 

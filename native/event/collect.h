@@ -32,8 +32,10 @@ typedef struct fe_span_collector {
     fe_collect_ring *rings; /* in the order of their turns */
     uint64_t taken;         /* records */
     fe_note_choice choice;
+    uint32_t notes_max; /* records that are copied by one take or look, beside FE_NOTES_MAX */
+    uint32_t notes_count;
     fe_buf notes; /* copies of records of the last take or look that the log is to tell of */
-    uint64_t notes_left_out; /* since the start, for want of room */
+    uint64_t notes_left_out; /* of those that are chosen, since the start: over the bounds */
     fe_exemplars *exemplars; /* what is taken is offered to them; NULL: none are wanted */
 } fe_span_collector;
 

@@ -292,15 +292,16 @@ static PyObject *encoder_collect(encoder_object *self, PyObject *args)
 {
     int detail, choice;
     unsigned long long threshold_ns;
-    unsigned int commands_max;
+    unsigned int commands_max, notes_max;
     unsigned long bytes_max;
-    if (!PyArg_ParseTuple(args, "iKIki", &detail, &threshold_ns, &commands_max, &bytes_max,
-                          &choice))
+    if (!PyArg_ParseTuple(args, "iKIkiI", &detail, &threshold_ns, &commands_max, &bytes_max,
+                          &choice, &notes_max))
         return NULL;
     if (server_of(self) == NULL) return NULL;
     fe_otlp_limits limits = {(fe_otlp_detail)detail, threshold_ns, commands_max, bytes_max};
     fe_bytes request = {0};
     self->collector.choice = (fe_note_choice)choice;
+    self->collector.notes_max = notes_max;
     Py_BEGIN_ALLOW_THREADS renew_clock(self);
     fe_otlp_begin(&self->format, &self->batch);
     fe_span_collector_take(&self->collector, &self->format, &self->clock, &limits, &self->batch);
@@ -314,11 +315,19 @@ static PyObject *encoder_collect(encoder_object *self, PyObject *args)
 static PyObject *encoder_look(encoder_object *self, PyObject *args)
 {
     int choice;
-    if (!PyArg_ParseTuple(args, "i", &choice) || server_of(self) == NULL) return NULL;
+    unsigned int notes_max;
+    if (!PyArg_ParseTuple(args, "iI", &choice, &notes_max) || server_of(self) == NULL) return NULL;
     self->collector.choice = (fe_note_choice)choice;
+    self->collector.notes_max = notes_max;
     Py_BEGIN_ALLOW_THREADS renew_clock(self);
     fe_span_collector_look(&self->collector);
     Py_END_ALLOW_THREADS return notes_of(self);
+}
+
+static PyObject *encoder_notes_left_out(encoder_object *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(self->collector.notes_left_out);
 }
 
 static PyObject *encoder_confirm(encoder_object *self, PyObject *unused)
@@ -436,6 +445,8 @@ static PyMethodDef encoder_methods[] = {
      "Encode what was recorded. See _native.pyi."},
     {"look", (PyCFunction)(void (*)(void))encoder_look, METH_VARARGS,
      "What the log may tell of what waits. See _native.pyi."},
+    {"notes_left_out", (PyCFunction)(void (*)(void))encoder_notes_left_out, METH_NOARGS,
+     "What the log was not told of. See _native.pyi."},
     {"confirm", (PyCFunction)(void (*)(void))encoder_confirm, METH_NOARGS,
      "The receiver has what was collected last. See _native.pyi."},
     {"exemplars", (PyCFunction)(void (*)(void))encoder_exemplars, METH_NOARGS,

@@ -188,6 +188,26 @@ def test_lines_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records[-1].message == "40 lines about commands were left out; traces have them"
 
 
+def test_there_is_room_for_so_many(caplog: pytest.LogCaptureFixture) -> None:
+    """In each second anew; what was left out for want of it counts as well."""
+    now = [10.0]
+    lines = CommandLines(["get"], lambda: now[0])
+
+    with caplog.at_level(logging.INFO, "ferrite_py.commands"):
+        rooms = [lines.room]
+        lines.write([note()] * 70)
+        rooms.append(lines.room)
+        lines.write([note()] * 30, 500)
+        rooms.append(lines.room)
+        now[0] += 1
+        rooms.append(lines.room)
+        now[0] += REPORT_S
+        lines.write([])
+
+    assert rooms == [LINES_PER_S, LINES_PER_S - 70, 0, LINES_PER_S]
+    assert caplog.records[-1].message == "500 lines about commands were left out; traces have them"
+
+
 def test_the_level_chooses(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is asked for that would not be written."""
     lines = CommandLines(["get"])

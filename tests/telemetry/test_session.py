@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry._logs import LogRecord
+from opentelemetry.sdk import environment_variables as variables
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -15,6 +16,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from ferrite_py.telemetry.environment import environment, in_force
 from ferrite_py.telemetry.logs import _exporter as logs_exporter
 from ferrite_py.telemetry.metrics import official_exporter
+from ferrite_py.telemetry.session import own_session
 from ferrite_py.telemetry.transport import Outcome, trace_transport
 from tests.support.certificates import make_certificates
 from tests.telemetry.exporting import request_of, telemetry
@@ -109,3 +111,23 @@ def test_other_signals_are_sent_so_as_well(
         send()
 
         assert [one.signal for one in receiver.arrivals()] == [signal]
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", ["traces", "metrics", "logs"]),
+        ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_LOGS_CREDENTIAL_PROVIDER", ["logs"]),
+        ("OTEL_PYTHON_EXPORTER_OTLP_GRPC_LOGS_CREDENTIAL_PROVIDER", []),
+        ("SOMEBODYS_CREDENTIAL_PROVIDER", []),
+    ],
+)
+def test_a_plug_in_brings_the_session_of_its_signals(
+    monkeypatch: pytest.MonkeyPatch, name: str, without: list[str]
+) -> None:
+    """Others keep ours; the SDK for Python still has the plug-in under these names."""
+    monkeypatch.setenv(name, "plug-in")
+
+    assert [one for one in ("traces", "metrics", "logs") if own_session(one) is None] == without
+    known = {getattr(variables, one) for one in dir(variables) if "CREDENTIAL_PROVIDER" in one}
+    assert (name in known) == name.startswith("OTEL_")

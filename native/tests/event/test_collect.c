@@ -170,6 +170,25 @@ TEST(copies_for_the_log_have_a_bound)
     close_all(&it);
 }
 
+TEST(the_log_is_told_of_so_many)
+{
+    fixture it;
+    open_all(&it);
+    it.collector.choice = FE_NOTE_ALL;
+    it.collector.notes_max = 4;
+    record(&it, 0, 6);
+    record(&it, 1, 1);
+
+    fe_span_collector_look(&it.collector);
+    CHECK_INT(4 * sizeof(fe_trace_record), it.collector.notes.len);
+    CHECK_INT(3, it.collector.notes_left_out);
+    record(&it, 0, 5);
+    CHECK_INT(12, take(&it, &no_limits));
+    CHECK_INT(4 * sizeof(fe_trace_record), it.collector.notes.len);
+    CHECK_INT(4, it.collector.notes_left_out);
+    close_all(&it);
+}
+
 /* How often the batch has an id of which each byte is this one. */
 static uint32_t count_ids(const fixture *it, uint8_t byte)
 {
@@ -254,6 +273,7 @@ int main(void)
     RUN(records_for_the_log_are_copied_as_chosen);
     RUN(the_log_is_told_of_what_waits);
     RUN(copies_for_the_log_have_a_bound);
+    RUN(the_log_is_told_of_so_many);
     RUN(links_stay_within_one_ring);
     RUN(without_memory_records_wait);
     RUN(without_memory_for_more_a_batch_is_sent_as_it_is);
