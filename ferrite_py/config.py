@@ -115,7 +115,8 @@ class Sources:
         assignments += read_flags(self.flags, CATALOGUE, errors)
         loaded = combine(assignments, errors)
         if loaded.config.telemetry.enabled:
-            wrong = [ConfigError(line) for line in wrong_variables(self.environ)]
+            signals = loaded.config.telemetry.signals
+            wrong = [ConfigError(line) for line in wrong_variables(self.environ, signals)]
             ManyConfigError.raise_any(wrong)
         missing = missing_endpoint(loaded.config.telemetry, self.environ)
         if missing is not None:

@@ -4,7 +4,7 @@ The SDK only warns of most words that it does not know, and then does something 
 as wrong as any other value of the configuration.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 SIGNALS = ("traces", "metrics", "logs")
@@ -17,6 +17,9 @@ SAMPLERS = (
     "parentbased_traceidratio",
 )
 EXPORTERS = ("otlp", "console", "none")
+OTHER_EXPORTERS = ("zipkin", "jaeger", "prometheus", "logging")
+"""Known words that mean nothing here, beside one that does."""
+
 PROTOCOLS = ("grpc", "http/protobuf", "http")
 """`http` is our own word for the second."""
 
@@ -28,7 +31,8 @@ OTHER_PROPAGATORS = ("b3", "b3multi", "jaeger", "xray", "ottrace", "none")
 
 
 EXEMPLAR_FILTERS = ("trace_based", "always_off")
-"""Not `always_on`: durations without a trace are only counted."""
+ALL_EXEMPLARS = "always_on"
+"""Stands for `trace_based`, which is the nearest: durations without a trace are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +42,27 @@ class Words:
     words: tuple[str, ...]
     is_list: bool = False
     """Whether several may stand there, separated by commas."""
+    others: tuple[str, ...] = ()
+    """Words that may stand beside one of these, and are passed over."""
 
     def wrong(self, text: str) -> str | None:
-        """The first word that is not known."""
+        """The first word that is not known, or that means nothing though no other does."""
         parts = text.split(",") if self.is_list else [text]
         given = [part.strip() for part in parts if part.strip()]
-        return next((word for word in given if word.lower() not in self.words), None)
+        is_enough = any(word.lower() in self.words for word in given)
+        known = self.words + self.others if is_enough else self.words
+        return next((word for word in given if word.lower() not in known), None)
+
+    def passed_over(self, text: str) -> list[str]:
+        """The words that mean nothing here."""
+        return [word.strip() for word in text.split(",") if word.strip().lower() in self.others]
 
 
 def _known() -> dict[str, Words]:
     known = {
         "OTEL_TRACES_SAMPLER": Words(SAMPLERS),
         "OTEL_PROPAGATORS": Words((*PROPAGATORS, *OTHER_PROPAGATORS), is_list=True),
-        "OTEL_METRICS_EXEMPLAR_FILTER": Words(EXEMPLAR_FILTERS),
+        "OTEL_METRICS_EXEMPLAR_FILTER": Words((*EXEMPLAR_FILTERS, ALL_EXEMPLARS)),
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": Words(
             ("cumulative", "delta", "lowmemory")
         ),
@@ -60,7 +72,7 @@ def _known() -> dict[str, Words]:
     }
     for signal in SIGNALS:
         name = signal.upper()
-        known[f"OTEL_{name}_EXPORTER"] = Words(EXPORTERS, is_list=True)
+        known[f"OTEL_{name}_EXPORTER"] = Words(EXPORTERS, is_list=True, others=OTHER_EXPORTERS)
         known[f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL"] = Words(PROTOCOLS)
         known[f"OTEL_EXPORTER_OTLP_{name}_COMPRESSION"] = Words(("none", "gzip", "deflate"))
     return known
@@ -69,13 +81,22 @@ def _known() -> dict[str, Words]:
 KNOWN = _known()
 
 
-def wrong_variables(environ: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the variables: a line for each, which names it."""
+def wrong_variables(
+    environ: Mapping[str, str], signals: Collection[str] = SIGNALS
+) -> Iterator[str]:
+    """What is wrong with the variables: a line for each, which names it.
+
+    Those of one signal alone are looked at for the `signals` that are exported.
+    """
+    off = [signal.upper() for signal in SIGNALS if signal not in signals]
+    of_others = tuple(
+        begin for name in off for begin in (f"OTEL_{name}_EXPORTER", f"OTEL_EXPORTER_OTLP_{name}_")
+    )
     for name, words in KNOWN.items():
         wrong = words.wrong(environ.get(name, ""))
-        if wrong is not None:
+        if wrong is not None and not name.startswith(of_others):
             yield f'{name}: "{wrong}": expected one of {", ".join(words.words)}'
-    names = [f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT" for signal in SIGNALS]
+    names = [f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT" for signal in signals]
     for name in ("OTEL_EXPORTER_OTLP_TIMEOUT", *names):
         if not _is_number(environ.get(name, "")):
             yield f'{name}: "{environ[name]}": expected a number of seconds'

@@ -13,7 +13,7 @@ from ferrite_py.config_kinds import (
     Text,
     Words,
 )
-from ferrite_py.config_otel import EXEMPLAR_FILTERS
+from ferrite_py.config_otel import ALL_EXEMPLARS, EXEMPLAR_FILTERS, SIGNALS
 from ferrite_py.config_sections import setting
 from ferrite_py.config_tables import Character, Fraction, Pairs, Seconds, Table
 
@@ -48,7 +48,7 @@ def _semconv(text: str) -> str | None:
 
 
 def _exemplar_filter(text: str) -> str | None:
-    word = text.strip().lower()
+    word = text.strip().lower().replace(ALL_EXEMPLARS, "trace_based")
     return word if word in EXEMPLAR_FILTERS else None
 
 
@@ -297,6 +297,12 @@ class TelemetryConfig:
         Duration("ms", high=3_600_000),
         "How long a stop waits for what is still to be exported, in milliseconds.",
     )
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Those that are exported, if anything says where to."""
+        switches = (self.traces_enabled, self.metrics_enabled, self.logs_enabled)
+        return tuple(signal for signal, is_on in zip(SIGNALS, switches, strict=True) if is_on)
 
 
 @dataclass(frozen=True, slots=True)

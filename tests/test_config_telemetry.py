@@ -62,7 +62,8 @@ def error_of(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -
     [
         ("OTEL_TRACES_SAMPLER", "jaeger_remote", "jaeger_remote"),
         ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json", "http/json"),
-        ("OTEL_METRICS_EXPORTER", "otlp,prometheus", "prometheus"),
+        ("OTEL_METRICS_EXPORTER", "otlp,promethes", "promethes"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "zipkin"),
         ("OTEL_PROPAGATORS", "tracecontext, bagage", "bagage"),
         ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd", "zstd"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "soon"),
@@ -100,6 +101,28 @@ def test_all_words_that_are_wrong_are_told_with_their_place(tmp_path: Path) -> N
     assert in_file.startswith('ferrite.toml:4: telemetry.protocol = "http/json": expected one of')
     known = {"OTEL_TRACES_SAMPLER": "ALWAYS_ON", "OTEL_PROPAGATORS": "b3,tracecontext,none"}
     assert loaded(tmp_path, text, known).telemetry.enabled
+
+
+@pytest.mark.parametrize(
+    ("environ", "text"),
+    [
+        ({"OTEL_METRICS_EXPORTER": "otlp,prometheus", "OTEL_TRACES_EXPORTER": "zipkin,otlp"}, ""),
+        ({"OTEL_METRICS_EXEMPLAR_FILTER": "ALWAYS_ON"}, ""),
+        ({"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/json"}, "logs_enabled = false\n"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "traces_enabled = false\n"),
+        ({"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "soon"}, "metrics_enabled = false\n"),
+    ],
+)
+def test_variables_of_a_fleet_are_no_errors(
+    tmp_path: Path, environ: dict[str, str], text: str
+) -> None:
+    """What is right by the specification, beside what counts here; what no signal reads."""
+    config = loaded(
+        tmp_path, f'[telemetry]\nenabled = true\nendpoint = "http://h:1"\n{text}', environ
+    )
+
+    assert config.telemetry.exemplars == "trace_based"
+    assert len(config.telemetry.signals) == (2 if text else 3)
 
 
 @pytest.mark.parametrize("section", ["telemetry", "otel"])

@@ -9,13 +9,13 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from ferrite_py import __version__
 from ferrite_py.config import TelemetryConfig
-from ferrite_py.config_otel import EXPORTERS, PROPAGATORS, SAMPLERS, SIGNALS
+from ferrite_py.config_otel import EXPORTERS, KNOWN, PROPAGATORS, SAMPLERS, SIGNALS
 from ferrite_py.config_telemetry import OTLP_PROTOCOLS
 from ferrite_py.errors import StartupError
 
@@ -66,7 +66,7 @@ def environment(
         values["OTEL_SERVICE_NAME"] = config.service_name
     _put_compression(values, config)
     _put_sampler(values, config, is_rate_ours=is_rate_ours)
-    _put_timeouts(values)
+    _put_timeouts(values, config.signals)
     values.setdefault(_LOG_DELAY, str(config.batch_timeout_ms))
     values.setdefault(_LOG_BATCH, str(config.batch_size))
     for name in (_LOG_DELAY, _LOG_BATCH):
@@ -126,8 +126,8 @@ def _put_sampler(values: dict[str, str], config: TelemetryConfig, *, is_rate_our
     values[argument] = repr(config.sample_rate)
 
 
-def _put_timeouts(values: dict[str, str]) -> None:
-    names = [f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT" for signal in SIGNALS]
+def _put_timeouts(values: dict[str, str], signals: Sequence[str]) -> None:
+    names = [f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT" for signal in signals]
     for name in ("OTEL_EXPORTER_OTLP_TIMEOUT", *names):
         text = values.get(name, "").strip()
         if not text:
@@ -167,11 +167,9 @@ def exporter_of(signal: str, values: Mapping[str, str]) -> str:
     """`otlp`, `console` or `none` for a signal. Raises StartupError for another."""
     name = f"OTEL_{signal.upper()}_EXPORTER"
     words = [word.strip().lower() for word in (values.get(name) or "otlp").split(",")]
-    for word in words:
-        if word not in EXPORTERS:
-            raise StartupError(
-                f"{name}: there is no exporter {word!r}; there are otlp, console, none"
-            )
+    wrong = KNOWN[name].wrong(",".join(words))
+    if wrong is not None:
+        raise StartupError(f"{name}: there is no exporter {wrong!r}; there are otlp, console, none")
     return next(exporter for exporter in EXPORTERS if exporter in words)
 
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from ferrite_py._native import Encoder, Server
 from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig, TlsConfig
-from ferrite_py.config_otel import PROPAGATORS
+from ferrite_py.config_otel import ALL_EXEMPLARS, KNOWN, PROPAGATORS
 from ferrite_py.errors import StartupError
 from ferrite_py.exemplars import Exemplar, Exemplars
 from ferrite_py.measure import UNIT_SECONDS, Meter, Samples
@@ -91,8 +91,7 @@ def read_sdk(
         # The SDK raises what int() and its parsers raise; most name the variable.
         raise StartupError(f"OpenTelemetry's variables: {error}") from error
     propagators = propagators_of(values)
-    for word in sorted(propagators - {*PROPAGATORS, "none"}):
-        log.warning("OTEL_PROPAGATORS: %s is passed over; clients send tracecontext", word)
+    _warn(config, environ, propagators)
     return Sdk(
         values,
         provider.resource,
@@ -100,6 +99,20 @@ def read_sdk(
         TEXT_MAX if limit is None else limit,
         propagators & frozenset(PROPAGATORS),
     )
+
+
+def _warn(config: TelemetryConfig, environ: Mapping[str, str], propagators: frozenset[str]) -> None:
+    """Tell of words that are right by the specification and mean nothing here."""
+    for word in sorted(propagators - {*PROPAGATORS, "none"}):
+        log.warning("OTEL_PROPAGATORS: %s is passed over; clients send tracecontext", word)
+    if "baggage" in propagators and "tracecontext" not in propagators:
+        log.warning("OTEL_PROPAGATORS: baggage comes with trace contexts; none is taken")
+    for signal in config.signals:
+        name = f"OTEL_{signal.upper()}_EXPORTER"
+        for word in KNOWN[name].passed_over(environ.get(name, "")):
+            log.warning("%s: %s is passed over; there are otlp, console, none", name, word)
+    if environ.get("OTEL_METRICS_EXEMPLAR_FILTER", "").strip().lower() == ALL_EXEMPLARS:
+        log.warning("OTEL_METRICS_EXEMPLAR_FILTER: always_on is taken for trace_based")
 
 
 EVERY_ADDRESS = ("0.0.0.0", "::", "*", "::*")
@@ -373,7 +386,8 @@ class Exporting:
         self.logs: Logs | None = None
         if config.telemetry.logs_enabled and _has_a_way("logs", values):
             self.logs = Logs(values, self.sdk.resource)
-        if self.traces is None and self.logs is None and not _has_a_way("metrics", values):
+        has_metrics = config.telemetry.metrics_enabled and _has_a_way("metrics", values)
+        if self.traces is None and self.logs is None and not has_metrics:
             log.info("telemetry is enabled, and nothing says where to; see telemetry.endpoint")
 
     def _outcome(self) -> Iterable[tuple[str, Samples]]:

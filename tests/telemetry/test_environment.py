@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import pytest
@@ -16,6 +17,7 @@ from ferrite_py.telemetry.environment import (
     Sampler,
     check_sampler,
     environment,
+    exporter_of,
     in_force,
     lowered,
     protocol_of,
@@ -244,3 +246,28 @@ def test_what_the_sdk_cannot_read_ends_the_start_with_a_line() -> None:
 def test_the_log_says_where_traces_go(environ: dict[str, str], shown: str) -> None:
     """What is of traces alone goes before what is of all signals; a password is not told."""
     assert shown == shown_endpoint("traces", values_of(environ, endpoint="http://h:4317"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, []),
+        ({"OTEL_PROPAGATORS": "b3,tracecontext,none"}, ["b3 is passed over"]),
+        ({"OTEL_PROPAGATORS": "baggage"}, ["baggage comes with trace contexts; none is taken"]),
+        ({"OTEL_METRICS_EXPORTER": "otlp, Prometheus"}, ["Prometheus is passed over"]),
+        ({"OTEL_METRICS_EXEMPLAR_FILTER": "always_on"}, ["always_on is taken for trace_based"]),
+    ],
+)
+def test_what_means_nothing_here_is_told(
+    caplog: pytest.LogCaptureFixture, environ: dict[str, str], told: list[str]
+) -> None:
+    """A warning that names the variable; what is sent is what counts here."""
+    with caplog.at_level(logging.WARNING, "ferrite_py"):
+        sdk = read_sdk(telemetry(environ), environ, "id")
+
+    assert len(caplog.messages) == len(told)
+    for message, part in zip(caplog.messages, told, strict=True):
+        assert part in message
+        assert message.split(":")[0] in environ
+    assert exporter_of("metrics", sdk.values) == "otlp"
+    assert sdk.values["OTEL_METRICS_EXEMPLAR_FILTER"] == "trace_based"
