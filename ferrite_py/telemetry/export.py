@@ -332,9 +332,9 @@ def _has_a_way(signal: str, values: Mapping[str, str]) -> bool:
 
 def metrics_export(config: TelemetryConfig, sdk: Sdk, meter: Meter) -> MetricsExport | None:
     """What exports metrics from now on; None when they are not to be. Raises StartupError."""
-    kind = exporter_of("metrics", sdk.values)
     if not config.metrics_enabled or not _has_a_way("metrics", sdk.values):
         return None
+    kind = exporter_of("metrics", sdk.values)
     protocol = protocol_of("metrics", sdk.values)
     try:
         with in_force(sdk.values):

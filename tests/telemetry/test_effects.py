@@ -88,6 +88,23 @@ def test_traces_are_switched(tmp_path: Path, receiver: Receiver, is_on: bool) ->
     assert [span.name for span in receiver.spans()] == ["PING"] * is_on
 
 
+def test_variables_of_signals_that_are_off_are_not_looked_at(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """The server starts and sends what is on."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/json",
+        "OTEL_METRICS_EXPORTER": "zipkin",
+        "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "soon",
+    }
+    server = Process(tmp_path, *traced(receiver), environ=environ)
+    with server.client() as client:
+        client.command("PING")
+    server.stop()
+
+    assert [span.name for span in receiver.spans()] == ["PING"]
+
+
 @pytest.mark.seed(
     "telemetry.batch_size",
 )
