@@ -113,8 +113,8 @@ TEST(writers_go_on_for_ever_under_a_limit_of_the_disk)
     CHECK(most <= disk_max);
     CHECK(f.frozen.evicted_keys > 3000 && f.frozen.read_errors == 0);
     CHECK(f.keys + f.frozen.evicted_keys <= 12000 && f.keys + f.frozen.evicted_keys > 11900);
-    CHECK(it.engine->stats.steps[FE_STEP_FROZEN].count > 0);
     fe_workers_stop(it.engine);
+    CHECK(it.engine->stats.steps[FE_STEP_FROZEN].count > 0);
     close_rig(&it);
 }
 
