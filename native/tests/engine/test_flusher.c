@@ -2,16 +2,13 @@
 #include "tests/check.h"
 
 #include "base/resident.h"
-#include "engine/flusher.h"
-#include "engine/workers.h"
 #include "store/tier.h"
 #include "tests/folder.h"
+#include "tests/tiered_engine.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define LEN 1000u
 
 typedef struct rig {
     fe_engine *engine;
@@ -19,28 +16,11 @@ typedef struct rig {
     char error[FE_ENGINE_ERROR_MAX];
 } rig;
 
-static fe_engine_options options_of(const char *path)
-{
-    fe_engine_options options = {.store = {.databases = 2,
-                                           .samples = 5,
-                                           .lfu_log_factor = 10,
-                                           .lfu_decay_minutes = 1,
-                                           .segment_size = 65536,
-                                           .mutable_size = 1u << 20,
-                                           .readonly_size = 1u << 19,
-                                           .seed = {1, 2}},
-                                 .slowlog_max = 4,
-                                 .expire_effort = 1,
-                                 .hz = 100};
-    (void)snprintf(options.data_dir, sizeof options.data_dir, "%s", path);
-    return options;
-}
-
 static void open_rig(rig *it)
 {
     strcpy(it->path, "/tmp/ferrite-flusher-XXXXXX");
     FE_ASSERT(mkdtemp(it->path) != NULL);
-    fe_engine_options options = options_of(it->path);
+    fe_engine_options options = tiered_options(it->path);
     it->engine = fe_engine_open(&options, it->error);
     if (it->engine == NULL) fprintf(stderr, "%s\n", it->error);
     FE_ASSERT(it->engine != NULL);
@@ -52,35 +32,6 @@ static bool exists(const rig *it, const char *name)
     struct stat found;
     (void)snprintf(path, sizeof path, "%s/%s", it->path, name);
     return stat(path, &found) == 0;
-}
-
-static void locate(fe_engine *engine, uint64_t number, char *name, size_t size, fe_key *key)
-{
-    int len = snprintf(name, size, "key:%" PRIu64, number);
-    fe_bytes bytes = {(const uint8_t *)name, (size_t)len};
-    fe_key_find(engine->store, 0, bytes, fe_key_hash(fe_store_seed(engine->store), bytes), false,
-                key);
-}
-
-/* As a session does it, but that it tries again where that would park. */
-static void put(fe_engine *engine, uint64_t number)
-{
-    fe_status status;
-    do {
-        uint64_t entered = fe_engine_enter(engine);
-        status = fe_store_make_room(engine->store);
-        if (status == FE_OK) {
-            char name[32];
-            fe_key key;
-            locate(engine, number, name, sizeof name, &key);
-            uint8_t *value = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, LEN, 0);
-            FE_ASSERT(value != NULL);
-            memset(value, (int)(number & 255u), LEN);
-        }
-        fe_engine_leave(engine, FE_STEP_BATCH, entered);
-        if (status == FE_BUSY && engine->flusher == NULL) (void)fe_workers_round(engine);
-    } while (status == FE_BUSY);
-    CHECK_INT(FE_OK, status);
 }
 
 static fe_tier_stats stats_of(fe_engine *engine)
@@ -113,7 +64,7 @@ TEST(rounds_bring_the_tiers_within_their_budgets)
     rig it;
     open_rig(&it);
     for (uint64_t i = 0; i < 6000; i++) {
-        put(it.engine, i);
+        tiered_put(it.engine, i);
         if (i % 100 == 0) (void)fe_workers_round(it.engine);
     }
 
@@ -132,7 +83,7 @@ TEST(the_thread_writes_what_writers_wait_for)
     open_rig(&it);
     CHECK(fe_workers_start(it.engine));
     for (uint64_t i = 0; i < 20000; i++)
-        put(it.engine, i);
+        tiered_put(it.engine, i);
     int64_t until_ms = fe_clock_wall_ms() + 20000;
     while (!is_within_budgets(it.engine) && fe_clock_wall_ms() < until_ms) {}
     CHECK(is_within_budgets(it.engine));
@@ -160,11 +111,11 @@ TEST(a_reader_and_a_writer_beside_the_thread_see_the_last_value)
     fe_random_init(&random, 7);
     for (uint64_t i = 0; i < 30000; i++) {
         uint64_t number = fe_random_below(&random, 600); /* they stay in memory */
-        put(it.engine, number);
+        tiered_put(it.engine, number);
         uint64_t entered = fe_engine_enter(it.engine);
         char name[32];
         fe_key key;
-        locate(it.engine, number, name, sizeof name, &key);
+        tiered_locate(it.engine, number, name, sizeof name, &key);
         CHECK(fe_key_exists(&key) && fe_record_value(key.record).ptr[0] == (uint8_t)number);
         fe_engine_leave(it.engine, FE_STEP_BATCH, entered);
     }
@@ -176,7 +127,7 @@ TEST(a_reader_and_a_writer_beside_the_thread_see_the_last_value)
 TEST(a_folder_that_cannot_be_opened_is_told_in_one_line)
 {
     char error[FE_ENGINE_ERROR_MAX] = "";
-    fe_engine_options options = options_of("/dev/null/data");
+    fe_engine_options options = tiered_options("/dev/null/data");
 
     CHECK(fe_engine_open(&options, error) == NULL);
 
@@ -193,7 +144,7 @@ TEST(segments_of_an_unclean_stop_are_set_aside)
     fe_engine_free(it.engine);
     FILE *old = fopen(path, "w");
     CHECK(old != NULL && fclose(old) == 0);
-    fe_engine_options options = options_of(it.path);
+    fe_engine_options options = tiered_options(it.path);
 
     it.engine = fe_engine_open(&options, it.error);
 

@@ -4,13 +4,11 @@
 #include "tests/check.h"
 
 #include "engine/keep.h"
-#include "engine/workers.h"
 #include "tests/folder.h"
+#include "tests/tiered_engine.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-
-#define LEN 1000u
 
 typedef struct rig {
     fe_engine *engine;
@@ -29,18 +27,7 @@ static const fe_telemetry_options none = {.retention.slow_us = -1, .ring_bytes =
 
 static void open_engine(rig *it)
 {
-    fe_engine_options options = {.store = {.databases = 2,
-                                           .samples = 5,
-                                           .lfu_log_factor = 10,
-                                           .lfu_decay_minutes = 1,
-                                           .segment_size = 65536,
-                                           .mutable_size = 1u << 20,
-                                           .readonly_size = 1u << 19,
-                                           .seed = {1, 2}},
-                                 .slowlog_max = 4,
-                                 .expire_effort = 1,
-                                 .hz = 100};
-    (void)snprintf(options.data_dir, sizeof options.data_dir, "%s", it->path);
+    fe_engine_options options = tiered_options(it->path);
     it->engine = fe_engine_open(&options, it->error);
     FE_ASSERT(it->engine != NULL);
 }
@@ -59,34 +46,11 @@ static void set(rig *it, const fe_telemetry_options *options)
     fe_lock_leave(&it->engine->lock);
 }
 
-static void put(fe_engine *engine, uint64_t number)
-{
-    fe_status status;
-    do {
-        uint64_t entered = fe_engine_enter(engine);
-        status = fe_store_make_room(engine->store);
-        if (status == FE_OK) {
-            char name[32];
-            fe_key key;
-            int len = snprintf(name, sizeof name, "key:%" PRIu64, number);
-            fe_bytes bytes = {(const uint8_t *)name, (size_t)len};
-            fe_key_find(engine->store, 0, bytes, fe_key_hash(fe_store_seed(engine->store), bytes),
-                        false, &key);
-            uint8_t *value = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, LEN, 0);
-            FE_ASSERT(value != NULL);
-            memset(value, 1, LEN);
-        }
-        fe_engine_leave(engine, FE_STEP_BATCH, entered);
-        if (status == FE_BUSY) (void)fe_workers_round(engine);
-    } while (status == FE_BUSY);
-    CHECK_INT(FE_OK, status);
-}
-
 static void fill(rig *it)
 {
     CHECK(fe_engine_claim(it->engine, it->error));
     for (uint64_t i = 0; i < 4000; i++) {
-        put(it->engine, i);
+        tiered_put(it->engine, i);
         if (i % 100 == 0) (void)fe_workers_round(it->engine);
     }
     for (unsigned i = 0; i < 1000 && fe_workers_round(it->engine); i++) {}
@@ -176,7 +140,7 @@ static void compaction_is_told(uint32_t step_bytes, bool is_one_step)
     open_rig(&it);
     set(&it, &all);
     for (uint64_t i = 0; i < 900; i++)
-        put(it.engine, i);
+        tiered_put(it.engine, i);
     take(&it);
     fe_store_compacted before = fe_store_compacted_get(it.engine->store);
     fe_rare_event run = {0};
@@ -231,7 +195,7 @@ TEST(what_a_step_seals_has_no_parent)
     set(&it, &all);
     CHECK(fe_engine_claim(it.engine, it.error));
     for (uint64_t i = 0; i < 900; i++)
-        put(it.engine, i);
+        tiered_put(it.engine, i);
     take(&it);
     CHECK_INT(0, it.count);
     fe_rare_step step;

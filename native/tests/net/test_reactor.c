@@ -3,6 +3,7 @@
 
 #include "engine/workers.h"
 #include "tests/check.h"
+#include "tests/sockets.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -99,28 +100,6 @@ static int rig_connect(rig *it, uint32_t number)
     CHECK(fe_reactor_adopt(it->reactors[number % REACTORS], ends[1], FE_BYTES("127.0.0.1:1"),
                            FE_BYTES("127.0.0.1:2"), false));
     return ends[0];
-}
-
-static void send_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t sent = send(fd, text, len, MSG_NOSIGNAL);
-        if (sent <= 0) return;
-        text += sent;
-        len -= (size_t)sent;
-    }
-}
-
-/* Receives exactly `len` bytes, or what came before the end. */
-static size_t receive_all(int fd, char *into, size_t len)
-{
-    size_t got = 0;
-    while (got < len) {
-        ssize_t received = recv(fd, into + got, len - got, 0);
-        if (received <= 0) break;
-        got += (size_t)received;
-    }
-    return got;
 }
 
 static void expect(int fd, const char *request, const char *reply)

@@ -7,6 +7,7 @@
 #include "store/tier.h"
 #include "tests/check.h"
 #include "tests/folder.h"
+#include "tests/sockets.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -116,29 +117,6 @@ static int rig_connect(rig *it)
     CHECK(fe_reactor_adopt(it->reactor, ends[1], FE_BYTES("127.0.0.1:1"), FE_BYTES("127.0.0.1:2"),
                            false));
     return ends[0];
-}
-
-static void send_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t sent = send(fd, text, len, MSG_NOSIGNAL);
-        if (sent <= 0) return;
-        text += sent;
-        len -= (size_t)sent;
-    }
-}
-
-/* Receives exactly `len` bytes, or what came before the end or the hang. */
-static size_t receive_all(int fd, char *into, size_t len)
-{
-    size_t got = 0;
-    while (got < len) {
-        ssize_t received = recv(fd, into + got, len - got, 0);
-        if (received < 0 && errno == EINTR) continue;
-        if (received <= 0) break;
-        got += (size_t)received;
-    }
-    return got;
 }
 
 static void expect(int fd, const char *request, const char *reply)
