@@ -263,7 +263,7 @@ static inline void fe_commands_count(fe_commands *commands, fe_command *command,
 }
 
 /* Whether durations of a command were counted, as LATENCY HISTOGRAM (FE_DURATION_RUN) or metrics (FE_DURATION_WHOLE)
- * tell them; if so they are copied. */
+ * tell them; if so they are copied, unless `durations` is NULL. */
 bool fe_command_durations(const fe_command *command, fe_duration kind, fe_exponential *durations);
 
 /* Sets the statistics of all commands back to zero: CONFIG RESETSTAT. */

@@ -151,7 +151,8 @@ static uint64_t add_histograms(fe_reply *reply, const fe_command *command)
 {
     uint64_t count = 0;
     fe_exponential durations;
-    if (command->child_count == 0 && fe_command_durations(command, FE_DURATION_RUN, &durations)) {
+    fe_exponential *copy = reply != NULL ? &durations : NULL;
+    if (command->child_count == 0 && fe_command_durations(command, FE_DURATION_RUN, copy)) {
         count++;
         if (reply != NULL) reply_histogram(reply, command, &durations);
     }

@@ -238,6 +238,7 @@ bool fe_command_durations(const fe_command *command, fe_duration kind, fe_expone
     const fe_exponential *both = command->stats.durations[FE_DURATION_BOTH];
     const fe_exponential *other = command->stats.durations[kind];
     if (both == NULL && other == NULL) return false;
+    if (durations == NULL) return true;
     memcpy(durations, both != NULL ? both : other, sizeof *durations);
     if (both != NULL && other != NULL) fe_exponential_merge(durations, other);
     return true;
