@@ -156,12 +156,6 @@ static uint64_t run_batch(fe_server *server, fe_batch *batch, uint64_t asked, ui
     return entered;
 }
 
-/* Hands what was taken under the lock to the disk. */
-static void start_reads(fe_server *server, fe_disk_read **reads, uint32_t count)
-{
-    if (FE_UNLIKELY(count != 0)) fe_disk_start(server->engine->disk, reads, count);
-}
-
 /* All input of a group has been received, and is read now. */
 static void note_received(fe_recorder *recorder)
 {
@@ -187,7 +181,7 @@ static void run_full_batch(fe_server *server, fe_batch *batch)
     uint32_t count = fe_engine_take_reads(server->engine, reads, FE_READS_MAX);
     uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
     if (recorder != NULL) note_batch_over(recorder, left);
-    start_reads(server, reads, count);
+    fe_disk_start(server->engine->disk, reads, count);
 }
 
 static void reads_done(fe_server *server, fe_disk_read **reads, uint32_t count)
@@ -200,7 +194,7 @@ static void reads_done(fe_server *server, fe_disk_read **reads, uint32_t count)
         fe_fetch_done(engine->store, reads[i]);
     uint32_t more = fe_engine_take_reads(engine, reads, FE_READS_MAX);
     fe_engine_leave(engine, FE_STEP_FETCH, entered);
-    start_reads(server, reads, more);
+    fe_disk_start(server->engine->disk, reads, more);
 }
 
 /* As many reads are started as were taken, and while that is done the disk makes the next: without a bound this would
@@ -282,7 +276,8 @@ static uint32_t serve(fe_server *server, fe_batch *batch, fe_session **sessions,
 void fe_server_serve(fe_server *server, fe_batch *batch, fe_session **sessions, uint32_t count)
 {
     fe_disk_read *reads[FE_READS_MAX];
-    start_reads(server, reads, serve(server, batch, sessions, count, reads));
+    uint32_t read_count = serve(server, batch, sessions, count, reads);
+    fe_disk_start(server->engine->disk, reads, read_count);
 }
 
 void fe_server_serve_first(fe_server *server, fe_batch *batch, fe_session **sessions,
@@ -294,6 +289,6 @@ void fe_server_serve_first(fe_server *server, fe_batch *batch, fe_session **sess
 
 void fe_server_start_reads(fe_server *server, fe_batch *batch)
 {
-    start_reads(server, batch->reads, batch->read_count);
+    fe_disk_start(server->engine->disk, batch->reads, batch->read_count);
     batch->read_count = 0;
 }

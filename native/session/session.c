@@ -486,7 +486,7 @@ void fe_server_resume(fe_server *server, fe_batch *batch, fe_session **sessions,
     uint32_t read_count = fe_engine_take_reads(server->engine, reads, FE_READS_MAX);
     uint64_t left = fe_engine_leave(server->engine, FE_STEP_BATCH, entered);
     if (count > 0 && sessions[0]->recorder != NULL) sessions[0]->recorder->settled = left;
-    if (read_count != 0) fe_disk_start(server->engine->disk, reads, read_count);
+    fe_disk_start(server->engine->disk, reads, read_count);
     for (uint32_t i = 0; i < going_count; i++) {
         fe_session *session = going[i];
         session->data = session->client.input.data;
