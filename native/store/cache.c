@@ -465,7 +465,7 @@ static fe_keyspace *owner_of(fe_store *store, uint32_t segment, uint64_t hash, f
     return NULL;
 }
 
-static void carry_one(fe_store *store, fe_keyspace *keyspace, uint64_t *slot,
+static void carry_one(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_t *slot,
                       const fe_record *record, unsigned mark)
 {
     size_t size = fe_record_size(record);
@@ -476,7 +476,7 @@ static void carry_one(fe_store *store, fe_keyspace *keyspace, uint64_t *slot,
         copy_make(store, FE_RING_MAIN, head_make(home, mark - 1), keyspace->id, record, size);
     if (copy == FE_ADDRESS_NONE) return;
     fe_log_at(&store->log, copy)->word = word;
-    *slot = (*slot & ~FE_ADDRESS_MASK) | copy;
+    slot_to_copy(keyspace, hash, slot, copy); /* SHORT if its page could not be read in a split */
     store->cache.stats.carried++;
     average_add(&store->cache, size);
 }
@@ -506,7 +506,7 @@ void fe_cache_carry(fe_store *store, uint32_t segment, fe_cursor *cursor, uint64
         }
         work += fe_record_size(record);
         if (!fe_image_record_check((const uint8_t *)record, fe_record_size(record))) continue;
-        carry_one(store, keyspace, slot, record, mark);
+        carry_one(store, keyspace, hash, slot, record, mark);
     }
 }
 

@@ -278,6 +278,7 @@ static bool move(fe_store *store, const found *f, const uint8_t *image)
            f->size);
     fe_image_record_restore(record, f->keyspace->id, fe_access_frozen(store, f->home));
     if (is_copied(f)) copy_replace(store, f, record, &warmth);
+    refill(store, f); /* a split since it was decided may have shortened the tag */
     fe_slot_set(f->slot, address, deadline != FE_DEADLINE_NONE);
     for (; warmth > 0; warmth--)
         fe_log_touch(log, address);

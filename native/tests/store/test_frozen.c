@@ -633,6 +633,34 @@ TEST(short_tags_are_refilled_from_footers)
     frozen_free(t);
 }
 
+TEST(a_tag_that_a_split_shortens_while_its_record_is_being_moved_is_refilled)
+{
+    frozen_fake *t = frozen_new();
+    fake_fill(t->d, 0, 1500, FE_DEADLINE_NONE);
+    fake_freeze_all(t->d);
+    for (uint64_t i = 0; i < 1500; i++)
+        if (i % 4 != 0) CHECK(frozen_del(t, 0, i));
+    frozen_later(t, 1000);
+    CHECK(fe_frozen_compact_all(t->store));
+    while (!t->busy || t->job.stage != FE_FROZEN_RECORDS)
+        if (!frozen_advance(t)) break;
+    const fe_frozen_job *job = &t->job;
+    CHECK(t->busy && job->purpose == FE_FROZEN_COMPACT && job->stage == FE_FROZEN_RECORDS);
+
+    for (uint64_t i = 1500; i < KEYS; i++)
+        frozen_set(t, 0, i, FE_DEADLINE_NONE);
+    while (fe_store_step_index(t->store, 100))
+        continue;
+    CHECK(t->store->databases[0]->index.shorts > 30);
+    while (t->busy)
+        if (!frozen_advance(t)) frozen_later(t, 10);
+    CHECK(frozen_stats(t).moved_keys > 0);
+    frozen_check(t);
+    for (uint64_t i = 0; i < 1500; i += 4)
+        CHECK(frozen_has(t, 0, i));
+    frozen_free(t);
+}
+
 static frozen_fake *limited_store(fe_policy policy, bool deadlines)
 {
     fe_store_options options = fixture_options();
@@ -888,6 +916,7 @@ int main(void)
     RUN(segments_of_a_dead_keyspace_go_without_a_read);
     RUN(what_expires_on_disk_goes_without_a_look_at_the_records);
     RUN(short_tags_are_refilled_from_footers);
+    RUN(a_tag_that_a_split_shortens_while_its_record_is_being_moved_is_refilled);
     RUN(allkeys_evicts_the_oldest_and_moves_what_was_read);
     RUN(volatile_policies_evict_keys_with_a_deadline_only);
     RUN(volatile_ttl_takes_the_soonest_wherever_they_are);
