@@ -363,6 +363,9 @@ void fe_compact_drop_all(fe_store *store)
         fe_log_drop(log, n);
         if (log->tail[i] == n) log->segments[n].sequence = ++log->sequence;
     }
+    /* What was read may be alive again by the time that a sweep drops these segments. */
+    for (unsigned i = 0; i < FE_RINGS; i++)
+        store->cache.ring[i].tail = FE_RING_NOWHERE;
 }
 
 /* Whether all that is counted as alive has a slot: nothing of a keyspace that died is left, and no

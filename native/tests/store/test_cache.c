@@ -1,4 +1,5 @@
 /* The read cache: what it keeps, drops, carries and holds. */
+#include "store/compact.h"
 #include "store/tier.h"
 #include "tests/store/disk_fake.h"
 
@@ -253,6 +254,36 @@ TEST(without_memory_for_a_copy_the_reader_is_told_and_the_slot_keeps_its_home)
     fake_free(d);
 }
 
+/* FLUSHALL of what is empty already begins no sweep; a later one must not take what was read since. */
+TEST(a_sweep_takes_no_copy_that_was_made_after_a_flush_of_nothing)
+{
+    fake_disk *d = cold_store(5000, 1 << 20);
+    fe_store *store = d->f.store;
+    for (uint64_t i = 0; i < 50; i++)
+        get(d, i);
+    CHECK_INT(FE_OK, fe_store_flush(store, 0, false));
+    while (fe_compact_sweep(store, 1 << 20))
+        continue;
+    fake_clean(d);
+    CHECK_INT(FE_OK, fe_store_flush_all(store, false));
+
+    fake_fill(d, 0, 5000, FE_DEADLINE_NONE);
+    fake_freeze_all(d);
+    for (uint64_t i = 0; i < 50; i++)
+        get(d, i);
+    name_buf buf;
+    for (uint64_t i = 0; i < 1000; i++)
+        CHECK(set(&d->f, 1, name_of(&buf, i), FE_BYTES("elsewhere"), FE_DEADLINE_NONE));
+    CHECK_INT(FE_OK, fe_store_flush(store, 1, false));
+    while (fe_compact_sweep(store, 1 << 20))
+        continue;
+    fake_clean(d);
+    check_store(&d->f);
+    for (uint64_t i = 0; i < 50; i++)
+        CHECK(is_cached(d, i) && fake_has(d, i));
+    fake_free(d);
+}
+
 static void write_long(fake_disk *d, uint64_t i, size_t len)
 {
     name_buf buf;
@@ -440,6 +471,7 @@ int main(void)
     RUN(puts_pay_for_the_budget_and_steps_follow_a_smaller_one);
     RUN(all_marked_the_hand_still_makes_room);
     RUN(what_came_since_a_waiter_opened_stays_until_it_closes);
+    RUN(a_sweep_takes_no_copy_that_was_made_after_a_flush_of_nothing);
     RUN(a_segment_that_leaves_memory_has_what_was_read_in_it_carried_to_main);
     RUN(an_update_inherits_warmth);
     RUN(writing_deleting_and_expiring_a_cached_key_kill_copy_and_home);
