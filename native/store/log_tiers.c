@@ -162,6 +162,15 @@ void fe_log_drop_marks(fe_log *log, uint32_t n)
     log->files[n].marks = NULL;
 }
 
+/* The segment that the walker is in is not its any more. The expiry walk was about to measure its deadlines anew,
+ * and has emptied what was known of them. */
+static void cursor_leave(fe_log *log, unsigned walker)
+{
+    fe_cursor *cursor = &log->cursor[walker];
+    if (walker == FE_WALKER_EXPIRE) log->files[cursor->segment].miscounted = true;
+    *cursor = (fe_cursor){0, 0};
+}
+
 void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)
 {
     fe_segment *segment = &log->segments[n];
@@ -169,7 +178,7 @@ void fe_log_set_tier(fe_log *log, uint32_t n, fe_tier tier)
     if (segment->tier == FE_TIER_MUTABLE) {
         if (segment->role == FE_ROLE_FULL) fe_log_class_unlink(log, n);
         for (unsigned i = 0; i < FE_WALKERS; i++)
-            if (log->cursor[i].segment == n) log->cursor[i] = (fe_cursor){0, 0};
+            if (log->cursor[i].segment == n) cursor_leave(log, i);
         log->bytes -= segment->bytes;
         log->live -= segment->live;
         log->records -= segment->records;

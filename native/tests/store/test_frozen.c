@@ -612,6 +612,29 @@ TEST(what_expires_on_disk_goes_without_a_look_at_the_records)
     frozen_free(t);
 }
 
+TEST(a_segment_that_is_sealed_while_its_deadlines_are_measured_is_measured_again)
+{
+    frozen_fake *t = frozen_new();
+    for (uint64_t i = 0; i < KEYS; i++)
+        frozen_set(t, 0, i, i % 2 ? START_MS + 1000 : START_MS + 900000000);
+    frozen_later(t, 60000);
+    CHECK(fe_store_step_expire(t->store, 20) && t->store->expire.walking);
+    uint32_t n = fake_log(t->d)->cursor[FE_WALKER_EXPIRE].segment;
+    CHECK(fake_is_full(t->d, n));
+
+    fake_map(t->d, n);
+    CHECK(fake_log(t->d)->files[n].miscounted);
+    fake_freeze_all(t->d);
+    for (unsigned i = 0; i < 10000 && (frozen_advance(t) || t->busy); i++)
+        if (!t->busy) fake_clean(t->d);
+    frozen_stop(t);
+    while (fe_store_step_expire(t->store, 10000))
+        continue;
+    CHECK_INT(KEYS / 2, fe_store_db_size(t->store, 0));
+    frozen_check(t);
+    frozen_free(t);
+}
+
 TEST(short_tags_are_refilled_from_footers)
 {
     frozen_fake *t = frozen_new();
@@ -915,6 +938,7 @@ int main(void)
     RUN(records_of_a_flushed_database_are_counted_off_in_mixed_segments);
     RUN(segments_of_a_dead_keyspace_go_without_a_read);
     RUN(what_expires_on_disk_goes_without_a_look_at_the_records);
+    RUN(a_segment_that_is_sealed_while_its_deadlines_are_measured_is_measured_again);
     RUN(short_tags_are_refilled_from_footers);
     RUN(a_tag_that_a_split_shortens_while_its_record_is_being_moved_is_refilled);
     RUN(allkeys_evicts_the_oldest_and_moves_what_was_read);
