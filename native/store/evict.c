@@ -254,7 +254,10 @@ static uint64_t evict_one(fe_store *store)
         if (keyspace == NULL) continue;
         uint64_t *slot = fe_index_find_address(&keyspace->index, best->hash, best->address);
         if (slot == NULL || (is_volatile(store) && !(*slot & FE_SLOT_DEADLINE))) continue;
-        size_t size = fe_record_size(fe_log_at(&store->log, best->address));
+        const fe_record *record = fe_log_at(&store->log, best->address);
+        /* Another key may have come to the address since, as it does where segments are used again. */
+        if (fe_store_record_hash(store, record) != best->hash) continue;
+        size_t size = fe_record_size(record);
         fe_store_remove(store, keyspace, best->hash, slot, FE_MISS_EVICTED);
         store->stats.evicted_keys++;
         return work + size + EVICT_COST;
