@@ -11,6 +11,7 @@
 #include "session/observe.h"
 #include "session/resident.h"
 #include "session/trace.h"
+#include "store/cache.h"
 #include "store/tier.h"
 
 #include <stdio.h>
@@ -77,6 +78,12 @@ static void record(const run *it, fe_trace_result result, size_t before, uint64_
 
 static void answer_rejected(run *it, const char *line);
 
+/* Nothing has to stay in memory for a command that does not run now; the keys of a transaction do. */
+static void stop_waiting(fe_session *session)
+{
+    if (!session->executing) fe_waiter_close(session->server->engine->store, &session->waiter);
+}
+
 /* Refuses a command before it runs: counts, spoils an open transaction, answers. */
 static void reject(run *it, const char *line)
 {
@@ -84,6 +91,8 @@ static void reject(run *it, const char *line)
     if (it->command != NULL) it->command->stats.rejected++;
     /* No command that is counted has waited. */
     it->session->disk_waited = it->session->disk_spent = 0;
+    it->session->client.walking = false;
+    stop_waiting(it->session);
     answer_rejected(it, line);
     if (FE_UNLIKELY(it->call.recorded)) record(it, FE_RESULT_REJECTED, before, fe_clock_ticks());
 }
@@ -350,6 +359,7 @@ static void join_paused(fe_session *session)
 static void park_for_pause(fe_session *session)
 {
     const fe_pause *pause = &session->server->engine->pause;
+    stop_waiting(session);
     park(session, FE_PARK_PAUSE, pause->exclusive == 0 ? pause->until_ms : 0);
     if (fe_trace_is_on(session)) fe_trace_park(session, true);
     join_paused(session);
@@ -357,6 +367,7 @@ static void park_for_pause(fe_session *session)
 
 static void park_for_room(fe_session *session)
 {
+    stop_waiting(session);
     park(session, FE_PARK_ROOM, 0);
     if (fe_trace_is_on(session)) fe_trace_park(session, true);
     join_paused(session);
@@ -486,6 +497,7 @@ static void exec_finish(fe_session *session)
     fe_pause *pause = &session->server->engine->pause;
     if (pause->exclusive == session->client.id) {
         pause->exclusive = 0;
+        fe_cache_keep(session->server->engine->store, false);
         fe_server_wake_paused(session->server);
     }
 }
@@ -519,6 +531,7 @@ static void exec_continue(fe_session *session, uint64_t *ticks)
         if (waits_for_disk(session)) session->exec_next--; /* it runs again */
         if (awaits_answer(session) || waits_for_disk(session)) {
             session->server->engine->pause.exclusive = session->client.id;
+            fe_cache_keep(session->server->engine->store, true);
             return;
         }
     }
@@ -558,7 +571,11 @@ static void run_unseen(fe_session *session, uint32_t index, uint64_t *ticks)
     if (it.call.row->flags & FE_PYTHON) {
         fe_python_request *request = fe_server_ask_python(session->server, session, &it.call);
         if (request != NULL) request->session = NULL;
-    } else if (FE_LIKELY(!fe_tier_fault_seen(it.call.store))) { /* else its keys may be lost */
+    } else if (fe_tier_fault_seen(it.call.store)) {
+        reject(&it, FAULT_LINE); /* its keys may be lost */
+    } else if (fe_store_is_tiered(it.call.store) && !fe_resident_call(session, &it.call)) {
+        reject(&it, "IOERR The data is not in memory any more");
+    } else {
         run_handler(&it, ticks);
     }
     let_go(session);

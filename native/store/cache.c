@@ -418,12 +418,18 @@ static uint64_t hand_walk(fe_store *store, fe_ring *ring, uint64_t bytes)
 static fe_ring *ring_due(fe_store *store)
 {
     fe_cache *cache = &store->cache;
+    if (FE_UNLIKELY(cache->keeps)) return NULL;
     fe_ring *small = &cache->ring[FE_RING_SMALL], *main = &cache->ring[FE_RING_MAIN];
     bool small_free = small->first < small->next && small->first < cache->hold[FE_RING_SMALL];
     bool main_free = main->first < main->next && main->first < cache->hold[FE_RING_MAIN];
     bool small_over = small->bytes > cache->budget / 100 * SMALL_PERCENT;
     if (small_free && (small_over || !main_free)) return small;
     return main_free ? main : NULL;
+}
+
+void fe_cache_keep(fe_store *store, bool keeps)
+{
+    store->cache.keeps = keeps;
 }
 
 uint64_t fe_cache_bytes(const fe_store *store)

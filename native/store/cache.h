@@ -70,6 +70,7 @@ typedef struct fe_cache {
     uint64_t budget; /* bytes of segments */
     fe_ring ring[FE_RINGS];
     uint64_t hold[FE_RINGS]; /* places from here on are left alone */
+    bool keeps;              /* all places are: see fe_cache_keep */
     fe_ghost ghost;
     uint64_t kept;    /* bytes kept by MAIN's hand beyond what it may keep for what it drops */
     uint64_t average; /* size of copies, a moving average, in 64ths of a byte */
@@ -152,6 +153,10 @@ void fe_cache_carry(fe_store *store, uint32_t segment, fe_cursor *cursor, uint64
 
 /* Bytes of memory in the cache's segments. */
 uint64_t fe_cache_bytes(const fe_store *store);
+
+/* While `keeps`, no copy is dropped to make room: a transaction waits in its middle, and what it found in memory
+ * has to be there when it goes on. */
+void fe_cache_keep(fe_store *store, bool keeps);
 
 /* For fe_store_check. */
 const char *fe_cache_check(const fe_store *store);

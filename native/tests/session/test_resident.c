@@ -4,6 +4,9 @@
 
 #include "engine/flusher.h"
 #include "session/session.h"
+#include "store/cache.h"
+#include "store/look.h"
+#include "store/store.h"
 #include "store/tier.h"
 #include "tests/folder.h"
 #include "tests/session/rig.h"
@@ -415,6 +418,87 @@ TEST(an_exec_whose_client_goes_in_its_middle_still_has_its_keys)
     cold_close(&it);
 }
 
+/* A transaction waits in its middle for Python, and `a` is in the read cache. */
+static void wait_in_exec(cold_rig *it, peer *one)
+{
+    CHECK_SAYS(one, "SET a 1\r\n", "+OK\r\n");
+    CHECK_COLD(it, one, "GET a\r\n", "$1\r\n1\r\n");
+    rig_say(one, "MULTI\r\nPYECHO\r\nINCR a\r\nEXEC\r\n");
+    CHECK_INT(it->r.server->engine->pause.exclusive, one->session->client.id);
+}
+
+static void trim(cold_rig *it)
+{
+    while (fe_look_trim_cache(it->r.server->engine->store, 1 << 20))
+        continue;
+}
+
+TEST(the_read_cache_drops_nothing_while_a_transaction_waits_in_its_middle)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    wait_in_exec(&it, one);
+    uint64_t reads = reads_of(&it.r);
+    trim(&it);
+
+    rig_hang_up(one);
+    while (rig_answer(&it.r, "+late\r\n", false)) {}
+    CHECK_SAYS(two, "GET a\r\n", "$1\r\n2\r\n");
+    CHECK_INT(reads, reads_of(&it.r));
+    CHECK_COLD(&it, two, "GET a\r\n", "$1\r\n2\r\n");
+    uint64_t bytes = fe_cache_bytes(it.r.server->engine->store);
+    trim(&it);
+    CHECK(fe_cache_bytes(it.r.server->engine->store) < bytes); /* it may again */
+    cold_close(&it);
+}
+
+TEST(a_command_of_a_client_that_has_gone_is_refused_when_its_keys_have_left_memory)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    wait_in_exec(&it, one);
+    fe_cache_keep(it.r.server->engine->store, false); /* as if it had left some other way */
+    trim(&it);
+
+    rig_hang_up(one);
+    while (rig_answer(&it.r, "+late\r\n", false)) {}
+    rig_settle(&it.r);
+    rig_say(two, "GET a\r\n");
+    rig_settle(&it.r);
+    CHECK_GOT(two, "$1\r\n1\r\n");
+    cold_close(&it);
+}
+
+TEST(a_command_that_waited_and_is_held_or_refused_holds_nothing)
+{
+    cold_rig it;
+    cold_open(&it);
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    CHECK_SAYS(one, "SET a 1\r\nSET b 1\r\n", "+OK\r\n+OK\r\n");
+    freeze(&it);
+
+    rig_say(one, "INCR a\r\n");
+    CHECK(one->session->waiter.open);
+    CHECK_SAYS(two, "CLIENT PAUSE 60000 WRITE\r\n", "+OK\r\n");
+    rig_settle(&it.r);
+    CHECK_INT(FE_PARK_PAUSE, one->session->park);
+    CHECK(!one->session->waiter.open);
+    CHECK_SAYS(two, "CLIENT UNPAUSE\r\n", "+OK\r\n");
+    rig_settle(&it.r);
+    CHECK_GOT(one, ":2\r\n");
+
+    rig_say(one, "INCR b\r\n");
+    CHECK(one->session->waiter.open);
+    it.r.server->engine->store->tiers->index_over = true;
+    rig_settle(&it.r);
+    CHECK_GOT(one, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    CHECK(!one->session->waiter.open);
+    it.r.server->engine->store->tiers->index_over = false;
+    cold_close(&it);
+}
+
 TEST(keys_goes_through_a_cold_database_step_by_step)
 {
     cold_rig it;
@@ -535,6 +619,9 @@ int main(void)
     RUN(a_watched_cold_key_that_changes_refuses_exec);
     RUN(a_session_may_end_while_it_waits_for_the_disk);
     RUN(an_exec_whose_client_goes_in_its_middle_still_has_its_keys);
+    RUN(the_read_cache_drops_nothing_while_a_transaction_waits_in_its_middle);
+    RUN(a_command_of_a_client_that_has_gone_is_refused_when_its_keys_have_left_memory);
+    RUN(a_command_that_waited_and_is_held_or_refused_holds_nothing);
     RUN(keys_goes_through_a_cold_database_step_by_step);
     RUN(a_long_request_leaves_the_thread_to_others_after_some_reads);
     RUN(the_time_of_looking_up_cold_keys_is_not_that_of_the_next_command);
