@@ -2,6 +2,10 @@
  * grows: one that is new gets its entry when it is first seen. */
 #include "event/collect.h"
 
+#include <sched.h>
+
+#define STRIDE 256u /* commands of one stretch of work, some 40 us without their phases */
+
 void fe_span_collector_init(fe_span_collector *collector, fe_alloc *alloc, fe_telemetry *telemetry)
 {
     *collector =
@@ -126,6 +130,23 @@ static void offer_all(fe_span_collector *collector, const fe_otlp_clock *clock,
     }
 }
 
+/* Takes up to STRIDE commands; false: the batch is full. */
+static bool take_some(fe_span_collector *collector, fe_collect_ring *it, fe_bytes run,
+                      const fe_otlp_format *format, const fe_otlp_clock *clock,
+                      const fe_otlp_limits *limits, fe_otlp_batch *batch)
+{
+    uint32_t before = batch->records, left = limits->commands_max - batch->commands;
+    fe_otlp_limits some = *limits;
+    if (left > STRIDE) some.commands_max = batch->commands + STRIDE;
+    size_t len = fe_otlp_encode(format, clock, &some, &it->source, run, batch);
+    collector->taken += batch->records - before;
+    uint64_t position = atomic_load_explicit(&it->recorder->ring.taken, memory_order_relaxed);
+    note_all(collector, it, position, run.ptr, len);
+    offer_all(collector, clock, run.ptr, len);
+    if (len > 0) fe_event_ring_take(&it->recorder->ring, len);
+    return len == run.len || (left > STRIDE && batch->commands == some.commands_max);
+}
+
 void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *format,
                             const fe_otlp_clock *clock, const fe_otlp_limits *limits,
                             fe_otlp_batch *batch)
@@ -136,18 +157,12 @@ void fe_span_collector_take(fe_span_collector *collector, const fe_otlp_format *
     for (fe_collect_ring *it = collector->rings; it != NULL; it = it->next) {
         fe_bytes run;
         while ((run.len = fe_event_ring_peek(&it->recorder->ring, &run.ptr)) > 0) {
-            uint32_t before = batch->records;
-            size_t len = fe_otlp_encode(format, clock, limits, &it->source, run, batch);
-            collector->taken += batch->records - before;
-            uint64_t position =
-                atomic_load_explicit(&it->recorder->ring.taken, memory_order_relaxed);
-            note_all(collector, it, position, run.ptr, len);
-            offer_all(collector, clock, run.ptr, len);
-            if (len > 0) fe_event_ring_take(&it->recorder->ring, len);
-            if (len < run.len) {
+            if (!take_some(collector, it, run, format, clock, limits, batch)) {
                 rotate(collector);
                 return;
             }
+            /* A thread that serves may want this core, and the kernel would ask for it back milliseconds later. */
+            if (!fe_telemetry_is_pressed(collector->telemetry)) (void)sched_yield();
         }
     }
     rotate(collector);
