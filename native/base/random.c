@@ -18,29 +18,10 @@ static uint64_t splitmix64(uint64_t *counter)
     return z ^ z >> 31;
 }
 
-static uint64_t rotate(uint64_t x, int bits)
-{
-    return x << bits | x >> (64 - bits);
-}
-
 void fe_random_init(fe_random *random, uint64_t seed)
 {
     for (int i = 0; i < 4; i++)
         random->s[i] = splitmix64(&seed);
-}
-
-uint64_t fe_random_next(fe_random *random)
-{
-    uint64_t *s = random->s;
-    uint64_t result = rotate(s[1] * 5, 7) * 9;
-    uint64_t shifted = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= shifted;
-    s[3] = rotate(s[3], 45);
-    return result;
 }
 
 /* Lemire's method (2019): the high half of next * bound is uniform once the few low halves under

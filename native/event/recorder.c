@@ -137,6 +137,16 @@ bool fe_recorder_begin(fe_recorder *recorder, fe_draft *draft, const fe_trace_pa
     return draft->open;
 }
 
+void fe_recorder_complete(const fe_recorder *recorder, fe_draft *draft)
+{
+    draft->thin = draft->caller_declined = draft->held = false;
+    draft->disk_reads = 0;
+    draft->located = draft->waited = draft->parked = 0;
+    draft->threshold = recorder->telemetry->threshold;
+    draft->span_id = draft->parent.span_id = 0;
+    draft->state = draft->baggage = (fe_bytes){NULL, 0};
+}
+
 void fe_recorder_adopt(fe_recorder *recorder, fe_draft *draft, const fe_trace_parent *parent)
 {
     draft->low = fe_sampler_low(parent->trace_id);

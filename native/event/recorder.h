@@ -79,6 +79,7 @@ typedef struct fe_draft {
     bool caller_declined; /* it has a caller, who did not sample it */
     bool keep;            /* a command that it is the parent of was kept: so must it be */
     bool held;            /* a rule of retention holds for it, or for such a command */
+    bool thin;            /* fe_recorder_begin_thin has begun it, and it was not completed since */
     uint16_t flags;       /* of the record, as far as they are known */
     uint16_t batch_index, batch_size;
     uint16_t disk_reads;
@@ -166,18 +167,23 @@ static inline bool fe_recorder_is_on(const fe_recorder *recorder)
     return recorder != NULL && atomic_load_explicit(&recorder->is_on, memory_order_relaxed);
 }
 
-/* Draws the low half of the next trace id that begins here, which fe_recorder_begin then takes. False, and the
- * draft is closed and empty: nothing could keep that trace. */
-static inline bool fe_recorder_draw(fe_recorder *recorder, fe_draft *draft)
+typedef enum fe_drawn {
+    FE_DRAWN_NONE,   /* nothing could keep the trace; the draft is closed and empty */
+    FE_DRAWN_RULE,   /* only a rule of retention could, by how the command ends */
+    FE_DRAWN_SAMPLED /* it is sampled */
+} fe_drawn;
+
+/* Draws the low half of the next trace id that begins here, which fe_recorder_begin then takes. */
+static inline fe_drawn fe_recorder_draw(fe_recorder *recorder, fe_draft *draft)
 {
     const fe_telemetry *telemetry = recorder->telemetry;
     recorder->drawn = fe_random_next(&recorder->random);
-    if (telemetry->may_retain || fe_sampler_takes(&telemetry->options.sampler, recorder->drawn))
-        return true;
+    if (fe_sampler_takes(&telemetry->options.sampler, recorder->drawn)) return FE_DRAWN_SAMPLED;
+    if (FE_LIKELY(telemetry->may_retain)) return FE_DRAWN_RULE;
     draft->open = draft->inherited = false;
     draft->flags = 0;
     draft->mark = NULL;
-    return false;
+    return FE_DRAWN_NONE;
 }
 
 /* Begins a draft of the trace that was just drawn. The engine's lock is held. */
@@ -195,6 +201,20 @@ static inline void fe_recorder_begin_drawn(fe_recorder *recorder, fe_draft *draf
     draft->open = true;
 }
 
+/* The same for one that is not sampled: what is not needed to find it unwanted is left for
+ * fe_recorder_complete. */
+static inline void fe_recorder_begin_thin(fe_recorder *recorder, fe_draft *draft)
+{
+    draft->open = draft->thin = true;
+    draft->keep = draft->inherited = false;
+    draft->flags = 0;
+    draft->latency = 0;
+    draft->slow_id = 0;
+    draft->low = recorder->drawn;
+    draft->mark = NULL;
+    recorder->drawn = 0;
+}
+
 /* Whether the command that ends without an error is one that nothing keeps, as are nearly all that were not
  * sampled; fe_recorder_keep would say the same, and takes longer. */
 static inline bool fe_recorder_is_unwanted(const fe_recorder *recorder, const fe_draft *draft,
@@ -207,6 +227,10 @@ static inline bool fe_recorder_is_unwanted(const fe_recorder *recorder, const fe
     return ticks < telemetry->slow_ticks &&
            !fe_sampler_takes(&telemetry->options.retention.rest, draft->low);
 }
+
+/* Gives a thin draft what a trace that begins here has in common with all others; the times, the command and
+ * its place are the caller's. */
+void fe_recorder_complete(const fe_recorder *recorder, fe_draft *draft);
 
 /* Begins a draft whose times are set by the caller. `parent`: NULL for a trace that begins here. False, and the
  * draft is closed: nothing could keep it. The engine's lock is held. */

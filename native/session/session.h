@@ -105,7 +105,8 @@ typedef struct fe_session {
     uint64_t
         readable_ticks; /* when the input being served was; 0: commands were not recorded then */
     fe_draft *parked;   /* of the command that waits, or NULL */
-    fe_draft *exec;     /* of the EXEC under way, or NULL */
+    const fe_command *traced;          /* which command a thin draft is of; NULL: an unknown one */
+    fe_draft *exec;                    /* of the EXEC under way, or NULL */
     uint64_t records_from, records_to; /* of this round: positions in the recorder's ring */
     uint64_t opened_ticks;             /* for the span of the connection */
     uint32_t round_commands;           /* begun of what was read at once */

@@ -122,7 +122,7 @@ static void set_command(fe_draft *draft, const fe_command *command, uint32_t arg
 /* What the draft holds is about another command, or nothing. */
 static void clear(fe_draft *draft)
 {
-    draft->open = draft->keep = draft->held = draft->inherited = false;
+    draft->open = draft->keep = draft->held = draft->inherited = draft->thin = false;
     draft->flags = 0;
     draft->latency = 0;
     draft->disk_reads = 0;
@@ -200,6 +200,39 @@ static bool begin_called(fe_session *session, const fe_command *command, const f
     return fe_recorder_begin(session->recorder, draft, parent) || draft->mark != NULL;
 }
 
+static uint16_t index16(uint32_t index)
+{
+    return index < UINT16_MAX ? (uint16_t)index : UINT16_MAX;
+}
+
+/* Most commands are not sampled, and of nearly all of those nothing is kept: only what will not be known later
+ * is noted of them. */
+static void begin_thin(fe_session *session, const fe_command *command, const fe_request *request,
+                       uint64_t ticks, uint32_t index)
+{
+    fe_draft *draft = &session->recorder->draft;
+    fe_recorder_begin_thin(session->recorder, draft);
+    session->traced = command;
+    draft->argc = request->argc;
+    draft->request_bytes = request->size;
+    draft->batch_index = index16(index);
+    draft->db = (uint16_t)session->client.db;
+    draft->begun = ticks;
+    uint64_t readable = session->readable_ticks;
+    draft->start = readable != 0 ? readable : session->recorder->parsed;
+    note_counters(session);
+}
+
+/* What a thin draft lacks, while its command is still the one that runs. */
+static void complete(fe_session *session, fe_draft *draft)
+{
+    if (!draft->thin) return;
+    fe_recorder_complete(session->recorder, draft);
+    set_command(draft, session->traced, draft->argc);
+    set_arrival(session, draft);
+    draft->batch_size = 1;
+}
+
 void fe_trace_begin(fe_session *session, const fe_command *command, const fe_request *request,
                     uint64_t ticks, fe_call *call)
 {
@@ -209,7 +242,13 @@ void fe_trace_begin(fe_session *session, const fe_command *command, const fe_req
     fe_draft *draft = &recorder->draft;
     uint32_t index = session->round_commands++;
     if (FE_LIKELY(!has_caller(session, request))) {
-        if (!fe_recorder_draw(recorder, draft)) return;
+        fe_drawn drawn = fe_recorder_draw(recorder, draft);
+        if (drawn == FE_DRAWN_NONE) return;
+        if (drawn == FE_DRAWN_RULE) {
+            begin_thin(session, command, request, ticks, index);
+            call->recorded = true;
+            return;
+        }
         clear(draft);
         fe_recorder_begin_drawn(recorder, draft);
     } else if (!begin_called(session, command, request, draft)) {
@@ -217,7 +256,7 @@ void fe_trace_begin(fe_session *session, const fe_command *command, const fe_req
     }
     set_command(draft, command, request->argc);
     set_arrival(session, draft);
-    draft->batch_index = index < UINT16_MAX ? (uint16_t)index : UINT16_MAX;
+    draft->batch_index = index16(index);
     draft->batch_size = 1;
     draft->request_bytes = request->size;
     draft->begun = ticks;
@@ -259,8 +298,8 @@ void fe_trace_begin_queued(fe_session *session, uint32_t index, uint64_t ticks, 
     clear(draft);
     set_command(draft, queued->command, queued->argc);
     draft->flags |= FE_TRACE_IN_EXEC;
-    draft->batch_index = index < UINT16_MAX ? (uint16_t)index : UINT16_MAX;
-    draft->batch_size = transaction->count < UINT16_MAX ? (uint16_t)transaction->count : UINT16_MAX;
+    draft->batch_index = index16(index);
+    draft->batch_size = index16(transaction->count);
     draft->request_bytes = 0;
     draft->start = exec != NULL ? exec->start : recorder->parsed;
     draft->received = exec != NULL ? exec->received : recorder->parsed;
@@ -338,6 +377,7 @@ void fe_trace_park(fe_session *session, bool again)
         session->untraced = again;
         return;
     }
+    complete(session, draft);
     draft->flags |= why(session);
     uint32_t reads = draft->disk_reads + session->waiter.pending;
     draft->disk_reads = reads < UINT16_MAX ? (uint16_t)reads : UINT16_MAX;
@@ -599,6 +639,7 @@ void fe_trace_end(fe_session *session, const fe_call *call, const fe_trace_end_o
 {
     fe_draft *draft = &session->recorder->draft;
     if (!draft->open) return;
+    complete(session, draft);
     if (FE_UNLIKELY(call->marks_next) && session->client.mark != NULL) adopt_mark(session, draft);
     end_draft(session, draft, call, end);
 }
@@ -616,6 +657,7 @@ void fe_trace_exec_begin(fe_session *session)
     fe_recorder *recorder = session->recorder;
     fe_draft *draft = &recorder->draft;
     if (!draft->open) return;
+    complete(session, draft);
     draft->replied = replied(session);
     fe_recorder_name(recorder, draft);
     session->exec = keep_draft(session, draft);

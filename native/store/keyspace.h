@@ -72,19 +72,21 @@ typedef struct fe_store_options {
 
 /* Counters that only grow (until fe_store_stats_reset) and gauges of now; see each comment. */
 typedef struct fe_store_stats {
-    uint64_t hits, misses; /* counted by fe_key_look_up */
+    uint64_t hits, misses;       /* counted by fe_key_look_up */
+    uint64_t in_place, appended; /* writes that kept, or moved to the tail, their record */
+    uint64_t read_bytes,
+        written_bytes; /* of values that look-ups found, and that were written whole or resized */
     uint64_t
         misses_by[FE_MISS_COUNT]; /* of the misses, while reasons are told; see fe_miss_stats */
     uint64_t expired_keys;        /* all removals because of a deadline */
     uint64_t expired_steps;       /* ... of them by the background step */
     uint64_t evicted_keys;
-    uint64_t changes;                             /* effective modifications (Redis: dirty) */
-    uint64_t compacted_segments, compacted_bytes; /* moved by compaction */
-    uint64_t in_place, appended; /* writes that kept, or moved to the tail, their record */
-    uint64_t log_bytes;          /* gauge: bytes of mapped segments */
-    uint64_t log_live_bytes;     /* gauge: bytes of live records in them */
-    uint64_t log_segments;       /* gauge */
-    uint64_t index_bytes;        /* gauge */
+    uint64_t changes;                               /* effective modifications (Redis: dirty) */
+    uint64_t compacted_segments, compacted_bytes;   /* moved by compaction */
+    uint64_t log_bytes;                             /* gauge: bytes of mapped segments */
+    uint64_t log_live_bytes;                        /* gauge: bytes of live records in them */
+    uint64_t log_segments;                          /* gauge */
+    uint64_t index_bytes;                           /* gauge */
     uint64_t index_buckets, index_overflow_buckets; /* gauges, all databases */
     uint64_t index_splits, index_merges;
     uint64_t expired_unreclaimed_bytes; /* gauge, estimate: past their deadline, still in the log */
@@ -92,8 +94,6 @@ typedef struct fe_store_stats {
     uint64_t trash_unmapped;            /* mappings that went that way since the start */
     uint64_t lent_values;               /* gauge: replies that are sent from the log's memory */
     uint64_t held_mappings, held_bytes; /* gauges: what the log gave up, and waits for those */
-    uint64_t read_bytes,
-        written_bytes; /* of values that look-ups found, and that were written whole or resized */
 } fe_store_stats;
 
 /* Why look-ups found nothing, and what that rests on. */

@@ -968,6 +968,64 @@ TEST(only_what_a_rule_keeps_is_recorded)
     rig_close(&it);
 }
 
+static taken run_program(rig *it, fe_sampler sampler)
+{
+    fe_telemetry_options options = {.traces = true,
+                                    .sampler = sampler,
+                                    .retention.slow_us = 0, /* all are kept */
+                                    .keys = FE_KEYS_FULL,
+                                    .ring_bytes = 1};
+    rig_open(it);
+    rig_record(it, &options);
+    peer *one = rig_connect(it);
+    rig_say(one, ATTRIBUTE "SET k 1\r\nSELECT 3\r\nSET k v\r\nGET k\r\nGET none\r\nINCR k\r\n");
+    rig_say(one, ATTRIBUTE "GET k\r\nSELECT 0\r\nNOSUCH 1 2 3\r\nGET\r\n");
+    rig_say(one, "MULTI\r\nGET k\r\nINCR k\r\nEXEC\r\nPYECHO 1\r\nGET k\r\n");
+    CHECK(rig_answer(it, "+x\r\n", false));
+    rig_pump(it);
+    return take(it);
+}
+
+static void check_same(const fe_trace_record *a, const fe_trace_record *b)
+{
+    const unsigned how = FE_TRACE_SAMPLED | FE_TRACE_RETAINED;
+    CHECK_INT(a->flags & ~how, b->flags & ~how);
+    CHECK_INT(a->command, b->command);
+    CHECK_INT(a->result, b->result);
+    CHECK_INT(a->argc, b->argc);
+    CHECK_INT(a->db, b->db);
+    CHECK_INT(a->tiers, b->tiers);
+    CHECK_INT(a->hits, b->hits);
+    CHECK_INT(a->misses, b->misses);
+    CHECK_INT(a->value_bytes, b->value_bytes);
+    CHECK_INT(a->request_bytes, b->request_bytes);
+    CHECK_INT(a->reply_bytes, b->reply_bytes);
+    CHECK_INT(a->key_index, b->key_index);
+    CHECK_INT(a->disk_reads, b->disk_reads);
+    CHECK_INT(a->batch_index, b->batch_index);
+    CHECK_INT(a->batch_size, b->batch_size);
+    CHECK_INT(a->parent_id == 0, b->parent_id == 0);
+    CHECK_INT(a->waited == 0, b->waited == 0);
+    CHECK_BYTES(a + 1, a->tail_len, b + 1, b->tail_len);
+    check_order(b);
+}
+
+TEST(what_is_kept_at_its_end_tells_as_much_as_what_is_sampled)
+{
+    rig sampled, kept;
+    taken a = run_program(&sampled, (fe_sampler){.kind = FE_SAMPLER_ALWAYS});
+    taken b = run_program(&kept, (fe_sampler){.kind = FE_SAMPLER_NEVER});
+
+    CHECK_INT(16, a.count);
+    CHECK_INT(a.count, b.count);
+    for (uint32_t i = 0; i < a.count && i < b.count; i++) {
+        check_same(a.at[i], b.at[i]);
+        CHECK_INT(FE_TRACE_RETAINED, b.at[i]->flags & (FE_TRACE_SAMPLED | FE_TRACE_RETAINED));
+    }
+    rig_close(&sampled);
+    rig_close(&kept);
+}
+
 /* A command is as slow as its caller finds it: GET itself takes no time, but its bytes lay behind another's answer. */
 TEST(what_waited_behind_another_command_is_slow)
 {
@@ -1051,6 +1109,7 @@ int main(void)
     RUN(baggage_is_picked);
     RUN(texts_that_are_too_long_are_not_kept);
     RUN(only_what_a_rule_keeps_is_recorded);
+    RUN(what_is_kept_at_its_end_tells_as_much_as_what_is_sampled);
     RUN(what_waited_behind_another_command_is_slow);
     RUN(switching_while_a_command_waits_mixes_nothing_up);
     return check_done();
