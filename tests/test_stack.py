@@ -21,9 +21,7 @@ import yaml
 from ferrite_py.measure import ROWS
 from ferrite_py.web.prometheus import EXEMPLAR_LABELS
 from tests.house.sources import NATIVE, ROOT
-from tests.support.servers import TRANSPORTS, Server, free_port, subject_server
-from tests.telemetry.page import page_of
-from tests.telemetry.receiver import Receiver
+from tests.support.servers import TRANSPORTS, subject_server
 from tests.telemetry.test_prometheus import QUERIES
 
 DEPLOY = ROOT / "deploy"
@@ -312,47 +310,50 @@ def test_the_server_has_every_metric_of_the_rules() -> None:
     assert asked() - table() == set()
 
 
-MEASURED_ONE_IN = 16
-"""Of so many groups that are served together the stages of one are measured."""
+def test_the_names_of_the_service_agree() -> None:
+    """Who looks for traces and lines of the server finds those of the stack's service."""
+    service = tomllib.loads((DEPLOY / "ferrite.toml").read_text(encoding="utf-8"))["telemetry"][
+        "service_name"
+    ]
+    values = read(DEPLOY / "kubernetes" / "values.yaml")["ferrite"]["config"]["telemetry"]
+    dashboards = [json.loads(path.read_text(encoding="utf-8")) for path in DASHBOARDS]
+    links = [link["url"] for one in dashboards for link in one["links"]]
+    lines = [
+        target["expr"]
+        for one in dashboards
+        for panel in one["panels"]
+        for target in panel.get("targets", ())
+        if target["datasource"]["type"] == "loki"
+    ]
+
+    assert service == values["service_name"]
+    assert [url for url in links if "/search?" in url] == [
+        f"http://localhost:16686/search?service={service}"
+    ]
+    assert len(lines) == 2
+    assert all(expr.startswith(f'{{service_name="{service}"}} | json') for expr in lines)
 
 
-def sampled_of(*, tier: str | None, endpoint: str) -> set[str]:
-    """The metrics of which a server has values that wrote, read, missed and refused."""
-    port, metrics_port = free_port(), free_port()
-    command = [sys.executable, "-m", "ferrite_py", "--port", str(port), "--bind", "127.0.0.1"]
-    server = Server("with metrics", command, port)
-    if tier is not None:
-        server.keep_data_in(tier)
-    insight = tomllib.loads((DEPLOY / "ferrite.toml").read_text(encoding="utf-8"))["insight"]
-    values = {
-        "metrics.enabled": "true", "metrics.port": metrics_port, "storage.max_memory": "256mb",
-        **{f"insight.{name}": str(value).lower() for name, value in insight.items()},
-    }  # fmt: skip
-    for name, value in values.items():
-        command += ["--set", f"{name}={value}"]
-    command += ["--otlp-endpoint", endpoint]
-    server.start()
-    try:
-        for words in (["SET", "a", "1"], ["GET", "none"], ["INCR", "a", "x"]):
-            server.admin.command(*words)
-        for _ in range(2 * MEASURED_ONE_IN):
-            server.admin.command("GET", "a")
-        return {name for name, _ in page_of(metrics_port).samples}
-    finally:
-        server.stop()
+LOGQL = '{service_name="ferrite"} | json | trace_id != "" | line_format "{{.message}}"'
+"""The query of Ferrite's documentation."""
+
+LINES_ARE_JSON = (
+    'set(log.body, {"message": log.body, "fields": log.attributes})'
+    ' where resource.attributes["service.name"] == "ferrite" and IsString(log.body)'
+)
+"""Loki stores a body that is a map as one line of JSON, and a trace id beside the line as it is."""
 
 
-def test_a_live_server_has_every_metric() -> None:
-    """Of each asked for one has a value; of what more memory would save, each has its own."""
-    with Receiver() as receiver:
-        on_disk, in_memory = (
-            sampled_of(tier=tier, endpoint=receiver.grpc_endpoint) for tier in ("disk", None)
-        )
+@pytest.mark.parametrize(("name", "config"), list(collectors()), ids=lambda value: str(value)[:10])
+def test_lines_are_what_the_log_query_asks_for(name: str, config: dict[str, Any]) -> None:
+    """`| json` finds `message` in each line of the service that it selects."""
+    logs = config["service"]["pipelines"]["logs"]["processors"]
+    settings = tomllib.loads((DEPLOY / "ferrite.toml").read_text(encoding="utf-8"))["telemetry"]
 
-    saved = {"ferrite_mrc_disk_reads_saved", "ferrite_mrc_misses_saved"}
-    assert saved <= asked()
-    assert asked() - on_disk == {"ferrite_mrc_misses_saved"}
-    assert asked() & saved & in_memory == {"ferrite_mrc_misses_saved"}
+    assert config["processors"]["transform/lines"]["log_statements"] == [LINES_ARE_JSON], name
+    assert "transform/lines" in logs
+    assert LOGQL.startswith(f'{{service_name="{settings["service_name"]}"}}')
+    assert LOGQL in (ROOT / "docs" / "stack.md").read_text(encoding="utf-8")
 
 
 QUEUE_FULL = 'ferrite_telemetry_lost_total{instance="a",reason="queue_full"}'
