@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ferrite_py.config_kinds import (
     UINT32_MAX,
+    BadValueError,
     Boolean,
     Choice,
     Duration,
@@ -22,6 +23,25 @@ OTLP_PROTOCOLS = {"grpc": "grpc", "http": "http/protobuf"}
 
 SEMCONV_OPT_IN = {"database": "stable", "database/dup": "dup"}
 """What OTEL_SEMCONV_STABILITY_OPT_IN may say of databases, and what it means here."""
+
+
+OWN_ATTRIBUTES = ("cache.", "db.", "error.", "ferrite.", "net.", "network.", "server.")
+"""What the names of attributes begin with that the server gives to spans of commands."""
+
+
+class _BaggageNames(Words):
+    """Names of members of baggage, none of which could be an attribute of our own."""
+
+    __slots__ = ()
+
+    def parse(self, value: object, base: tuple[str, ...]) -> tuple[str, ...]:
+        """Read a list of names. Raises BadValueError: a span must have each attribute once."""
+        names = super().parse(value, base)
+        if any(name.startswith(OWN_ATTRIBUTES) for name in names):
+            begins = ", ".join(OWN_ATTRIBUTES)
+            message = f"names that begin with none of {begins} (the server's own attributes)"
+            raise BadValueError(message, f"argument must be {message}")
+        return names
 
 
 def _protocol(text: str) -> str:
@@ -225,8 +245,9 @@ class TelemetryConfig:
     )
     baggage_keys: tuple[str, ...] = setting(
         (),
-        Words(bytes_max=1023),
-        "Members of the caller's baggage that become attributes of spans.",
+        _BaggageNames(bytes_max=1023),
+        "Members of the caller's baggage that become attributes of spans, under their own names;"
+        " none may begin as those of the server's own attributes do (db., ferrite., ...).",
         redis="telemetry-baggage-keys",
         runtime=True,
     )

@@ -57,6 +57,8 @@ def _attributes() -> str:
                 is_storage = name in storage or names in STORAGE_CONSTANTS
                 span = "ferrite.storage.*" if is_storage else span
                 lines.append(f"| `{name}` | {kind} | {span} | {names.meaning} |")
+    member = "the caller's value of this member of its baggage"
+    lines.append(f"| each name of `telemetry.baggage_keys` | all | command | {member} |")
     return "\n".join(lines)
 
 
