@@ -7,7 +7,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def _add_setting_flags(parser: argparse.ArgumentParser, prefix: str) -> None:
     for flag in FLAGS:
         group.add_argument(
             flag.name,
-            dest=f"{prefix}settings",
+            dest=f"{prefix}{'switched_off' if flag.is_last_word else 'settings'}",
             action=_SeveralSettings,
             const=flag,
             nargs=None if flag.takes_value else 0,
@@ -157,8 +157,18 @@ def _assignment(text: str) -> tuple[str, str]:
 def _sources(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Sources:
     given: Path | None = getattr(arguments, "command_config", None) or arguments.config
     path = given or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    settings = [*(arguments.settings or ()), *(getattr(arguments, "command_settings", None) or ())]
-    return Sources(path, dict(environ), dict(settings))
+    names = ("settings", "command_settings", "switched_off", "command_switched_off")
+    pairs = (pair for name in names for pair in getattr(arguments, name, None) or ())
+    return Sources(path, dict(environ), _latest(pairs))
+
+
+def _latest(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Each name's last value, in the order of those: a setting may have two names."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found.pop(name, None)
+        found[name] = value
+    return found
 
 
 def _serve(sources: Sources) -> int:

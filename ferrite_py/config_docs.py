@@ -46,7 +46,8 @@ They belong to what this server does not do, or always does; CONFIG SET takes on
 _FLAGS_HEAD = """\
 ## Flags that set more than one thing, or take no value
 
-Those given later on the command line go over earlier ones.
+Those that begin with `--disable-` go over all other flags, `--set` included, wherever they stand.
+Of the others those given later on the command line go over earlier ones.
 
 """
 _REFERENCE_COLUMNS = (

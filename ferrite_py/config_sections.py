@@ -265,6 +265,7 @@ class StorageConfig:
         " server at a time may use it.",
     )
     hybridlog_mutable_size: int = setting(
+        flag="--data-dir",
         0,
         Size(low=256 << 10, zero_word="auto"),
         "With data_dir: memory for the newest data, which are changed in place; auto is a share of"

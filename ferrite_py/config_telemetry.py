@@ -415,6 +415,8 @@ class Flag:
     settings: tuple[tuple[str, str], ...]
     meaning: str
     takes_value: bool = False
+    is_last_word: bool = False
+    """Whether it goes over all other flags, wherever they stand."""
 
     def pairs(self, value: str) -> list[tuple[str, str]]:
         """The settings that it gives."""
@@ -426,16 +428,19 @@ FLAGS = (
         "--disable-observability",
         (("telemetry.enabled", "false"), ("metrics.enabled", "false")),
         "no traces, metrics or logs are recorded or exported",
+        is_last_word=True,
     ),
     Flag(
         "--disable-metrics",
         (("telemetry.metrics_enabled", "false"), ("metrics.enabled", "false")),
         "no metrics, neither over OTLP nor over HTTP",
+        is_last_word=True,
     ),
     Flag(
         "--disable-logging",
         (("telemetry.logs_enabled", "false"), ("telemetry.command_lines", "false")),
         "no logs over OTLP, and no lines about commands in the log",
+        is_last_word=True,
     ),
     Flag(
         "--enable-tracing",
@@ -455,7 +460,8 @@ FLAGS = (
         takes_value=True,
     ),
 )
-"""Flags that are not another name of one setting. Those given later go over earlier ones."""
+"""Flags that are not another name of one setting. Those given later go over earlier ones, and those
+that switch off over all, `--set` included."""
 
 
 def telemetry_conflict(config: TelemetryConfig) -> tuple[str, str] | None:

@@ -66,14 +66,15 @@ def test_default_file_is_read_if_it_is_there(calls: Calls, folder: Path) -> None
 
 
 def test_flags_of_their_own(calls: Calls) -> None:
-    """--bind, --port and --log-level set what they say."""
-    cli.main(["--bind", "::1 127.0.0.1", "--port", "7", "--log-level", "debug"])
+    """--bind, --port, --log-level and --data-dir set what they say."""
+    cli.main(["--bind", "::1 127.0.0.1", "--port", "7", "--log-level", "debug", "--data-dir", "d"])
 
     config = calls[0][0]
     assert config.server.bind == ("::1", "127.0.0.1")
     assert (config.server.port, config.logging.level) == (7, "debug")
 
 
+    assert config.storage.data_dir == "d"
 def test_environment_counts(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process's environment is a layer."""
     monkeypatch.setenv("FERRITE_SERVER_HZ", "30")

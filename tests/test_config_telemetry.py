@@ -296,6 +296,30 @@ def test_rewrite_keeps_the_other_name_of_the_section() -> None:
             {"telemetry.metrics_enabled": False, "metrics.enabled": False, "metrics.port": 9191},
         ),
         (
+            ["--disable-metrics", "--prometheus-port", "9191"],
+            {"telemetry.metrics_enabled": False, "metrics.enabled": False, "metrics.port": 9191},
+        ),
+        (
+            ["--disable-observability", "--otlp-endpoint", "http://h:2", "--prometheus-port=9191"],
+            {
+                "telemetry.enabled": False,
+                "metrics.enabled": False,
+                "telemetry.endpoint": "http://h:2",
+            },
+        ),
+        (
+            ["--disable-observability", "--enable-tracing", "--set", "metrics.enabled=yes"],
+            {"telemetry.enabled": False, "metrics.enabled": False},
+        ),
+        (
+            ["--enable-tracing", "--set=otel.enabled=yes", "--disable-observability"],
+            {"telemetry.enabled": False, "metrics.enabled": False},
+        ),
+        (
+            ["--disable-logging", "--set", "telemetry.logs_enabled=yes"],
+            {"telemetry.logs_enabled": False, "telemetry.command_lines": False},
+        ),
+        (
             ["--disable-logging"],
             {"telemetry.logs_enabled": False, "telemetry.command_lines": False},
         ),
@@ -312,16 +336,13 @@ def test_rewrite_keeps_the_other_name_of_the_section() -> None:
     ],
 )
 @pytest.mark.seed(
-    "--disable-observability",
-    "--disable-metrics",
-    "--disable-logging",
-    "--enable-tracing",
     "--event-bus-queue-size",
-    "--otlp-endpoint",
-    "--prometheus-port",
 )
 def test_flags(flags: list[str], expected: dict[str, object]) -> None:
-    """Each flag of observability sets what it names, before and behind a command."""
+    """Each flag of observability sets what it names, before and behind a command.
+
+    Those that switch off go over all others, wherever they stand.
+    """
     for argv in (flags, ["config", "show", *flags]):
         arguments = cli._parser().parse_args(argv)
         on = {"telemetry.endpoint": "http://h:1", "metrics.enabled": "yes"}
@@ -329,6 +350,18 @@ def test_flags(flags: list[str], expected: dict[str, object]) -> None:
         config = Sources(None, {}, {**on, **sources.flags}).load().config
 
         assert expected == {name: config.value(name) for name in expected}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_switching_off_goes_over_flags_on_both_sides_of_a_command(is_first: bool) -> None:
+    """A flag before the command counts as one behind it does."""
+    off, on = ["--disable-metrics"], ["--prometheus-port", "9191"]
+    before, behind = (off, on) if is_first else (on, off)
+
+    arguments = cli._parser().parse_args([*before, "config", "show", *behind])
+    config = cli._sources(arguments, {}).load().config
+
+    assert (config.metrics.enabled, config.metrics.port) == (False, 9191)
 
 
 def test_enabling_tracing_alone_is_refused(

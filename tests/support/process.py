@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.client import RawClient
@@ -54,17 +54,19 @@ class Process:
         environ: Mapping[str, str] | None = None,
         code: str = "",
         is_awaited: bool = True,
+        flags: Sequence[str] = (),
     ) -> None:
         """Start it with settings such as `server.timeout=5` and wait until it is ready.
 
-        `code` is run in place of the server's own start, and is to call it.
+        `code` is run in place of the server's own start, and is to call it. `flags` stand before
+        all other words of the command line.
         """
         self.port = free_port()
         self.log_file = folder / "server.log"
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notices.settimeout(DEADLINE_S)
         self._notices.bind(str(folder / "notify"))
-        arguments = ["--bind", "127.0.0.1", "--port", str(self.port)]
+        arguments = [*flags, "--bind", "127.0.0.1", "--port", str(self.port)]
         arguments += [word for setting in settings for word in ("--set", setting)]
         arguments += ["--config", str(config)] if config is not None else []
         with self.log_file.open("wb") as log:
