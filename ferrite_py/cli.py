@@ -20,20 +20,25 @@ from ferrite_py.errors import FerriteError, StartupError
 DEFAULT_FILE = Path("ferrite.toml")
 """Read from the current folder if it is there and no --config is given."""
 
-# Each feature, and the modules without which it cannot work.
+# Each feature, and the modules without which it cannot work. Those that Ferrite has too come first,
+# under its names.
 _FEATURES = (
+    ("otel", ("ferrite_py._native", "ferrite_py.telemetry.export")),
+    ("io-uring", ("ferrite_py._native",)),
+    ("tls", ("ssl", "ferrite_py._native", "ferrite_py.listen.streams")),
     ("native", ("ferrite_py._native",)),
     ("reactors", ("ferrite_py._native", "ferrite_py.listen.reactors")),
     ("streams", ("ferrite_py._native", "ferrite_py.listen.streams")),
     ("uvloop", ("uvloop",)),
-    ("tls", ("ssl", "ferrite_py._native", "ferrite_py.listen.streams")),
-    ("otlp", ("ferrite_py._native", "ferrite_py.telemetry.export")),
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; `argv` is without the program's name."""
     arguments = _parser().parse_args(argv)
+    if arguments.version or arguments.features:
+        print(_version(with_features=arguments.features))
+        return 0
     run: Callable[[Sources], int] = arguments.run
     try:
         if "data_dir" in arguments:  # the one command that reads no configuration
@@ -51,14 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         description="A Redis-compatible cache server. Without a command, it serves.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"ferrite-py {__version__}")
+    parser.set_defaults(run=_serve)
+    parser.add_argument("--version", action="store_true", help="show the version, and exit")
     parser.add_argument(
         "--features",
-        action="store_const",
-        dest="run",
-        const=_print_features,
-        default=_serve,
-        help="show what this installation can do, and exit",
+        action="store_true",
+        help="show the version and what this installation can do, and exit",
     )
     _add_setting_flags(parser, "")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -181,14 +184,19 @@ def _serve(sources: Sources) -> int:
     return run(loaded.config, sources.path, sources)
 
 
-def _print_features(sources: Sources) -> int:  # noqa: ARG001 - all commands have one signature
-    print(f"ferrite-py {__version__} (features: {', '.join(features()) or 'none'})")
-    return 0
+def _version(*, with_features: bool) -> str:
+    text = f"ferrite-py {__version__}"
+    return f"{text} (features: {', '.join(features()) or 'none'})" if with_features else text
 
 
 def features() -> list[str]:
-    """The features of which all modules can be imported here."""
-    return [name for name, modules in _FEATURES if all(map(_can_import, modules))]
+    """The features of which all modules can be imported here, and which the kernel allows."""
+    refused = {"io-uring"} if doctor.this_host().io_uring_errno else set()
+    return [
+        name
+        for name, modules in _FEATURES
+        if name not in refused and all(map(_can_import, modules))
+    ]
 
 
 def _can_import(name: str) -> bool:

@@ -1,13 +1,15 @@
 """The command line."""
 
+import errno
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from ferrite_py import __version__, cli
+from ferrite_py import __version__, cli, doctor
 from ferrite_py.config import Config, Sources
 from ferrite_py.config_docs import render_example
 from ferrite_py.errors import StartupError
@@ -72,9 +74,9 @@ def test_flags_of_their_own(calls: Calls) -> None:
     config = calls[0][0]
     assert config.server.bind == ("::1", "127.0.0.1")
     assert (config.server.port, config.logging.level) == (7, "debug")
-
-
     assert config.storage.data_dir == "d"
+
+
 def test_environment_counts(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process's environment is a layer."""
     monkeypatch.setenv("FERRITE_SERVER_HZ", "30")
@@ -207,20 +209,40 @@ def test_config_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out == render_example()
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
 def test_version_and_features(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_refused: bool
 ) -> None:
-    """--features names what can be imported, and nothing else."""
+    """--features names what can be imported and is allowed here, with --version or without."""
+    host = replace(doctor.this_host(), io_uring_errno=errno.EPERM if is_refused else 0)
+    monkeypatch.setattr(doctor, "this_host", lambda: host)
     for name in ("ferrite_py._native", "ferrite_py.listen", "ferrite_py.listen.streams"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, "ferrite_py.listen.reactors", None)
     for name in ("uvloop", "ferrite_py.telemetry.export"):
         monkeypatch.setitem(sys.modules, name, None)
 
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["--version"])
-    status = cli.main(["--features"])
+    statuses = [
+        cli.main(["--version"]),
+        cli.main(["--features"]),
+        cli.main(["--version", "--features"]),
+        cli.main(["--features", "--version"]),
+    ]
 
-    assert (caught.value.code, status) == (0, 0)
     version = f"ferrite-py {__version__}"
-    assert capsys.readouterr().out == f"{version}\n{version} (features: native, streams, tls)\n"
+    names = "tls, native, streams" if is_refused else "io-uring, tls, native, streams"
+    both = f"{version} (features: {names})"
+    assert statuses == [0] * 4
+    assert capsys.readouterr().out.splitlines() == [version, both, both, both]
+
+
+def test_everything_can_be_imported_here(capsys: pytest.CaptureFixture[str]) -> None:
+    """None of the names is one that no installation has."""
+    cli.main(["--version", "--features"])
+
+    [line] = capsys.readouterr().out.splitlines()
+    names = line.partition(" (features: ")[2].removesuffix(")").split(", ")
+    expected = ["otel", "io-uring", "tls", "native", "reactors", "streams", "uvloop"]
+    assert [name for name in names if name != "io-uring"] == [
+        name for name in expected if name != "io-uring"
+    ]
