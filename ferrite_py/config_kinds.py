@@ -311,18 +311,22 @@ class Choice(Kind[str]):
 
     `redis_names` gives, as pairs, each name that CONFIG SET accepts and the choice that it stands
     for; the first pair of a choice is what CONFIG GET shows. Without it Redis's names are our own.
+    `aliases` are pairs of other names and choices, for what is not CONFIG SET.
     """
 
     names: tuple[str, ...]
     redis_names: tuple[tuple[str, str], ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
 
     @property
     def label(self) -> str:
         return "one of " + ", ".join(self.names)
 
     def parse(self, value: object, base: str) -> str:
-        if isinstance(value, str) and value.lower() in self.names:
-            return value.lower()
+        if isinstance(value, str):
+            name = dict(self.aliases).get(value.lower(), value.lower())
+            if name in self.names:
+                return name
         raise BadValueError(self.label, self._redis_error())
 
     def redis_parse(self, text: str, base: str) -> str:

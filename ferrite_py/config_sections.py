@@ -46,6 +46,8 @@ EVICTION_POLICIES = (
 )
 # Redis has no "error": it shows as the nearest level, and its "verbose" is our "debug".
 _REDIS_LEVELS = (("debug", "debug"), ("verbose", "debug"), ("notice", "info"), ("warning", "warn"))
+# As Python's logging names them, and so the variables of many servers; nothing is above "error".
+_LEVEL_ALIASES = (("warning", "warn"), ("critical", "error"))
 
 
 def setting(
@@ -263,9 +265,9 @@ class StorageConfig:
         Text(),
         "Folder on a disk for what does not fit into memory; empty to keep all data in memory. One"
         " server at a time may use it.",
+        flag="--data-dir",
     )
     hybridlog_mutable_size: int = setting(
-        flag="--data-dir",
         0,
         Size(low=256 << 10, zero_word="auto"),
         "With data_dir: memory for the newest data, which are changed in place; auto is a share of"
@@ -370,8 +372,8 @@ class LoggingConfig:
 
     level: str = setting(
         "info",
-        Choice(("debug", "info", "warn", "error"), _REDIS_LEVELS),
-        "The least important messages that are written.",
+        Choice(("debug", "info", "warn", "error"), _REDIS_LEVELS, _LEVEL_ALIASES),
+        "The least important messages that are written. warning is warn, and critical is error.",
         redis="loglevel",
         runtime=True,
         flag="--log-level",
@@ -382,7 +384,10 @@ class LoggingConfig:
         "One JSON object a line for machines, or text for people.",
     )
     file: str = setting(
-        "", Text(), "File that messages are appended to; empty for standard error.", redis="logfile"
+        "",
+        Text(),
+        "File that messages are appended to; empty for standard error, - for standard output.",
+        redis="logfile",
     )
 
 

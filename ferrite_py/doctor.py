@@ -20,6 +20,7 @@ from ferrite_py.doctor_collector import check_collectors
 from ferrite_py.errors import StartupError
 from ferrite_py.file_limit import RESERVED_FILES
 from ferrite_py.findings import Finding, Host
+from ferrite_py.logs import STDOUT
 
 _MIB = 1 << 20
 _SYS_IO_URING_SETUP = 425  # the same on all architectures
@@ -271,7 +272,7 @@ def _has_listener(path: Path) -> bool:
 
 
 def _log_file(config: Config, _host: Host) -> Iterator[Finding]:
-    if not config.logging.file:
+    if config.logging.file in ("", STDOUT):
         return
     path = Path(config.logging.file)
     if os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir():

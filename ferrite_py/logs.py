@@ -27,6 +27,9 @@ LEVELS = {
 }
 """The names that the configuration uses."""
 
+STDOUT = "-"
+"""The name of a file that stands for standard output."""
+
 _NAMES = {number: name for name, number in LEVELS.items()}
 
 
@@ -129,8 +132,8 @@ def set_up(config: LoggingConfig) -> None:
 
 
 def _handler(file: str) -> logging.Handler:
-    if not file:
-        return logging.StreamHandler(sys.stderr)
+    if file in ("", STDOUT):
+        return logging.StreamHandler(sys.stdout if file else sys.stderr)
     try:
         return WatchedFileHandler(file, encoding="utf-8", errors="backslashreplace")
     except OSError as error:

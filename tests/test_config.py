@@ -271,6 +271,21 @@ def test_bad_texts(name: str, texts: list[str]) -> None:
             load(None, {}, {name: text})
 
 
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [("WARNING", "warn"), ("critical", "error"), ("Warn", "warn"), ("DEBUG", "debug")],
+)
+def test_levels_have_other_names(tmp_path: Path, text: str, level: str) -> None:
+    """Those of Python's logging, in every layer; what is shown is our own."""
+    in_file = load_text(tmp_path, f'[logging]\nlevel = "{text}"\n')
+
+    assert in_file.logging.level == level
+    assert load(None, {"FERRITE_LOGGING_LEVEL": text}, {}).logging.level == level
+    assert load(None, {}, {"logging.level": text}).logging.level == level
+    with pytest.raises(ConfigError, match="expected one of debug, info, warn, error"):
+        load(None, {}, {"logging.level": f"{text}s"})
+
+
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     """A missing file and one that is not UTF-8 are named."""
     binary = tmp_path / "binary"

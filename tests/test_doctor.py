@@ -175,6 +175,7 @@ def test_doctor_looks_at_files(tmp_path: Path) -> None:
     assert levels(during, "server.unix_socket") == ["fail"]
     assert levels(doctor.examine(bad, host), "server.unix_socket") == ["fail"]
     assert levels(doctor.examine(bad, host), "logging.file") == ["fail"]
+    assert levels(doctor.examine(config_of(logging__file="-"), host), "logging.file") == []
     assert levels(doctor.examine(tls, host), "tls.cert_file") == ["fail"]
 
 

@@ -109,6 +109,24 @@ def test_a_renamed_file_is_opened_anew(tmp_path: Path) -> None:
     assert (tmp_path / "log.1").read_text().endswith("old\n")
 
 
+@pytest.mark.parametrize("file", ["-", ""])
+def test_standard_output_is_a_file(capsys: pytest.CaptureFixture[str], file: str) -> None:
+    """`-` is standard output, for lines of both forms; without a file it is standard error."""
+    log = logging.getLogger(f"{logs.ROOT}.test")
+    logs.set_up(LoggingConfig(file=file, format="json"))
+    log.info("one", extra={"trace": ("ab" * 16, "cd" * 8), "fields": {"command": "SET"}})
+    logs.set_up(LoggingConfig(file=file, format="pretty"))
+    log.info("two", extra={"fields": {"port": 7}})
+
+    output = capsys.readouterr()
+    written, other = (output.out, output.err) if file else (output.err, output.out)
+    first, second = written.splitlines()
+    assert json.loads(first)["fields"] == {"command": "SET"}
+    assert json.loads(first)["trace_id"] == "ab" * 16
+    assert second.endswith(" info  two port=7")
+    assert other == ""
+
+
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     """One line that names the setting and the file."""
     with pytest.raises(StartupError, match=r"logging\.file: cannot open .*missing"):
