@@ -34,6 +34,25 @@ EXEMPLAR_FILTERS = ("trace_based", "always_off")
 ALL_EXEMPLARS = "always_on"
 """Stands for `trace_based`, which is the nearest: durations without a trace are only counted."""
 
+_FEW = "a span has few attributes and links, and no events"
+_REQUEST = "OTEL_EXPORTER_OTLP_{}_TIMEOUT is the time of a request"
+WITHOUT_EFFECT = {
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": ("traces", f"{_FEW}; the log over OTLP keeps to it"),
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": ("traces", _FEW),
+    "OTEL_SPAN_EVENT_COUNT_LIMIT": ("traces", _FEW),
+    "OTEL_SPAN_LINK_COUNT_LIMIT": ("traces", _FEW),
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": ("traces", _FEW),
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": ("traces", _FEW),
+    "OTEL_METRIC_EXPORT_TIMEOUT": ("metrics", _REQUEST.format("METRICS")),
+    "OTEL_BLRP_EXPORT_TIMEOUT": ("logs", _REQUEST.format("LOGS")),
+    "OTEL_EXPORTER_PROMETHEUS_HOST": ("", "metrics.bind is the page's address"),
+    "OTEL_EXPORTER_PROMETHEUS_PORT": ("", "metrics.port is the page's port"),
+    "OTEL_LOG_LEVEL": ("", "logging.level is that of the SDK as well"),
+    "OTEL_CONFIG_FILE": ("", "the file is ferrite-py's own (--config)"),
+}
+"""Variables of the specification that change nothing here: the one signal that they are of ("" for
+none or several), and why."""
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -100,6 +119,13 @@ def wrong_variables(
     for name in ("OTEL_EXPORTER_OTLP_TIMEOUT", *names):
         if not _is_number(environ.get(name, "")):
             yield f'{name}: "{environ[name]}": expected a number of seconds'
+
+
+def without_effect(environ: Mapping[str, str], signals: Collection[str] = SIGNALS) -> Iterator[str]:
+    """A line for each variable that is given and changes nothing, though a signal is exported."""
+    for name, (signal, why) in WITHOUT_EFFECT.items():
+        if environ.get(name, "").strip() and (not signal or signal in signals):
+            yield f"{name}: without effect; {why}"
 
 
 def _is_number(text: str) -> bool:

@@ -138,12 +138,16 @@ class Drain:
         batch_size: int,
         batch_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        export_timeout_s: float | None = None,
     ) -> None:
+        """Make it; `export_timeout_s` ends attempts as well, and goes over RETRY_S_MAX."""
         self._source = source
         self._transport = transport
         self._batch_size = batch_size
         self._batch_timeout_s = batch_timeout_s
         self._clock = clock
+        self._export_timeout_s = export_timeout_s
         self._losses = _Losses(clock)
         self._trouble = _Trouble(clock)
         self._stopping = threading.Event()
@@ -301,8 +305,9 @@ class Drain:
 
     def _deliver(self, batch: Batch) -> None:
         began, attempt = self._clock(), 0
+        retry_s = RETRY_S_MAX if self._export_timeout_s is None else self._export_timeout_s
         while True:
-            answer = self._attempt(batch)
+            answer = self._attempt(batch, began)
             if answer.outcome is Outcome.TAKEN:
                 self._taken(batch, answer)
                 return
@@ -311,7 +316,7 @@ class Drain:
             if answer.wait_s is not None:
                 self._not_before = self._clock() + pause_s
                 began += pause_s
-            is_late = self._clock() + pause_s - began > RETRY_S_MAX
+            is_late = self._clock() + pause_s - began > retry_s
             if answer.outcome is Outcome.REFUSED or is_late or not self._wait(pause_s):
                 self._lost(batch, answer)
                 return
@@ -319,8 +324,11 @@ class Drain:
             self._count(retries=1)
             self._losses.report(self._source.dropped())
 
-    def _attempt(self, batch: Batch) -> Answer:
+    def _attempt(self, batch: Batch, began: float) -> Answer:
         timeout_s = self._transport.timeout_s
+        if self._export_timeout_s is not None:
+            left_s = began + self._export_timeout_s - self._clock()
+            timeout_s = min(timeout_s, max(left_s, 0.001))
         if self._stopping.is_set():
             timeout_s = min(timeout_s, max(self._deadline - self._clock(), 0.001))
         try:

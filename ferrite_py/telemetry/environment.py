@@ -27,6 +27,7 @@ TIMEOUT_MS_FROM = 1000.0
 number is taken for those."""
 
 _SPAN_DELAY, _SPAN_BATCH = "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+_SPAN_TIMEOUT = "OTEL_BSP_EXPORT_TIMEOUT"
 _LOG_DELAY, _LOG_BATCH = "OTEL_BLRP_SCHEDULE_DELAY", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"
 _LOG_QUEUE = "OTEL_BLRP_MAX_QUEUE_SIZE"
 _SDK_QUEUE = 2048
@@ -73,6 +74,8 @@ def environment(
         _check_whole(name, values[name])
     values.setdefault(_LOG_QUEUE, str(max(_SDK_QUEUE, int(values[_LOG_BATCH]))))
     _check_whole(_LOG_QUEUE, values[_LOG_QUEUE])
+    if config.traces_enabled and _SPAN_TIMEOUT in values:
+        _check_whole(_SPAN_TIMEOUT, values[_SPAN_TIMEOUT])
     return values
 
 
@@ -177,6 +180,12 @@ def propagators_of(values: Mapping[str, str]) -> frozenset[str]:
     """The words of OTEL_PROPAGATORS; without it those that it stands for."""
     words = (values.get("OTEL_PROPAGATORS") or "").lower().split(",")
     return frozenset(word.strip() for word in words if word.strip()) or frozenset(PROPAGATORS)
+
+
+def export_timeout_s(values: Mapping[str, str]) -> float | None:
+    """How long a batch of spans may be on its way, all attempts included; None if nobody says."""
+    text = values.get(_SPAN_TIMEOUT)
+    return int(text) / 1000 if text else None
 
 
 def has_endpoint(signal: str, values: Mapping[str, str]) -> bool:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from ferrite_py._native import Encoder, Server
 from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig, TlsConfig
-from ferrite_py.config_otel import ALL_EXEMPLARS, KNOWN, PROPAGATORS
+from ferrite_py.config_otel import ALL_EXEMPLARS, KNOWN, PROPAGATORS, without_effect
 from ferrite_py.errors import StartupError
 from ferrite_py.exemplars import Exemplar, Exemplars
 from ferrite_py.measure import UNIT_SECONDS, Meter, Samples
@@ -23,6 +23,7 @@ from ferrite_py.telemetry.environment import (
     bound_of,
     check_sampler,
     environment,
+    export_timeout_s,
     exporter_of,
     has_endpoint,
     in_force,
@@ -113,6 +114,8 @@ def _warn(config: TelemetryConfig, environ: Mapping[str, str], propagators: froz
             log.warning("%s: %s is passed over; there are otlp, console, none", name, word)
     if environ.get("OTEL_METRICS_EXEMPLAR_FILTER", "").strip().lower() == ALL_EXEMPLARS:
         log.warning("OTEL_METRICS_EXEMPLAR_FILTER: always_on is taken for trace_based")
+    for line in without_effect(environ, config.signals):
+        log.warning("%s", line)
 
 
 EVERY_ADDRESS = ("0.0.0.0", "::", "*", "::*")
@@ -274,7 +277,13 @@ class Traces:
         )
         self._source = RecordedCommands(native, parts, sdk.resource, names, config.telemetry)
         timeout_s = config.telemetry.batch_timeout_ms / 1000
-        self._drain = Drain(self._source, transport, config.telemetry.batch_size, timeout_s)
+        self._drain = Drain(
+            self._source,
+            transport,
+            config.telemetry.batch_size,
+            timeout_s,
+            export_timeout_s=export_timeout_s(sdk.values),
+        )
 
     @property
     def counts(self) -> Counts:

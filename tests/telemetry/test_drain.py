@@ -15,6 +15,7 @@ from ferrite_py.telemetry.drain import Batch, Counts, Drain
 from ferrite_py.telemetry.transport import Answer, Outcome
 from tests.telemetry.exporting import PROTOCOLS, FilledSource, numbers, transport_to
 from tests.telemetry.receiver import (
+    Fault,
     Receiver,
     bad_request,
     hanging,
@@ -330,6 +331,25 @@ def test_a_request_is_given_up_after_a_while(
 
     assert drain.counts.retries > 0
     drain.stop(5.0)
+
+
+@pytest.mark.parametrize("fault", [unavailable(), hanging()], ids=lambda fault: fault.name)
+def test_a_request_is_given_up_after_the_time_that_is_set(receiver: Receiver, fault: Fault) -> None:
+    """Before the usual time, and in the middle of an attempt that would last longer."""
+    source = FilledSource()
+    transport = transport_to(receiver, "grpc", {"OTEL_EXPORTER_OTLP_TIMEOUT": "900"})
+    receiver.behave(fault)
+    drain = Drain(source, transport, 100, 0.02, export_timeout_s=0.3)
+    drain.start()
+
+    source.add(100)
+    until(lambda: drain.counts.failed == 100)
+    receiver.behave()
+    source.add(100)
+    receiver.wait_for_spans(100)
+
+    drain.stop(5.0)
+    assert (drain.counts.commands, drain.counts.failed) == (100, 100)
 
 
 def test_a_transport_that_raises_does_not_end_the_thread(receiver: Receiver) -> None:

@@ -267,6 +267,39 @@ def test_the_sampler_of_the_environment(
     assert [span.name for span in receiver.spans()] == names
 
 
+def test_resource_detectors_of_the_environment(tmp_path: Path, receiver: Receiver) -> None:
+    """`process` tells which process it is; what the settings say of the resource stays."""
+    environ = {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process"}
+    settings = traced(receiver, resource_attributes="process.command=cache")
+    server = Process(tmp_path, *settings, environ=environ)
+    with server.client() as client:
+        client.command("PING")
+        [span] = served(receiver, 1)
+    server.stop()
+
+    assert span.resource["process.pid"] == server.process.pid
+    assert span.resource["process.runtime.name"] == "cpython"
+    assert span.resource["process.command"] == "cache"
+    assert span.resource["service.name"] == "ferrite"
+
+
+def test_the_time_of_a_batch_is_the_environments(tmp_path: Path, receiver: Receiver) -> None:
+    """A receiver that hangs costs the commands of that time, and not ten seconds or a minute."""
+    receiver.behave(hanging())
+    environ = {"OTEL_BSP_EXPORT_TIMEOUT": "200", "OTEL_EXPORTER_OTLP_TIMEOUT": "900"}
+    server = Process(tmp_path, *traced(receiver), environ=environ)
+    end = time.monotonic() + 20  # an attempt would take 900
+    with server.client() as client:
+        client.command("PING")
+        while "1 not taken by the receiver" not in server.log():
+            assert time.monotonic() < end, server.log()
+            time.sleep(0.02)
+        receiver.behave()
+        client.command("ECHO", "x")
+        assert [span.name for span in served(receiver, 1)] == ["ECHO"]
+    server.stop()
+
+
 @pytest.mark.parametrize(
     ("propagators", "is_joined", "tenant"),
     [

@@ -11,12 +11,14 @@ from opentelemetry.sdk.trace import TracerProvider, sampling
 
 from ferrite_py import __version__
 from ferrite_py.config import Sources
+from ferrite_py.config_otel import WITHOUT_EFFECT
 from ferrite_py.errors import ConfigError, StartupError
 from ferrite_py.telemetry.environment import (
     ALWAYS,
     Sampler,
     check_sampler,
     environment,
+    export_timeout_s,
     exporter_of,
     in_force,
     lowered,
@@ -226,6 +228,17 @@ def test_a_number_that_is_none_is_named(name: str, text: str) -> None:
         values_of({f"OTEL_BLRP_{name}": text})
 
 
+def test_the_time_of_a_batch() -> None:
+    """As the specification has it, in milliseconds; what is none ends the start."""
+    name = "OTEL_BSP_EXPORT_TIMEOUT"
+
+    assert export_timeout_s(values_of({name: "2500"})) == 2.5
+    assert export_timeout_s(values_of({name: " "})) is None
+    with pytest.raises(StartupError, match=f"{name}: '2.5s' is no whole number"):
+        values_of({name: "2.5s"})
+    assert values_of({name: "2.5s"}, traces_enabled="no")
+
+
 def test_what_the_sdk_cannot_read_ends_the_start_with_a_line() -> None:
     """Limits that are no numbers, which only the SDK reads."""
     environ = {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "long"}
@@ -271,3 +284,27 @@ def test_what_means_nothing_here_is_told(
         assert message.split(":")[0] in environ
     assert exporter_of("metrics", sdk.values) == "otlp"
     assert sdk.values["OTEL_METRICS_EXEMPLAR_FILTER"] == "trace_based"
+
+
+def test_variables_without_effect_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Each with its reason, unless it is of a signal that is off; those with an effect are not."""
+    effective = ("OTEL_BSP_EXPORT_TIMEOUT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT")
+    environ = dict.fromkeys([*WITHOUT_EFFECT, *effective], "5")
+    off = {"traces_enabled": "no", "logs_enabled": "no"}
+
+    with caplog.at_level(logging.WARNING, "ferrite_py"):
+        read_sdk(telemetry(environ), environ, "id")
+        told = [message.split(":")[0] for message in caplog.messages]
+        caplog.clear()
+        read_sdk(telemetry(environ, **off), environ, "id")
+        of_metrics = [message.split(":")[0] for message in caplog.messages]
+
+    assert told == list(WITHOUT_EFFECT)
+    assert of_metrics == [
+        name for name, (signal, _) in WITHOUT_EFFECT.items() if signal in ("", "metrics")
+    ]
+    empty = dict.fromkeys(WITHOUT_EFFECT, "")
+    with caplog.at_level(logging.WARNING, "ferrite_py"):
+        caplog.clear()
+        read_sdk(telemetry(empty), empty, "id")
+    assert caplog.messages == []
