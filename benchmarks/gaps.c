@@ -1,13 +1,16 @@
 /* What the machine itself takes from a thread: a loop that only reads two clocks, for some seconds.
  *
- *     gaps SECONDS
+ *     gaps SECONDS [idle]
  *
+ * With `idle` it runs only when nobody else wants its core.
  * Prints one line of JSON: the longest times between two readings, on the wall clock and in the
- * thread's processor time. On a virtual machine the second is not zero: time that the host takes
- * counts as the thread's own. */
+ * thread's processor time. The second is not zero: interrupts, and what the kernel does for others
+ * in them, count as the time of the thread that they interrupt. */
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static uint64_t now_ns(clockid_t clock)
@@ -19,10 +22,16 @@ static uint64_t now_ns(clockid_t clock)
 
 int main(int argc, char **argv)
 {
-    double seconds = argc == 2 ? atof(argv[1]) : 0.0;
-    if (seconds <= 0.0) {
-        fprintf(stderr, "usage: gaps SECONDS\n");
+    double seconds = argc >= 2 ? atof(argv[1]) : 0.0;
+    int idle = argc == 3 && strcmp(argv[2], "idle") == 0;
+    if (seconds <= 0.0 || argc != 2 + idle) {
+        fprintf(stderr, "usage: gaps SECONDS [idle]\n");
         return 2;
+    }
+    struct sched_param none = {0};
+    if (idle && sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
+        perror("sched_setscheduler");
+        return 1;
     }
     uint64_t wall = now_ns(CLOCK_MONOTONIC), cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
     uint64_t end = wall + (uint64_t)(seconds * 1e9), wall_max = 0, cpu_max = 0, over = 0;

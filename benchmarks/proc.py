@@ -101,6 +101,24 @@ def core_busy_s(core: int) -> float:
     return parse_core_busy_s(Path("/proc/stat").read_text(encoding="utf-8"), core)
 
 
+def parse_core_stolen_s(text: str, core: int) -> float:
+    """Return for how many seconds the host ran others on a core, from the text of /proc/stat.
+
+    Raises:
+        KeyError: there is no such core.
+    """
+    for line in text.splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            return int(ticks[7]) * _NS_PER_TICK / 1e9
+    raise KeyError(core)
+
+
+def core_stolen_s(core: int) -> float:
+    """Return for how many seconds since boot the host of a virtual machine ran others on a core."""
+    return parse_core_stolen_s(Path("/proc/stat").read_text(encoding="utf-8"), core)
+
+
 def parse_sched_runtime_ns(text: str) -> int | None:
     """Return se.sum_exec_runtime of a /proc/<pid>/task/<tid>/sched file in nanoseconds."""
     for line in text.splitlines():

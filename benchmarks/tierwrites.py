@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import generators, tierserver
+from benchmarks import generators, proc, tierserver
 from benchmarks.harness import Claim, Context, Row
 from benchmarks.latency import engine_steps
 from benchmarks.servers import Server
@@ -54,6 +54,17 @@ def explain_stall(windows: Sequence[Row]) -> str:
     )
 
 
+def machine_note(reading: dict[str, Any], stolen_s: float) -> str:
+    """Say what the machine itself added to steps and stalls."""
+    return (
+        "A thread that only read clocks, on the server's core while that was idle, had gaps of up "
+        f"to {reading['cpu_us']:,.0f} µs of its own processor time meanwhile, "
+        f"{reading['over_1_ms']} of them over 1 ms: interrupts, those of the disk and the network "
+        "above all, count as the time of whoever runs, and so are in the longest step too. The "
+        f"host took {stolen_s:.1f} s from that core."
+    )
+
+
 def run(context: Context, server: Server, keys: int, findings: Findings) -> None:
     """Overwrite random keys at a fixed rate; then read every key and compare."""
     seconds = context.pick(20, 60, 600)
@@ -66,12 +77,19 @@ def run(context: Context, server: Server, keys: int, findings: Findings) -> None
         keys, clients=CLIENTS, rate=RATE, milliseconds=seconds * 1000, random=True, window_ms=1000
     )
     command = generators.load_command(server, load)
-    with generators.json_lines(command, context.cores.generator) as lines:
+    clock = [str(generators.compiled("gaps")), str(seconds), "idle"]
+    stolen = proc.core_stolen_s(context.cores.server)
+    with (
+        generators.json_lines(clock, context.cores.server) as readings,
+        generators.json_lines(command, context.cores.generator) as lines,
+    ):
         for line in lines:
             if line["type"] == "window":
                 windows.append(_window(server, line, before))
             elif line["type"] == "result":
                 result = line
+        (reading,) = readings
+    stolen = proc.core_stolen_s(context.cores.server) - stolen
     generators.check_result(server, result)
     cpu, after = server.cpu_ns() - cpu, counters(server)
     steps, kinds = engine_steps(server), longest_steps(server)
@@ -89,11 +107,14 @@ def run(context: Context, server: Server, keys: int, findings: Findings) -> None
         "cpu_us_per_op": cpu / 1e3 / result["ops"],
         "writers_slowed": grown(before, after, "writers_slowed"),
         **steps,
+        "idle_thread_gap_cpu_us": reading["cpu_us"],
+        "stolen_s": stolen,
         **{name: result[name] for name in ("p50_us", "p99_us", "p999_us", "max_us")},
     }
     findings.samples += windows
     findings.summary.append(row)
     findings.notes += [explain_stall(windows), f"Longest steps while updating, by kind: {kinds}."]
+    findings.notes.append(machine_note(reading, stolen))
     text = f"of {RATE:,} random updates/s for {seconds} s"
     step = steps["engine_step_max_cpu_us"]
     findings.claims += [

@@ -175,6 +175,7 @@ def test_core_time_leaves_idle_out() -> None:
     text = "cpu 9 9 9 9 9 9 9\ncpu0 100 200 300 7 8 40 60 5 0 0\ncpu1 1 1 1 1 1 1 1 0 0 0\n"
 
     assert proc.parse_core_busy_s(text, 0) == pytest.approx(7.0)
+    assert proc.parse_core_stolen_s(text, 0) == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(
