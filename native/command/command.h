@@ -103,11 +103,17 @@ typedef struct fe_command_row {
 
 /* What the duration of a call counts for: LATENCY HISTOGRAM and INFO latencystats tell how long commands
  * ran, metrics how long they took in all, waits for the disk too. Nearly all calls count for both, and
- * are counted once. */
+ * are counted once.
+ *
+ * How long it took counts once more where a tier other than the mutable one has served the call: for the deepest such
+ * tier, in the order READ_ONLY, READ_CACHE, DISK. */
 typedef enum fe_duration {
     FE_DURATION_BOTH,  /* it has not waited */
     FE_DURATION_RUN,   /* how long it ran: it has waited, or options.metrics is off */
     FE_DURATION_WHOLE, /* how long it took: it has waited, or options.latency_tracking is off */
+    FE_DURATION_READ_ONLY,
+    FE_DURATION_READ_CACHE,
+    FE_DURATION_DISK,
     FE_DURATION_COUNT
 } fe_duration;
 
@@ -262,8 +268,8 @@ static inline void fe_commands_count(fe_commands *commands, fe_command *command,
     if (FE_LIKELY(durations != NULL)) fe_exponential_add(durations, units);
 }
 
-/* Whether durations of a command were counted, as LATENCY HISTOGRAM (FE_DURATION_RUN) or metrics (FE_DURATION_WHOLE)
- * tell them; if so they are copied, unless `durations` is NULL. */
+/* Whether durations of a command were counted, as LATENCY HISTOGRAM (FE_DURATION_RUN) or metrics (FE_DURATION_WHOLE, and
+ * each of the tiers) tell them; if so they are copied, unless `durations` is NULL. */
 bool fe_command_durations(const fe_command *command, fe_duration kind, fe_exponential *durations);
 
 /* Sets the statistics of all commands back to zero: CONFIG RESETSTAT. */

@@ -235,7 +235,8 @@ void fe_commands_add_durations(fe_commands *commands, fe_command *command, fe_du
 bool fe_command_durations(const fe_command *command, fe_duration kind, fe_exponential *durations)
 {
     FE_ASSERT(kind != FE_DURATION_BOTH);
-    const fe_exponential *both = command->stats.durations[FE_DURATION_BOTH];
+    bool has_both = kind == FE_DURATION_RUN || kind == FE_DURATION_WHOLE;
+    const fe_exponential *both = has_both ? command->stats.durations[FE_DURATION_BOTH] : NULL;
     const fe_exponential *other = command->stats.durations[kind];
     if (both == NULL && other == NULL) return false;
     if (durations == NULL) return true;

@@ -1,8 +1,8 @@
 /* metric_rows() and Server.metrics(): the table of event/events.def, and all its values.
  *
- * Everything is copied in one entry of the lock; only where more than HISTOGRAMS_MAX commands have been
- * used, the rest of them follows in further entries, so that none is long. A command's count and its
- * histogram are always of one moment.
+ * Everything is copied in one entry of the lock; only where commands have more than HISTOGRAMS_MAX histograms,
+ * the rest of them follows in further entries, so that none is long. A command's count and its
+ * histograms are always of one moment.
  */
 #include "python/shot.h"
 
@@ -33,11 +33,21 @@ PyObject *fe_python_metric_rows(PyObject *module, PyObject *unused)
     return list;
 }
 
+/* What histograms of a command are told: how long it took in all, then by tier. */
+#define KINDS 4u
+static const struct {
+    fe_duration kind;
+    const char *tier;
+} kinds[KINDS] = {{FE_DURATION_WHOLE, NULL},
+                  {FE_DURATION_READ_ONLY, "read_only"},
+                  {FE_DURATION_READ_CACHE, "read_cache"},
+                  {FE_DURATION_DISK, "disk"}};
+
 /* What is taken under the lock. */
 typedef struct command_shot {
     const fe_command *command;
     uint64_t calls, failed, rejected;
-    const fe_exponential *duration; /* NULL: none was counted */
+    const fe_exponential *durations[KINDS]; /* each NULL: none was counted */
 } command_shot;
 
 typedef struct metrics_shot {
@@ -59,16 +69,30 @@ typedef struct teller {
     bool failed;
 } teller;
 
-/* Steals `value`. */
-static void tell(teller *to, fe_metric metric, const char *label, PyObject *value)
+/* Steals `labels` and `value`. */
+static void tell_labelled(teller *to, fe_metric metric, PyObject *labels, PyObject *value)
 {
     PyObject *one = NULL;
-    if (value != NULL && !to->failed)
-        one = label == NULL ? Py_BuildValue("(()O)", value) : Py_BuildValue("((s)O)", label, value);
+    if (labels != NULL && value != NULL && !to->failed) one = PyTuple_Pack(2, labels, value);
     PyObject *list = PyList_GetItem(to->lists, (Py_ssize_t)metric);
     if (one == NULL || list == NULL || PyList_Append(list, one) != 0) to->failed = true;
     Py_XDECREF(one);
+    Py_XDECREF(labels);
     Py_XDECREF(value);
+}
+
+/* Steals `value`. */
+static void tell(teller *to, fe_metric metric, const char *label, PyObject *value)
+{
+    PyObject *labels = label == NULL ? PyTuple_New(0) : Py_BuildValue("(s)", label);
+    tell_labelled(to, metric, labels, value);
+}
+
+/* The same of a metric with two labels. */
+static void tell_pair(teller *to, fe_metric metric, const char *first, const char *second,
+                      PyObject *value)
+{
+    tell_labelled(to, metric, Py_BuildValue("(ss)", first, second), value);
 }
 
 static void tell_u64(teller *to, fe_metric metric, uint64_t value)
@@ -324,8 +348,12 @@ static void tell_command(teller *to, const command_shot *shot)
         tell_of(to, FE_METRIC_COMMAND_FAILURES, name, shot->failed);
         tell_of(to, FE_METRIC_COMMAND_REJECTIONS, name, shot->rejected);
     }
-    if (shot->duration != NULL)
-        tell(to, FE_METRIC_COMMAND_DURATION, name, fe_python_exponential(shot->duration));
+    if (shot->durations[0] != NULL)
+        tell(to, FE_METRIC_COMMAND_DURATION, name, fe_python_exponential(shot->durations[0]));
+    for (unsigned i = 1; i < KINDS; i++)
+        if (shot->durations[i] != NULL)
+            tell_pair(to, FE_METRIC_COMMAND_TIER_DURATION, name, kinds[i].tier,
+                      fe_python_exponential(shot->durations[i]));
 }
 
 static void tell_all(teller *to, const metrics_shot *shot)
@@ -351,20 +379,23 @@ static void tell_all(teller *to, const metrics_shot *shot)
 
 /* Taking. -------------------------------------------------------------------------------------- */
 
-/* The lock is held. Copies commands from command_next on, until all are, or the histograms are full. */
+/* The lock is held. Copies commands from command_next on, until all are, or the histograms may be full. */
 static void take_commands(metrics_shot *shot)
 {
     uint32_t used = 0;
     for (; shot->command_next < shot->command_count; shot->command_next++) {
         command_shot *to = &shot->commands[shot->command_next];
         const fe_command_stats *stats = &to->command->stats;
-        if (used == HISTOGRAMS_MAX) return;
+        if (used + KINDS > HISTOGRAMS_MAX) return;
         to->calls = stats->calls;
         to->failed = stats->failed;
         to->rejected = stats->rejected;
-        to->duration = NULL;
-        if (fe_command_durations(to->command, FE_DURATION_WHOLE, &shot->histograms[used]))
-            to->duration = &shot->histograms[used++];
+        for (unsigned i = 0; i < KINDS; i++) {
+            fe_exponential *copy = &shot->histograms[used];
+            bool counted = fe_command_durations(to->command, kinds[i].kind, copy);
+            to->durations[i] = counted ? copy : NULL;
+            used += counted;
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 #include "session/resident.h"
 #include "session/trace.h"
 #include "store/cache.h"
+#include "store/look.h"
 #include "store/tier.h"
 
 #include <stdio.h>
@@ -282,22 +283,44 @@ static void add_slow(const run *it, int64_t duration_us)
     if (call->recorded) fe_trace_note_slow(it->session, id);
 }
 
-/* Counts how long a command ran, and how long it took with its waits for the disk. */
+/* The deepest of the tiers that `below` names, and the disk if the command has waited for it; BOTH: there is none. */
+static fe_duration deepest(uint32_t below, uint64_t waited)
+{
+    if (waited != 0 || (below & (1u << FE_TIER_DISK)) != 0) return FE_DURATION_DISK;
+    if ((below & (1u << FE_TIER_CACHE)) != 0) return FE_DURATION_READ_CACHE;
+    return below != 0 ? FE_DURATION_READ_ONLY : FE_DURATION_BOTH;
+}
+
+/* See count_duration: it has waited, was served by another tier than the mutable one, or not all is counted. */
+static __attribute__((noinline)) void count_apart(const run *it, uint64_t took)
+{
+    const fe_engine_options *options = &it->call.engine->options;
+    uint64_t waited = it->session->disk_waited;
+    fe_duration tier = deepest(fe_look_below(it->call.store), waited);
+    it->session->disk_waited = 0;
+    fe_look_below_clear(it->call.store);
+    uint64_t ran = fe_engine_ticks_units(it->call.engine, took);
+    uint64_t whole = fe_engine_ticks_units(it->call.engine, took + waited);
+    bool tracked = options->latency_tracking, measured = options->metrics;
+    fe_commands *commands = it->call.commands;
+    bool is_both = tracked && measured && waited == 0;
+    if (is_both) fe_commands_count(commands, it->command, FE_DURATION_BOTH, ran);
+    if (tracked && !is_both) fe_commands_count(commands, it->command, FE_DURATION_RUN, ran);
+    if (measured && !is_both) fe_commands_count(commands, it->command, FE_DURATION_WHOLE, whole);
+    if (measured && tier != FE_DURATION_BOTH) fe_commands_count(commands, it->command, tier, whole);
+}
+
+/* Counts how long a command ran, how long it took with its waits for the disk, and that for the tier that served it. */
 static void count_duration(const run *it, uint64_t took)
 {
-    fe_engine *engine = it->call.engine;
-    uint64_t waited = it->session->disk_waited;
-    bool tracked = engine->options.latency_tracking, measured = engine->options.metrics;
-    uint64_t units = fe_engine_ticks_units(engine, took);
-    if (FE_LIKELY(tracked && measured && waited == 0)) {
-        fe_commands_count(it->call.commands, it->command, FE_DURATION_BOTH, units);
+    const fe_engine_options *options = &it->call.engine->options;
+    uint64_t apart = it->session->disk_waited | fe_look_below(it->call.store);
+    if (FE_UNLIKELY(!options->latency_tracking || !options->metrics || apart != 0)) {
+        count_apart(it, took);
         return;
     }
-    it->session->disk_waited = 0;
-    if (tracked) fe_commands_count(it->call.commands, it->command, FE_DURATION_RUN, units);
-    if (measured)
-        fe_commands_count(it->call.commands, it->command, FE_DURATION_WHOLE,
-                          fe_engine_ticks_units(engine, took + waited));
+    fe_commands_count(it->call.commands, it->command, FE_DURATION_BOTH,
+                      fe_engine_ticks_units(it->call.engine, took));
 }
 
 /* Counts a command that took so many ticks, beside those until it waited for the disk. */
@@ -403,6 +426,7 @@ static void park_for_disk(fe_session *session, uint64_t *ticks)
     session->disk_since = fe_clock_ticks();
     session->disk_spent += session->disk_since - *ticks;
     *ticks = session->disk_since;
+    fe_look_below_clear(session->server->engine->store); /* others run before it does again */
     if (fe_trace_is_on(session)) fe_trace_park(session, true);
 }
 

@@ -139,6 +139,7 @@ static void count_hit(fe_store *store, const fe_key *key, bool no_touch)
         if (no_touch) fe_cache_touch(log, key->address);
     }
     store->tier_hits[tier]++;
+    store->below |= (1u << tier) & ~(1u << FE_TIER_MUTABLE);
 }
 
 static void count_miss(fe_store *store, const fe_key *key)

@@ -83,6 +83,16 @@ void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
         stats->short_tags += store->keyspaces[i].index.shorts;
 }
 
+uint32_t fe_look_below(const fe_store *store)
+{
+    return store->below;
+}
+
+void fe_look_below_clear(fe_store *store)
+{
+    store->below = 0;
+}
+
 void fe_look_miss_counts(const fe_store *store, uint64_t by[FE_MISS_COUNT])
 {
     memcpy(by, store->stats.misses_by, sizeof store->stats.misses_by);

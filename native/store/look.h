@@ -56,6 +56,10 @@ typedef struct fe_look_stats {
 /* All zero for a memory-only store, but for its one tier. */
 void fe_look_stats_get(const fe_store *store, fe_look_stats *stats);
 
+/* Tiers other than the mutable one that look-ups have hit since fe_look_below_clear: 1 << fe_tier for each. One load. */
+uint32_t fe_look_below(const fe_store *store);
+void fe_look_below_clear(fe_store *store);
+
 /* How many look-ups found nothing so far, by reason, while reasons are told. */
 void fe_look_miss_counts(const fe_store *store, uint64_t by[FE_MISS_COUNT]);
 

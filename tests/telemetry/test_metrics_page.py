@@ -222,6 +222,15 @@ def test_tiers_have_sizes_hits_and_migrations(tmp_path: Path) -> None:
     waits = page.value("ferrite_command_stage_duration_sum", stage="disk_wait")
     assert page.value("ferrite_command_stage_duration_count", stage="disk_wait") == 1
     assert 0 < waits < page.value("ferrite_command_duration_sum", command="GET")
+    by_tier = page.of("ferrite_command_tier_duration_count")
+    assert by_tier == {
+        frozenset({("command", "GET"), ("tier", tier)}): 1 for tier in ("read_cache", "disk")
+    }
+    of_disk = page.value("ferrite_command_tier_duration_sum", command="GET", tier="disk")
+    of_cache = page.value("ferrite_command_tier_duration_sum", command="GET", tier="read_cache")
+    whole = page.value("ferrite_command_duration_sum", command="GET")
+    assert of_disk > waits
+    assert of_disk + of_cache == pytest.approx(whole)
     served.close()
 
 

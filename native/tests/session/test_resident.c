@@ -138,6 +138,88 @@ TEST(waits_for_the_disk_count_for_metrics_and_not_for_the_histograms_of_latency)
     cold_close(&it);
 }
 
+/* Checks how many durations of GET each tier has; with `are_all`, that together they are the whole. */
+static void check_told_by_tier(const rig *r, const int64_t expected[3], bool are_all)
+{
+    const fe_duration kinds[3] = {FE_DURATION_READ_ONLY, FE_DURATION_READ_CACHE, FE_DURATION_DISK};
+    uint64_t sums = 0, sum;
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(expected[i], (int64_t)told_of_get(r, kinds[i], &sum));
+        sums += sum;
+    }
+    uint64_t count = told_of_get(r, FE_DURATION_WHOLE, &sum);
+    if (are_all) {
+        CHECK_INT((int64_t)count, expected[0] + expected[1] + expected[2]);
+        CHECK_INT((int64_t)sum, (int64_t)sums);
+    }
+}
+
+TEST(durations_count_for_the_deepest_tier_that_served_the_command)
+{
+    cold_rig it;
+    cold_open(&it);
+    fe_engine *engine = it.r.server->engine;
+    engine->options.latency_tracking = engine->options.metrics = true;
+    peer *one = rig_connect(&it.r), *two = rig_connect(&it.r);
+    CHECK_SAYS(one, "MSET a 1x b 2x\r\nGET a\r\nGET none\r\n", "+OK\r\n$2\r\n1x\r\n$-1\r\n");
+    check_told_by_tier(&it.r, (int64_t[]){0, 0, 0}, false);
+
+    fe_commands_reset_stats(it.r.server->commands);
+    rig_demote(&it.r, FE_TIER_MAPPED);
+    CHECK_SAYS(one, "GET a\r\n", "$2\r\n1x\r\n");
+    check_told_by_tier(&it.r, (int64_t[]){1, 0, 0}, true);
+    CHECK_SAYS(one, "SET c 2x\r\n", "+OK\r\n");
+    freeze(&it);
+    rig_say(one, "GET c\r\n");
+    CHECK_INT(FE_PARK_DISK, one->session->park);
+    CHECK_SAYS(two, "GET none\r\n", "$-1\r\n"); /* nobody's tier: the other one still waits */
+    rig_settle(&it.r);
+    CHECK_GOT(one, "$2\r\n2x\r\n");
+    check_told_by_tier(&it.r, (int64_t[]){1, 0, 1}, false);
+    CHECK_SAYS(one, "GET c\r\n", "$2\r\n2x\r\n");
+    check_told_by_tier(&it.r, (int64_t[]){1, 1, 1}, false);
+
+    CHECK_SAYS(one, "SET hot x\r\nGET hot\r\nPING\r\n", "+OK\r\n$1\r\nx\r\n+PONG\r\n");
+    check_told_by_tier(&it.r, (int64_t[]){1, 1, 1}, false);
+    cold_close(&it);
+}
+
+TEST(a_command_with_keys_in_several_tiers_is_the_deepest_ones)
+{
+    cold_rig it;
+    cold_open(&it);
+    fe_engine *engine = it.r.server->engine;
+    engine->options.latency_tracking = engine->options.metrics = true;
+    peer *one = rig_connect(&it.r);
+    CHECK_SAYS(one, "MSET a 1x b 2x\r\n", "+OK\r\n");
+    CHECK_COLD(&it, one, "GET a\r\n", "$2\r\n1x\r\n");
+    CHECK_SAYS(one, "SET mapped x\r\n", "+OK\r\n");
+    rig_demote(&it.r, FE_TIER_MAPPED);
+    CHECK_SAYS(one, "SET hot x\r\n", "+OK\r\n");
+    uint64_t sum;
+
+    CHECK_SAYS(one, "MGET mapped hot\r\n", "*2\r\n$1\r\nx\r\n$1\r\nx\r\n");
+    CHECK_INT(1, told_of(&it.r, "mget", FE_DURATION_READ_ONLY, &sum));
+    CHECK_SAYS(one, "MGET a mapped hot\r\n", "*3\r\n$2\r\n1x\r\n$1\r\nx\r\n$1\r\nx\r\n");
+    CHECK_INT(1, told_of(&it.r, "mget", FE_DURATION_READ_CACHE, &sum));
+    rig_say(one, "MGET hot b mapped a\r\n");
+    rig_settle(&it.r);
+    CHECK_GOT(one, "*4\r\n$1\r\nx\r\n$2\r\n2x\r\n$1\r\nx\r\n$2\r\n1x\r\n");
+    CHECK_INT(1, told_of(&it.r, "mget", FE_DURATION_DISK, &sum));
+    CHECK_INT(3, told_of(&it.r, "mget", FE_DURATION_WHOLE, &sum));
+
+    engine->options.latency_tracking = false;
+    CHECK_SAYS(one, "GET mapped\r\nGET hot\r\n", "$1\r\nx\r\n$1\r\nx\r\n");
+    CHECK_INT(1, told_of_get(&it.r, FE_DURATION_READ_ONLY, &sum));
+    engine->options.metrics = false;
+    CHECK_SAYS(one, "GET mapped\r\n", "$1\r\nx\r\n");
+    CHECK_INT(1, told_of_get(&it.r, FE_DURATION_READ_ONLY, &sum));
+    engine->options.metrics = true;
+    CHECK_SAYS(one, "GET hot\r\n", "$1\r\nx\r\n"); /* what was not counted is not this one's */
+    CHECK_INT(1, told_of_get(&it.r, FE_DURATION_READ_ONLY, &sum));
+    cold_close(&it);
+}
+
 /* A ledger of prefixes, and hot keys. */
 static void observe(cold_rig *it)
 {
@@ -608,6 +690,8 @@ int main(void)
 {
     RUN(a_cold_key_is_read_and_the_command_answers);
     RUN(waits_for_the_disk_count_for_metrics_and_not_for_the_histograms_of_latency);
+    RUN(durations_count_for_the_deepest_tier_that_served_the_command);
+    RUN(a_command_with_keys_in_several_tiers_is_the_deepest_ones);
     RUN(each_read_is_of_the_key_that_it_is_for);
     RUN(reads_and_waits_of_a_transaction_are_told);
     RUN(a_pipeline_reads_many_keys_at_once_and_answers_in_order);
