@@ -56,6 +56,7 @@ typedef struct metrics_shot {
     fe_error_count errors[FE_ERROR_KINDS_MAX];
     fe_exponential disk, phases[FE_PHASE_COUNT];
     uint64_t memory_max;
+    fe_save_report found;
     bool tiered;
     uint32_t database_count, command_count, command_next;
     fe_database_stats *databases;
@@ -252,6 +253,30 @@ static void tell_store(teller *to, const metrics_shot *shot)
     tell_u64(to, FE_METRIC_EPOCH, shot->look.switches);
 }
 
+static void tell_removals(teller *to, const metrics_shot *shot)
+{
+    const struct {
+        const char *reason;
+        const fe_removals *keys;
+    } rows[] = {{"expired", &shot->look.expired}, {"evicted", &shot->look.evicted}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const fe_removals *keys = rows[i].keys;
+        tell_pair(to, FE_METRIC_REMOVALS, "memory", rows[i].reason,
+                  PyLong_FromUnsignedLongLong(keys->in_memory));
+        if (shot->tiered)
+            tell_pair(to, FE_METRIC_REMOVALS, "disk", rows[i].reason,
+                      PyLong_FromUnsignedLongLong(keys->on_disk));
+    }
+}
+
+/* What the start found in the data folder. */
+static void tell_recovery(teller *to, const fe_save_report *found)
+{
+    tell_u64(to, FE_METRIC_RECOVERY_KEYS, found->keys);
+    tell(to, FE_METRIC_RECOVERY_DURATION, NULL, PyFloat_FromDouble((double)found->took_ms / 1e3));
+    tell_u64(to, FE_METRIC_RECOVERY_ASIDE, found->found == FE_SAVE_UNCLEAN);
+}
+
 /* What only a store with a data folder does. */
 static void tell_ways_down(teller *to, const metrics_shot *shot)
 {
@@ -269,7 +294,13 @@ static void tell_ways_down(teller *to, const metrics_shot *shot)
     tell_u64(to, FE_METRIC_WRITERS_SLOWED, tier->busy);
     tell_u64(to, FE_METRIC_WRITERS_REFUSED, tier->refused);
     tell_u64(to, FE_METRIC_DISK_ERRORS, tier->errors);
+    tell_u64(to, FE_METRIC_FLUSH_BEHIND, tier->behind);
     tell_u64(to, FE_METRIC_DISK_OK, tier->state == FE_DISK_OK);
+    tell_of(to, FE_METRIC_DISK_STATE, "ok", tier->state == FE_DISK_OK);
+    tell_of(to, FE_METRIC_DISK_STATE, "full", tier->state == FE_DISK_FULL);
+    tell_of(to, FE_METRIC_DISK_STATE, "failed", tier->state == FE_DISK_FAILED);
+    tell_u64(to, FE_METRIC_DISK_DAMAGED, shot->look.damaged);
+    tell_u64(to, FE_METRIC_DISK_PAGE_ERRORS, tier->page_faults);
     tell_u64(to, FE_METRIC_DISK_FILES, tier->file_count);
     tell_u64(to, FE_METRIC_DISK_FILE_BYTES, tier->file_bytes);
 }
@@ -285,6 +316,7 @@ static void tell_reclaiming(teller *to, const fe_frozen_stats *frozen)
         if (purposes[i] != NULL)
             tell_of(to, FE_METRIC_DISK_COMPACTIONS, purposes[i], frozen->jobs[i]);
     tell_u64(to, FE_METRIC_DISK_COMPACTED_READ, frozen->read_bytes);
+    tell_u64(to, FE_METRIC_DISK_COMPACT_ERRORS, frozen->read_errors);
     tell_of(to, FE_METRIC_DISK_RECLAIMED_KEYS, "moved", frozen->moved_keys);
     tell_of(to, FE_METRIC_DISK_RECLAIMED_KEYS, "expired", frozen->expired_keys);
     tell_of(to, FE_METRIC_DISK_RECLAIMED_KEYS, "evicted", frozen->evicted_keys);
@@ -364,7 +396,9 @@ static void tell_all(teller *to, const metrics_shot *shot)
     tell_memory(to, shot);
     tell_connections(to, shot);
     tell_store(to, shot);
+    tell_removals(to, shot);
     if (shot->tiered) {
+        tell_recovery(to, &shot->found);
         tell_ways_down(to, shot);
         tell_reclaiming(to, &shot->look.frozen);
         tell_ways_up(to, &shot->look);
@@ -413,6 +447,7 @@ static void take(fe_server *server, metrics_shot *shot)
             fe_exponential_merge(&shot->phases[i], &it->stages.phases[i]);
     shot->memory_max = engine->options.store.memory_max;
     shot->tiered = engine->device != NULL;
+    shot->found = engine->found;
     for (uint32_t i = 0; i < shot->database_count; i++)
         fe_store_db_stats(engine->store, i, &shot->databases[i]);
     take_commands(shot);

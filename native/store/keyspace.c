@@ -528,6 +528,8 @@ fe_store_compacted fe_store_compacted_get(const fe_store *store)
 
 void fe_store_stats_reset(fe_store *store)
 {
+    store->expired_before += store->stats.expired_keys;
+    store->evicted_before += store->stats.evicted_keys;
     memset(&store->stats, 0, sizeof(store->stats));
     fe_store_misses_reset(store);
     memset(store->tier_hits, 0, sizeof(store->tier_hits));

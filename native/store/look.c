@@ -57,6 +57,17 @@ bool fe_look_key(const fe_store *store, uint32_t db, fe_bytes name, uint64_t has
     return true;
 }
 
+static void get_removals(const fe_store *store, fe_look_stats *stats)
+{
+    const fe_frozen_stats *frozen = &stats->frozen;
+    uint64_t expired = store->expired_before + store->stats.expired_keys;
+    uint64_t evicted = store->evicted_before + store->stats.evicted_keys;
+    stats->expired.on_disk = frozen->expired_keys + stats->fetch.expired;
+    stats->evicted.on_disk = frozen->evicted_keys;
+    stats->expired.in_memory = expired - stats->expired.on_disk;
+    stats->evicted.in_memory = evicted - stats->evicted.on_disk;
+}
+
 void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
 {
     const fe_log *log = &store->log;
@@ -71,6 +82,7 @@ void fe_look_stats_get(const fe_store *store, fe_look_stats *stats)
     fe_fetch_stats_get(store, &stats->fetch, &reads);
     fe_tier_stats_get(store, &stats->tier);
     fe_frozen_stats_get(store, &stats->frozen);
+    get_removals(store, stats);
     fe_tier_sum *tiers = stats->tier.tiers;
     if (!log->tiered)
         tiers[FE_TIER_MUTABLE] = (fe_tier_sum){.bytes = log->bytes, .live = log->live};

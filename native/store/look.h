@@ -36,6 +36,12 @@ typedef struct fe_whereabouts {
 bool fe_look_key(const fe_store *store, uint32_t db, fe_bytes name, uint64_t hash,
                  fe_whereabouts *where);
 
+/* Keys that were removed, by where their record was then. */
+typedef struct fe_removals {
+    uint64_t in_memory;
+    uint64_t on_disk; /* by a walk over its file, mapped or not, or when it had been read from it */
+} fe_removals;
+
 /* Counters since the start (`hits`: or since fe_store_stats_reset), and gauges. */
 typedef struct fe_look_stats {
     fe_tier_stats tier;
@@ -45,6 +51,7 @@ typedef struct fe_look_stats {
     /* Look-ups of commands that read, by where the record was; FE_TIER_DISK: it was read from disk for
      * this look-up. */
     uint64_t hits[FE_TIER_COUNT];
+    fe_removals expired, evicted;
     uint64_t switches;                 /* of segments from one tier to another */
     uint64_t fetch_queued, fetch_busy; /* gauges: reads that wait for the disk; that it works on */
     uint64_t short_tags, unsettled;    /* gauges: slots; keys */
@@ -53,7 +60,7 @@ typedef struct fe_look_stats {
     bool can_evict;         /* gauge: fe_frozen_can_evict */
 } fe_look_stats;
 
-/* All zero for a memory-only store, but for its one tier. */
+/* All zero for a memory-only store, but for its one tier and what was removed from it. */
 void fe_look_stats_get(const fe_store *store, fe_look_stats *stats);
 
 /* Tiers other than the mutable one that look-ups have hit since fe_look_below_clear: 1 << fe_tier for each. One load. */

@@ -95,6 +95,7 @@ struct fe_store {
     fe_store_stats stats;              /* counters; gauges are filled in by fe_store_stats_get */
     uint64_t tier_hits[FE_TIER_COUNT]; /* of a tiered log: see fe_look_stats */
     uint32_t below;                    /* of a tiered log: see fe_look_below */
+    uint64_t expired_before, evicted_before; /* of `stats`, when they were last reset */
 };
 
 static inline uint64_t fe_store_record_hash(const fe_store *store, const fe_record *record)
