@@ -401,6 +401,9 @@ def test_reads_from_disk_belong_to_key_and_prefix(tiered: Served) -> None:
     assert {"hotkey_disk_0", "hotkey_rate_0"} <= set(tiered.info("hotkeys"))
     disk = page.of("ferrite_hotkey_disk_reads")
     assert {dict(labels)["key"] for labels in disk} == {"cold:*", "warm:*"}
+    for name in ("ferrite_hotkey_bytes", "ferrite_hotkey_cpu"):
+        values = {dict(labels)["key"]: value for labels, value in page.of(name).items()}
+        assert values["cold:*"] > 0
 
 
 def test_names_are_shown_as_record_keys_allows(served: Served) -> None:

@@ -150,6 +150,16 @@ def test_the_process_is_measured(native: Server) -> None:
     assert samples["process.memory.usage"][0][1] > 1 << 20  # type: ignore[operator]
     assert samples["process.unix.file_descriptor.count"][0][1] >= 3  # type: ignore[operator]
     assert samples["process.thread.count"][0][1] >= 1  # type: ignore[operator]
+    resident, virtual = (
+        samples[name][0][1] for name in ("process.memory.usage", "process.memory.virtual")
+    )
+    assert virtual > resident  # type: ignore[operator]
+    faults = dict(samples["process.paging.faults"])
+    assert set(faults) == {("minor",), ("major",)}
+    assert faults[("minor",)] > 100  # type: ignore[operator]
+    switches = dict(samples["process.context_switches"])
+    assert set(switches) == {("voluntary",), ("involuntary",)}
+    assert sum(switches.values()) > 0  # type: ignore[arg-type]
 
 
 def test_cumulative_counts_at_bounds_of_buckets() -> None:
