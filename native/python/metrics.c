@@ -372,6 +372,30 @@ static void tell_engine(teller *to, const metrics_shot *shot)
     tell_u64(to, FE_METRIC_SLOWLOG, all->slowlog_length);
 }
 
+/* What a command does with its keys, in the words of other caches; OPERATIONS: it has none. */
+typedef enum operation { GET, SET, DELETE, OPERATIONS } operation;
+
+static operation operation_of(const fe_command_row *row)
+{
+    if (row->keys[0].first == 0) return OPERATIONS;
+    if (row->flags & FE_READONLY) return GET;
+    if (!(row->flags & FE_WRITE)) return OPERATIONS;
+    bool only_removes = row->keys[0].flags & FE_KEY_DELETE && row->keys[1].first == 0;
+    return only_removes ? DELETE : SET; /* RENAME writes another key */
+}
+
+/* Each command is counted for one of them at most. */
+static void tell_operations(teller *to, const metrics_shot *shot)
+{
+    static const char *const names[OPERATIONS] = {
+        [GET] = "get", [SET] = "set", [DELETE] = "delete"};
+    uint64_t calls[OPERATIONS + 1] = {0};
+    for (uint32_t i = 0; i < shot->command_count; i++)
+        calls[operation_of(shot->commands[i].command->row)] += shot->commands[i].calls;
+    for (unsigned i = 0; i < OPERATIONS; i++)
+        tell_of(to, FE_METRIC_CACHE_OPERATIONS, names[i], calls[i]);
+}
+
 static void tell_command(teller *to, const command_shot *shot)
 {
     const char *name = shot->command->row->name;
@@ -519,6 +543,7 @@ PyObject *fe_python_metrics(fe_server *server)
             tell_command(&to, &shot->commands[told]);
         if (told < shot->command_count) FE_LOCKED(server->engine, take_commands(shot));
     }
+    tell_operations(&to, shot);
     PyObject *result = NULL;
     if (!to.failed)
         result = Py_BuildValue("(LLLO)", (long long)shot->all.started_ms,

@@ -87,6 +87,23 @@ def test_the_page_says_what_info_says(served: Served) -> None:
     assert page.value("ferrite_network_bytes_sent_total") > 50 * 100
 
 
+def test_operations_are_the_commands_on_keys(served: Served) -> None:
+    """Each command counts for what it does with its keys; those without keys for nothing."""
+    for words in (
+        ["GET", "a"], ["MGET", "a", "b"], ["EXISTS", "a"], ["TTL", "a"],
+        ["SET", "a", "1"], ["INCR", "a"], ["APPEND", "a", "1"],
+        ["GETDEL", "a"], ["DEL", "a", "b"],
+        ["PING"], ["CONFIG", "GET", "maxmemory"], ["INFO"],
+    ):  # fmt: skip
+        served.client.command(*words)
+
+    found = page_of(served.metrics).of("cache_operations_total")
+
+    assert {dict(labels)["operation"]: value for labels, value in found.items()} == {
+        "get": 4, "set": 3, "delete": 2,
+    }  # fmt: skip
+
+
 def test_the_counts_of_commands_agree_with_their_histograms(served: Served) -> None:
     """Each command's histogram has as many durations as it has calls; buckets never fall."""
     for number in range(200):
