@@ -22,7 +22,7 @@ MEASURED_ONE_IN = 16
 def of_the_stack(endpoint: str, data_dir: Path | None) -> Iterator[tuple[Server, int]]:
     """A server with deploy/ferrite.toml, and the port of its page; only places are of this machine.
 
-    `data_dir` None: with the data in memory only.
+    `data_dir` None: with the data in memory only. DEBUG is allowed, to send data down.
     """
     port, metrics_port = free_port(), free_port()
     places = {
@@ -32,6 +32,7 @@ def of_the_stack(endpoint: str, data_dir: Path | None) -> Iterator[tuple[Server,
         "metrics.port": metrics_port,
         "telemetry.endpoint": endpoint,
         "storage.data_dir": data_dir or "",
+        "server.enable_debug_command": "yes",
     }
     command = [sys.executable, "-m", "ferrite_py", "--config", str(DEPLOY / "ferrite.toml")]
     for name, value in places.items():
@@ -50,6 +51,10 @@ def sampled_of(endpoint: str, data_dir: Path | None) -> set[str]:
         for words in (["SET", "a", "1"], ["GET", "none"], ["INCR", "a", "x"]):
             server.admin.command(*words)
         for _ in range(2 * MEASURED_ONE_IN):
+            server.admin.command("GET", "a")
+        if data_dir is not None:
+            for order in ("DISK", "TRIM"):
+                assert server.admin.command("DEBUG", "TIER", order).raw == b"+OK\r\n"
             server.admin.command("GET", "a")
         return {name for name, _ in page_of(metrics_port).samples}
 
