@@ -185,11 +185,14 @@ class Server:
         """The ledger of prefixes, or the one of their patterns; None when it is off.
 
         Keys: uses (of all prefixes), since_ms and now_ms (Unix milliseconds), interval (of so many
-        uses of keys one is looked at, now), room (for prefixes), and prefixes, a list of: name,
+        uses of keys one is looked at, now), room (for prefixes), disk_bytes (of records only on
+        disk), disk_bytes_known (of them, those of which prefixes are known), and prefixes, a list
+        of: name,
         whether it is cut, since when it is there (Unix milliseconds), uses, those before it came in
         at most, the variance that sampling has given to uses, disk reads, hits in mutable,
         read_only, read_cache and disk, misses, those by reason (of MISSES), bytes read by tier,
-        bytes written, and durations as in `metrics`.
+        bytes written, bytes that lie in each tier, by which each of these may be wrong, and
+        durations as in `metrics`.
         """
 
     def reset_prefixes(self) -> None:

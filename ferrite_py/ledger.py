@@ -46,6 +46,10 @@ class Prefix:
     bytes_read_by: tuple[float, ...]
     """By tier, as TIERS has them."""
     bytes_written: float
+    bytes_by: tuple[float, ...]
+    """Bytes of its records that lie in each tier now, names and all: an estimate. As TIERS."""
+    bytes_error_by: tuple[float, ...]
+    """How far each of them may be off; of what was sampled, 19 times in 20."""
     durations: Histogram
 
     @property
@@ -96,6 +100,15 @@ class Ledger:
     interval: int
     """Of so many uses of keys one is looked at now."""
     room: int
+    disk_bytes: float
+    """Of records that are only on disk."""
+    disk_bytes_known: float
+    """Of them, those that `bytes_by` counts: of the others nobody knows the prefix."""
+
+    @property
+    def disk_known(self) -> float:
+        """Which share of the bytes on disk that is; 1 without any."""
+        return self.disk_bytes_known / self.disk_bytes if self.disk_bytes else 1.0
 
     @property
     def error(self) -> float:
@@ -114,7 +127,8 @@ def ledger_of(native: Native, *, by_pattern: bool = False) -> Ledger | None:
     by_name = {one.name: one for one in map(_prefix, found["prefixes"])}
     prefixes = sorted(by_name.values(), key=lambda one: one.uses, reverse=True)
     seconds = max(0, found["now_ms"] - found["since_ms"]) / 1000
-    return Ledger(tuple(prefixes), found["uses"], seconds, found["interval"], found["room"])
+    rest = (found[name] for name in ("interval", "room", "disk_bytes", "disk_bytes_known"))
+    return Ledger(tuple(prefixes), found["uses"], seconds, *rest)
 
 
 def shown_ledger(native: Native, mode: str) -> tuple[Ledger, dict[str, Prefix]] | None:

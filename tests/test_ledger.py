@@ -13,14 +13,16 @@ from ferrite_py.measure import SCALE, UNIT_SECONDS, ZERO_SECONDS, Histogram
 class Native:
     """A native server with a ledger that was made up."""
 
-    def __init__(self, *prefixes: tuple[Any, ...], room: int = 4) -> None:
+    def __init__(self, *prefixes: tuple[Any, ...], room: int = 4, disk: float = 0.0) -> None:
         self._prefixes = list(prefixes)
+        self._disk = disk
         self._room = room
 
     def prefixes(self, by_pattern: bool, /) -> dict[str, Any] | None:
         """As the server's; the one by pattern is empty."""
         return {
             "uses": 100.0, "since_ms": 1000, "now_ms": 3500, "interval": 2, "room": self._room,
+            "disk_bytes": self._disk, "disk_bytes_known": self._disk / 4,
             "prefixes": [] if by_pattern else self._prefixes,
         }  # fmt: skip
 
@@ -47,6 +49,8 @@ def prefix(name: bytes, uses: float, error: float, durations: tuple[Any, ...]) -
         misses,
         (4.0, 0.0, 0.0, 6.0),
         20.0,
+        (7.0, 0.0, 0.0, 8.0),
+        (0.5, 0.0, 0.0, 1.0),
         durations,
     )
 
@@ -78,6 +82,10 @@ def test_the_ledger_as_a_whole() -> None:
     half_full = ledger_of(Native(prefix(b"a", 5, 0, (1, 0, 0, []))))
     assert half_full is not None
     assert half_full.error == 0
+    assert half_full.disk_known == 1
+    on_disk = ledger_of(Native(room=1, disk=80.0))
+    assert on_disk is not None
+    assert on_disk.disk_known == 0.25
 
 
 def test_names_are_told_once_and_as_they_may_be_shown() -> None:
@@ -99,6 +107,7 @@ def test_names_are_told_once_and_as_they_may_be_shown() -> None:
     assert one.all_hits == 9
     assert one.unexplained == 0.5
     assert (one.bytes_read, one.all_bytes) == (10, 30)
+    assert (one.bytes_by, one.bytes_error_by) == ((7, 0, 0, 8), (0.5, 0, 0, 1))
     assert one.sampling_error == pytest.approx(4)
     assert one.durations == Histogram(4 * UNIT_SECONDS, 2, 1, (7,))
     full, by_pattern = shown_ledger(native, "full"), shown_ledger(native, "pattern")

@@ -6,6 +6,7 @@ that what comes and goes at the end of a full table makes no new series with eac
 """
 
 from collections.abc import Iterable, Iterator
+from math import ceil
 
 from ferrite_py.commands.insight import MORE, ORDERS, curve_of, data_in_memory, hot_keys_of
 from ferrite_py.config import Config
@@ -55,12 +56,23 @@ def _prefixes(services: Services, config: Config) -> _Told:
     sure = [(name, one) for name, one in shown[1].items() if one.is_sure]
     told = config.insight.miss_reasons
     yield "PREFIX_ERROR", [((name,), round(one.error)) for name, one in sure]
+    yield "PREFIX_DISK_KNOWN", [((), shown[0].disk_known)]
+    lying = [((name, tier), told, error) for name, one in sure for tier, told, error in _lie(one)]
+    yield "PREFIX_RESIDENT_BYTES", [(labels, told) for labels, told, _ in lying]
+    yield "PREFIX_RESIDENT_ERROR", [(labels, error) for labels, _, error in lying]
     values: dict[str, list[tuple[Labels, Given]]] = {id_: [] for id_ in _PREFIX_ROWS}
     for name, one in sure:
         start = one.since_ms * 10**6
         for id_, labels, value in _of_prefix(one, told=told):
             values[id_].append(((name, *labels), Started(value, start)))
     yield from values.items()
+
+
+def _lie(one: Prefix) -> Iterator[tuple[str, int, int]]:
+    """What lies in a tier, and how far off that may be, where anything may."""
+    for tier, told, error in zip(TIERS, one.bytes_by, one.bytes_error_by, strict=True):
+        if told or error or tier == TIERS[0]:  # a store in memory has but one
+            yield tier, round(told), ceil(error)
 
 
 def _of_prefix(one: Prefix, *, told: bool) -> Iterator[tuple[str, Labels, Value]]:

@@ -1,6 +1,7 @@
 """PREFIXES and INFO prefixes: what is done with keys, by their prefix."""
 
 from collections.abc import Callable
+from math import ceil
 from urllib.parse import quote_from_bytes
 
 from ferrite_py.commands.facts import Facts, Fields
@@ -50,8 +51,9 @@ async def prefixes(call: Call) -> Reply:
         call.services.native.reset_prefixes()
         return OK
     by, count = _read(words)
-    found = sorted(_ledger(call).prefixes, key=ORDERS[by], reverse=True)
-    return [_answer(one) for one in found[:count]]
+    ledger = _ledger(call)
+    found = sorted(ledger.prefixes, key=ORDERS[by], reverse=True)
+    return [_answer(one, ledger) for one in found[:count]]
 
 
 def _ledger(call: Call) -> Ledger:
@@ -78,7 +80,7 @@ def _read(words: list[str]) -> tuple[str, int]:
     return by, count
 
 
-def _answer(one: Prefix) -> Reply:
+def _answer(one: Prefix, ledger: Ledger) -> Reply:
     p99 = quantile_seconds(one.durations, 0.99)
     by_tier: dict[str, Reply] = dict(zip(TIERS, map(round, one.hits), strict=True))
     by_reason: dict[str, Reply] = dict(zip(REASONS, map(round, one.misses_by), strict=True))
@@ -95,6 +97,9 @@ def _answer(one: Prefix) -> Reply:
         "bytes_read": round(one.bytes_read),
         "bytes_read_by_tier": dict(zip(TIERS, map(round, one.bytes_read_by), strict=True)),
         "bytes_written": round(one.bytes_written),
+        "bytes_by_tier": dict(zip(TIERS, map(round, one.bytes_by), strict=True)),
+        "bytes_error_by_tier": dict(zip(TIERS, map(ceil, one.bytes_error_by), strict=True)),
+        "disk_known": ledger.disk_known,
         "disk_reads": round(one.disk_reads),
         "p99_us": None if p99 is None else p99 * 1e6,
     }
@@ -114,6 +119,7 @@ def prefix_fields(facts: Facts) -> Fields:
         ("prefixes_uses", round(found.uses)),
         ("prefixes_error", round(found.error)),
         ("prefixes_sampling_interval", found.interval),
+        ("prefixes_disk_known", f"{found.disk_known:.4f}"),
         *((f"prefix_{i}", _line(name, one)) for i, (name, one) in enumerate(by_name.items())),
     ]
 
@@ -135,6 +141,11 @@ def _line(name: str, one: Prefix) -> str:
             for tier, n in zip(TIERS, one.bytes_read_by, strict=True)
         ),
         ("bytes_written", round(one.bytes_written)),
+        *((f"bytes_{tier}", round(n)) for tier, n in zip(TIERS, one.bytes_by, strict=True)),
+        *(
+            (f"bytes_error_{tier}", ceil(n))
+            for tier, n in zip(TIERS, one.bytes_error_by, strict=True)
+        ),
         ("disk_reads", round(one.disk_reads)),
         *([] if p99 is None else [("p99_us", f"{p99 * 1e6:.1f}")]),
     ]

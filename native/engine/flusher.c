@@ -111,14 +111,19 @@ static bool flush_one(fe_engine *engine, fe_flush_job *job)
     uint64_t entered = fe_engine_enter(engine);
     bool begun = fe_tier_flush_begin(engine->store, job);
     fe_rare_event event = {0};
+    fe_residence_job residence;
+    fe_residence_begin(&engine->insight.residence, &residence);
     if (begun) fe_rare_flush_begin(engine, &event, entered);
     if (engine->flusher != NULL) engine->flusher->writing = begun;
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     if (!begun) return false;
     fe_tier_flush_run(engine->device, job);
+    if (job->fd >= 0)
+        fe_residence_run(&residence, job->source.base, job->source.used, job->source.generation);
     entered = fe_engine_enter(engine);
     if (event.open) engine->rare.parent = &event;
     fe_tier_flush_end(engine->store, job);
+    fe_residence_end(&engine->insight.residence, &residence, job->segment);
     fe_rare_flush_end(engine, &event, job);
     if (engine->flusher != NULL) engine->flusher->writing = false;
     fe_engine_leave(engine, FE_STEP_TIER, entered);

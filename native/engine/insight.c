@@ -87,6 +87,7 @@ static void set_prefixes(fe_insight *insight, int64_t now_ms)
 {
     set_ledger(insight, &insight->prefixes, false, now_ms);
     set_ledger(insight, &insight->patterns, true, now_ms);
+    fe_residence_set(&insight->residence, insight->prefixes, insight->patterns);
 }
 
 void fe_insight_open(fe_insight *insight, fe_alloc *alloc, fe_store *store, uint64_t units_q20,
@@ -97,6 +98,7 @@ void fe_insight_open(fe_insight *insight, fe_alloc *alloc, fe_store *store, uint
     fe_pace_init(&insight->hot_pace, seed->k0, HOT_SAMPLES_MAX, now_ms);
     fe_pace_init(&insight->prefix_pace, seed->k0 + 1, PREFIX_SAMPLES_MAX, now_ms);
     fe_pace_init(&insight->disk_pace, seed->k0 + 2, DISK_SAMPLES_MAX, now_ms);
+    fe_residence_open(&insight->residence, alloc, seed->k0 + 3);
     fe_insight_set_options(insight, options, now_ms);
 }
 
@@ -115,6 +117,7 @@ void fe_insight_close(fe_insight *insight)
     fe_alloc_give(insight->alloc, FE_ALLOC_ENGINE, insight->hot);
     fe_prefixes_free(insight->prefixes);
     fe_prefixes_free(insight->patterns);
+    fe_residence_close(&insight->residence);
     insight->curve = NULL;
     insight->hot = NULL;
     insight->prefixes = insight->patterns = NULL;
@@ -324,6 +327,7 @@ void fe_insight_forget(fe_insight *insight, uint32_t db)
 
 void fe_insight_relax(fe_insight *insight, int64_t now_ms)
 {
+    fe_residence_sweep(&insight->residence, insight->store);
     if (!fe_insight_wants_reads(insight)) return;
     fe_pace_relax(&insight->hot_pace, now_ms);
     fe_pace_relax(&insight->prefix_pace, now_ms);

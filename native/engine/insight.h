@@ -9,6 +9,7 @@
 #include "engine/mrc.h"
 #include "engine/pace.h"
 #include "engine/prefixes.h"
+#include "engine/residence.h"
 #include "store/keyspace.h"
 
 #define FE_INSIGHT_KEYS_MAX 64u /* arguments of a command that are looked at */
@@ -41,9 +42,10 @@ typedef struct fe_insight_counters {
 } fe_insight_counters;
 
 typedef struct fe_insight {
-    fe_insight_hot *hot;   /* NULL: off */
-    fe_prefixes *prefixes; /* NULL: off */
-    fe_prefixes *patterns; /* the same by pattern; only with `prefixes`, NULL: not wanted */
+    fe_insight_hot *hot;    /* NULL: off */
+    fe_prefixes *prefixes;  /* NULL: off */
+    fe_prefixes *patterns;  /* the same by pattern; only with `prefixes`, NULL: not wanted */
+    fe_residence residence; /* where the bytes of prefixes lie; on while `prefixes` is */
     fe_pace hot_pace, prefix_pace;
     fe_pace disk_pace;          /* of reads from disk, for both */
     uint64_t put_off_before;    /* fe_look_put_off when a command began that writes */

@@ -2,7 +2,6 @@
 #include "engine/prefixes.h"
 
 #include "base/assert.h"
-#include "event/texts.h"
 
 #include <string.h>
 
@@ -45,6 +44,16 @@ fe_bytes fe_prefix_of(fe_bytes key, uint8_t separator, uint32_t parts)
     return (fe_bytes){key.ptr, len};
 }
 
+fe_prefix_name fe_prefix_name_of(fe_bytes key, uint8_t separator, uint32_t parts,
+                                 const fe_hash_seed *seed, uint8_t pattern[FE_TEXT_KEY_MAX])
+{
+    fe_bytes name = fe_prefix_of(key, separator, parts);
+    if (pattern != NULL) name = (fe_bytes){pattern, fe_texts_pattern(name, pattern)};
+    bool is_cut = name.len > FE_PREFIX_NAME_MAX;
+    if (is_cut) name.len = FE_PREFIX_NAME_MAX;
+    return (fe_prefix_name){name, fe_hash(seed, name.ptr, name.len), is_cut};
+}
+
 static uint32_t find(const fe_prefixes *prefixes, uint64_t hash)
 {
     uint32_t i = 0;
@@ -62,28 +71,26 @@ static uint32_t find_least(const fe_prefixes *prefixes)
 }
 
 /* Writes a prefix that is not in the ledger into a place. */
-static void settle(fe_prefixes *prefixes, uint32_t place, fe_bytes kept, uint64_t hash,
+static void settle(fe_prefixes *prefixes, uint32_t place, const fe_prefix_name *name,
                    int64_t now_ms)
 {
     fe_prefix *prefix = &prefixes->entries[place];
     memset(prefix, 0, sizeof *prefix);
     prefix->error = prefixes->ranks[place];
     prefix->since_ms = now_ms;
-    prefix->name_len = (uint16_t)kept.len;
-    if (kept.len > 0) memcpy(prefix->name, kept.ptr, kept.len);
-    prefixes->hashes[place] = hash;
+    prefix->name_len = (uint16_t)name->kept.len;
+    if (name->kept.len > 0) memcpy(prefix->name, name->kept.ptr, name->kept.len);
+    prefixes->hashes[place] = name->hash;
 }
 
 /* The place of a key's prefix; `count` when it has none and may not displace another. */
 static uint32_t seek(fe_prefixes *prefixes, fe_bytes key, bool may_displace, int64_t now_ms)
 {
     uint8_t pattern[FE_TEXT_KEY_MAX];
-    fe_bytes name = fe_prefix_of(key, prefixes->options.separator, prefixes->options.parts);
-    if (prefixes->by_pattern) name = (fe_bytes){pattern, fe_texts_pattern(name, pattern)};
-    bool is_cut = name.len > FE_PREFIX_NAME_MAX;
-    if (is_cut) name.len = FE_PREFIX_NAME_MAX;
-    uint64_t hash = fe_hash(&prefixes->seed, name.ptr, name.len);
-    uint32_t place = find(prefixes, hash);
+    fe_prefix_name name =
+        fe_prefix_name_of(key, prefixes->options.separator, prefixes->options.parts,
+                          &prefixes->seed, prefixes->by_pattern ? pattern : NULL);
+    uint32_t place = find(prefixes, name.hash);
     bool is_new = place == prefixes->count;
     if (is_new && place < prefixes->options.count) {
         prefixes->ranks[place] = 0;
@@ -92,8 +99,8 @@ static uint32_t seek(fe_prefixes *prefixes, fe_bytes key, bool may_displace, int
         if (!may_displace) return place;
         place = find_least(prefixes);
     }
-    if (is_new) settle(prefixes, place, name, hash, now_ms);
-    prefixes->entries[place].is_cut |= is_cut;
+    if (is_new) settle(prefixes, place, &name, now_ms);
+    prefixes->entries[place].is_cut |= name.is_cut;
     return place;
 }
 

@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "event/exponential.h"
+#include "event/texts.h"
 #include "store/gone.h"
 
 #define FE_PREFIX_COUNT_MAX 256u
@@ -87,6 +88,17 @@ void fe_prefixes_clear(fe_prefixes *prefixes, int64_t now_ms);
 
 /* The part of a key that is its prefix. */
 fe_bytes fe_prefix_of(fe_bytes key, uint8_t separator, uint32_t parts);
+
+/* What a ledger knows a key's prefix by. */
+typedef struct fe_prefix_name {
+    fe_bytes kept; /* at most FE_PREFIX_NAME_MAX bytes */
+    uint64_t hash; /* of them */
+    bool is_cut;
+} fe_prefix_name;
+
+/* `pattern`: NULL, or where the prefix's pattern is put, which takes its place. */
+fe_prefix_name fe_prefix_name_of(fe_bytes key, uint8_t separator, uint32_t parts,
+                                 const fe_hash_seed *seed, uint8_t pattern[FE_TEXT_KEY_MAX]);
 
 /* A key was used `uses` (> 0) times: counts that, and returns what else is to be counted for. Takes
  * O(count). */

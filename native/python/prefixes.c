@@ -12,7 +12,9 @@ typedef struct ledger_shot {
     int64_t since_ms, now_ms;
     uint32_t interval, count, copied;
     fe_prefixes_options options;
+    uint64_t hashes[FE_PREFIX_COUNT_MAX];
     fe_prefix entries[FE_PREFIX_COUNT_MAX];
+    fe_residence_tour tour;
 } ledger_shot;
 
 /* The lock is held. Copies the next portion; of a ledger that has begun anew since the first, the first again. */
@@ -34,21 +36,40 @@ static void take_portion(const fe_engine *engine, ledger_shot *shot)
     uint32_t left = shot->count - shot->copied, portion = left < PORTION ? left : PORTION;
     memcpy(&shot->entries[shot->copied], &prefixes->entries[shot->copied],
            portion * sizeof *shot->entries);
+    memcpy(&shot->hashes[shot->copied], &prefixes->hashes[shot->copied],
+           portion * sizeof *shot->hashes);
     shot->copied += portion;
 }
 
+/* Where the bytes lie of what was copied. The lock is given back between steps, and the GIL for all of them. */
+static void take_residence(fe_engine *engine, ledger_shot *shot)
+{
+    fe_residence *residence = &engine->insight.residence;
+    Py_BEGIN_ALLOW_THREADS uint64_t entered = fe_engine_enter(engine);
+    fe_residence_tour_begin(&shot->tour, residence, engine->store, shot->by_pattern, shot->hashes,
+                            shot->count);
+    while (fe_residence_tour_step(&shot->tour, residence, engine->store)) {
+        fe_engine_leave(engine, FE_STEP_BATCH, entered);
+        entered = fe_engine_enter(engine);
+    }
+    fe_engine_leave(engine, FE_STEP_BATCH, entered);
+    Py_END_ALLOW_THREADS
+}
+
 /* (name, whether it is cut, since when, uses, error, variance, disk reads, hits by tier, misses, misses by reason,
- * bytes read by tier, bytes written, durations). */
-static PyObject *prefix_object(const fe_prefix *prefix)
+ * bytes read by tier, bytes written, bytes that lie in each tier, errors of these, durations). */
+static PyObject *prefix_object(const fe_prefix *prefix, const fe_residence_bytes *lying)
 {
     const fe_prefix_effects *effects = &prefix->effects;
     const double *hits = effects->hits, *by = effects->misses_by, *read = effects->read_bytes;
-    return Py_BuildValue("(y#NLdddd(dddd)d(ddddd)(dddd)dN)", (const char *)prefix->name,
-                         (Py_ssize_t)prefix->name_len, PyBool_FromLong(prefix->is_cut),
-                         (long long)prefix->since_ms, prefix->uses, prefix->error, prefix->variance,
-                         prefix->disk_reads, hits[0], hits[1], hits[2], hits[3], effects->misses,
-                         by[0], by[1], by[2], by[3], by[4], read[0], read[1], read[2], read[3],
-                         effects->written_bytes, fe_python_exponential(&prefix->durations));
+    const double *bytes = lying->bytes, *errors = lying->error;
+    return Py_BuildValue(
+        "(y#NLdddd(dddd)d(ddddd)(dddd)d(dddd)(dddd)N)", (const char *)prefix->name,
+        (Py_ssize_t)prefix->name_len, PyBool_FromLong(prefix->is_cut), (long long)prefix->since_ms,
+        prefix->uses, prefix->error, prefix->variance, prefix->disk_reads, hits[0], hits[1],
+        hits[2], hits[3], effects->misses, by[0], by[1], by[2], by[3], by[4], read[0], read[1],
+        read[2], read[3], effects->written_bytes, bytes[0], bytes[1], bytes[2], bytes[3], errors[0],
+        errors[1], errors[2], errors[3], fe_python_exponential(&prefix->durations));
 }
 
 static PyObject *ledger_object(const ledger_shot *shot)
@@ -56,14 +77,16 @@ static PyObject *ledger_object(const ledger_shot *shot)
     _Static_assert(FE_PREFIX_TIERS == 4 && FE_MISS_COUNT == 5, "prefix_object tells all");
     PyObject *list = PyList_New(0);
     for (uint32_t i = 0; list != NULL && i < shot->count; i++) {
-        PyObject *one = prefix_object(&shot->entries[i]);
+        PyObject *one = prefix_object(&shot->entries[i], &shot->tour.found[i]);
         if (one == NULL || PyList_Append(list, one) != 0) Py_CLEAR(list);
         Py_XDECREF(one);
     }
     if (list == NULL) return NULL;
-    return Py_BuildValue("{sdsLsLsIsIsN}", "uses", shot->uses, "since_ms",
+    return Py_BuildValue("{sdsLsLsIsIsdsdsN}", "uses", shot->uses, "since_ms",
                          (long long)shot->since_ms, "now_ms", (long long)shot->now_ms, "interval",
-                         shot->interval, "room", shot->options.count, "prefixes", list);
+                         shot->interval, "room", shot->options.count, "disk_bytes",
+                         shot->tour.disk_live, "disk_bytes_known", shot->tour.disk_known,
+                         "prefixes", list);
 }
 
 PyObject *fe_python_prefixes(fe_server *server, PyObject *args)
@@ -78,6 +101,7 @@ PyObject *fe_python_prefixes(fe_server *server, PyObject *args)
     do
         FE_LOCKED(server->engine, take_portion(server->engine, shot));
     while (shot->on && shot->copied < shot->count);
+    if (shot->on) take_residence(server->engine, shot);
     PyObject *found = shot->on ? ledger_object(shot) : Py_NewRef(Py_None);
     PyMem_Free(shot);
     return found;
