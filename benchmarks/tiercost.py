@@ -12,10 +12,10 @@ from benchmarks.tierserver import Findings, counters, grown
 
 ROOM = "1gb"
 PIPELINES = {1: 64, 16: 8}  # pipeline: connections
-TIERS = ("mutable", "readonly", "disk", "read_cache")
+TIERS = ("mutable", "read_only", "disk", "read_cache")
 PROBES = 64
 AWAY_BOUND = 0.01
-READONLY_BOUND, DISK_BOUND_US = 1.3, 15.0
+READ_ONLY_BOUND, DISK_BOUND_US = 1.3, 15.0
 
 
 def check_place(server: Server, keys: int, tier: str) -> None:
@@ -90,7 +90,7 @@ def measure_round(context: Context, keys: int, seconds: float) -> list[Row]:
         tierserver.fill(context, server, keys)
         rows = measure_memory(context, server, keys, "mutable", seconds)
         server.command("DEBUG", "TIER", "MAP")
-        rows += measure_memory(context, server, keys, "readonly", seconds)
+        rows += measure_memory(context, server, keys, "read_only", seconds)
         rows += measure_disk(context, server, keys)
         # What has been read twice is kept; a key that is read once may leave the cache again.
         again = tierserver.reads(keys, clients=8, pipeline=16, count=keys)
@@ -125,8 +125,8 @@ def run(context: Context, findings: Findings) -> None:
                 row[name] = stats.median(_figures(samples, tier, pipeline, name))
             findings.summary.append(row)
             what = f"server CPU per GET, {tier}, pipeline {pipeline}"
-            if tier == "readonly":
+            if tier == "read_only":
                 ratio = float(str(row["x_mutable"]))
-                findings.claims.append(Claim(what, ratio, READONLY_BOUND, "× mutable"))
+                findings.claims.append(Claim(what, ratio, READ_ONLY_BOUND, "× mutable"))
             elif tier == "disk":
                 findings.claims.append(Claim(what, spread.median, DISK_BOUND_US, "µs"))

@@ -272,7 +272,7 @@ def test_mapped_files_are_locked_where_the_limit_allows(tmp_path: Path) -> None:
                 assert set_key(client, number) == b"+OK\r\n"
             assert client.command("DEBUG", "TIER", "MAP").raw == b"+OK\r\n"
             fields = info(client)
-            assert int(fields["readonly_segments"]) > 0
+            assert int(fields["read_only_segments"]) > 0
             assert int(fields["locked_total"]) + int(fields["lock_failures"]) == int(
                 fields["flushed_total"]
             )

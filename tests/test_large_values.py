@@ -49,7 +49,7 @@ def cold(client: RawClient) -> None:
     send_down(client, "DISK")
     send_down(client, "TRIM")
     found = info(client, "hybridlog")
-    assert found["mutable_records"] == found["readonly_records"] == "0"
+    assert found["mutable_records"] == found["read_only_records"] == "0"
     assert found["read_cache_records"] == "0"
 
 

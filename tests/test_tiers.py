@@ -103,7 +103,7 @@ def test_a_key_on_its_way_down_and_up(client: RawClient) -> None:
     """Each tier is told, with the place, and what of it is only probable."""
     new = place(client, "key:3")
     send_down(client, "SEAL")
-    assert tier_of(client, "key:3") in (b"sealed", b"readonly")
+    assert tier_of(client, "key:3") in (b"sealed", b"read_only")
     send_down(client, "map")
     mapped = place(client, "key:3")
     send_down(client, "Disk")
@@ -111,7 +111,7 @@ def test_a_key_on_its_way_down_and_up(client: RawClient) -> None:
     assert client.command("GET", "key:3").node.text == VALUE
     copy = place(client, "key:3")
 
-    assert (new[b"tier"], mapped[b"tier"], cold[b"tier"]) == (b"mutable", b"readonly", b"disk")
+    assert (new[b"tier"], mapped[b"tier"], cold[b"tier"]) == (b"mutable", b"read_only", b"disk")
     where = [new[b"segment"], new[b"offset"]]
     assert [mapped[b"segment"], mapped[b"offset"]] == where
     assert [cold[b"segment"], cold[b"offset"]] == where
@@ -157,7 +157,7 @@ def test_hits_by_tier(client: RawClient) -> None:
     found = info(client, "hybridlog", "stats")
 
     hits = {name: int(found[f"{name}_hits"]) for name in tiers.NAMES}
-    assert hits == {"mutable": 1, "sealed": 0, "readonly": 2, "disk": 2, "read_cache": 3}
+    assert hits == {"mutable": 1, "sealed": 0, "read_only": 2, "disk": 2, "read_cache": 3}
     assert int(found["keyspace_hits"]) == sum(hits.values())
     assert found["keyspace_misses"] == "1"
 
@@ -173,7 +173,7 @@ def test_records_by_tier_and_how_long_the_disk_took(client: RawClient) -> None:
     assert records() == {**nowhere, "mutable": KEYS}
     assert "disk_read_usec_p50" not in info(client, "hybridlog")
     send_down(client, "MAP")
-    assert records() == {**nowhere, "readonly": KEYS}
+    assert records() == {**nowhere, "read_only": KEYS}
     send_down(client, "DISK")
     for number in range(10):
         client.command("GET", f"key:{number}")
@@ -240,7 +240,7 @@ def test_numbers_follow_the_data(client: RawClient) -> None:
 
     data = KEYS * len(VALUE)
     assert int(before["mutable_live_bytes"]) > data
-    assert after["mutable_bytes"] == after["sealed_bytes"] == after["readonly_bytes"] == "0"
+    assert after["mutable_bytes"] == after["sealed_bytes"] == after["read_only_bytes"] == "0"
     assert number("disk_live_bytes") == int(before["mutable_live_bytes"])
     segments = number("disk_segments")
     assert segments >= data // (64 << 10)
@@ -263,15 +263,15 @@ def test_memory_adds_up(client: RawClient) -> None:
     send_down(client, "DISK")
     cold = info(client, "memory")
 
-    readonly = int(mapped["mem_tier_readonly"])
-    assert readonly > KEYS * len(VALUE)
-    assert int(mapped["used_memory_dataset"]) >= readonly
-    assert int(mapped["used_memory_rss"]) > readonly
-    assert int(cold["mem_tier_readonly"]) == 0
-    assert int(cold["used_memory_dataset"]) < readonly
+    read_only = int(mapped["mem_tier_read_only"])
+    assert read_only > KEYS * len(VALUE)
+    assert int(mapped["used_memory_dataset"]) >= read_only
+    assert int(mapped["used_memory_rss"]) > read_only
+    assert int(cold["mem_tier_read_only"]) == 0
+    assert int(cold["used_memory_dataset"]) < read_only
     total = stats[b"overhead.total"].integer + stats[b"dataset.bytes"].integer
     assert total == stats[b"total.allocated"].integer
-    assert stats[b"hybridlog"].pairs()[b"readonly.bytes"].integer == readonly
+    assert stats[b"hybridlog"].pairs()[b"read_only.bytes"].integer == read_only
     assert client.command("MEMORY", "DOCTOR").node.text
 
 

@@ -12,7 +12,7 @@ from ferrite_py.commands.tiers import IN_MEMORY, Tiers
 _TIPS = ("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
 _SMALL_BYTES = 5 << 20
 _CLIENT_BYTES = 200 << 10
-_READONLY_SLACK = 16 << 20
+_READ_ONLY_SLACK = 16 << 20
 _EXPIRED_BYTES = 32 << 20
 _DEADLINE_BYTES = 8
 """What a key with an expiry takes more in the log."""
@@ -148,8 +148,8 @@ def _tier_findings(found: Tiers) -> Iterator[str]:
             "Index: what is in no tier (index, buffers, the process itself) leaves no memory for"
             " data, and writes are refused. Raise storage.max_memory, or keep fewer keys."
         )
-    resident, budget = found["readonly"]["bytes"], found["readonly_budget"]
-    if found["tiered"] and resident > budget + budget // 4 + _READONLY_SLACK:
+    resident, budget = found["read_only"]["bytes"], found["read_only_budget"]
+    if found["tiered"] and resident > budget + budget // 4 + _READ_ONLY_SLACK:
         yield (
             f"Read-only tier: {process.size_text(resident)} are mapped where"
             f" {process.size_text(budget)} should be. It is not given up as fast as it grows."

@@ -20,9 +20,9 @@ Fields = list[tuple[str, object]]
 Tiers = Mapping[str, Any]
 """What `Server.tiers` returns."""
 
-NAMES = ("mutable", "sealed", "readonly", "disk", "read_cache")
-IN_MEMORY = ("mutable", "sealed", "readonly", "read_cache")
-"""Those whose bytes are memory of the process; `readonly` is mapped from files."""
+NAMES = ("mutable", "sealed", "read_only", "disk", "read_cache")
+IN_MEMORY = ("mutable", "sealed", "read_only", "read_cache")
+"""Those whose bytes are memory of the process; `read_only` is mapped from files."""
 
 _ORDERS = ("seal", "map", "disk", "compact", "trim")
 _POLL_SECONDS = 0.003
@@ -78,7 +78,7 @@ def _tier(tiers: Tiers, name: str) -> Fields:
 def _budgets(tiers: Tiers) -> Fields:
     return [
         ("mutable_budget", tiers["mutable_budget"]),
-        ("readonly_budget", tiers["readonly_budget"]),
+        ("read_only_budget", tiers["read_only_budget"]),
         ("read_cache_budget", tiers["read_cache_budget"]),
         ("disk_budget", tiers["disk_max"]),
     ]
@@ -123,7 +123,7 @@ def _amplification(tiers: Tiers) -> Fields:
     if tiers["appended_bytes"]:
         ratio = tiers["flushed_bytes"] / tiers["appended_bytes"]
         fields.append(("write_amplification", f"{ratio:.3f}"))
-    live = tiers["readonly"]["live_bytes"] + tiers["disk"]["live_bytes"]
+    live = tiers["read_only"]["live_bytes"] + tiers["disk"]["live_bytes"]
     if live:
         fields.append(("space_amplification", f"{tiers['file_bytes'] / live:.3f}"))
     return fields

@@ -44,7 +44,7 @@ static bool put_ways_down(PyObject *dict, const fe_look_stats *look)
     const fe_tier_stats *tier = &look->tier;
     const number numbers[] = {
         {"mutable_budget", tier->mutable_max},
-        {"readonly_budget", tier->readonly_max},
+        {"read_only_budget", tier->readonly_max},
         {"read_cache_budget", tier->cache_max},
         {"disk_max", tier->disk_max},
         {"resident", tier->resident},

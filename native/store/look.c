@@ -7,7 +7,7 @@ const char *fe_tier_name(fe_tier tier)
 {
     static const char *const names[FE_TIER_COUNT] = {
         [FE_TIER_FREE] = "free",     [FE_TIER_MUTABLE] = "mutable",
-        [FE_TIER_SEALED] = "sealed", [FE_TIER_MAPPED] = "readonly",
+        [FE_TIER_SEALED] = "sealed", [FE_TIER_MAPPED] = "read_only",
         [FE_TIER_DISK] = "disk",     [FE_TIER_CACHE] = "read_cache",
     };
     return names[tier];

@@ -10,7 +10,7 @@
 #include "store/frozen.h"
 #include "store/tier.h"
 
-/* As operators are told: "mutable", "sealed", "readonly", "disk" or "read_cache". */
+/* As operators are told: "mutable", "sealed", "read_only", "disk" or "read_cache". */
 const char *fe_tier_name(fe_tier tier);
 
 /* A place in a segment. */

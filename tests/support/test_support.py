@@ -149,7 +149,7 @@ def test_a_difference_in_a_script_fails(fakes: Both) -> None:
         fakes.client().compare("PING")
 
 
-@pytest.mark.parametrize(("tier", "name"), [("map", "readonly"), ("disk", "disk")])
+@pytest.mark.parametrize(("tier", "name"), [("map", "read_only"), ("disk", "disk")])
 def test_data_are_in_the_tier_that_was_asked_for(
     monkeypatch: pytest.MonkeyPatch, tier: str, name: str
 ) -> None:

@@ -35,7 +35,7 @@ def labelled(name: str, label: str, fields: dict[str, str]) -> dict[Series, tupl
 
 TIERS = {
     "mutable": "mutable",
-    "read_only": "sealed readonly",
+    "read_only": "sealed read_only",
     "read_cache": "read_cache",
     "disk": "disk",
 }
@@ -109,7 +109,7 @@ QUIET: dict[Series, tuple[str, ...]] = {
     **by_tier("ferrite_hybridlog_tier_segments", "segments"),
     **by_tier("ferrite_cache_tier_hits_total", "hits"),
     **labelled("ferrite_hybridlog_tier_budget", "tier", {
-        "mutable": "mutable_budget", "read_only": "readonly_budget",
+        "mutable": "mutable_budget", "read_only": "read_only_budget",
         "read_cache": "read_cache_budget", "disk": "disk_budget",
     }),
     **labelled("ferrite_hybridlog_migrations_total", "migration", {
