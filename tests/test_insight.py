@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.client import RawClient
-from tests.support.servers import TRANSPORTS, Server, subject_server
+from tests.support.servers import TRANSPORTS, Server, free_port, subject_server
+from tests.telemetry.page import page_of
+from tests.test_tiers import info, send_down, serve
 
 KEYS = 50_000
 READS = 120_000
@@ -49,6 +52,15 @@ def read_curve(client: RawClient, *sizes: object) -> tuple[dict[bytes, object], 
     return found, {size: float(ratio) for size, ratio in points}
 
 
+def read_tiers(client: RawClient) -> dict[str, tuple[int, float]]:
+    """What MRC tells of tiers: bytes, and the share of reads."""
+    shares = client.command("MRC").node.pairs()[b"tiers"].pairs()
+    return {
+        name.decode(): (share.items[0].integer, float(share.items[1].text))
+        for name, share in shares.items()
+    }
+
+
 def info_mrc(client: RawClient) -> dict[str, str]:
     """The fields of INFO mrc."""
     lines = client.command("INFO", "mrc").node.text.splitlines()
@@ -86,8 +98,53 @@ def test_the_curve_of_reads_of_all_keys_alike_is_a_straight_line(client: RawClie
     assert fields["mrc_memory"] == str(memory)
     assert fields["mrc_0.5x"] == f"bytes={memory // 2},hit_ratio={points[memory // 2]:.4f}"
     assert fields["mrc_tier_mutable_hit_ratio"] == fields["mrc_1x"].rpartition("=")[2]
+    assert read_tiers(client) == {"mutable": (memory, points[memory])}
     assert int(fields["mrc_more_bytes"]) == int(memory * 1.25) - memory
     assert float(fields["mrc_more_disk_reads_saved_per_sec"]) == 0
+
+
+def tier_metrics(port: int) -> dict[str, float]:
+    """The shares of tiers on the page."""
+    found = page_of(port).of("ferrite_mrc_tier_hit_ratio")
+    return {dict(labels)["tier"]: value for labels, value in found.items()}
+
+
+def test_each_tier_in_memory_has_its_share_of_the_reads(tmp_path: Path) -> None:
+    """Two halves of the data in two tiers answer half of the reads each, told in three ways."""
+    port = free_port()
+    settings = {
+        "storage__data_dir": tmp_path / "data",
+        "storage__max_memory": "256mb",
+        "storage__hybridlog_mutable_size": "64mb",
+        "storage__hybridlog_readonly_size": "64mb",
+        "insight__curve_half_life": "0",
+        "metrics__port": port,
+    }
+    for server in serve("reactors", **settings):
+        with server.client() as client:
+            run_all(client, [("SET", f"key:{number}", VALUE) for number in range(KEYS // 2)])
+            send_down(client, "MAP")
+            run_all(client, [("SET", f"key:{number}", VALUE) for number in range(KEYS // 2, KEYS)])
+            random.seed(1)
+            run_all(client, [("GET", f"key:{random.randrange(KEYS)}") for _ in range(READS)])
+
+            tiers, log, fields = read_tiers(client), info(client, "hybridlog"), info_mrc(client)
+            head, points = read_curve(client)
+
+            assert set(tiers) == {"mutable", "read_only"}
+            for name, (size, ratio) in tiers.items():
+                assert size == int(log[f"{name}_live_bytes"])
+                assert ratio == pytest.approx(0.5, abs=0.2)
+                assert fields[f"mrc_tier_{name}_hit_ratio"] == f"{ratio:.4f}"
+            together = sum(ratio for _, ratio in tiers.values())
+            assert together == pytest.approx(points[int(str(head[b"memory"]))])
+            assert tier_metrics(port) == pytest.approx(
+                {name: ratio for name, (_, ratio) in tiers.items()}
+            )
+
+            send_down(client, "DISK")
+            run_all(client, [("GET", f"key:{number}") for number in range(1000)])
+            assert set(read_tiers(client)) == set(tier_metrics(port)) == {"read_cache"}
 
 
 def test_reads_are_counted_exactly_by_key(client: RawClient) -> None:
@@ -157,6 +214,7 @@ def test_the_curve_can_be_turned_off_and_takes_no_memory_then(client: RawClient)
     assert on - memory_of_engine(client) > 1 << 20
     client.command("CONFIG", "SET", "insight-curve", "yes")
     assert read_curve(client)[0][b"reads"] == 0
+    assert read_tiers(client) == {}
 
 
 def memory_of_engine(client: RawClient) -> int:

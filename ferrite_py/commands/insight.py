@@ -1,5 +1,6 @@
 """What the server finds out about its load by sampling: MRC and HOTKEYS, and their INFO."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes
@@ -17,8 +18,26 @@ MULTIPLES = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
 MORE = 1.25
 """The multiple whose gain is told."""
 
+STACK = (
+    ("mutable", ("mutable",)),
+    ("read_only", ("sealed", "read_only")),
+    ("read_cache", ("read_cache",)),
+)
+"""Tiers of the curve, those of telemetry, the uppermost first; and of which in INFO they are."""
+
 _SIZE = Size(1, 1 << 60)
 _SIZES_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class TierShare:
+    """What a tier in memory answers, if it holds what was used next after those above it."""
+
+    name: str
+    size: int
+    """Bytes of its live records."""
+    hit_ratio: float
+    """The share of all reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +46,8 @@ class Curve:
 
     points: tuple[tuple[int, float], ...]
     """Bytes, and the share."""
+    tiers: tuple[TierShare, ...]
+    """Those in memory that hold something, the uppermost first."""
     reads: float
     """Reads that it was made from, less what has decayed."""
     seconds: float
@@ -42,13 +63,22 @@ class Curve:
         return max(0.0, gain) * self.reads / self.seconds if self.seconds else 0.0
 
 
-def curve_of(native: Server, sizes: Sequence[int]) -> Curve | None:
-    """The curve at these sizes; None when it is turned off."""
-    found = native.curve(sizes)
+def curve_of(native: Server, tiers: Tiers, sizes: Sequence[int]) -> Curve | None:
+    """The curve at these sizes, and what it says of the tiers; None when it is turned off."""
+    held = [(name, sum(int(tiers[part]["live_bytes"]) for part in parts)) for name, parts in STACK]
+    held = [(name, size) for name, size in held if size]
+    ends = list(itertools.accumulate(size for _, size in held))
+    found = native.curve([*sizes, *ends])
     if found is None:
         return None
-    points = tuple(zip(sizes, found["ratios"], strict=True))
-    return Curve(points, found["reads"], found["seconds"], found["rate"], found["keys"])
+    ratios, up_to = found["ratios"][: len(sizes)], found["ratios"][len(sizes) :]
+    steps = itertools.pairwise([0.0, *up_to])
+    shares = tuple(
+        TierShare(name, size, ratio - above)
+        for (name, size), (above, ratio) in zip(held, steps, strict=True)
+    )
+    points = tuple(zip(sizes, ratios, strict=True))
+    return Curve(points, shares, found["reads"], found["seconds"], found["rate"], found["keys"])
 
 
 def data_in_memory(tiers: Tiers) -> int:
@@ -60,8 +90,7 @@ def mrc_fields(facts: Facts) -> Fields:
     """INFO mrc: the curve at multiples of the memory in use, by tier, and what more would save."""
     memory = data_in_memory(facts.tiers)
     sizes = [int(memory * multiple) for multiple in MULTIPLES]
-    tiers = _tier_sizes(facts.tiers)
-    curve = curve_of(facts.services.native, [*sizes, *(size for _, size in tiers)])
+    curve = curve_of(facts.services.native, facts.tiers, sizes)
     if curve is None:
         return [("mrc_enabled", 0)]
     now, more = MULTIPLES.index(1), MULTIPLES.index(MORE)
@@ -76,35 +105,13 @@ def mrc_fields(facts: Facts) -> Fields:
         ("mrc_memory", memory),
         *(
             (f"mrc_{multiple:g}x", f"bytes={size},hit_ratio={ratio:.4f}")
-            for multiple, (size, ratio) in zip(MULTIPLES, curve.points, strict=False)
+            for multiple, (size, ratio) in zip(MULTIPLES, curve.points, strict=True)
         ),
-        *_tier_fields(tiers, curve.points[len(sizes) :]),
+        *((f"mrc_tier_{one.name}_hit_ratio", f"{one.hit_ratio:.4f}") for one in curve.tiers),
         ("mrc_more_bytes", sizes[more] - memory),
         ("mrc_more_misses_saved_per_sec", "0.00" if is_tiered else saved),
         ("mrc_more_disk_reads_saved_per_sec", saved if is_tiered else "0.00"),
     ]
-
-
-def _tier_sizes(tiers: Tiers) -> list[tuple[str, int]]:
-    """The tiers in memory that hold something, each with its bytes and those of the ones above."""
-    total = 0
-    sizes: list[tuple[str, int]] = []
-    for name in IN_MEMORY:
-        live = int(tiers[name]["live_bytes"])
-        total += live
-        if live:
-            sizes.append((name, total))
-    return sizes
-
-
-def _tier_fields(tiers: list[tuple[str, int]], points: Sequence[tuple[int, float]]) -> Fields:
-    """Of all reads, the share of each tier, if it holds what was used next after the one above."""
-    fields: Fields = []
-    above = 0.0
-    for (name, _), (_, ratio) in zip(tiers, points, strict=True):
-        fields.append((f"mrc_tier_{name}_hit_ratio", f"{ratio - above:.4f}"))
-        above = ratio
-    return fields
 
 
 @command(
@@ -119,13 +126,16 @@ def _tier_fields(tiers: list[tuple[str, int]], points: Sequence[tuple[int, float
     tips=("nondeterministic_output",),
 )
 async def mrc(call: Call) -> Reply:
-    """Answer points of the hit-ratio curve: at the sizes asked for, or at multiples of memory."""
+    """Answer points of the hit-ratio curve: at the sizes asked for, or at multiples of memory.
+
+    And for each tier in memory its bytes and the share of all reads that it answers.
+    """
     facts = facts_of(call.services)
     memory = data_in_memory(facts.tiers)
     sizes = [int(memory * multiple) for multiple in MULTIPLES]
     if len(call.args) > 1:
         sizes = _read_sizes([text_of(word) for word in call.args[1:]])
-    curve = curve_of(call.services.native, sizes)
+    curve = curve_of(call.services.native, facts.tiers, sizes)
     if curve is None:
         raise CommandError("ERR the hit-ratio curve is off; CONFIG SET insight-curve yes")
     return {
@@ -135,6 +145,7 @@ async def mrc(call: Call) -> Reply:
         "sampled_keys": curve.keys,
         "sampling_rate": curve.rate,
         "curve": [[size, ratio] for size, ratio in curve.points],
+        "tiers": {one.name: [one.size, one.hit_ratio] for one in curve.tiers},
     }
 
 

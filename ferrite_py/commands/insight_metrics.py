@@ -109,7 +109,7 @@ def _curve(services: Services) -> _Told:
     tiers = services.native.tiers()
     memory = data_in_memory(tiers)
     sizes = (memory, int(memory * MORE))
-    curve = curve_of(services.native, sizes)
+    curve = curve_of(services.native, tiers, sizes)
     if curve is None:
         return
     yield "MRC_MEMORY", [(("now",), sizes[0]), (("more",), sizes[1])]
@@ -117,5 +117,6 @@ def _curve(services: Services) -> _Told:
         return
     (_, now), (_, more) = curve.points
     yield "MRC_HIT_RATIO", [(("now",), now), (("more",), more)]
+    yield "MRC_TIER_HIT_RATIO", [((one.name,), one.hit_ratio) for one in curve.tiers]
     row = "MRC_DISK_READS_SAVED" if tiers["tiered"] else "MRC_MISSES_SAVED"
     yield row, [((), curve.reads_saved(0, 1))]
