@@ -34,6 +34,11 @@ NOTES = [
         "Serving CPU is that of the reactor's thread; process CPU is of all threads, those that "
         "encode and send included, which share the server's core here: throughput pays for them."
     ),
+    (
+        "The hit-ratio curve and the reasons of misses (docs/insight.md) are on by default, "
+        'whatever telemetry is: they are in the baseline and in every row but "insight off", which '
+        "has no telemetry either. By what that row is below zero, they cost."
+    ),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
@@ -43,16 +43,19 @@ class Variant:
         signals: of traces, metrics and logs, those that are exported; none for telemetry off.
         share: of traces that are sampled.
         bound: by how much the serving thread may take longer for a command, in percent.
+        insight: whether what is on by default of [insight] is on.
     """
 
     name: str
     signals: tuple[str, ...]
     share: float
     bound: float | None
+    insight: bool = True
 
 
 OFF = Variant("off", (), 0.0, None)
 CONTROL = Variant("disabled", (), 0.0, None)
+WITHOUT_INSIGHT = Variant("insight off", (), 0.0, None, insight=False)
 ALL = Variant("all signals, 100 %", ("traces", "metrics", "logs"), 1.0, 3.0)
 VARIANTS = (
     CONTROL,
@@ -61,9 +64,14 @@ VARIANTS = (
     Variant("metrics", ("metrics",), 0.0, 0.5),
     ALL,
     Variant("all signals, 10 %", ("traces", "metrics", "logs"), 0.1, 0.8),
+    WITHOUT_INSIGHT,
 )
 """`CONTROL` is a second server without telemetry: what its row shows is what two processes that do
-the same differ by."""
+the same differ by. All have the parts of [insight] that are on by default, OFF too, but for
+`WITHOUT_INSIGHT`: by what its row is below zero, those cost."""
+
+INSIGHT_OFF = {"insight.curve": "false", "insight.miss_reasons": "false"}
+"""What is on by default of [insight], off; the flags of telemetry leave it alone."""
 
 
 def _word(yes: bool) -> str:
@@ -73,7 +81,7 @@ def _word(yes: bool) -> str:
 def arguments(variant: Variant, ports: tuple[int, int]) -> tuple[str, ...]:
     """Return the server's arguments; the ports are those of the collector."""
     if not variant.signals:
-        return ("--disable-observability",)
+        return ("--disable-observability", *_set({} if variant.insight else INSIGHT_OFF))
     values = {
         "telemetry.enabled": "true",
         "telemetry.endpoint": f"http://127.0.0.1:{ports[1]}",
@@ -85,6 +93,10 @@ def arguments(variant: Variant, ports: tuple[int, int]) -> tuple[str, ...]:
     }
     for signal in ("traces", "metrics", "logs"):
         values[f"telemetry.{signal}_enabled"] = _word(signal in variant.signals)
+    return _set(values)
+
+
+def _set(values: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(word for name, value in values.items() for word in ("--set", f"{name}={value}"))
 
 

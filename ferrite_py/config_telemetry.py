@@ -427,7 +427,7 @@ FLAGS = (
     Flag(
         "--disable-observability",
         (("telemetry.enabled", "false"), ("metrics.enabled", "false")),
-        "no traces, metrics or logs are recorded or exported",
+        "no traces, metrics or logs are recorded or exported; [insight] stays as it is",
         is_last_word=True,
     ),
     Flag(

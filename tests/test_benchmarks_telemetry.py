@@ -162,6 +162,10 @@ def test_variants_are_arguments() -> None:
     on = telemetryserver.kind_of(kind, tenth, (1, 2))
 
     assert off.command[-1] == "--disable-observability"
+    without = telemetryserver.kind_of(kind, telemetryserver.WITHOUT_INSIGHT, (1, 2))
+    assert without.command == (
+        *off.command, "--set", "insight.curve=false", "--set", "insight.miss_reasons=false"
+    )  # fmt: skip
     assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://127.0.0.1:1" in on.command
     for word in (
         "telemetry.endpoint=http://127.0.0.1:2",
@@ -216,15 +220,20 @@ def test_every_variant_stands_between_two_turns_off() -> None:
     assert len({one[1].name for one in rounds}) == len(rounds)
 
 
+def cost_of(variant: telemetryserver.Variant, factor: float) -> float:
+    """What a command costs: `factor` times as much with telemetry, a tenth less without insight."""
+    return factor if variant.signals else 1.0 if variant.insight else 0.9
+
+
 def cost_samples(factor: float, blocks: int = 2) -> list[Row]:
-    """Samples of a machine that slows down evenly, where variants cost `factor` times as much."""
+    """Samples of a machine that slows down evenly, where variants differ by `cost_of`."""
     rows: list[Row] = []
     speed = 1.0
     for block in range(blocks):
         for pipeline in telemetrycost.PIPELINES:
             for place, variant in enumerate(telemetrycost.turns(block)):
                 speed += 0.01
-                cost = speed * (factor if variant.signals else 1.0)
+                cost = speed * cost_of(variant, factor)
                 head: Row = {"part": "cost", "block": block, "round": 0, "place": place}
                 head |= {"variant": variant.name, "pipeline": pipeline, "arrived": 50}
                 rows.append(
@@ -246,7 +255,7 @@ def test_differences_cancel_an_even_drift() -> None:
 
     for variant in telemetryserver.VARIANTS:
         found = telemetrycost.interval(samples, variant.name, 1, "serving")
-        assert found.middle == pytest.approx(2.0 if variant.signals else 0.0)
+        assert found.middle == pytest.approx(100 * (cost_of(variant, 1.02) - 1))
         assert found.width == pytest.approx(0.0, abs=1e-9)
     assert telemetrycost.is_narrow(samples)
     assert telemetrycost.added_memory(samples, telemetryserver.ALL.name) == (50.0, 25.0)
@@ -258,6 +267,30 @@ def test_wide_intervals_ask_for_more_blocks() -> None:
     samples += [{**row, "block": 1} for row in cost_samples(1.05, 1)]
 
     assert not telemetrycost.is_narrow(samples)
+
+
+def test_the_row_of_insight_waits_for_nothing_and_is_not_judged() -> None:
+    """A server without insight shows what that costs; telemetry is judged by other rows."""
+    samples = cost_samples(0.5, 2)
+    name = telemetryserver.WITHOUT_INSIGHT.name
+    for row in samples:
+        if row["part"] == "cost" and row["variant"] == name:
+            row |= {"p99_us": 1e9, "serving_us_per_op": 10.0 if row["block"] else 1.0}
+
+    assert telemetrycost.interval(samples, name, 1, "serving").width > 50
+    assert telemetrycost.is_narrow(samples)
+    claims = telemetrycost.claims(telemetrycost.summarise(samples))
+    assert not any(name in claim.text for claim in claims)
+    assert all(claim.met for claim in claims if "p99" in claim.text)
+
+
+def test_a_variant_that_was_not_measured_has_no_row() -> None:
+    """Samples of an earlier run, which did not have it, are shown all the same."""
+    name = telemetryserver.WITHOUT_INSIGHT.name
+    rows = telemetrycost.summarise(cost_samples(1.02))
+    kept = [row for row in cost_samples(1.02) if row["variant"] != name]
+
+    assert [row for row in rows if row["variant"] != name] == telemetrycost.summarise(kept)
 
 
 def loss_samples() -> list[Row]:
