@@ -53,6 +53,27 @@ WITHOUT_EFFECT = {
 """Variables of the specification that change nothing here: the one signal that they are of ("" for
 none or several), and why."""
 
+TEMPORALITIES = ("cumulative", "delta", "lowmemory")
+"""The third is deltas of histograms alone."""
+
+HISTOGRAMS = {
+    "explicit": "explicit_bucket_histogram",
+    "exponential": "base2_exponential_bucket_histogram",
+}
+"""Our names of the kinds of histograms, and OpenTelemetry's."""
+
+
+def read_temporality(text: str) -> str | None:
+    """One of TEMPORALITIES, in any case; None for another word."""
+    word = text.strip().lower()
+    return word if word in TEMPORALITIES else None
+
+
+def read_histograms(text: str) -> str | None:
+    """Our name of OpenTelemetry's, in any case; None for another word."""
+    names = {otel: ours for ours, otel in HISTOGRAMS.items()}
+    return names.get(text.strip().lower())
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -82,11 +103,9 @@ def _known() -> dict[str, Words]:
         "OTEL_TRACES_SAMPLER": Words(SAMPLERS),
         "OTEL_PROPAGATORS": Words((*PROPAGATORS, *OTHER_PROPAGATORS), is_list=True),
         "OTEL_METRICS_EXEMPLAR_FILTER": Words((*EXEMPLAR_FILTERS, ALL_EXEMPLARS)),
-        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": Words(
-            ("cumulative", "delta", "lowmemory")
-        ),
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": Words(TEMPORALITIES),
         "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": Words(
-            ("explicit_bucket_histogram", "base2_exponential_bucket_histogram")
+            tuple(HISTOGRAMS.values())
         ),
     }
     for signal in SIGNALS:

@@ -14,7 +14,15 @@ from ferrite_py.config_kinds import (
     Text,
     Words,
 )
-from ferrite_py.config_otel import ALL_EXEMPLARS, EXEMPLAR_FILTERS, SIGNALS
+from ferrite_py.config_otel import (
+    ALL_EXEMPLARS,
+    EXEMPLAR_FILTERS,
+    HISTOGRAMS,
+    SIGNALS,
+    TEMPORALITIES,
+    read_histograms,
+    read_temporality,
+)
 from ferrite_py.config_sections import setting
 from ferrite_py.config_tables import Character, Fraction, Pairs, Seconds, Table
 
@@ -169,6 +177,21 @@ class TelemetryConfig:
         "Time between two exports of metrics, in seconds.",
         otel="OTEL_METRIC_EXPORT_INTERVAL",
         otel_read=_milliseconds,
+    )
+    metrics_temporality: str = setting(
+        "cumulative",
+        Choice(TEMPORALITIES),
+        "What sums and histograms over OTLP count from: the start, or the export before; lowmemory"
+        " is deltas of histograms only.",
+        otel="OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        otel_read=read_temporality,
+    )
+    metrics_histograms: str = setting(
+        "explicit",
+        Choice(tuple(HISTOGRAMS)),
+        "Histograms over OTLP: with the buckets of /metrics, or exponential.",
+        otel="OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        otel_read=read_histograms,
     )
     exemplars: str = setting(
         "trace_based",

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ferrite_py import __version__
 from ferrite_py.config import TelemetryConfig
-from ferrite_py.config_otel import EXPORTERS, KNOWN, PROPAGATORS, SAMPLERS, SIGNALS
+from ferrite_py.config_otel import EXPORTERS, HISTOGRAMS, KNOWN, PROPAGATORS, SAMPLERS, SIGNALS
 from ferrite_py.config_telemetry import OTLP_PROTOCOLS
 from ferrite_py.errors import StartupError
 
@@ -56,6 +56,10 @@ def environment(
         "OTEL_METRIC_EXPORT_INTERVAL": str(round(config.metrics_export_interval * 1000)),
         _SPAN_DELAY: str(config.batch_timeout_ms),
         _SPAN_BATCH: str(config.batch_size),
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": config.metrics_temporality,
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": HISTOGRAMS[
+            config.metrics_histograms
+        ],
         "OTEL_METRICS_EXEMPLAR_FILTER": config.exemplars,
     }
     if config.endpoint:

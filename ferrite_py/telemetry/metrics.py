@@ -8,10 +8,9 @@ what Python's collector of garbage does; without any the reader would not export
 
 Histograms have explicit buckets, which end where those of /metrics do, or are exponential with
 the buckets that were counted, merged to at most 160, which is the SDK's own limit. Which of the two
-is said by the exporter's preferred aggregation:
-OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION. Sums are cumulative or deltas, as
-OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says; a delta that the receiver has not taken is
-part of the next one.
+is said by the exporter's preferred aggregation: `telemetry.metrics_histograms`, by way of the SDK's
+variable. Sums are cumulative or deltas, as `telemetry.metrics_temporality` says in the same way; a
+delta that the receiver has not taken is part of the next one.
 
 Durations of commands have exemplars, the newest of each bucket of /metrics. In a delta they are
 of commands that ended since the one before, and none comes twice.

@@ -71,6 +71,8 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "telemetry.logs_enabled": ("no", False),
     "telemetry.command_lines": ("false", False),
     "telemetry.metrics_export_interval": ("2500ms", 2.5),
+    "telemetry.metrics_temporality": ("delta", "delta"),
+    "telemetry.metrics_histograms": ("exponential", "exponential"),
     "telemetry.exemplars": ("always_off", "always_off"),
     "telemetry.batch_size": ("2048", 2048),
     "telemetry.batch_timeout_ms": ("1s", 1000),

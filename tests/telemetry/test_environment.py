@@ -190,6 +190,25 @@ def test_variables_that_follow_from_settings() -> None:
     assert protocol_of("logs", {**values, "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"}) == "grpc"
 
 
+def test_kinds_of_metrics_are_words_of_the_sdk() -> None:
+    """Temporality and histograms: a variable goes over the file; its words are read in any case."""
+    temporality = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    histograms = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
+    exponential = "base2_exponential_bucket_histogram"
+
+    def told(environ: dict[str, str] | None = None, **settings: str) -> tuple[str, str]:
+        values = values_of(environ, **settings)
+        return values[temporality].lower(), values[histograms]
+
+    assert told() == ("cumulative", "explicit_bucket_histogram")
+    assert told(metrics_temporality="delta", metrics_histograms="exponential") == (
+        "delta",
+        exponential,
+    )
+    environ = {temporality: "LowMemory", histograms: exponential.upper()}
+    assert told(environ) == ("lowmemory", exponential)
+
+
 def test_in_force_only_for_a_while() -> None:
     """The process's own variables are back afterwards, also after an error."""
     before = dict(os.environ)

@@ -356,6 +356,48 @@ def test_a_running_server_exports_what_its_page_says(
     assert one(views, "ferrite.telemetry.lost", reason="queue_full").value == 0
 
 
+@pytest.mark.parametrize("chosen", PROTOCOLS)
+def test_a_file_says_which_sums_and_histograms(
+    receiver: Receiver, tmp_path: Path, chosen: str
+) -> None:
+    """Of a running server: deltas, which are all commands together, and exponential histograms."""
+    config = tmp_path / "ferrite.toml"
+    config.write_text(
+        "[telemetry]\nenabled = true\ntraces_enabled = false\nlogs_enabled = false\n"
+        f'endpoint = "{receiver.endpoint(chosen)}"\nprotocol = "{chosen}"\n'
+        'metrics_export_interval = "50ms"\n'
+        'metrics_temporality = "delta"\nmetrics_histograms = "exponential"\n',
+        encoding="utf-8",
+    )
+    served = Served(tmp_path / "server", config=config)
+
+    def of_echo(name: str) -> list[MetricView]:
+        return [
+            view
+            for view in receiver.metrics()
+            if view.name == name and view.attributes == {"command": "ECHO"}
+        ]
+
+    def echo() -> None:
+        """Ten, and two further exports, of which the second has counted them."""
+        for _ in range(10):
+            served.client.command("ECHO", "x")
+        before = len(receiver.arrivals("metrics"))
+        receiver.wait(lambda _: len(receiver.arrivals("metrics")) > before + 1)
+
+    echo()
+    echo()
+    served.close()
+
+    counts = of_echo("ferrite.commands.total")
+    durations = of_echo("ferrite.command.duration")
+    assert {view.temporality for view in [*counts, *durations]} == {DELTA}
+    assert sum(view.value for view in counts) == 20
+    assert len(counts) > 2
+    assert {view.kind for view in durations} == {"exponential_histogram"}
+    assert sum(view.value.count for view in durations) == 20
+
+
 @pytest.mark.parametrize("switch", ["telemetry.metrics_enabled=no", "telemetry.enabled=no"])
 @pytest.mark.seed(
     "telemetry.metrics_enabled",
