@@ -4,7 +4,8 @@
 
 The SDK takes no metrics that were made elsewhere, so the exporter is wrapped: the interval is the
 reader's; endpoint, TLS, headers, compression and retries are the exporter's. The SDK's own part is
-what Python's collector of garbage does; without any the reader would not export at all.
+what Python's collector of garbage does, and a limit of the process; without any the reader would
+not export at all.
 
 Histograms have explicit buckets, which end where those of /metrics do, or are exponential with
 the buckets that were counted, merged to at most 160, which is the SDK's own limit. Which of the two
@@ -23,9 +24,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import Meter as SdkMeter
 from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
 from opentelemetry.sdk.metrics import MeterProvider, ObservableCounter
@@ -336,10 +340,40 @@ class Merging(MetricExporter):
         self._inner.shutdown(timeout_millis=timeout_millis, **options)
 
 
-def _garbage(_options: CallbackOptions) -> Iterable[Observation]:
-    """What `gc` says of each generation."""
+_GARBAGE = (
+    ("collections", "cpython.gc.collections", "{collection}", "Collections of garbage by CPython"),
+    ("collected", "cpython.gc.collected_objects", "{object}", "Objects that they have freed"),
+    (
+        "uncollectable",
+        "cpython.gc.uncollectable_objects",
+        "{object}",
+        "Objects that they have found and could not free",
+    ),
+)
+"""What `gc` says of each generation: its key there, then name, unit and meaning of the metric."""
+
+
+def _observe_runtime(runtime: SdkMeter) -> None:
+    """What /metrics has of Python and its process, and the table of metrics has not."""
+    for key, name, unit, meaning in _GARBAGE:
+        runtime.create_observable_counter(name, [partial(_garbage, key)], unit, meaning)
+    runtime.create_observable_gauge(
+        "process.unix.file_descriptor.limit",
+        [_files_max],
+        "{file_descriptor}",
+        "Files that the process may have open",
+    )
+
+
+def _garbage(key: str, _options: CallbackOptions) -> Iterable[Observation]:
     for generation, stats in enumerate(gc.get_stats()):
-        yield Observation(stats["collections"], {"cpython.gc.generation": generation})
+        yield Observation(stats[key], {"cpython.gc.generation": generation})
+
+
+def _files_max(_options: CallbackOptions) -> Iterable[Observation]:
+    limit, _ = getrlimit(RLIMIT_NOFILE)
+    if limit != RLIM_INFINITY:
+        yield Observation(limit)
 
 
 def official_exporter(kind: str, protocol: str) -> MetricExporter:
@@ -382,13 +416,7 @@ class MetricsExport:
         self._merging = Merging(official_exporter(kind, protocol), meter, semconv)
         self._reader = PeriodicExportingMetricReader(self._merging)
         self._provider = MeterProvider([self._reader], resource, shutdown_on_exit=False)
-        runtime = self._provider.get_meter(RUNTIME_SCOPE, __version__)
-        runtime.create_observable_counter(
-            "cpython.gc.collections",
-            [_garbage],
-            "{collection}",
-            "Collections of garbage by CPython",
-        )
+        _observe_runtime(self._provider.get_meter(RUNTIME_SCOPE, __version__))
         meter.add_source(self._outcome)
 
     def _outcome(self) -> Iterable[tuple[str, Samples]]:
