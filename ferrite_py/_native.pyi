@@ -207,7 +207,8 @@ class Server:
         Unix milliseconds of the start, of the last `reset_statistics` (or the start) and of now;
         for each row of `metric_rows` a list of label values and value: a number, or of a histogram
         the sum in 2**-30 seconds, how many were shorter than 2**-27 s, the index of the first
-        bucket as OTLP counts it at scale 3, and the counts of the buckets from it on.
+        bucket as OTLP counts it at scale 5, and the counts of the buckets from it on. Of sizes (By)
+        a byte takes the place of 2**-30 seconds.
         """
 
     def take_faults(self) -> list[tuple[int, int, int, int, str | None]]:

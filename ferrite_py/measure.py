@@ -24,6 +24,9 @@ SCALE = 5
 UNIT_SECONDS = 2.0**-30
 """The native server's unit of durations."""
 
+_UNIT_INDEX = 30 * 2**SCALE
+"""What is counted by the native server in its unit has bucket indices that are less by so much."""
+
 ZERO_SECONDS = 2.0**-27
 """What is shorter is counted as zero."""
 
@@ -34,6 +37,10 @@ BOUNDS = tuple(2.0**power for power in (*range(-23, -6), -5, -3, -1, 1, 3))
 
 They are powers of two, since the buckets that are counted end there: no count is an estimate.
 """
+
+
+SIZES = tuple(2.0**power for power in range(3, 30))
+"""The same of sizes, in bytes: 8 bytes to 512 MiB."""
 
 
 OPERATION_DURATION = "db.server.operation.duration"
@@ -64,13 +71,18 @@ class Row:
         """Whether it is a sum that only grows."""
         return self.instrument in ("counter", "total")
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Of a histogram, where its explicit buckets end."""
+        return SIZES if self.unit == "By" else BOUNDS
+
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Durations by the buckets of an exponential histogram of OpenTelemetry, base 2, scale 5.
 
     Bucket `i` of `counts` has the index `first + i`; index `n` is from 2**(n/32) to 2**((n+1)/32)
-    seconds.
+    seconds. Of sizes, all of it is bytes instead, and zero is up to 8.
     """
 
     sum_seconds: float
@@ -316,4 +328,6 @@ def _value(row: Row, value: Any) -> Value:
         number: int | float = value
         return number
     units, zero, first, counts = value
+    if row.unit == "By":
+        return Histogram(units, zero, first + _UNIT_INDEX, tuple(counts))
     return Histogram(units * UNIT_SECONDS, zero, first, tuple(counts))

@@ -22,7 +22,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
@@ -146,21 +146,22 @@ class Points:
             yield _metric(row, Sum(points, self._sums, is_monotonic=True))
         else:
             changes = list(self._durations(row, samples, measurement))
-            yield _metric(row, self._histogram(changes, measurement.now))
+            yield _metric(row, self._histogram(row, changes, measurement.now))
             if row.id == "COMMAND_DURATION" and self._has_stable:
                 renamed = [
                     replace(one, attributes=_stable(one.attributes["command"])) for one in changes
                 ]
-                data = self._histogram(renamed, measurement.now)
+                data = self._histogram(row, renamed, measurement.now)
                 yield Metric(OPERATION_DURATION, row.help, row.unit, data)
 
     def _histogram(
-        self, changes: Iterable[_Change], now: int
+        self, row: Row, changes: Iterable[_Change], now: int
     ) -> ExponentialHistogram | ExplicitHistogram:
         if self._is_exponential:
             points = [_exponential(one, now) for one in changes]
             return ExponentialHistogram(points, self._histograms)
-        return ExplicitHistogram([_explicit(one, now) for one in changes], self._histograms)
+        explicit = [_explicit(one, row.bounds, now) for one in changes]
+        return ExplicitHistogram(explicit, self._histograms)
 
     def _numbers(
         self, row: Row, samples: Samples, measurement: Measurement
@@ -237,9 +238,9 @@ _UNKNOWN: Any = None
 """Shortest and longest durations are not kept."""
 
 
-def _explicit(change: _Change, now: int) -> HistogramDataPoint:
+def _explicit(change: _Change, bounds: Sequence[float], now: int) -> HistogramDataPoint:
     histogram = change.histogram
-    up_to = [0, *histogram.up_to(BOUNDS), histogram.count]
+    up_to = [0, *histogram.up_to(bounds), histogram.count]
     return HistogramDataPoint(
         attributes=change.attributes,
         start_time_unix_nano=change.start,
@@ -247,7 +248,7 @@ def _explicit(change: _Change, now: int) -> HistogramDataPoint:
         count=histogram.count,
         sum=histogram.sum_seconds,
         bucket_counts=[above - below for below, above in itertools.pairwise(up_to)],
-        explicit_bounds=BOUNDS,
+        explicit_bounds=bounds,
         min=_UNKNOWN,
         max=_UNKNOWN,
         exemplars=_sdk_exemplars(change),

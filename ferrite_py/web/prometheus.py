@@ -24,7 +24,6 @@ from prometheus_client.samples import Timestamp
 
 from ferrite_py.exemplars import Exemplar, placed
 from ferrite_py.measure import (
-    BOUNDS,
     BY_ID,
     OPERATION_DURATION,
     OPERATION_NAME,
@@ -127,13 +126,13 @@ def family(row: Row, samples: Samples, measurement: Measurement | None = None) -
 def _histogram(
     shown: HistogramMetricFamily, row: Row, samples: Samples, measurement: Measurement | None
 ) -> HistogramMetricFamily:
-    texts = [*map(repr, BOUNDS), "+Inf"]
+    texts = [*map(repr, row.bounds), "+Inf"]
     given = measurement.exemplars if measurement and row.id == "COMMAND_DURATION" else {}
     since = measurement.since(row) if measurement else 0
     for values, value in samples:
         assert isinstance(value, Histogram)
-        up_to = [*value.up_to(BOUNDS), value.count]
-        exemplars = placed(given.get(tuple(values), ()), BOUNDS, up_to, since)
+        up_to = [*value.up_to(row.bounds), value.count]
+        exemplars = placed(given.get(tuple(values), ()), row.bounds, up_to, since)
         buckets = [
             (text, count, _exemplar(one)) if one else (text, count)
             for text, count, one in zip(texts, up_to, exemplars, strict=True)

@@ -76,6 +76,16 @@ void fe_stages_command(fe_stages *stages, uint64_t units_q20, uint64_t begun, ui
     if (stages->ended_count < FE_STAGES_ENDED_MAX) stages->ended[stages->ended_count++] = ended;
 }
 
+void fe_stages_values(fe_stages *stages, const fe_volumes *now)
+{
+    for (int i = 0; i < FE_SIZED_COUNT; i++) {
+        if (now->of[i].values - stages->volumes.of[i].values != 1) continue;
+        uint64_t bytes = now->of[i].bytes - stages->volumes.of[i].bytes;
+        fe_exponential_add(&stages->sizes[i], bytes != 0 ? bytes - 1 : 0);
+        stages->sizes[i].sum += bytes != 0;
+    }
+}
+
 void fe_stages_add(fe_stages *stages, fe_phase phase, uint64_t units_q20, uint64_t ticks)
 {
     add_many(stages, phase, units_q20, 0, ticks, 1);
@@ -99,4 +109,5 @@ void fe_stages_sent(fe_stages *stages, uint64_t now)
 void fe_stages_reset(fe_stages *stages)
 {
     memset(stages->phases, 0, sizeof stages->phases);
+    memset(stages->sizes, 0, sizeof stages->sizes);
 }

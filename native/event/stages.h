@@ -11,6 +11,8 @@
  * group in FE_STAGES_EVERY of each serving thread: shapes and quantiles are those of all commands, counts are
  * not. Only waits for the disk are all counted, since they are rare and dear.
  *
+ * Of the commands of these groups the sizes of values are counted as well.
+ *
  * Threads: it belongs to its serving thread, which adds to the histograms under the engine's lock. What
  * is known only after the lock has been left is added at the next entry.
  */
@@ -38,6 +40,16 @@ typedef enum fe_phase {
     FE_PHASE_COUNT
 } fe_phase;
 
+/* What sizes of values are told by. */
+typedef enum fe_sized { FE_SIZED_GET, FE_SIZED_SET, FE_SIZED_COUNT } fe_sized;
+
+/* How many values were read and written so far, and how many bytes they had. */
+typedef struct fe_volumes {
+    struct {
+        uint64_t values, bytes;
+    } of[FE_SIZED_COUNT];
+} fe_volumes;
+
 typedef struct fe_stages {
     bool on;              /* as the options were at the last entry of the lock */
     bool measuring;       /* this group */
@@ -53,7 +65,10 @@ typedef struct fe_stages {
     uint64_t sent, sent_from; /* of a group that was sent; 0: none waits to be added */
     uint32_t sent_commands;
     uint64_t ended[FE_STAGES_ENDED_MAX];
+    fe_volumes volumes; /* before the command that runs */
     fe_exponential phases[FE_PHASE_COUNT];
+    fe_exponential sizes
+        [FE_SIZED_COUNT]; /* in bytes; one less decides the bucket, whose end counts to it so */
 } fe_stages;
 
 /* As /metrics has it: "receive", "parse", ... */
@@ -88,6 +103,10 @@ static inline void fe_stages_left(fe_stages *stages, uint64_t now)
 /* A command of a measured group has ended; times in ticks, `located` 0 when it looked no key up. Under the lock. */
 void fe_stages_command(fe_stages *stages, uint64_t units_q20, uint64_t begun, uint64_t located,
                        uint64_t ended);
+
+/* The same command has read and written what `now` has more than `volumes`: counts the size of a value that was the
+ * only one; of several only their sum is known. Under the lock. */
+void fe_stages_values(fe_stages *stages, const fe_volumes *now);
 
 /* Adds one duration, in ticks. Under the lock. */
 void fe_stages_add(fe_stages *stages, fe_phase phase, uint64_t units_q20, uint64_t ticks);

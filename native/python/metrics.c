@@ -54,7 +54,7 @@ typedef struct metrics_shot {
     fe_shot all;
     fe_look_stats look;
     fe_error_count errors[FE_ERROR_KINDS_MAX];
-    fe_exponential disk, phases[FE_PHASE_COUNT];
+    fe_exponential disk, phases[FE_PHASE_COUNT], sizes[FE_SIZED_COUNT];
     uint64_t memory_max;
     fe_save_report found;
     bool tiered;
@@ -412,6 +412,15 @@ static void tell_command(teller *to, const command_shot *shot)
                       fe_python_exponential(shot->durations[i]));
 }
 
+static void tell_sizes(teller *to, const fe_exponential sizes[FE_SIZED_COUNT])
+{
+    static const char *const names[FE_SIZED_COUNT] = {
+        [FE_SIZED_GET] = "get", [FE_SIZED_SET] = "set"};
+    for (int i = 0; i < FE_SIZED_COUNT; i++)
+        if (fe_exponential_count(&sizes[i]) != 0)
+            tell(to, FE_METRIC_VALUE_SIZE, names[i], fe_python_exponential(&sizes[i]));
+}
+
 static void tell_all(teller *to, const metrics_shot *shot)
 {
     tell_tiers(to, shot);
@@ -429,6 +438,7 @@ static void tell_all(teller *to, const metrics_shot *shot)
         tell(to, FE_METRIC_DISK_READ_DURATION, NULL, fe_python_exponential(&shot->disk));
     }
     tell_engine(to, shot);
+    tell_sizes(to, shot->sizes);
     for (int i = 0; i < FE_PHASE_COUNT; i++)
         if (fe_exponential_count(&shot->phases[i]) != 0)
             tell(to, FE_METRIC_STAGE_DURATION, fe_phase_name((fe_phase)i),
@@ -466,9 +476,12 @@ static void take(fe_server *server, metrics_shot *shot)
     memcpy(shot->errors, engine->errors, sizeof shot->errors);
     uint64_t longest_ns;
     shot->disk = *fe_fetch_durations(engine->store, &longest_ns);
-    for (fe_recorder *it = atomic_load(&engine->telemetry.recorders); it != NULL; it = it->next)
+    for (fe_recorder *it = atomic_load(&engine->telemetry.recorders); it != NULL; it = it->next) {
         for (int i = 0; i < FE_PHASE_COUNT; i++)
             fe_exponential_merge(&shot->phases[i], &it->stages.phases[i]);
+        for (int i = 0; i < FE_SIZED_COUNT; i++)
+            fe_exponential_merge(&shot->sizes[i], &it->stages.sizes[i]);
+    }
     shot->memory_max = engine->options.store.memory_max;
     shot->tiered = engine->device != NULL;
     shot->found = engine->found;

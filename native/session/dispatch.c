@@ -345,6 +345,25 @@ static void count_ticks(const run *it, uint64_t took)
         add_slow(it, (int64_t)(fe_engine_ticks_ns(engine, took) / 1000));
 }
 
+static fe_volumes volumes_of(const fe_store *store)
+{
+    fe_store_tally tally;
+    fe_store_tally_get(store, &tally);
+    return (fe_volumes){{[FE_SIZED_GET] = {tally.hits, tally.read_bytes},
+                         [FE_SIZED_SET] = {tally.in_place + tally.appended, tally.written_bytes}}};
+}
+
+/* The group is measured. */
+static __attribute__((noinline)) void measure(const run *it, fe_stages *stages, uint64_t began,
+                                              uint64_t now)
+{
+    fe_stages_command(stages, it->call.engine->units_per_tick_q20, began,
+                      it->call.located != NULL ? *it->call.located : 0, now);
+    if (it->call.in_exec) return; /* `volumes` are of EXEC */
+    fe_volumes volumes = volumes_of(it->call.store);
+    fe_stages_values(stages, &volumes);
+}
+
 /* Counts a command that ran from *ticks until now. DEBUG SLEEP counts as if it had slept
  * already. */
 static void count(const run *it, uint64_t *ticks)
@@ -353,8 +372,7 @@ static void count(const run *it, uint64_t *ticks)
     uint64_t took = now - *ticks;
     fe_recorder *recorder = it->session->recorder;
     if (FE_UNLIKELY(recorder != NULL && recorder->stages.measuring))
-        fe_stages_command(&recorder->stages, it->call.engine->units_per_tick_q20, *ticks,
-                          it->call.located != NULL ? *it->call.located : 0, now);
+        measure(it, &recorder->stages, *ticks, now);
     *ticks = now;
     if (FE_UNLIKELY(it->call.wait_status != NULL)) {
         took += (uint64_t)((double)it->call.wait_ms * 1000.0 * it->call.engine->ticks_per_us);
@@ -705,12 +723,13 @@ static bool admit(run *it, const fe_ahead *ahead, uint64_t *ticks)
     return true;
 }
 
-/* While the stages are measured, every command says when its keys were looked up. */
+/* While the stages are measured, every command says when its keys were looked up, and what it reads and writes. */
 static void find_located(run *it)
 {
     fe_recorder *recorder = it->session->recorder;
     if (FE_LIKELY(recorder == NULL || !recorder->stages.measuring)) return;
     recorder->stages.located = 0;
+    recorder->stages.volumes = volumes_of(it->call.store);
     if (it->call.located == NULL) it->call.located = &recorder->stages.located;
 }
 

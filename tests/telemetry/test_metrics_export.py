@@ -19,6 +19,7 @@ from ferrite_py.measure import (
     BY_ID,
     OPERATION_DURATION,
     ROWS,
+    SIZES,
     GivenSamples,
     Histogram,
     Meter,
@@ -198,6 +199,30 @@ def test_durations_are_the_buckets_that_were_counted(
     assert least <= point.sum <= most + point.zero_count * 2.0**-27
     assert not point.HasField("min")
     site.close()
+
+
+def test_sizes_are_in_bytes(
+    receiver: Receiver, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Explicit buckets are of bytes, too, and so are exponential ones."""
+    points = []
+    for kind in ("explicit_bucket_histogram", "base2_exponential_bucket_histogram"):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", kind)
+        site = Site(receiver, protocol)
+        site.run(f"SET key {'x' * 1000}", *["GET key"] * 64)
+        found = one(site.flush(), "cache.value_size", operation="get")
+        assert found.unit == "By"
+        points.append(found.value)
+        site.close()
+    explicit, exponential = points
+
+    assert tuple(explicit.explicit_bounds) == SIZES
+    assert explicit.bucket_counts[SIZES.index(1024.0)] == explicit.count > 0
+    assert explicit.sum == explicit.count * 1000
+    [(low, high, count)] = bounds_of(exponential)
+    assert low < 1000 <= high
+    assert high / low == pytest.approx(2 ** (1 / 32))
+    assert count == exponential.count
 
 
 def test_the_name_of_the_conventions(site: Site) -> None:

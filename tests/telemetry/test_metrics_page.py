@@ -178,6 +178,29 @@ def test_stages_are_measured_in_some_groups(served: Served) -> None:
     assert page.value("ferrite_command_stage_duration_sum", stage="execute") > 0
 
 
+def test_sizes_of_values_are_measured_in_some_groups(served: Served) -> None:
+    """One group in 16: a value of 1024 bytes is in the bucket that ends there, one more is not."""
+    for size in (1024, 1025):
+        served.client.command("SET", f"key:{size}", "x" * size)
+        served.client.command("CONFIG", "RESETSTAT")
+        for _ in range(10 * 16):
+            served.client.command("GET", f"key:{size}")
+        for _ in range(10 * 16):
+            served.client.command("SET", "other", "x" * size)
+        served.client.command("MGET", f"key:{size}", "other")
+
+        page = page_of(served.metrics)
+
+        for operation in ("get", "set"):
+            count = page.value("cache_value_size_count", operation=operation)
+            assert 9 <= count <= 12
+            assert page.value("cache_value_size_sum", operation=operation) == count * size
+            below = page.value("cache_value_size_bucket", operation=operation, le="1024.0")
+            assert below == (count if size == 1024 else 0)
+            assert page.value("cache_value_size_bucket", operation=operation, le="512.0") == 0
+            assert page.value("cache_value_size_bucket", operation=operation, le="2048.0") == count
+
+
 def test_the_mutable_region_and_the_cache_are_told_apart(served: Served) -> None:
     """In memory a hit of the cache is one of the mutable region; a miss is a miss of both."""
     served.client.command("SET", "key", "x")

@@ -116,6 +116,36 @@ TEST(a_reset_forgets_what_was_counted)
         CHECK_INT(0, count_of(&stages, (fe_phase)i));
 }
 
+TEST(the_size_of_a_value_is_counted_where_it_was_the_only_one)
+{
+    static fe_stages stages;
+    stages.volumes = (fe_volumes){{[FE_SIZED_GET] = {5, 500}, [FE_SIZED_SET] = {7, 700}}};
+
+    fe_volumes now = stages.volumes;
+    fe_stages_values(&stages, &now);
+    now.of[FE_SIZED_GET].values += 2;
+    now.of[FE_SIZED_GET].bytes += 2000;
+    fe_stages_values(&stages, &now);
+    CHECK_INT(0, fe_exponential_count(&stages.sizes[FE_SIZED_GET]));
+
+    const uint64_t sizes[] = {1024, 0, 1025};
+    for (int i = 0; i < 3; i++) {
+        now = stages.volumes;
+        now.of[FE_SIZED_SET].values++;
+        now.of[FE_SIZED_SET].bytes += sizes[i];
+        fe_stages_values(&stages, &now);
+    }
+    const fe_exponential *set = &stages.sizes[FE_SIZED_SET];
+    CHECK_INT(3, fe_exponential_count(set));
+    CHECK_INT(2049, set->sum);
+    CHECK_INT(1, set->zero);
+    CHECK_INT(2, fe_exponential_count_below(set, fe_exponential_bucket(1024)));
+    CHECK_INT(0, fe_exponential_count(&stages.sizes[FE_SIZED_GET]));
+
+    fe_stages_reset(&stages);
+    CHECK_INT(0, fe_exponential_count(set));
+}
+
 TEST(every_stage_has_a_name)
 {
     for (int i = 0; i < FE_PHASE_COUNT; i++)
@@ -130,6 +160,7 @@ int main(void)
     RUN(a_batch_of_many_has_only_so_many_ends);
     RUN(clocks_that_go_back_count_as_nothing);
     RUN(a_reset_forgets_what_was_counted);
+    RUN(the_size_of_a_value_is_counted_where_it_was_the_only_one);
     RUN(every_stage_has_a_name);
     return check_done();
 }
