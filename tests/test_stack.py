@@ -84,6 +84,10 @@ def table() -> set[str]:
     return names
 
 
+ONLY_ON_THE_PAGE = {"process_start_time_seconds"}
+"""Asked for by the alert of an unclean start, which without it does not end after an hour."""
+
+
 def asked() -> set[str]:
     """The names that the dashboard and the rules ask for, but those that rules record."""
     expressions = [*dashboard_expressions().values(), *(rule["expr"] for rule in rules())]
@@ -254,7 +258,7 @@ def test_names_are_the_same_by_way_of_a_collector(name: str, config: dict[str, A
     assert found == table(), name
     assert "cache_hits_total" in found
     assert len(of_seed) > 5
-    assert of_seed | asked() <= found
+    assert (of_seed | asked()) - ONLY_ON_THE_PAGE <= found
 
 
 def test_only_what_the_server_sends_is_dropped() -> None:
@@ -307,7 +311,7 @@ def test_the_server_has_every_metric_of_the_dashboard(panel: str, expression: st
 def test_the_server_has_every_metric_of_the_rules() -> None:
     """Rules ask for what the server exports, or for what another rule records."""
     assert len(asked()) > 25
-    assert asked() - table() == set()
+    assert asked() - table() == ONLY_ON_THE_PAGE
 
 
 def test_the_names_of_the_service_agree() -> None:
@@ -381,15 +385,17 @@ def test_the_alert_of_lost_telemetry(tmp_path: Path, series: dict[str, str], fir
     alert(tmp_path, "FerriteLosesTelemetry", series, **(expected if fires else {}))
 
 
-def alert(tmp_path: Path, name: str, series: dict[str, str], **expected: str) -> None:
-    """Have promtool evaluate an alert after 30 minutes of series; `expected`: what it is to say."""
+def alert(
+    tmp_path: Path, name: str, series: dict[str, str], *, minutes: int = 30, **expected: str
+) -> None:
+    """Have promtool evaluate an alert after minutes of series; `expected`: what it is to say."""
     labels = {key: value for key, value in expected.items() if key != "summary"}
     annotations = {"summary": expected.get("summary", "")}
     fired = [{"exp_labels": labels, "exp_annotations": annotations}] if expected else []
     test = {
         "interval": "1m",
         "input_series": [{"series": one, "values": values} for one, values in series.items()],
-        "alert_rule_test": [{"eval_time": "30m", "alertname": name, "exp_alerts": fired}],
+        "alert_rule_test": [{"eval_time": f"{minutes}m", "alertname": name, "exp_alerts": fired}],
     }
     rules_path = str(DEPLOY / "prometheus-rules.yml")
     path = tmp_path / "test.yml"
@@ -419,14 +425,28 @@ def test_the_alert_of_damage(tmp_path: Path, series: dict[str, str], fires: bool
     alert(tmp_path, "FerriteDataDamaged", series, **(expected if fires else {}))
 
 
-@pytest.mark.parametrize(("values", "fires"), [("1x40", True), ("0x40", False)])
-def test_the_alert_of_an_unclean_start(tmp_path: Path, values: str, fires: bool) -> None:
-    """It is there after such a start (and ends an hour later)."""
-    series = {'ferrite_recovery_set_aside{instance="a"}': values}
+@pytest.mark.parametrize(
+    ("aside", "started", "fires"),
+    [
+        ("1x120", "3600x120", True),
+        ("0x120", "3600x120", False),
+        ("1x120", "0x120", False),
+        ("1x120", "0x79 4800x40", True),
+        ("1x120", None, True),
+    ],
+    ids=["new", "clean", "old", "again", "unknown"],
+)
+def test_the_alert_of_an_unclean_start(
+    tmp_path: Path, aside: str, started: str | None, fires: bool
+) -> None:
+    """It is there after such a start, also after the second in a row, and ends an hour later."""
+    series = {'ferrite_recovery_set_aside{instance="a"}': aside}
+    if started is not None:
+        series['process_start_time_seconds{instance="a"}'] = started
     summary = "a was not stopped cleanly: what it held was set aside at the start"
     expected = {"instance": "a", "severity": "warning", "summary": summary}
 
-    alert(tmp_path, "FerriteDataSetAside", series, **(expected if fires else {}))
+    alert(tmp_path, "FerriteDataSetAside", series, minutes=90, **(expected if fires else {}))
 
 
 def test_the_alert_of_the_disk_says_its_state(tmp_path: Path) -> None:
