@@ -4,6 +4,7 @@ A message's structured part goes into `extra={"fields": {...}}`, which both form
 trace that it is about into `extra={"trace": (trace_id, span_id)}`.
 """
 
+import io
 import json
 import logging
 import sys
@@ -132,8 +133,13 @@ def set_up(config: LoggingConfig) -> None:
 
 
 def _handler(file: str) -> logging.Handler:
-    if file in ("", STDOUT):
-        return logging.StreamHandler(sys.stdout if file else sys.stderr)
+    if not file:
+        return logging.StreamHandler(sys.stderr)
+    if file == STDOUT:
+        # As standard error and files do; a line that cannot be encoded would be lost.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        return logging.StreamHandler(sys.stdout)
     try:
         return WatchedFileHandler(file, encoding="utf-8", errors="backslashreplace")
     except OSError as error:

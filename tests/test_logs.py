@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +127,17 @@ def test_standard_output_is_a_file(capsys: pytest.CaptureFixture[str], file: str
     assert json.loads(first)["trace_id"] == "ab" * 16
     assert second.endswith(" info  two port=7")
     assert other == ""
+
+
+def test_no_character_is_too_much_for_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its encoding has not is escaped, as on standard error."""
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="ascii"))
+    logs.set_up(LoggingConfig(file="-"))
+
+    logging.getLogger(f"{logs.ROOT}.test").info("größe \udcff")
+
+    assert b"gr\\xf6\\xdfe \\udcff" in output.getvalue()
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
