@@ -350,7 +350,7 @@ static fe_volumes volumes_of(const fe_store *store)
     fe_store_tally tally;
     fe_store_tally_get(store, &tally);
     return (fe_volumes){{[FE_SIZED_GET] = {tally.hits, tally.read_bytes},
-                         [FE_SIZED_SET] = {tally.in_place + tally.appended, tally.written_bytes}}};
+                         [FE_SIZED_SET] = {tally.written_values, tally.written_bytes}}};
 }
 
 /* The group is measured. */

@@ -364,6 +364,12 @@ static void note_change(fe_key *key)
     fe_store_mark_key(key->store, key->db, key->hash);
 }
 
+static void note_written(fe_key *key, size_t len)
+{
+    key->store->stats.written_values++;
+    key->store->stats.written_bytes += len;
+}
+
 /* The same as a change. */
 static bool write_plan(fe_key *key, plan *p, uint32_t access, keep what)
 {
@@ -407,7 +413,7 @@ uint8_t *fe_key_write(fe_key *key, fe_type type, fe_value_kind kind, size_t len,
 {
     FE_ASSERT(type != FE_TYPE_FILLER && (kind != FE_VALUE_INT || len == 8));
     if (len > FE_VALUE_MAX || key->name.len > KEY_MAX) return NULL;
-    key->store->stats.written_bytes += len;
+    note_written(key, len);
     if (write_same(key, type, kind, len, deadline)) return fe_record_value_ptr(key->record);
     if (deadline == FE_DEADLINE_KEEP)
         deadline = key->record != NULL ? fe_record_deadline(key->record) : FE_DEADLINE_NONE;
@@ -434,7 +440,7 @@ bool fe_key_adopts(const fe_key *key, const fe_body *body)
 bool fe_key_adopt(fe_key *key, fe_type type, fe_body *body, int64_t deadline)
 {
     FE_ASSERT(fe_key_adopts(key, body));
-    key->store->stats.written_bytes += body->len;
+    note_written(key, body->len);
     if (deadline == FE_DEADLINE_KEEP)
         deadline = key->record != NULL ? fe_record_deadline(key->record) : FE_DEADLINE_NONE;
     plan p = plan_make(type, false, false, key->name.len, body->len, body->len, deadline);
@@ -455,7 +461,7 @@ static void value_clear(fe_key *key, const plan *p, size_t from, size_t to)
 uint8_t *fe_key_write_zeros(fe_key *key, fe_type type, size_t len, int64_t deadline)
 {
     if (len > FE_VALUE_MAX || key->name.len > KEY_MAX) return NULL;
-    key->store->stats.written_bytes += len;
+    note_written(key, len);
     if (deadline == FE_DEADLINE_KEEP)
         deadline = key->record != NULL ? fe_record_deadline(key->record) : FE_DEADLINE_NONE;
     plan p = plan_make(type, false, true, key->name.len, len, len, deadline);
@@ -469,7 +475,7 @@ uint8_t *fe_key_resize(fe_key *key, size_t len)
     fe_record *record = key->record;
     FE_ASSERT(record != NULL && !(fe_record_flags(record) & FE_RECORD_INT));
     if (len > FE_VALUE_MAX) return NULL;
-    key->store->stats.written_bytes += len;
+    note_written(key, len);
     size_t old = fe_record_value_len(record);
     plan p = {.clean = SIZE_MAX};
     if ((fe_record_flags(record) & FE_RECORD_LARGE) && len <= fe_record_value_cap(record) &&
@@ -520,7 +526,7 @@ uint8_t *fe_key_edit(fe_key *key)
         key->moved = true;
     }
     /* A number is changed as a whole; of other values nobody says how much is. */
-    if (flags & FE_RECORD_INT) key->store->stats.written_bytes += sizeof(int64_t);
+    if (flags & FE_RECORD_INT) note_written(key, sizeof(int64_t));
     return fe_record_value_ptr(key->record);
 }
 

@@ -513,6 +513,7 @@ void fe_store_tally_get(const fe_store *store, fe_store_tally *tally)
                               .appended = stats->appended,
                               .read_bytes = stats->read_bytes,
                               .written_bytes = stats->written_bytes,
+                              .written_values = stats->written_values,
                               .hits_mutable = stats->hits};
     if (FE_LIKELY(!store->log.tiered)) return;
     tally->hits_mutable = hits[FE_TIER_MUTABLE];

@@ -76,6 +76,7 @@ typedef struct fe_store_stats {
     uint64_t in_place, appended; /* writes that kept, or moved to the tail, their record */
     uint64_t read_bytes,
         written_bytes; /* of values that look-ups found, and that were written whole or resized */
+    uint64_t written_values; /* so many were: other writes change a deadline, a name or a part */
     uint64_t
         misses_by[FE_MISS_COUNT]; /* of the misses, while reasons are told; see fe_miss_stats */
     uint64_t expired_keys;        /* all removals because of a deadline */
@@ -110,7 +111,7 @@ typedef struct fe_miss_stats {
 
 /* Counters of which one command's part is the difference, while the lock is held. */
 typedef struct fe_store_tally {
-    uint64_t hits, misses, in_place, appended, read_bytes, written_bytes;
+    uint64_t hits, misses, in_place, appended, read_bytes, written_bytes, written_values;
     /* Of the hits, by where the record was; in a memory-only store all are mutable. */
     uint64_t hits_mutable, hits_readonly, hits_cache, hits_disk;
 } fe_store_tally;

@@ -201,6 +201,26 @@ def test_sizes_of_values_are_measured_in_some_groups(served: Served) -> None:
             assert page.value("cache_value_size_bucket", operation=operation, le="2048.0") == count
 
 
+def test_what_writes_no_value_has_no_size(served: Served) -> None:
+    """A deadline, a name or a bit changes, in place or with the record moved: no empty values."""
+    served.client.command("SET", "key", "x" * 1000)
+    served.client.command("CONFIG", "RESETSTAT")
+    for _ in range(3 * 16):
+        served.client.command("SET", "key", "x" * 1000)
+        served.client.command("EXPIRE", "key", "100")
+        served.client.command("EXPIRE", "key", "200")
+        served.client.command("PERSIST", "key")
+        served.client.command("SETBIT", "key", "1", "1")
+        served.client.command("RENAME", "key", "name")
+        served.client.command("RENAME", "name", "key")
+
+    page = page_of(served.metrics)
+
+    count = page.value("cache_value_size_count", operation="set")
+    assert count > 0
+    assert page.value("cache_value_size_sum", operation="set") == count * 1000
+
+
 def test_the_mutable_region_and_the_cache_are_told_apart(served: Served) -> None:
     """In memory a hit of the cache is one of the mutable region; a miss is a miss of both."""
     served.client.command("SET", "key", "x")
