@@ -5,6 +5,7 @@ The process is told a socket in the way of systemd (NOTIFY_SOCKET), so that nobo
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -78,6 +79,8 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        # A test that fails before it ends its server would leave it behind.
+        atexit.register(self.kill)
         if not is_awaited:
             return
         try:
@@ -124,3 +127,4 @@ class Process:
             self.process.kill()
             self.process.wait()
         self._notices.close()
+        atexit.unregister(self.kill)

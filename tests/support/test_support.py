@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.house.sources import ROOT
 from tests.support import match, payload, resp, script
 from tests.support.both import Both, MismatchError
 from tests.support.client import Reply
@@ -175,3 +179,19 @@ def test_another_tier_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(AssertionError, match="cellar"):
         subject_server("reactors")
+
+
+def test_no_server_outlives_the_tests(tmp_path: Path) -> None:
+    """A test that failed has not ended its own."""
+    code = (
+        "import sys; from pathlib import Path; from tests.support.process import Process;"
+        " print(Process(Path(sys.argv[1])).process.pid)"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+
+    assert (tmp_path / "server.log").exists()
+    assert not Path(f"/proc/{int(ended.stdout)}").exists()
