@@ -339,7 +339,7 @@ def test_a_request_is_given_up_after_the_time_that_is_set(receiver: Receiver, fa
     source = FilledSource()
     transport = transport_to(receiver, "grpc", {"OTEL_EXPORTER_OTLP_TIMEOUT": "900"})
     receiver.behave(fault)
-    drain = Drain(source, transport, 100, 0.02, export_timeout_s=0.3)
+    drain = Drain(source, transport, 100, 0.02, export_timeout_s=1.5)
     drain.start()
 
     source.add(100)

@@ -286,7 +286,7 @@ def test_resource_detectors_of_the_environment(tmp_path: Path, receiver: Receive
 def test_the_time_of_a_batch_is_the_environments(tmp_path: Path, receiver: Receiver) -> None:
     """A receiver that hangs costs the commands of that time, and not ten seconds or a minute."""
     receiver.behave(hanging())
-    environ = {"OTEL_BSP_EXPORT_TIMEOUT": "200", "OTEL_EXPORTER_OTLP_TIMEOUT": "900"}
+    environ = {"OTEL_BSP_EXPORT_TIMEOUT": "1500", "OTEL_EXPORTER_OTLP_TIMEOUT": "900"}
     server = Process(tmp_path, *traced(receiver), environ=environ)
     end = time.monotonic() + 20  # an attempt would take 900
     with server.client() as client:
