@@ -35,6 +35,7 @@ void fe_prefixes_clear(fe_prefixes *prefixes, int64_t now_ms)
 fe_bytes fe_prefix_of(fe_bytes key, uint8_t separator, uint32_t parts)
 {
     size_t len = 0;
+    if (key.len > FE_PREFIX_SEARCH_MAX) key.len = FE_PREFIX_SEARCH_MAX;
     for (size_t at = 0; parts > 0 && at < key.len; parts--) {
         const uint8_t *found = memchr(key.ptr + at, separator, key.len - at);
         if (found == NULL) break;

@@ -26,6 +26,8 @@
 #define FE_PREFIX_COUNT_MAX 256u
 #define FE_PREFIX_PARTS_MAX 8u
 #define FE_PREFIX_NAME_MAX 96u /* bytes of a prefix that are kept */
+/* Bytes of a key that are searched for separators: it may be long, and the lock is held. */
+#define FE_PREFIX_SEARCH_MAX 4096u
 
 typedef enum fe_prefix_tier {
     FE_PREFIX_MUTABLE,

@@ -43,6 +43,13 @@ TEST(a_prefix_ends_before_the_nth_separator_or_the_last)
     CHECK_INT(0, prefix_len(":user", 1));
     CHECK_INT(1, prefix_len("::", 2));
     CHECK_INT(0, prefix_len("", 2));
+
+    static char far[FE_PREFIX_SEARCH_MAX + 2];
+    memset(far, 'x', sizeof far - 1);
+    far[FE_PREFIX_SEARCH_MAX] = ':';
+    CHECK_INT(0, prefix_len(far, 1));
+    far[FE_PREFIX_SEARCH_MAX - 1] = ':';
+    CHECK_INT(FE_PREFIX_SEARCH_MAX - 1, prefix_len(far, 1));
 }
 
 static uint32_t number_of(const fe_prefix *prefix)
