@@ -44,7 +44,8 @@ class Plan:
     """How much the mode measures: rounds of a block and commands of a turn by pipeline, blocks.
 
     Commands are counted, not seconds: what a turn costs beside them, such as its connections, has
-    the same share in all turns.
+    the same share in all turns. Two processes of one program differ by more than two turns of one
+    process do: so there are many blocks, and few rounds in each.
     """
 
     rounds: dict[int, int]
@@ -59,8 +60,8 @@ def plan_of(context: Context) -> Plan:
     """Return the plan of the mode."""
     plans = {
         "quick": Plan({1: 4, 16: 2, 0: 2}, {1: 35_000, 16: 280_000, 0: 13_000}, 1, 1, 60.0),
-        "default": Plan({1: 8, 16: 2, 0: 2}, {1: 52_000, 16: 560_000, 0: 22_000}, 3, 6, 660.0),
-        "full": Plan({1: 16, 16: 4, 0: 4}, {1: 52_000, 16: 870_000, 0: 22_000}, 6, 40, 7200.0),
+        "default": Plan({1: 3, 16: 1, 0: 1}, {1: 52_000, 16: 560_000, 0: 22_000}, 3, 30, 660.0),
+        "full": Plan({1: 4, 16: 2, 0: 2}, {1: 52_000, 16: 870_000, 0: 22_000}, 6, 150, 7200.0),
     }
     return plans[context.mode]
 
