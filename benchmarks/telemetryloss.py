@@ -113,7 +113,8 @@ def _exact(context: Context, seconds: float) -> list[Row]:
                     rate = _redis_benchmark(context, party.server, seconds)
                 else:
                     fixed = load_of(1, round(RATE * seconds), rate=RATE)
-                    result = generators.run_load(party.server, fixed, context.cores.generator)
+                    core = context.cores.generator
+                    result = generators.run_load(party.server, fixed, core, has_precedence=False)
                     rate = float(result["ops_per_second"])
             (tally,) = tallies
             row: Row = {"part": "exact", "load": load, "ops_per_second": rate}
