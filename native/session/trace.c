@@ -177,14 +177,21 @@ static void open_draft(fe_session *session, fe_draft *draft, fe_call *call)
     attend(draft, call);
 }
 
-/* When the command's bytes came. Those that waited behind another command came in an earlier round. */
+/* When the command's bytes came. */
+static uint64_t arrival(const fe_session *session)
+{
+    uint64_t readable = session->readable_ticks;
+    return readable != 0 ? readable : session->recorder->parsed;
+}
+
+/* Bytes that waited behind another command came in an earlier round. */
 static void set_arrival(const fe_session *session, fe_draft *draft)
 {
     const fe_recorder *recorder = session->recorder;
-    uint64_t readable = session->readable_ticks;
+    bool is_now = session->readable_ticks == recorder->readable;
     draft->parsed = recorder->parsed;
-    draft->start = readable != 0 ? readable : recorder->parsed;
-    draft->received = readable == recorder->readable ? recorder->received : draft->start;
+    draft->start = arrival(session);
+    draft->received = is_now ? recorder->received : draft->start;
 }
 
 /* The draft of a command that says who called it, though that may be nonsense; false when nothing could
@@ -218,8 +225,7 @@ static void begin_thin(fe_session *session, const fe_command *command, const fe_
     draft->batch_index = index16(index);
     draft->db = (uint16_t)session->client.db;
     draft->begun = ticks;
-    uint64_t readable = session->readable_ticks;
-    draft->start = readable != 0 ? readable : session->recorder->parsed;
+    draft->start = arrival(session);
     note_counters(session);
 }
 
