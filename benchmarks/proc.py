@@ -82,18 +82,22 @@ def cpu_ns(pid: int) -> int:
     return time.clock_gettime_ns((~pid << 3) | _CLOCK_OF_PROCESS)
 
 
+def _core_ticks(text: str, core: int) -> list[int]:
+    for line in text.splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            return [int(tick) for tick in ticks]
+    raise KeyError(core)
+
+
 def parse_core_busy_s(text: str, core: int) -> float:
     """Return for how many seconds a core was not idle since boot, from the text of /proc/stat.
 
     Raises:
         KeyError: there is no such core.
     """
-    for line in text.splitlines():
-        name, *ticks = line.split()
-        if name == f"cpu{core}":
-            user, nice, system, _idle, _iowait, irq, softirq = (int(tick) for tick in ticks[:7])
-            return (user + nice + system + irq + softirq) * _NS_PER_TICK / 1e9
-    raise KeyError(core)
+    user, nice, system, _idle, _iowait, irq, softirq = _core_ticks(text, core)[:7]
+    return (user + nice + system + irq + softirq) * _NS_PER_TICK / 1e9
 
 
 def core_busy_s(core: int) -> float:
@@ -107,11 +111,7 @@ def parse_core_stolen_s(text: str, core: int) -> float:
     Raises:
         KeyError: there is no such core.
     """
-    for line in text.splitlines():
-        name, *ticks = line.split()
-        if name == f"cpu{core}":
-            return int(ticks[7]) * _NS_PER_TICK / 1e9
-    raise KeyError(core)
+    return _core_ticks(text, core)[7] * _NS_PER_TICK / 1e9
 
 
 def core_stolen_s(core: int) -> float:

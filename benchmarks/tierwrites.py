@@ -65,20 +65,17 @@ def machine_note(reading: dict[str, Any], stolen_s: float) -> str:
     )
 
 
-def run(context: Context, server: Server, keys: int, findings: Findings) -> None:
-    """Overwrite random keys at a fixed rate; then read every key and compare."""
-    seconds = context.pick(20, 60, 600)
-    context.progress.step(f"{RATE:,} updates/s for {seconds} s")
-    server.command("CONFIG", "SET", "latency-monitor-threshold", "1")
-    server.command("CONFIG", "RESETSTAT")
-    before, cpu, windows = counters(server), server.cpu_ns(), list[Row]()
+def _update(
+    context: Context, server: Server, keys: int, seconds: int, before: dict[str, float]
+) -> tuple[dict[str, Any], list[Row], dict[str, Any]]:
+    """Return the generator's result and windows, and what an idle thread on the core read."""
     result: dict[str, Any] = {}
+    windows: list[Row] = []
     load = tierserver.values(
         keys, clients=CLIENTS, rate=RATE, milliseconds=seconds * 1000, random=True, window_ms=1000
     )
     command = generators.load_command(server, load)
     clock = [str(generators.compiled("gaps")), str(seconds), "idle"]
-    stolen = proc.core_stolen_s(context.cores.server)
     with (
         generators.json_lines(clock, context.cores.server) as readings,
         generators.json_lines(command, context.cores.generator) as lines,
@@ -89,8 +86,20 @@ def run(context: Context, server: Server, keys: int, findings: Findings) -> None
             elif line["type"] == "result":
                 result = line
         (reading,) = readings
-    stolen = proc.core_stolen_s(context.cores.server) - stolen
     generators.check_result(server, result)
+    return result, windows, reading
+
+
+def run(context: Context, server: Server, keys: int, findings: Findings) -> None:
+    """Overwrite random keys at a fixed rate; then read every key and compare."""
+    seconds = context.pick(20, 60, 600)
+    context.progress.step(f"{RATE:,} updates/s for {seconds} s")
+    server.command("CONFIG", "SET", "latency-monitor-threshold", "1")
+    server.command("CONFIG", "RESETSTAT")
+    before, cpu = counters(server), server.cpu_ns()
+    stolen = proc.core_stolen_s(context.cores.server)
+    result, windows, reading = _update(context, server, keys, seconds, before)
+    stolen = proc.core_stolen_s(context.cores.server) - stolen
     cpu, after = server.cpu_ns() - cpu, counters(server)
     steps, kinds = engine_steps(server), longest_steps(server)
     appended = grown(before, after, "appended_bytes_total")
