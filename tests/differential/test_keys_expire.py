@@ -30,7 +30,8 @@ def test_every_set_of_flags(both: Both, command: str) -> None:
     times = [str((base + change) // unit) for change in (-100000000, 0, 100000000)]
     states = [("SET", "k", "v"), ("SET", "k", "v", "PXAT", "4102444800000")]
     if not command.endswith("AT"):
-        states.append(("SET", "k", "v", "PX", "500000000"))
+        # Between two of the times: of equal ones, a tick of either clock would decide GT and LT.
+        states.append(("SET", "k", "v", "PX", "550000000"))
     commands: list[tuple[str, ...]] = []
     for state, when, count in itertools.product(states, times, range(4)):
         for flags in itertools.permutations(FLAGS, count):
@@ -75,7 +76,7 @@ def test_syntax_and_missing_keys(both: Both, command: str) -> None:
         % k 4102444800 NX FOO
         % k 4102444800 NX NX
         % k 4102444800 nx
-        % k 4102444800 gT
+        % k 4102544800 gT
         % k 4102444800 ""
         % k 4102444800 XX GT
         % k 4102444800 XX LT

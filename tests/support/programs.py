@@ -38,6 +38,8 @@ ALPHABETS: dict[str, Sequence[Argument]] = {
     "later": values("4102444800 4202444800 0 -1 abc 9223372036854775807"),
     "laterms": values("4102444800123 4202444800000 0 -1 abc 9223372036854775807"),
     "when": values("NX XX GT LT nx foo"),
+    # Beside a relative time: of two equal ones, a tick of either clock would decide GT and LT.
+    "there": values("NX XX nx foo"),
     "db": values("0 0 0 1 1 2 15 16 x"),
     "o": values("0 1 7 8 9 15 23 64 100 -1 abc"),
     "bit": values("0 1 1 0 2 x"),
@@ -73,9 +75,9 @@ PFCOUNT {k} {k}|PFMERGE {k} {k}|PFMERGE {k}
 KEYS = """
 DEL {k}|DEL {k} {k}|UNLINK {k} {k}|EXISTS {k} {k} {k}|TOUCH {k} {k}|TYPE {k}|RENAME {k} {k}
 RENAMENX {k} {k}|COPY {k} {k}|COPY {k} {k} REPLACE|COPY {k} {k} DB {db}|COPY {k} {k} DB {db} REPLACE
-MOVE {k} {db}|EXPIRE {k} {s}|EXPIRE {k} {s} {when}|PEXPIRE {k} {ms}|PEXPIRE {k} {ms} {when}
+MOVE {k} {db}|EXPIRE {k} {s}|EXPIRE {k} {s} {there}|PEXPIRE {k} {ms}|PEXPIRE {k} {ms} {there}
 EXPIREAT {k} {at}|EXPIREAT {k} {at} {when}|PEXPIREAT {k} {atms}|PEXPIREAT {k} {atms} {when}
-EXPIRE {k} {s} {when} {when}|PERSIST {k}|TTL {k}|PTTL {k}|EXPIRETIME {k}|PEXPIRETIME {k}
+EXPIRE {k} {s} {there} {there}|PERSIST {k}|TTL {k}|PTTL {k}|EXPIRETIME {k}|PEXPIRETIME {k}
 KEYS {pattern}|SCAN 0 COUNT 1000|SCAN 0 COUNT 1000 MATCH {pattern}|SCAN 0 COUNT 1000 TYPE string
 DUMP {k}|OBJECT ENCODING {k}|OBJECT FREQ {k}|RESTORE {k} 0 {v}|DBSIZE|SELECT {db}|SELECT {db}
 SWAPDB {db} {db}|FLUSHDB {sync}|FLUSHALL|FLUSHDB|PING|PING {v}|ECHO {v}|ECHO|NOSUCH {k} {v}|GET
