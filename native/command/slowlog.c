@@ -1,4 +1,4 @@
-/* SLOWLOG: reading and emptying the log that session/dispatch.c fills. */
+/* SLOWLOG: reading and emptying the log that session/count.c fills. */
 #include "command/families.h"
 #include "command/label.h"
 #include "command/subcommand.h"

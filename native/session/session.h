@@ -7,7 +7,7 @@
  *        |                                                    |
  *        +--- QUIT, protocol error, kill, limits ---> CLOSING <---- kill, limits
  *
- * READY -> PARKED   park (dispatch.c): Python must answer, CLIENT PAUSE, WAIT, DEBUG SLEEP, or
+ * READY -> PARKED   fe_park (park.h): Python must answer, CLIENT PAUSE, WAIT, DEBUG SLEEP, or
  *                   unread output piles up
  * PARKED -> READY   fe_session_resume
  * any -> CLOSING    fe_session_finish, fe_session_cut_off: no more input is read; the
