@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ferrite_py.config_kinds import size_of
 from tests.support.servers import Server, free_port
+from tests.support.stack import DEPLOY, asked
 from tests.telemetry.page import page_of
 from tests.telemetry.receiver import Receiver
-from tests.test_stack import DEPLOY, asked
 
 MEASURED_ONE_IN = 16
 """Of so many groups that are served together the stages of one are measured."""
