@@ -7,7 +7,7 @@ import math
 import subprocess
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -24,21 +24,14 @@ from tests.support.process import command, environment
 from tests.support.servers import free_port
 from tests.telemetry.page import OPENMETRICS, ask
 from tests.telemetry.receiver import Receiver, bad_request, partial_success
-from tests.telemetry.test_effects import CALLER, on_wire, served
 from tests.telemetry.test_metrics_page import Served
+from tests.telemetry.tracing import CALLER, commands, on_wire
 from tests.telemetry.views import MetricView, SpanView
 
 DEADLINE_S = 20.0
 DURATION = "ferrite.command.duration"
 BUCKET = "ferrite_command_duration_bucket"
 SECOND = 10**9
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver without a fault."""
-    with Receiver() as made:
-        yield made
 
 
 def serve(
@@ -293,12 +286,12 @@ def test_transactions_and_waits(tmp_path: Path, receiver: Receiver) -> None:
     made.client.command("DEBUG", "SLEEP", "0.05")
     for words in (("MULTI",), ("SET", "key", "x"), ("EXEC",), ("PING",)):
         made.client.command(*words)
-    served(receiver, 5)
+    commands(receiver, 5)
 
     found = until(made.metrics, {"PING", "SET", "MULTI"}.__le__)
 
-    commands = {one.labels["command"] for one in samples_of(made.metrics)}
-    assert {"EXEC", "DEBUG"} <= commands
+    names = {one.labels["command"] for one in samples_of(made.metrics)}
+    assert {"EXEC", "DEBUG"} <= names
     assert {"EXEC", "DEBUG"}.isdisjoint(one.labels["command"] for one in found)
     made.close()
 
@@ -370,9 +363,9 @@ def test_none_are_wanted(
     made = serve(tmp_path, receiver, *settings, environ=environ)
     made.client.command("PING")
     if "telemetry.traces_enabled=no" not in settings:
-        served(receiver, 1)
+        commands(receiver, 1)
         made.client.command("PING")
-        served(receiver, 2)  # the first batch was taken before the second was sent
+        commands(receiver, 2)  # the first batch was taken before the second was sent
     found = shown(made.metrics)
 
     made.close()

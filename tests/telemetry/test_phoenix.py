@@ -21,10 +21,10 @@ import pytest
 from tests.support.process import Process
 from tests.support.servers import free_port
 from tests.telemetry.exporting import PROTOCOLS
+from tests.telemetry.tracing import CALLER
 
 PYTHON = os.environ.get("PHOENIX_PYTHON", "")
 START_S, ARRIVAL_S, STOP_S = 120.0, 30.0, 20.0
-CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARTS = [
     "ferrite.command.dispatch",
     "ferrite.index.lookup",

@@ -31,13 +31,6 @@ Start = Callable[..., Process]
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver without a fault."""
-    with Receiver() as made:
-        yield made
-
-
-@pytest.fixture
 def start(tmp_path: Path, receiver: Receiver) -> Iterator[Start]:
     """Start a server with a data folder and small budgets; settings by their names."""
     started: list[Process] = []

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.client import RawClient
 from tests.support.process import Process
 from tests.telemetry.receiver import Receiver
+from tests.telemetry.tracing import calls, commands
 from tests.telemetry.views import SpanView
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
 CALLER = f"00-{TRACE}-{SPAN}-01"
 Start = Callable[..., Process]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver without a fault."""
-    with Receiver() as made:
-        yield made
 
 
 @pytest.fixture(params=["reactors", "streams"])
@@ -49,21 +41,9 @@ def start(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) ->
         process.kill()
 
 
-def commands(receiver: Receiver, count: int) -> list[SpanView]:
-    """Wait for so many commands' spans; all of them."""
-    return receiver.wait_for_spans(count, lambda span: span.kind == "SERVER")
-
-
 def names(spans: list[SpanView]) -> Counter[str]:
     """How many spans have which name."""
     return Counter(span.name for span in spans)
-
-
-def counted(client: RawClient) -> int:
-    """Calls and refusals that commandstats knows."""
-    text = client.command("INFO", "commandstats").raw
-    fields = re.findall(rb"calls=(\d+),.*?rejected_calls=(\d+)", text)
-    return sum(int(ran) + int(rejected) for ran, rejected in fields)
 
 
 def attribute(text: bytes) -> bytes:
@@ -80,7 +60,7 @@ def test_each_counted_command_is_one_span(start: Start, receiver: Receiver) -> N
         client.send(b"MULTI\r\nGET k\r\nCONFIG GET port\r\nGET k\r\nEXEC\r\n")
         for _ in range(15):
             client.read()
-        total = counted(client)
+        total = calls(client)
 
         # NOSUCH and LPUSH are no commands here; and INFO is counted when it has answered.
         expected = total + 2 + 1
@@ -144,14 +124,14 @@ def test_what_waited_for_the_disk_is_one_span_each(
         for key in keys:
             client.command("SET", key, "v" * 100)
         assert client.command("DEBUG", "TIER", "disk").raw == b"+OK\r\n"
-        before = counted(client)
+        before = calls(client)
 
         client.pipeline([["GET", key] for key in keys[:10]])
         client.send(b"MULTI\r\n" + b"".join(b"STRLEN %s\r\n" % k.encode() for k in keys[10:]))
         client.command("EXEC")
         for _ in range(11):
             client.read()
-        after = counted(client)
+        after = calls(client)
         spans = commands(receiver, after + 1)
 
     found = names(spans)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from tests.support.client import RawClient
 from tests.support.resp import Node
 from tests.telemetry.receiver import Receiver
-from tests.telemetry.test_effects import CALLER, on_wire
-from tests.telemetry.tracing import Start, commands
+from tests.telemetry.tracing import CALLER, Start, commands, on_wire
 
 
 def ids_of(trace_id: Node, span_id: Node) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""A server whose commands are traced to a receiver: what the tests of traces share."""
+"""A server whose commands are traced to a receiver, and a caller: what tests of traces share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from tests.support.client import RawClient
 from tests.support.process import Process
 from tests.telemetry.receiver import Receiver
 from tests.telemetry.views import SpanView
+
+CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+"""A trace id, and the id of the span in it that calls."""
 
 
 class Server(Process):
@@ -32,6 +35,31 @@ class Server(Process):
 
 
 Start = Callable[..., Server]
+
+
+def traced(receiver: Receiver, **settings: str) -> list[str]:
+    """Settings of a server whose traces alone are exported."""
+    given = {
+        "enabled": "yes",
+        "connection_rate_max": "0",
+        "endpoint": receiver.grpc_endpoint,
+        "metrics_enabled": "no",
+        "logs_enabled": "no",
+        "batch_timeout_ms": "20",
+        "detail": "command",
+        **settings,
+    }
+    return [f"telemetry.{name}={text}" for name, text in given.items()]
+
+
+def on_wire(*words: str, flags: str) -> bytes:
+    """A command with a caller in front of it."""
+    parts = ["traceparent", f"00-{CALLER[0]}-{CALLER[1]}-{flags}"]
+    head, tail = (
+        b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for word in group)
+        for group in (parts, words)
+    )
+    return b"|1\r\n" + head + b"*%d\r\n" % len(words) + tail
 
 
 def commands(receiver: Receiver, count: int) -> list[SpanView]:

@@ -129,6 +129,13 @@ def metrics_of(request: Any) -> Iterator[MetricView]:
                     )
 
 
+def one(views: list[MetricView], name: str, **attributes: str) -> MetricView:
+    """The only data point of a metric with these attributes."""
+    found = [view for view in views if view.name == name and view.attributes == attributes]
+    assert len(found) == 1, (name, attributes, found)
+    return found[0]
+
+
 @dataclass(frozen=True)
 class LogView:
     """A log record."""
