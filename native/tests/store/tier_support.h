@@ -171,6 +171,11 @@ static inline fe_tier_stats stats_of(tiered *t)
     return stats;
 }
 
+static inline uint32_t oldest(tiered *t, fe_tier tier)
+{
+    return t->f.store->log.tiers[tier].oldest;
+}
+
 /* Flushes everything that is sealed; false when the disk refused. */
 static inline bool flush_sealed(tiered *t)
 {
