@@ -14,7 +14,7 @@ from pathlib import Path
 from ferrite_py import __version__, doctor
 from ferrite_py.config import CATALOGUE, Sources
 from ferrite_py.config_docs import render_example, render_show
-from ferrite_py.config_telemetry import FLAGS
+from ferrite_py.config_flags import FLAGS
 from ferrite_py.errors import FerriteError, StartupError
 
 DEFAULT_FILE = Path("ferrite.toml")

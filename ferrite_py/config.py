@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ferrite_py.config_insight import InsightConfig
 from ferrite_py.config_limits import MemoryBound, OutputLimit, OutputLimits
 from ferrite_py.config_otel import wrong_variables
 from ferrite_py.config_sections import LoggingConfig, ServerConfig, StorageConfig, TlsConfig
@@ -25,7 +26,6 @@ from ferrite_py.config_sources import (
     read_flags,
 )
 from ferrite_py.config_telemetry import (
-    InsightConfig,
     MetricsConfig,
     TelemetryConfig,
     missing_endpoint,

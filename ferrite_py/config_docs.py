@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Callable
 
 from ferrite_py.config import CATALOGUE, Config, Loaded
+from ferrite_py.config_flags import FLAGS, Flag
 from ferrite_py.config_redis import CONSTANTS
 from ferrite_py.config_sources import Setting
-from ferrite_py.config_telemetry import FLAGS, Flag
 
 _WIDTH = 98
 _EXAMPLE_HEAD = """\
@@ -16,13 +16,13 @@ _EXAMPLE_HEAD = """\
 # Sizes are numbers of bytes, or text in b, kb, mb or gb; durations are numbers, or text in us, ms,
 # s, m, h or d. `ferrite-py config check` says whether a file is sound.
 #
-# Written by `make generate` from ferrite_py/config_sections.py.
+# Written by `make generate` from ferrite_py/config_{sections,telemetry,insight}.py.
 """
 _REFERENCE_HEAD = """\
 # Configuration
 
-Written by `make generate` from `ferrite_py/config_sections.py` and `config_telemetry.py`; change
-the fields there.
+Written by `make generate` from `ferrite_py/config_sections.py`, `config_telemetry.py` and
+`config_insight.py`; change the fields there.
 
 Precedence: the defaults, then the file (`--config`, or `ferrite.toml` in the current folder if it
 is there), then the environment (OpenTelemetry's variables, and over them ours), then flags. Every

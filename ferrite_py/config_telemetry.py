@@ -10,7 +10,6 @@ from ferrite_py.config_kinds import (
     Choice,
     Duration,
     Integer,
-    Size,
     Text,
     Words,
 )
@@ -24,7 +23,7 @@ from ferrite_py.config_otel import (
     read_temporality,
 )
 from ferrite_py.config_sections import setting
-from ferrite_py.config_tables import Character, Fraction, Pairs, Seconds, Table
+from ferrite_py.config_tables import Fraction, Pairs, Seconds, Table
 
 OTLP_PROTOCOLS = {"grpc": "grpc", "http": "http/protobuf"}
 """Our names of the protocols, and OpenTelemetry's."""
@@ -347,144 +346,6 @@ class TelemetryConfig:
         """Those that are exported, if anything says where to."""
         switches = (self.traces_enabled, self.metrics_enabled, self.logs_enabled)
         return tuple(signal for signal, is_on in zip(SIGNALS, switches, strict=True) if is_on)
-
-
-@dataclass(frozen=True, slots=True)
-class InsightConfig:
-    """What the server finds out about its load; see docs/insight.md."""
-
-    hot_keys: bool = setting(
-        False,
-        Boolean(),
-        "Whether the hottest keys are looked for, for HOTKEYS.",
-        redis="insight-hot-keys",
-        runtime=True,
-    )
-    hot_keys_half_life: int = setting(
-        60,
-        Duration("s", low=1, high=86_400),
-        "Uses of keys so long ago count half for HOTKEYS, in seconds.",
-        redis="insight-hot-keys-half-life",
-        runtime=True,
-    )
-
-    curve: bool = setting(
-        True,
-        Boolean(),
-        "Whether the hit-ratio curve is measured, for INFO mrc and MRC.",
-        redis="insight-curve",
-        runtime=True,
-    )
-    curve_half_life: int = setting(
-        3600,
-        Duration("s", high=UINT32_MAX),
-        "Reads so long ago count half in the curve, in seconds; 0 is for ever.",
-        redis="insight-curve-half-life",
-        runtime=True,
-    )
-    miss_reasons: bool = setting(
-        True,
-        Boolean(),
-        "Whether each miss gets a reason, for INFO misses and MISSES.",
-        redis="insight-miss-reasons",
-        runtime=True,
-    )
-    miss_table_size: int = setting(
-        1 << 20,
-        Size(low=4096, high=16 << 20),
-        "Memory for the table of keys that are gone, of which 1mb remembers 458,752; rounded down"
-        " to a power of two, and no more than a 64th of max_memory. A change forgets them.",
-        redis="insight-miss-table-size",
-        runtime=True,
-    )
-    prefixes: bool = setting(
-        False,
-        Boolean(),
-        "Whether a ledger is kept of what is done with keys by their prefix, for PREFIXES, INFO"
-        " prefixes and metrics.",
-        redis="insight-prefixes",
-        runtime=True,
-    )
-    prefix_separator: str = setting(
-        ":",
-        Character(),
-        "What ends a part of a key for the ledger. A change begins it anew, as it does of the next"
-        " two.",
-        redis="insight-prefix-separator",
-        runtime=True,
-    )
-    prefix_parts: int = setting(
-        1,
-        Integer(1, 8),
-        "How many parts of a key are its prefix: of user:7:name with 1 user, with 2 user:7.",
-        redis="insight-prefix-parts",
-        runtime=True,
-    )
-    prefix_count: int = setting(
-        64,
-        Integer(1, 256),
-        "How many prefixes the ledger has room for, those with the most uses; each takes 11 KB, or"
-        " 22 while telemetry.record_keys is pattern, and may be a label of metrics.",
-        redis="insight-prefix-count",
-        runtime=True,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A flag that sets several settings, or one without a value; `{}` stands for its value."""
-
-    name: str
-    settings: tuple[tuple[str, str], ...]
-    meaning: str
-    takes_value: bool = False
-    is_last_word: bool = False
-    """Whether it goes over all other flags, wherever they stand."""
-
-    def pairs(self, value: str) -> list[tuple[str, str]]:
-        """The settings that it gives."""
-        return [(name, value if text == "{}" else text) for name, text in self.settings]
-
-
-FLAGS = (
-    Flag(
-        "--disable-observability",
-        (("telemetry.enabled", "false"), ("metrics.enabled", "false")),
-        "no traces, metrics or logs are recorded or exported; [insight] stays as it is",
-        is_last_word=True,
-    ),
-    Flag(
-        "--disable-metrics",
-        (("telemetry.metrics_enabled", "false"), ("metrics.enabled", "false")),
-        "no metrics, neither over OTLP nor over HTTP",
-        is_last_word=True,
-    ),
-    Flag(
-        "--disable-logging",
-        (("telemetry.logs_enabled", "false"), ("telemetry.command_lines", "false")),
-        "no logs over OTLP, and no lines about commands in the log",
-        is_last_word=True,
-    ),
-    Flag(
-        "--enable-tracing",
-        (("telemetry.enabled", "true"), ("telemetry.traces_enabled", "true")),
-        "traces over OTLP; needs an endpoint",
-    ),
-    Flag(
-        "--otlp-endpoint",
-        (("telemetry.enabled", "true"), ("telemetry.endpoint", "{}")),
-        "export traces, metrics and logs to this URL, such as http://localhost:4317",
-        takes_value=True,
-    ),
-    Flag(
-        "--prometheus-port",
-        (("metrics.enabled", "true"), ("metrics.port", "{}")),
-        "serve /metrics on this port",
-        takes_value=True,
-    ),
-)
-"""Flags that are not another name of one setting. Those given later go over earlier ones, and those
-that switch off over all, `--set` included."""
 
 
 def telemetry_conflict(config: TelemetryConfig) -> tuple[str, str] | None:
