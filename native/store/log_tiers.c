@@ -163,11 +163,11 @@ void fe_log_drop_marks(fe_log *log, uint32_t n)
 }
 
 /* The segment that the walker is in is not its any more. The expiry walk was about to measure its deadlines anew,
- * and has emptied what was known of them. */
+ * and has emptied what was known of them; the sweep had still to find records of dead keyspaces in it. */
 static void cursor_leave(fe_log *log, unsigned walker)
 {
     fe_cursor *cursor = &log->cursor[walker];
-    if (walker == FE_WALKER_EXPIRE) log->files[cursor->segment].miscounted = true;
+    if (walker != FE_WALKER_COMPACT) log->files[cursor->segment].miscounted = true;
     *cursor = (fe_cursor){0, 0};
 }
 
