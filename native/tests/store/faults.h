@@ -12,6 +12,7 @@
 #define FE_TESTS_STORE_FAULTS_H
 
 #include "store/device.h"
+#include "tests/folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -195,20 +196,6 @@ static inline void folder_make(char *path)
     const char *above = getenv("TMPDIR");
     snprintf(path, 128, "%.80s/ferrite-test-XXXXXX", above != NULL ? above : "/tmp");
     if (mkdtemp(path) == NULL) abort();
-}
-
-static inline void folder_remove(const char *path)
-{
-    DIR *folder = opendir(path);
-    struct dirent *entry;
-    while (folder != NULL && (entry = readdir(folder)) != NULL) {
-        char below[512];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        snprintf(below, sizeof below, "%.200s/%s", path, entry->d_name);
-        if (unlink(below) != 0) folder_remove(below);
-    }
-    if (folder != NULL) closedir(folder);
-    rmdir(path);
 }
 
 /* Descriptors that this process has open. */

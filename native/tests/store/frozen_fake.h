@@ -88,7 +88,7 @@ static inline void frozen_free(frozen_fake *t)
     fake_free(t->d);
     fe_device_close(t->device);
     CHECK_INT(0, fe_alloc_used_all(&t->alloc));
-    folder_remove(t->path);
+    remove_folder(t->path);
     free(t);
 }
 

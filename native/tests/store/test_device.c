@@ -46,7 +46,7 @@ static void fixture_close(fixture *f)
     fe_device_close(f->device);
     CHECK_INT(f->descriptors, open_descriptors());
     CHECK_INT(0, fe_alloc_used_all(&f->alloc));
-    folder_remove(f->path);
+    remove_folder(f->path);
 }
 
 static bool there(fixture *f, const char *name)
@@ -146,7 +146,7 @@ TEST(opening_fails_cleanly_at_each_call)
     int failed = 0;
     for (int n = 0; faults_next(&f.faults, n, EIO); n++) {
         char text[256] = "";
-        folder_remove(f.path);
+        remove_folder(f.path);
         f.device = fe_device_open(&f.alloc, f.path, &f.faults.calls, text);
         if (f.device != NULL) { /* whether O_DIRECT works is found out, not demanded */
             CHECK(!f.faults.fired || !fe_device_is_direct(f.device));

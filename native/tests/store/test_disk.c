@@ -72,7 +72,7 @@ static void files_close(fixture *f)
     free(f->buffers);
     CHECK_INT(f->descriptors, open_descriptors());
     CHECK_INT(0, fe_alloc_used_all(&f->alloc));
-    folder_remove(f->folder);
+    remove_folder(f->folder);
 }
 
 static void fixture_open(fixture *f, fe_disk_kind kind, uint32_t depth,
