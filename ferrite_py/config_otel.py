@@ -53,6 +53,14 @@ WITHOUT_EFFECT = {
 """Variables of the specification that change nothing here: the one signal that they are of ("" for
 none or several), and why."""
 
+WHOLE_NUMBERS = {
+    "OTEL_BSP_EXPORT_TIMEOUT": "traces",
+    "OTEL_BLRP_SCHEDULE_DELAY": "logs",
+    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "logs",
+    "OTEL_BLRP_MAX_QUEUE_SIZE": "logs",
+}
+"""Variables that must say a whole number above 0, and the signal that each is of."""
+
 TEMPORALITIES = ("cumulative", "delta", "lowmemory")
 """The third is deltas of histograms alone."""
 
@@ -138,6 +146,10 @@ def wrong_variables(
     for name in ("OTEL_EXPORTER_OTLP_TIMEOUT", *names):
         if not _is_number(environ.get(name, "")):
             yield f'{name}: "{environ[name]}": expected a number of seconds'
+    for name, signal in WHOLE_NUMBERS.items():
+        text = environ.get(name, "")
+        if text.strip() and signal in signals and not is_whole(text):
+            yield f'{name}: "{text}": expected a whole number above 0'
 
 
 def without_effect(environ: Mapping[str, str], signals: Collection[str] = SIGNALS) -> Iterator[str]:
@@ -145,6 +157,12 @@ def without_effect(environ: Mapping[str, str], signals: Collection[str] = SIGNAL
     for name, (signal, why) in WITHOUT_EFFECT.items():
         if environ.get(name, "").strip() and (not signal or signal in signals):
             yield f"{name}: without effect; {why}"
+
+
+def is_whole(text: str) -> bool:
+    """Whether it is a whole number above 0, in digits of ASCII; blanks around it do not count."""
+    digits = text.strip()
+    return digits.isascii() and digits.isdigit() and int(digits) > 0
 
 
 def _is_number(text: str) -> bool:

@@ -155,6 +155,21 @@ def test_config_check_looks_at_tls_files(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err.startswith(expected)
 
 
+def test_config_check_says_of_a_variable_what_the_start_says(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number that is none is the same line for both, and the server does not run."""
+    flags = ["--enable-tracing", "--otlp-endpoint", "http://h:1"]
+    monkeypatch.setenv("OTEL_BSP_EXPORT_TIMEOUT", "2.5s")
+
+    statuses = cli.main(flags), cli.main(["config", "check", *flags])
+
+    message = 'OTEL_BSP_EXPORT_TIMEOUT: "2.5s": expected a whole number above 0'
+    assert statuses == (1, 1)
+    assert capsys.readouterr().err.splitlines() == [f"ferrite-py: {message}"] * 2
+    assert calls == []
+
+
 def test_startup_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,10 @@ def error_of(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -
         ("OTEL_PROPAGATORS", "tracecontext, bagage", "bagage"),
         ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd", "zstd"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "soon"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "2.5s", "2.5s"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "0", "0"),
+        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "-1", "-1"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "1.5", "1.5"),
     ],
 )
 def test_words_of_opentelemetry_that_nobody_knows(
@@ -111,6 +115,9 @@ def test_all_words_that_are_wrong_are_told_with_their_place(tmp_path: Path) -> N
         ({"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/json"}, "logs_enabled = false\n"),
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, "traces_enabled = false\n"),
         ({"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "soon"}, "metrics_enabled = false\n"),
+        ({"OTEL_BSP_EXPORT_TIMEOUT": "0"}, "traces_enabled = false\n"),
+        ({"OTEL_BLRP_MAX_QUEUE_SIZE": "0"}, "logs_enabled = false\n"),
+        ({"OTEL_BSP_EXPORT_TIMEOUT": " ", "OTEL_BLRP_MAX_QUEUE_SIZE": ""}, ""),
     ],
 )
 def test_variables_of_a_fleet_are_no_errors(

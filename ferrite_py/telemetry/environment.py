@@ -15,7 +15,16 @@ from urllib.parse import quote
 
 from ferrite_py import __version__
 from ferrite_py.config import TelemetryConfig
-from ferrite_py.config_otel import EXPORTERS, HISTOGRAMS, KNOWN, PROPAGATORS, SAMPLERS, SIGNALS
+from ferrite_py.config_otel import (
+    EXPORTERS,
+    HISTOGRAMS,
+    KNOWN,
+    PROPAGATORS,
+    SAMPLERS,
+    SIGNALS,
+    WHOLE_NUMBERS,
+    is_whole,
+)
 from ferrite_py.config_telemetry import OTLP_PROTOCOLS
 from ferrite_py.errors import StartupError
 
@@ -72,14 +81,9 @@ def environment(
     _put_compression(values, config)
     _put_sampler(values, config, is_rate_ours=is_rate_ours)
     _put_timeouts(values, config.signals)
-    values.setdefault(_LOG_DELAY, str(config.batch_timeout_ms))
-    values.setdefault(_LOG_BATCH, str(config.batch_size))
-    for name in (_LOG_DELAY, _LOG_BATCH):
-        _check_whole(name, values[name])
-    values.setdefault(_LOG_QUEUE, str(max(_SDK_QUEUE, int(values[_LOG_BATCH]))))
-    _check_whole(_LOG_QUEUE, values[_LOG_QUEUE])
-    if config.traces_enabled and _SPAN_TIMEOUT in values:
-        _check_whole(_SPAN_TIMEOUT, values[_SPAN_TIMEOUT])
+    _check_numbers(values, config.signals)
+    if config.logs_enabled:
+        _put_log_batches(values, config)
     return values
 
 
@@ -90,9 +94,17 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _check_whole(name: str, text: str) -> None:
-    if not (text.strip().isascii() and text.strip().isdigit() and int(text) > 0):
-        raise StartupError(f"{name}: {text!r} is no whole number above 0")
+def _check_numbers(values: Mapping[str, str], signals: Sequence[str]) -> None:
+    for name, signal in WHOLE_NUMBERS.items():
+        if signal in signals and name in values and not is_whole(values[name]):
+            raise StartupError(f"{name}: {values[name]!r} is no whole number above 0")
+
+
+def _put_log_batches(values: dict[str, str], config: TelemetryConfig) -> None:
+    """Batches of the log are those of traces where its own variables do not say otherwise."""
+    values.setdefault(_LOG_DELAY, str(config.batch_timeout_ms))
+    values.setdefault(_LOG_BATCH, str(config.batch_size))
+    values.setdefault(_LOG_QUEUE, str(max(_SDK_QUEUE, int(values[_LOG_BATCH]))))
 
 
 def _names_service(config: TelemetryConfig) -> bool:

@@ -245,6 +245,7 @@ def test_a_number_that_is_none_is_named(name: str, text: str) -> None:
     """One line, not a traceback."""
     with pytest.raises(StartupError, match=f"OTEL_BLRP_{name}: '{text}' is no whole number"):
         values_of({f"OTEL_BLRP_{name}": text})
+    assert values_of({f"OTEL_BLRP_{name}": text}, logs_enabled="no")
 
 
 def test_the_time_of_a_batch() -> None:
