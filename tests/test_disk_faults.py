@@ -9,8 +9,7 @@ import errno
 import logging
 import os
 import resource
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ import pytest
 from ferrite_py.disk_watch import LOOK_SECONDS, DiskWatch, Fault
 from tests.support.client import RawClient
 from tests.support.process import Process
+from tests.support.waiting import until
 
 VALUE = "x" * 1000
 MUTABLE_KIB = 512
 BEYOND = 4 * MUTABLE_KIB
 """So many keys never fit into the mutable memory."""
-DEADLINE_S = 20.0
 REFUSED = "writes are refused when memory is full"
 LOCKED = (
     "mapped files cannot all be locked in memory: the limit of locked memory (RLIMIT_MEMLOCK)"
@@ -36,14 +35,6 @@ def info(client: RawClient) -> dict[str, str]:
     """The fields of INFO hybridlog."""
     lines = client.command("INFO", "hybridlog").node.text.splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
-
-
-def until(done: Callable[[], bool], what: str) -> None:
-    """Wait for something that threads of the server do in their own time."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not done():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def settings(folder: Path, *more: str) -> list[str]:

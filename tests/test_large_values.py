@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.client import RawClient
 from tests.support.servers import TRANSPORTS, Server
-from tests.test_disk_faults import until
+from tests.support.waiting import until
 from tests.test_tiers import info, send_down, serve
 
 MB = 1 << 20

@@ -14,8 +14,8 @@ import pytest
 from tests.support.client import RawClient
 from tests.support.process import Process
 from tests.support.servers import free_port
+from tests.support.waiting import until
 from tests.telemetry.page import ask, page_of
-from tests.test_disk_faults import until
 from tests.test_ready import ready
 
 CODE = """

@@ -10,6 +10,7 @@ from typing import Any
 from ferrite_py.disk_watch import LOOK_SECONDS
 from tests.support.process import Process
 from tests.support.servers import free_port
+from tests.support.waiting import until
 from tests.telemetry.page import ask
 from tests.test_disk_faults import (
     check_values,
@@ -17,7 +18,6 @@ from tests.test_disk_faults import (
     limit_file_size,
     set_key,
     settings,
-    until,
     write_until_refused,
 )
 

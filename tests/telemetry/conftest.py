@@ -1,4 +1,4 @@
-"""Fixtures of the tests of traces."""
+"""Fixtures of the tests of telemetry."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ferrite_py.telemetry import drain as drains
 from tests.telemetry.receiver import Receiver
 from tests.telemetry.tracing import Server, Start
 
@@ -40,3 +41,11 @@ def start(tmp_path: Path, receiver: Receiver) -> Iterator[Start]:
     yield begin
     for process in started:
         process.kill()
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts of the thread that sends follow each other quickly."""
+    monkeypatch.setattr(drains, "PAUSE_S_FIRST", 0.01)
+    monkeypatch.setattr(drains, "PAUSE_S_MAX", 0.05)
+    monkeypatch.setattr(drains, "POLL_S", 0.005)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ferrite_py._native import Encoder
 from ferrite_py.config import TelemetryConfig
 from ferrite_py.config import load as load_config
-from ferrite_py.telemetry.drain import Batch
+from ferrite_py.telemetry.drain import Batch, Drain
 from ferrite_py.telemetry.environment import environment
 from ferrite_py.telemetry.format import Place, make_format
 from ferrite_py.telemetry.transport import Transport, trace_transport
@@ -105,3 +105,22 @@ class FilledSource:
 def numbers(ids: Sequence[str]) -> list[int]:
     """Ids of spans as the numbers that `request_of` made them of."""
     return sorted(int(one, 16) for one in ids)
+
+
+def sent(receiver: Receiver) -> list[int]:
+    """The numbers of the commands that arrived."""
+    return numbers([span.span_id for span in receiver.spans()])
+
+
+def started(
+    receiver: Receiver,
+    source: FilledSource,
+    *,
+    protocol: str = "grpc",
+    batch_size: int = 100,
+    batch_timeout_s: float = 0.02,
+) -> Drain:
+    """A drain that runs."""
+    drain = Drain(source, transport_to(receiver, protocol), batch_size, batch_timeout_s)
+    drain.start()
+    return drain

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import DEADLINE_S, until
 from tests.telemetry.page import Page, page_of
 from tests.telemetry.test_metrics_page import TRANSPORTS, Served
 
 VALUE = "x" * 1000
-DEADLINE_S = 20.0
 Info = dict[str, str]
 Series = tuple[str, frozenset[tuple[str, str]]]
 
@@ -179,14 +179,6 @@ def told(page: Page, name: str) -> float:
     values = page.of(name)
     assert values, name
     return sum(values.values())
-
-
-def until(done: Callable[[], bool], what: str) -> None:
-    """Wait for something that the server does in its own time."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not done():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 @pytest.fixture(params=TRANSPORTS)
