@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from ferrite_py.telemetry import drain as drains
+from tests.telemetry.exporting import PROTOCOLS
+from tests.telemetry.metrics_site import NEVER_MS, Site
 from tests.telemetry.receiver import Receiver
 from tests.telemetry.tracing import Server, Start
 
@@ -49,3 +51,22 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drains, "PAUSE_S_FIRST", 0.01)
     monkeypatch.setattr(drains, "PAUSE_S_MAX", 0.05)
     monkeypatch.setattr(drains, "POLL_S", 0.005)
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(
+    request: pytest.FixtureRequest, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Each protocol, with the SDK's environment for metrics in force."""
+    chosen: str = request.param
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint(chosen))
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", NEVER_MS)
+    return chosen
+
+
+@pytest.fixture
+def site(receiver: Receiver, protocol: str) -> Iterator[Site]:
+    """A server whose metrics are exported."""
+    made = Site(receiver, protocol)
+    yield made
+    made.close()

@@ -9,8 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ferrite_py.web.prometheus import Page
+from tests.telemetry.metrics_site import NEVER_MS, Site
 from tests.telemetry.receiver import Receiver
-from tests.telemetry.test_metrics_export import NEVER_MS, Site, one
+from tests.telemetry.views import one
 
 TWINS = {
     "cpython.gc.collections": "python_gc_collections_total",

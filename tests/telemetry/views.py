@@ -8,6 +8,8 @@ from typing import Any
 
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUS = ("UNSET", "OK", "ERROR")
+DELTA, CUMULATIVE = 1, 2
+"""The temporality of a `MetricView`."""
 
 Attributes = dict[str, Any]
 
