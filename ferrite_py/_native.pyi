@@ -298,12 +298,21 @@ class Server:
         saved_ms (Unix milliseconds), took_ms.
         """
 
+    def prepare_save(self) -> bool:
+        """Have what is in memory only written, while clients are served; whether that goes on.
+
+        To be called again, a little later, until it does not; then `save` has little left to do.
+        Past every bound on files. Raises OSError when the disk does not take the data: the server
+        can go on as if it had not been asked. Gives the GIL back.
+        """
+
     def save(self, version: str, /) -> dict[str, Any] | None:
-        """Write all data to the data folder; only `close` may follow. Gives the GIL back.
+        """Write all data to the data folder; only `close` may follow, or another try.
 
         All reactors are joined and all streams closed before; stops the workers. The result has
         the keys of `found`; None when there is nothing to save to, or nothing has changed since the
-        start. Raises OSError when the data could not be written: they are lost then.
+        start. Raises OSError when the data could not be written: if that stays so, they
+        are lost to the next start. Gives the GIL back.
         """
 
     def discard(self) -> None:

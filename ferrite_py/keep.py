@@ -1,17 +1,33 @@
 """What becomes of the data of a data folder when the server starts and when it stops.
 
-A stop writes everything to the folder, however long that takes: a save that is cut off is none.
-Only SHUTDOWN NOSAVE empties the folder instead.
+Before a stop everything is written while clients are still served: a disk that takes no more then
+keeps the server up. A stop writes what has come since and the index, however long that takes: a
+save that is cut off is none. Only SHUTDOWN NOSAVE empties the folder instead.
 """
 
+import asyncio
 import logging
+import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from ferrite_py import __version__
 from ferrite_py._native import Server
 
 log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.02
+RETRY_SECONDS = 1.0
+
+INSIST_SECONDS = 10.0
+"""A signal so soon after a stop that failed gives the data up if they still cannot be saved."""
+
+
+class Store(Protocol):
+    """The part of the native server that is written before a stop."""
+
+    def prepare_save(self) -> bool:
+        """Whether there is more to wait for. Raises OSError."""
 
 
 class Keep:
@@ -19,21 +35,70 @@ class Keep:
 
     def __init__(self) -> None:
         self.is_wanted = True
+        self.is_preparing = False
         self.is_saving = False
+        self.is_retrying = False
         self.has_failed = False
+        self._failed_at = float("-inf")
+        self._given_up = threading.Event()
+        self._turn = asyncio.Lock()
+        self._is_finished = False
 
-    def finish(self, native: Server) -> None:
+    async def prepare(self, native: Store) -> bool:
+        """Have everything written while clients are served; whether that worked.
+
+        If not, the log says why, and nothing has changed: the server is to go on.
+        """
+        async with self._turn:
+            self.is_preparing = True
+            try:
+                while self._is_awaited and native.prepare_save():
+                    await self._pause()
+            except OSError as error:
+                self._failed_at = time.monotonic()
+                log.error(
+                    "the data cannot be saved, so the server goes on: %s; make room and stop it"
+                    " again. SHUTDOWN FORCE, or a second signal within %d s, gives the data up",
+                    error,
+                    INSIST_SECONDS,
+                )
+                return False
+            finally:
+                self.is_preparing = False
+        return True
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(POLL_SECONDS)
+
+    @property
+    def _is_awaited(self) -> bool:
+        return self.is_wanted and not self._given_up.is_set()
+
+    @property
+    def has_just_failed(self) -> bool:
+        """Whether the last attempt to stop failed so lately that another one insists."""
+        return time.monotonic() - self._failed_at < INSIST_SECONDS
+
+    def give_up(self) -> None:
+        """Whatever cannot be saved now is lost: nothing is waited for."""
+        self._given_up.set()
+
+    def finish(self, native: Server, patience_s: float = 0) -> None:
         """Save or discard what has changed; nothing when that is done. Blocks.
 
-        All connections are closed before, and only the engine's `close` may follow. What went wrong
-        is in the log, and in `has_failed`.
+        A save that fails is tried again for `patience_s` seconds. All connections are closed
+        before, and only the engine's `close` may follow. What went wrong is in the log, and in
+        `has_failed`.
         """
+        if self._is_finished:
+            return
+        self._is_finished = True
         if not self.is_wanted:
             native.discard()
             return
         self.is_saving = True
         try:
-            report = native.save(__version__)
+            report = self._save(native, patience_s)
         except OSError as error:
             self.has_failed = True
             log.error("the data were not saved and are lost to the next start: %s", error)
@@ -42,6 +107,20 @@ class Keep:
                 log.info("saved %s in %s", _amount(report), _seconds(report))
         finally:
             self.is_saving = False
+
+    def _save(self, native: Server, patience_s: float) -> dict[str, Any] | None:
+        """Try until it works, or there is no more time. Raises OSError."""
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                return native.save(__version__)
+            except OSError as error:
+                if self._given_up.is_set() or time.monotonic() >= until:
+                    raise
+                if not self.is_retrying:
+                    log.error("the data cannot be saved, trying for %d s: %s", patience_s, error)
+                self.is_retrying = True
+            self._given_up.wait(RETRY_SECONDS)
 
 
 def tell_found(native: Server, folder: str) -> None:

@@ -166,7 +166,8 @@ async def _live(life: Life, sources: Sources) -> None:
             await front.close(services.settings.config.server.shutdown_timeout)
             front.release()
             await asyncio.to_thread(desk.leave_engine)
-            await asyncio.to_thread(services.keep.finish, services.native)
+            patience_s = services.settings.config.server.shutdown_timeout
+            await asyncio.to_thread(services.keep.finish, services.native, patience_s)
             if exporting is not None:
                 await asyncio.to_thread(exporting.finish)
             await desk.close()
@@ -404,8 +405,9 @@ def _signals(stopping: Stop, services: Services, notifier: Notifier) -> Iterator
     """Handle SIGTERM, SIGINT and SIGHUP."""
     loop = asyncio.get_running_loop()
     ends = (signal.SIGTERM, signal.SIGINT)
+    end = End(stopping, services, notifier)
     for number in ends:
-        loop.add_signal_handler(number, _on_end, stopping, services.keep, number.name)
+        loop.add_signal_handler(number, end.on_signal, number.name)
     loop.add_signal_handler(signal.SIGHUP, _reload, services, notifier)
     try:
         yield
@@ -414,15 +416,41 @@ def _signals(stopping: Stop, services: Services, notifier: Notifier) -> Iterator
             loop.remove_signal_handler(number)
 
 
-def _on_end(stopping: Stop, keep: Keep, name: str) -> None:
-    if keep.is_saving:
-        log.warning("%s while the data are being saved: ending after that", name)
-        return
-    if stopping.is_asked:
-        log.warning("%s while stopping: ending at once", name)
-        sys.stderr.flush()
-        os._exit(EXIT_AT_ONCE)
-    stopping.ask(f"received {name}")
+class End:
+    """What the signals that end a server do."""
+
+    def __init__(self, stopping: Stop, services: Services, notifier: Notifier) -> None:
+        self._stopping = stopping
+        self._services = services
+        self._notifier = notifier
+        self._asking: asyncio.Task[None] | None = None
+
+    def on_signal(self, name: str) -> None:
+        """SIGTERM or SIGINT, the first or a later one."""
+        keep = self._services.keep
+        if keep.is_retrying and keep.is_saving:
+            log.warning("%s while the data cannot be saved: giving them up", name)
+            keep.give_up()
+        elif keep.is_saving or (self._asking is not None and not self._asking.done()):
+            log.warning("%s while the data are being saved: ending after that", name)
+        elif self._stopping.is_asked:
+            log.warning("%s while stopping: ending at once", name)
+            sys.stderr.flush()
+            os._exit(EXIT_AT_ONCE)
+        elif self._services.settings.config.storage.data_dir:
+            self._asking = asyncio.get_running_loop().create_task(self._ask(name), name="stop")
+        else:
+            self._stopping.ask(f"received {name}")
+
+    async def _ask(self, name: str) -> None:
+        keep = self._services.keep
+        insists = keep.has_just_failed
+        if not await keep.prepare(self._services.native):
+            if not insists:
+                self._notifier.status("cannot stop: the data cannot be saved, see the log")
+                return
+            keep.give_up()
+        self._stopping.ask(f"received {name}")
 
 
 def _reload(services: Services, notifier: Notifier) -> None:

@@ -332,7 +332,7 @@ def test_shutdown_saves_unless_told_not_to(start: Start, folder: Path) -> None:
 
 def test_a_save_that_fails_is_told_by_log_and_status(start: Start, folder: Path) -> None:
     """The data are lost to the next start, which says so."""
-    server = start()
+    server = start("server.shutdown_timeout=1")
     load(server, 1000)
     (folder / "index-1.new").mkdir()
     server.signal(signal.SIGTERM)

@@ -34,7 +34,8 @@ SPIN_SECONDS_MAX = 3600
 async def shutdown(call: Call) -> Reply:
     """Stop as SIGTERM does. The connection is closed instead of an answer.
 
-    With a data folder the data are saved; NOSAVE empties the folder instead. NOW is always so,
+    With a data folder the data are saved; while the disk does not take them the server goes on,
+    unless FORCE gives up what cannot be saved. NOSAVE empties the folder instead. NOW is always so,
     because there are no replicas to wait for.
     """
     options = [text_of(word).lower() for word in call.args[1:]]
@@ -50,8 +51,13 @@ async def shutdown(call: Call) -> Reply:
             "ERR Errors trying to SHUTDOWN: no persistence is configured, there is nothing to save"
             " with. SHUTDOWN NOSAVE stops without."
         )
+    keep = call.services.keep
     if "nosave" in options:
-        call.services.keep.is_wanted = False
+        keep.is_wanted = False
+    elif "force" in options:
+        keep.give_up()
+    elif has_folder and not await keep.prepare(call.services.native):
+        raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.")
     call.services.stop(f"SHUTDOWN from client {call.client_id}")
     return NOTHING
 

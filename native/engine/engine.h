@@ -134,6 +134,7 @@ typedef struct fe_engine {
     fe_disk *disk;                  /* reads from it */
     fe_save_report found;           /* what was in it */
     bool is_claimed;                /* it has changed since (engine/keep.h) */
+    fe_save_ready ready;            /* a stop is near (engine/keep.h) */
     struct fe_workers *workers;     /* background threads; NULL when not started */
     struct fe_flusher *flusher;     /* ... of a tiered store (engine/flusher.h) */
     struct fe_collector *collector; /* ... and engine/collector.h */

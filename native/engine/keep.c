@@ -39,6 +39,18 @@ bool fe_engine_wants_save(const fe_engine *engine)
     return engine->is_claimed;
 }
 
+fe_status fe_engine_prepare_save(fe_engine *engine, char error[FE_ENGINE_ERROR_MAX])
+{
+    if (!fe_engine_wants_save(engine)) return FE_OK;
+    char text[FE_SAVE_ERROR_MAX];
+    uint64_t entered = fe_engine_enter(engine);
+    fe_status status = fe_save_ready_step(engine->store, &engine->ready, text);
+    if (status == FE_IO) fe_save_ready_end(engine->store, &engine->ready);
+    fe_engine_leave(engine, FE_STEP_TIER, entered);
+    if (status == FE_IO) (void)fail(engine, error, text, "");
+    return status;
+}
+
 bool fe_engine_save(fe_engine *engine, const char *server, fe_save_report *report,
                     char error[FE_ENGINE_ERROR_MAX])
 {
@@ -46,9 +58,9 @@ bool fe_engine_save(fe_engine *engine, const char *server, fe_save_report *repor
     char text[FE_SAVE_ERROR_MAX];
     fe_engine_finish_reads(engine);
     fe_lock_enter(&engine->lock);
-    engine->is_claimed = false;
     uint64_t began = fe_clock_ticks();
     bool saved = fe_save_run(engine->store, server, report, text);
+    if (saved) engine->is_claimed = false;
     fe_rare_saved(engine, began, report, saved);
     fe_lock_leave(&engine->lock);
     return saved || fail(engine, error, text, "");

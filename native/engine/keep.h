@@ -25,9 +25,15 @@ FE_MUST_USE bool fe_engine_claim(fe_engine *engine, char error[FE_ENGINE_ERROR_M
 /* Whether there are data that only a save would keep. */
 bool fe_engine_wants_save(const fe_engine *engine);
 
+/* Before a stop, while clients are served and the workers run: asks for what is in memory only to be written,
+ * and says whether that is done (store/save.h). FE_BUSY: call again, a little later. FE_OK: a save has little
+ * left to do. FE_IO, with one line: the disk does not take it, and a save would fail; the server can go on as
+ * if it had not been asked. Never blocks for the disk. */
+FE_MUST_USE fe_status fe_engine_prepare_save(fe_engine *engine, char error[FE_ENGINE_ERROR_MAX]);
+
 /* Writes all data to the folder. All sessions are closed and the workers stopped; holds the lock for as
- * long as it takes. Only fe_engine_free may follow. False with one line: the data are lost to the
- * next start, which sets aside what there is of them. */
+ * long as it takes. Only fe_engine_free may follow, or another try after a failure. False with one
+ * line: if it stays so, the data are lost to the next start, which sets aside what there is of them. */
 FE_MUST_USE bool fe_engine_save(fe_engine *engine, const char *server, fe_save_report *report,
                                 char error[FE_ENGINE_ERROR_MAX]);
 

@@ -306,6 +306,19 @@ static PyObject *server_found(server_object *self, PyObject *unused)
     return report_dict(&server->engine->found);
 }
 
+static PyObject *server_prepare_save(server_object *self, PyObject *unused)
+{
+    (void)unused;
+    fe_server *server = fe_python_open_server(self);
+    if (server == NULL) return NULL;
+    char error[FE_ENGINE_ERROR_MAX];
+    fe_status status;
+    Py_BEGIN_ALLOW_THREADS status = fe_engine_prepare_save(server->engine, error);
+    Py_END_ALLOW_THREADS if (status != FE_IO) return PyBool_FromLong(status == FE_BUSY);
+    PyErr_SetString(PyExc_OSError, error);
+    return NULL;
+}
+
 static PyObject *server_save(server_object *self, PyObject *version)
 {
     fe_server *server = fe_python_open_server(self);
@@ -472,6 +485,7 @@ static PyMethodDef server_methods[] = {
     METHOD(start_workers, METH_NOARGS),
     METHOD(stop_workers, METH_NOARGS),
     METHOD(found, METH_NOARGS),
+    METHOD(prepare_save, METH_NOARGS),
     METHOD(save, METH_O),
     METHOD(discard, METH_NOARGS),
     METHOD(notify_fd, METH_NOARGS),

@@ -88,8 +88,8 @@ static bool flush_all(fe_store *store, char *error)
 {
     fe_flush_job job = {.fd = -1};
     unsigned failures = 0;
-    store->options.disk_max = 0; /* a bound on files must not cost what is in memory */
-    store->options.files_max = 0;
+    store->tiers->leaving = true; /* a bound on files must not cost what is in memory */
+    store->tiers->retry_ms = fe_clock_wall_ms();
     while (fe_tier_demote_all(store, FE_TIER_MAPPED) && failures < FLUSH_TRIES) {
         if (!flush_one(store, &job)) failures++;
         (void)fe_tier_step(store, FE_SEGMENT_MIN);
@@ -116,10 +116,12 @@ static bool sync_each(fe_store *store, char *error)
     int code = 0;
     for (uint32_t n = 1; n <= log->high; n++) {
         if (!has_file(log, n) || fe_device_sync_segment(device, log->files[n].fd, &code)) continue;
+        store->tiers->sync_error = code;
         return fail(error, "log/%08x-%08x.seg: cannot be synced: %s", n,
                     log->segments[n].generation, strerror(code));
     }
     if (fe_device_sync_names(device, &code)) return true;
+    store->tiers->sync_error = code;
     return fail(error, "log: cannot be synced: %s", strerror(code));
 }
 
@@ -128,6 +130,8 @@ static bool sync_each(fe_store *store, char *error)
 static bool sync_segments(fe_store *store, char *error)
 {
     int code = 0;
+    if (store->tiers->sync_error != 0)
+        return fail(error, "log: could not be synced: %s", strerror(store->tiers->sync_error));
     return fe_device_sync_all(store->tiers->device, &code) || sync_each(store, error);
 }
 

@@ -54,11 +54,28 @@ FE_MUST_USE bool fe_save_open(fe_store *store, fe_save_report *report,
  * A store that is freed after fe_save_open leaves its files, unless it is told to discard them. */
 FE_MUST_USE bool fe_save_claim(fe_store *store, char error[FE_SAVE_ERROR_MAX]);
 
+/* Before a stop, while the store is in use: writes what is in memory only, as far as that can be done by the
+ * jobs of the tiers (store/tier.h), past every bound on files; so that a disk that takes no more is
+ * known of while the server can still go on. Zeroed before the first call, which seals what was written up to
+ * then; to be called again, a little later, while it answers FE_BUSY. FE_OK: all of that is in files.
+ * FE_IO: the disk refuses, with a line. */
+typedef struct fe_save_ready {
+    bool begun;
+    uint64_t sequence; /* what is waited for: segments up to this one */
+    uint64_t errors;   /* of the disk, before */
+} fe_save_ready;
+FE_MUST_USE fe_status fe_save_ready_step(fe_store *store, fe_save_ready *ready,
+                                         char error[FE_SAVE_ERROR_MAX]);
+/* There is no stop: bounds count again. */
+void fe_save_ready_end(fe_store *store, fe_save_ready *ready);
+
 /* Writes everything that is in memory only, then index and manifest. No session is open, and no job or
  * read under way. `server` is the version of the writer, short and without blanks. After it the
  * store is only good for fe_store_free, which leaves the files alone, in either case.
  *
- * False: the folder has no manifest, so that the next start would set its segments aside. */
+ * False: the folder has no manifest, so that the next start would set its segments aside. It may be called
+ * again, and goes on with what is left; only segments that could not be synced are lost for good, for the
+ * kernel may have dropped them: each call fails then. */
 FE_MUST_USE bool fe_save_run(fe_store *store, const char *server, fe_save_report *report,
                              char error[FE_SAVE_ERROR_MAX]);
 

@@ -246,6 +246,21 @@ static bool is_sweep_due(const fe_store *store)
     return store->compact.dead_ids != 0 || store->compact.sweep_sequence != 0;
 }
 
+bool fe_tiers_seal_up_to(fe_store *store, uint64_t sequence, unsigned max)
+{
+    const fe_log *log = &store->log;
+    if (is_sweep_due(store) && fe_compact_sweep(store, FE_SEGMENT_MIN)) return true;
+    uint32_t n = log->tiers[FE_TIER_MUTABLE].oldest;
+    while (n != 0) {
+        uint32_t next = log->files[n].newer;
+        bool due = log->segments[n].sequence <= sequence && log->segments[n].role != FE_ROLE_TAIL;
+        if (due && max-- == 0) return true;
+        if (due) seal(store, n);
+        n = next;
+    }
+    return false;
+}
+
 /* Seals what is over the budget, a few segments. */
 static void seal_over(fe_store *store)
 {

@@ -94,6 +94,8 @@ typedef struct fe_tiers {
     bool index_over;
     bool behind;
     bool keep_files; /* they stay when the store is freed (store/save.h) */
+    bool leaving;    /* a stop is near: no bound on files counts */
+    int sync_error;  /* errno of segments that could not be synced; 0: there were none */
     fe_tier_hook *on_work, *on_room;
     void *work_context, *room_context;
     fe_tier_change_hook *on_change;
@@ -111,6 +113,8 @@ const char *fe_tiers_check(const fe_store *store);
 /* Between tier.c and tier_jobs.c: there is work, or room, and whoever asked to be told is told. */
 void fe_tiers_ask_for_work(const fe_tiers *tiers);
 void fe_tiers_tell_room(fe_store *store);
+/* Seals mutable segments up to that sequence, at most `max`; whether some are left. Tails are not sealed. */
+bool fe_tiers_seal_up_to(fe_store *store, uint64_t sequence, unsigned max);
 /* Only its file is left of a mapped segment, at once. */
 void fe_tiers_demote(fe_store *store, uint32_t n);
 /* For whoever changes a tier: the time before it, 0 when nobody wants to know, and the telling. */

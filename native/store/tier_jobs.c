@@ -24,7 +24,7 @@ static bool disk_is_ready(const fe_store *store)
 static bool is_out_of_files(const fe_store *store)
 {
     uint64_t max = store->options.files_max;
-    return max != 0 && store->tiers->file_count >= max;
+    return max != 0 && !store->tiers->leaving && store->tiers->file_count >= max;
 }
 
 bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job)
@@ -39,7 +39,7 @@ bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job)
     if (ready && log->tiers[FE_TIER_SEALED].segments == 0) tiers->state = FE_DISK_OK;
     if (n == 0 || !ready) return false;
     const fe_segment *segment = &log->segments[n];
-    uint64_t disk_max = store->options.disk_max, bytes = tiers->file_bytes;
+    uint64_t disk_max = tiers->leaving ? 0 : store->options.disk_max, bytes = tiers->file_bytes;
     *job = (fe_flush_job){.alloc = store->alloc,
                           .segment = n,
                           .lock = store->options.lock_memory,

@@ -36,6 +36,42 @@ TEST(segments_that_cannot_be_synced_are_no_save)
     tiered_close(&t);
 }
 
+TEST(a_save_that_failed_can_be_tried_again)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    fill(&t, 0, 1000, 500);
+    t.faults.write_error = ENOSPC;
+    CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
+    t.faults.write_error = 0;
+    restart(&t);
+    CHECK_INT(1000, last.keys);
+    CHECK(cold_has(&t, 0, 0, 500) && cold_has(&t, 0, 999, 500));
+    tiered_close(&t);
+}
+
+/* The kernel tells of it once, and may have dropped the data: that the next sync goes well means nothing. */
+TEST(what_could_not_be_synced_is_never_saved_later)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        tiered t;
+        tiered_open(&t, tiered_options());
+        fill(&t, 0, 1000, 500);
+        t.faults.all_error = EIO;
+        *(i == 0 ? &t.faults.sync_error : &t.faults.folder_error) = EIO;
+        CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
+        t.faults.all_error = t.faults.sync_error = t.faults.folder_error = 0;
+        CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
+        CHECK(strstr(error, "log: ") != NULL && strstr(error, strerror(EIO)) != NULL);
+        leave(&t);
+        CHECK(!in_folder(&t, "manifest"));
+        CHECK(begin(&t, tiered_options()));
+        CHECK_INT(FE_SAVE_UNCLEAN, last.found);
+        claim(&t);
+        tiered_close(&t);
+    }
+}
+
 TEST(names_of_segments_that_cannot_be_synced_are_no_save)
 {
     tiered t;
@@ -163,6 +199,8 @@ int main(void)
 {
     RUN(a_disk_that_refuses_fails_the_save_and_not_silently);
     RUN(segments_that_cannot_be_synced_are_no_save);
+    RUN(a_save_that_failed_can_be_tried_again);
+    RUN(what_could_not_be_synced_is_never_saved_later);
     RUN(names_of_segments_that_cannot_be_synced_are_no_save);
     RUN(an_error_of_other_files_does_not_cost_the_data);
     RUN(a_write_that_cannot_be_settled_is_no_save);
