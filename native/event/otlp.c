@@ -374,13 +374,23 @@ static void put_tier(span_tree *tree, fe_otlp_part part, int64_t start, int64_t 
     close_span(tree, content, flags_of(record));
 }
 
-/* The times in which look-ups can have waited for the disk. */
+/* The time of what was read from disk. */
 typedef struct wait_span {
     int64_t from, until;
 } wait_span;
 
+/* A record that another command waited for, one before it in its pipeline or EXEC, had been read before this one began:
+ * from the moment that it was found, it was served like any other. */
+static wait_span disk_span(const span_tree *tree, int64_t waited)
+{
+    int64_t begun = tree->at[FE_STAGE_BEGUN], ended = tree->at[FE_STAGE_ENDED];
+    if (!(tree->record->flags & FE_TRACE_DISK))
+        return (wait_span){tree->at[FE_STAGE_LOCATED], ended};
+    return (wait_span){begun, waited < ended - begun ? begun + waited : ended};
+}
+
 /* One span for each tier that served it; where the mutable one did not, it was looked into first. */
-static void put_reads(span_tree *tree, wait_span waited, bool has_bytes)
+static void put_reads(span_tree *tree, wait_span read, bool has_bytes)
 {
     uint32_t tiers = tree->record->tiers;
     int64_t from = tree->at[FE_STAGE_LOCATED], until = tree->at[FE_STAGE_ENDED];
@@ -388,11 +398,11 @@ static void put_reads(span_tree *tree, wait_span waited, bool has_bytes)
     if (tiers & FE_TRACE_MUTABLE)
         put_tier(tree, FE_PART_READ_MUTABLE, from, until, has_bytes);
     else
-        put_tier(tree, FE_PART_MUTABLE_MISS, waited.from, waited.from, false);
+        put_tier(tree, FE_PART_MUTABLE_MISS, read.from, read.from, false);
     if (tiers & FE_TRACE_READ_ONLY) put_tier(tree, FE_PART_READ_ONLY, from, until, has_bytes);
     if (tiers & FE_TRACE_CACHE) put_tier(tree, FE_PART_READ_CACHE, from, until, has_bytes);
     if (tiers & FE_TRACE_ON_DISK)
-        put_tier(tree, FE_PART_READ_DISK, waited.from, waited.until, has_bytes);
+        put_tier(tree, FE_PART_READ_DISK, read.from, read.until, has_bytes);
 }
 
 /* One span for each way of writing; how much of a value was changed where it lies is not known. */
@@ -406,14 +416,17 @@ static void put_writes(span_tree *tree, bool has_bytes)
     if (tiers & FE_TRACE_WROTE_NEW) put_tier(tree, FE_PART_WRITE_NEW, from, until, has_bytes);
 }
 
-/* A wait, unless it was for records on disk alone: those have a span of their tier. What runs again has waited
- * before it found its keys; others wait after that. Of several waits the sum is known. */
+/* A wait, unless it was for records on disk alone and these have a span of their tier: EXEC's have it below its
+ * commands, and what was waited for may be a key that is gone. What runs again has waited before it found its keys; others
+ * wait after that. Of several waits the sum is known. */
 static void put_wait(span_tree *tree, int64_t waited)
 {
     const uint32_t again = FE_TRACE_PAUSED | FE_TRACE_ROOM | FE_TRACE_DISK;
     const fe_otlp_limits *limits = tree->limits;
     uint32_t flags = tree->record->flags;
-    if (!(flags & FE_TRACE_WAITED) || reasons_of(tree->record) == FE_TRACE_DISK) return;
+    bool is_told =
+        reasons_of(tree->record) == FE_TRACE_DISK && tree->record->tiers & FE_TRACE_ON_DISK;
+    if (!(flags & FE_TRACE_WAITED) || is_told) return;
     if (limits->detail != FE_DETAIL_FULL && (uint64_t)waited < limits->threshold_ns) return;
     int64_t from = tree->at[flags & again ? FE_STAGE_BEGUN : FE_STAGE_LOCATED];
     int64_t ended = tree->at[FE_STAGE_ENDED];
@@ -432,16 +445,14 @@ static void put_parts(span_tree *tree)
         (int64_t)((double)((uint64_t)record->waited << record->shift) * tree->clock->ns_per_tick);
     /* A command that waited for the disk waited before it found its keys; others wait after that. */
     int64_t woken = waited <= located - begun ? begun + waited : begun;
-    int64_t read_until = begun + waited < at[FE_STAGE_ENDED] ? begun + waited : at[FE_STAGE_ENDED];
     put_phase(tree, FE_PART_PARSE, at[FE_STAGE_RECEIVED], at[FE_STAGE_PARSED],
               FE_SLOT_REQUEST_BYTES, record->request_bytes);
     put_phase(tree, FE_PART_DISPATCH, at[FE_STAGE_PARSED], begun, FE_SLOT_COUNT, 0);
     /* Of what is not sampled nobody has measured it. */
     if (record->key_index > 0 && record->flags & FE_TRACE_SAMPLED)
         put_phase(tree, FE_PART_LOOKUP, woken, located, FE_SLOT_COUNT, 0);
-    wait_span waits = {record->flags & FE_TRACE_DISK ? begun : located, read_until};
     bool has_bytes = has_one_tier(record->tiers);
-    put_reads(tree, waits, has_bytes);
+    put_reads(tree, disk_span(tree, waited), has_bytes);
     put_writes(tree, has_bytes);
     put_wait(tree, waited);
     put_phase(tree, FE_PART_SERIALIZE, at[FE_STAGE_ENDED], at[FE_STAGE_SETTLED], FE_SLOT_COUNT, 0);

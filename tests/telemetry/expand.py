@@ -370,7 +370,7 @@ class Expansion:
         yield from self._phase(record, 1, "command.dispatch", at[PARSED], begun)
         if record.key_index and record.flags & SAMPLED:
             yield from self._phase(record, 2, "index.lookup", woken, located)
-        yield from self._storage(record, at, min(begun + waited, at[ENDED]))
+        yield from self._storage(record, at, waited)
         yield from self._wait(record, at, waited)
         yield from self._phase(record, 10, "response.serialize", at[ENDED], at[SETTLED])
         yield from self._phase(
@@ -379,7 +379,7 @@ class Expansion:
 
     def _wait(self, record: Record, at: tuple[int, ...], waited: int) -> Iterator[SpanView]:
         reasons = reasons_of(record)
-        if not record.flags & WAITED or reasons == "disk":
+        if not record.flags & WAITED or (reasons == "disk" and record.tiers & ON_DISK):
             return
         if self._meaning.detail != "full" and waited < self._meaning.threshold_ns:
             return
@@ -420,9 +420,11 @@ class Expansion:
         attributes = {f"ferrite.{counted}.bytes": count} if counted else {}
         yield self._below(record, part, name, (start, end), **attributes)
 
-    def _storage(self, record: Record, at: tuple[int, ...], read_until: int) -> Iterator[SpanView]:
-        read_from = at[BEGUN] if record.flags & DISK else at[LOCATED]
+    def _storage(self, record: Record, at: tuple[int, ...], waited: int) -> Iterator[SpanView]:
         ran = (at[LOCATED], at[ENDED])
+        read_from, read_until = ran
+        if record.flags & DISK:
+            read_from, read_until = at[BEGUN], min(at[BEGUN] + waited, at[ENDED])
         has_one = record.tiers.bit_count() <= 1
 
         def tier(
