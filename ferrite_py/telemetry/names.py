@@ -15,7 +15,7 @@ SCOPE = "ferrite_py"
 COMMAND_SPAN = "ferrite.command"
 """The name of a command's span under `semconv = "ferrite"`; else it is the command's."""
 
-RESULTS = ("OK", "NIL", "ERR", "ERR")
+RESULTS = ("OK", "NIL", "GONE", "ERR", "ERR")
 """By fe_trace_result; commands that were refused before they ran are errors as well."""
 
 REJECTED = "ferrite.command.rejected"
@@ -68,7 +68,10 @@ PEER_ADDRESS = Names(
     stable=("network.peer.address",),
 )
 PEER_PORT = Names("the client's port", ferrite=("net.peer.port",), stable=("network.peer.port",))
-RESULT = Names("`OK`, `NIL` for a null reply, `ERR`", always=("ferrite.command.result",))
+RESULT = Names(
+    "`OK`, `NIL` for a null reply, `ERR`, `GONE` where the client had gone before it was answered",
+    always=("ferrite.command.result",),
+)
 
 SLOTS = (
     Names("arguments, the command among them", always=("ferrite.command.args_count",)),

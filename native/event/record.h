@@ -25,6 +25,7 @@ typedef enum fe_trace_kind {
 typedef enum fe_trace_result {
     FE_RESULT_OK,
     FE_RESULT_NIL,     /* a null reply */
+    FE_RESULT_GONE,    /* its client had gone before it was answered, though it had run */
     FE_RESULT_ERROR,   /* an error reply while it ran; its code is in the tail */
     FE_RESULT_REJECTED /* refused before it ran: form, permission, memory; its code is in the tail */
 } fe_trace_result;

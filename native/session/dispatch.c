@@ -308,7 +308,7 @@ static void answer_wait(fe_session *session)
     }
     client->blocked = false;
     client->unblock = FE_UNBLOCK_NONE;
-    fe_run_record_wait(session, failed, reply.buf->len - before);
+    fe_run_record_wait(session, failed ? FE_RESULT_ERROR : FE_RESULT_OK, reply.buf->len - before);
 }
 
 void fe_dispatch_answered(fe_session *session, uint64_t *ticks)

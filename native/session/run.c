@@ -202,20 +202,18 @@ void fe_run_handler(fe_run *it, uint64_t *ticks)
     if (FE_UNLIKELY(it->call.after == FE_AFTER_WAIT)) fe_park_for_time(session, &it->call);
 }
 
-void fe_run_record_wait(fe_session *session, bool failed, size_t reply_bytes)
+void fe_run_record_wait(fe_session *session, fe_trace_result result, size_t reply_bytes)
 {
     fe_call call = {0};
     fe_trace_unpark(session, &call);
     if (FE_LIKELY(!call.recorded)) return;
-    fe_trace_end_of end = {.result = failed ? FE_RESULT_ERROR : FE_RESULT_OK,
-                           .ticks = fe_clock_ticks(),
-                           .reply_bytes = reply_bytes};
+    fe_trace_end_of end = {.result = result, .ticks = fe_clock_ticks(), .reply_bytes = reply_bytes};
     fe_trace_end(session, &call, &end);
 }
 
 void fe_run_let_go(fe_session *session)
 {
-    if (session->state == FE_SESSION_PARKED && session->park == FE_PARK_TIME)
-        fe_run_record_wait(session, false, 0);
+    /* By its draft: what was killed is not parked any more. */
+    if (fe_trace_is_counted(session)) fe_run_record_wait(session, FE_RESULT_GONE, 0);
     fe_trace_drop(session);
 }

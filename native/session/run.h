@@ -38,8 +38,8 @@ void fe_run_python(fe_run *it);
 /* Python has answered: counts, records and shows the command. */
 void fe_run_python_answered(fe_session *session, const fe_python_request *request);
 
-/* The command that waited for a time, and was counted when it began to, has its answer. */
-void fe_run_record_wait(fe_session *session, bool failed, size_t reply_bytes);
+/* The command that waited for a time, and was counted when it began to, has ended. */
+void fe_run_record_wait(fe_session *session, fe_trace_result result, size_t reply_bytes);
 
 /* The session goes while its command waits: one that was counted already has ended. */
 void fe_run_let_go(fe_session *session);

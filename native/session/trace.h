@@ -46,6 +46,11 @@ void fe_trace_queued(fe_session *session);
 
 /* The command waits; `again`: it will run again from its start. */
 void fe_trace_park(fe_session *session, bool again);
+/* Whether the command that waits was counted when its wait began: it waits for a time. */
+static inline bool fe_trace_is_counted(const fe_session *session)
+{
+    return session->parked != NULL && (session->parked->flags & FE_TRACE_BLOCKED) != 0;
+}
 /* The command that waited for an answer has it. Sets `call->recorded` when its draft is open. */
 void fe_trace_unpark(fe_session *session, fe_call *call);
 

@@ -16,7 +16,7 @@ ALIGN = 32
 LAYOUT = struct.Struct("<IHBBHBBI16sQQQ7IIIIIIQHHHHHHHH")
 assert LAYOUT.size == 128
 UNKNOWN = 0xFFFF
-OK, NIL, ERROR, REJECTED = range(4)
+OK, NIL, GONE, ERROR, REJECTED = range(5)
 SAMPLED, RETAINED, REMOTE, LOCAL, IN_EXEC, PYTHON, WAITED, DISK, PIPELINED, WRITE, READ = (
     1 << bit for bit in range(11)
 )
@@ -268,7 +268,7 @@ class Expansion:
     def _attributes(self, record: Record, registered: str, name: str) -> dict[str, Any]:
         found: dict[str, Any] = {
             "ferrite.command.name": name,
-            "ferrite.command.result": ("OK", "NIL", "ERR", "ERR")[record.result],
+            "ferrite.command.result": ("OK", "NIL", "GONE", "ERR", "ERR")[record.result],
             "ferrite.command.args_count": record.argc,
             "ferrite.connection.id": record.connection,
             "ferrite.replication.role": "primary",

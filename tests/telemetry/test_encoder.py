@@ -93,7 +93,7 @@ def records(draw: st.DrawFn) -> Record:
     return Record(
         command=draw(st.one_of(st.integers(0, len(COMMANDS)), st.just(expand.UNKNOWN))),
         kind=draw(st.sampled_from([1, 1, 1, 1, 0])),
-        result=draw(st.integers(0, 3)),
+        result=draw(st.integers(0, 4)),
         flags=draw(st.integers(0, 2**14 - 1)) | draw(st.sampled_from([expand.SAMPLED, 0])),
         tiers=draw(st.integers(0, 63)),
         shift=shift,
