@@ -17,6 +17,7 @@ import pytest
 
 from ferrite_py.disk_watch import LOOK_SECONDS, DiskWatch, Fault
 from tests.support.client import RawClient
+from tests.support.info import info
 from tests.support.process import Process
 from tests.support.waiting import until
 
@@ -29,12 +30,6 @@ LOCKED = (
     "mapped files cannot all be locked in memory: the limit of locked memory (RLIMIT_MEMLOCK)"
     " is below storage.hybridlog_readonly_size"
 )
-
-
-def info(client: RawClient) -> dict[str, str]:
-    """The fields of INFO hybridlog."""
-    lines = client.command("INFO", "hybridlog").node.text.splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def settings(folder: Path, *more: str) -> list[str]:
@@ -104,7 +99,7 @@ def test_a_disk_that_refuses(server: Process, client: RawClient) -> None:
     check_values(client, count)
     assert client.command("DEL", "none").raw.startswith(b"-MISCONF")
     assert client.command("PING").raw == b"+PONG\r\n"
-    fields = info(client)
+    fields = info(client, "hybridlog")
     assert fields["disk_state"] == "failed"
     assert fields["disk_last_error"].endswith(".seg: File too large")
     assert int(fields["disk_errors"]) >= 1
@@ -114,7 +109,7 @@ def test_a_disk_that_refuses(server: Process, client: RawClient) -> None:
     limit_file_size(server, resource.RLIM_INFINITY)
     until(lambda: set_key(client, count) == b"+OK\r\n", "it heals")
 
-    assert info(client)["disk_state"] == "ok"
+    assert info(client, "hybridlog")["disk_state"] == "ok"
     check_values(client, count + 1)
     until(lambda: "the disk takes data again" in server.log(), "the log says so")
     assert client.command("DEBUG", "CHECK-STORE").raw == b"+OK\r\n"
@@ -129,7 +124,7 @@ def test_max_disk(tmp_path: Path) -> None:
 
             assert refusal.startswith(b"-OOM"), refusal
             check_values(client, count)
-            fields = info(client)
+            fields = info(client, "hybridlog")
             assert fields["disk_state"] == "full"
             assert int(fields["file_bytes"]) <= 512 * 1024
             until(lambda: "storage.max_disk is reached" in process.log(), "the log says so")
@@ -162,7 +157,7 @@ def test_files_that_are_cut_short(
     for number, reply in enumerate(replies):
         assert number in lost or reply.node.text == VALUE + str(number)
     assert client.command("GET", "later").raw == b"$1\r\n1\r\n"
-    fields = info(client)
+    fields = info(client, "hybridlog")
     assert int(fields["disk_reads_failed"]) >= len(lost)
     if tier == "MAP":
         assert int(fields["mapped_page_errors"]) >= 1
@@ -190,10 +185,10 @@ def test_damaged_records_are_counted_and_given_up_by_order(
 
     replies = client.pipeline([("GET", f"key:{number}") for number in range(100)])
     (lost,) = [n for n, reply in enumerate(replies) if reply.raw.startswith(b"-IOERR")]
-    assert info(client)["damaged_segments"] == "1"
+    assert info(client, "hybridlog")["damaged_segments"] == "1"
     until(lambda: f"a record cannot be read: {file.name}" in server.log(), "the log says so")
     assert client.command("TIER", "FORGET").raw == b"+OK\r\n"
-    found = info(client)
+    found = info(client, "hybridlog")
     assert (found["damaged_segments"], found["disk_records_lost"]) == ("0", "1")
     assert not file.exists()
     for number in range(100):
@@ -262,7 +257,7 @@ def test_mapped_files_are_locked_where_the_limit_allows(tmp_path: Path) -> None:
             for number in range(100):
                 assert set_key(client, number) == b"+OK\r\n"
             assert client.command("DEBUG", "TIER", "MAP").raw == b"+OK\r\n"
-            fields = info(client)
+            fields = info(client, "hybridlog")
             assert int(fields["read_only_segments"]) > 0
             assert int(fields["locked_total"]) + int(fields["lock_failures"]) == int(
                 fields["flushed_total"]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import RawClient
+from tests.support.info import info
 from tests.support.servers import TRANSPORTS, Server, free_port, subject_server
 from tests.telemetry.page import page_of
-from tests.test_tiers import info, send_down, serve
+from tests.test_tiers import send_down, serve
 
 KEYS = 50_000
 READS = 120_000
@@ -61,12 +62,6 @@ def read_tiers(client: RawClient) -> dict[str, tuple[int, float]]:
     }
 
 
-def info_mrc(client: RawClient) -> dict[str, str]:
-    """The fields of INFO mrc."""
-    lines = client.command("INFO", "mrc").node.text.splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
-
-
 def run_all(client: RawClient, commands: list[tuple[str | int, ...]]) -> None:
     """Run commands, many at a time; none may fail."""
     for start in range(0, len(commands), BATCH):
@@ -87,7 +82,7 @@ def test_the_curve_of_reads_of_all_keys_alike_is_a_straight_line(client: RawClie
 
     head, points = read_curve(client)
     memory = int(str(head[b"memory"]))
-    fields = info_mrc(client)
+    fields = info(client, "mrc")
 
     assert head[b"reads"] == READS
     for multiple in (0.25, 0.5, 0.75):
@@ -128,7 +123,7 @@ def test_each_tier_in_memory_has_its_share_of_the_reads(tmp_path: Path) -> None:
             random.seed(1)
             run_all(client, [("GET", f"key:{random.randrange(KEYS)}") for _ in range(READS)])
 
-            tiers, log, fields = read_tiers(client), info(client, "hybridlog"), info_mrc(client)
+            tiers, log, fields = read_tiers(client), info(client, "hybridlog"), info(client, "mrc")
             head, points = read_curve(client)
 
             assert set(tiers) == {"mutable", "read_only"}
@@ -209,7 +204,7 @@ def test_the_curve_can_be_turned_off_and_takes_no_memory_then(client: RawClient)
     on = memory_of_engine(client)
     client.command("CONFIG", "SET", "insight-curve", "no")
 
-    assert info_mrc(client) == {"mrc_enabled": "0"}
+    assert info(client, "mrc") == {"mrc_enabled": "0"}
     assert "insight-curve" in client.command("MRC").node.text
     assert on - memory_of_engine(client) > 1 << 20
     client.command("CONFIG", "SET", "insight-curve", "yes")
@@ -219,9 +214,7 @@ def test_the_curve_can_be_turned_off_and_takes_no_memory_then(client: RawClient)
 
 def memory_of_engine(client: RawClient) -> int:
     """Bytes of the engine's tables."""
-    lines = client.command("INFO", "ferrite").node.text.splitlines()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(fields["memory_engine"])
+    return int(info(client, "ferrite")["memory_engine"])
 
 
 def hot_keys(client: RawClient, *words: str) -> list[dict[bytes, object]]:

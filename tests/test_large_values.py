@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.client import RawClient
+from tests.support.info import info
 from tests.support.servers import TRANSPORTS, Server
 from tests.support.waiting import until
-from tests.test_tiers import info, send_down, serve
+from tests.test_tiers import send_down, serve
 
 MB = 1 << 20
 SIZE = 16 * MB

@@ -7,29 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import RawClient
-from tests.support.process import Process
-from tests.support.resp import parse
-from tests.support.servers import free_port
+from tests.support.served import Served
 from tests.telemetry.page import page_of
 
 REASONS = ("never_seen", "expired", "evicted", "deleted", "flushed")
 TIERS = ("memory", "disk")
 
 
-class Served:
-    """A server, a connection, and the port of its metrics."""
+class Misses(Served):
+    """A server that is asked why keys are missing."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        self.metrics = free_port()
-        self.process = Process(
-            folder, f"metrics.port={self.metrics}", "server.enable_debug_command=yes", *settings
-        )
-        self.client: RawClient = self.process.client()
-
-    def run(self, *words: str | int) -> object:
-        """One command, its reply as plain objects."""
-        return self.client.command(*words).node.plain()
+        super().__init__(folder, "server.enable_debug_command=yes", *settings)
 
     def fill(self, keys: int) -> list[str]:
         """Write so many keys of 1000 bytes; of 200 of them, those that are gone."""
@@ -58,28 +47,18 @@ class Served:
         assert len(grown) == (found is None)
         return grown[0] if grown else ""
 
-    def info(self, section: str) -> dict[str, str]:
-        """The fields of a section of INFO."""
-        text = parse(self.client.command("INFO", section).raw).text
-        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-    def close(self) -> None:
-        """End it."""
-        self.client.close()
-        self.process.stop()
-
 
 @pytest.fixture(params=TIERS)
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Misses]:
     """A server in memory, and one whose data are sent to disk by `down`."""
     disk = (f"storage.data_dir={tmp_path / 'data'}", "storage.segment_size=64kb")
-    made = Served(tmp_path, *(disk if request.param == "disk" else ()))
+    made = Misses(tmp_path, *(disk if request.param == "disk" else ()))
     yield made
     made.close()
 
 
 @pytest.fixture
-def down(request: pytest.FixtureRequest, served: Served) -> Callable[[], None]:
+def down(request: pytest.FixtureRequest, served: Misses) -> Callable[[], None]:
     """Sends all data to disk, where there is one."""
     has_disk = request.node.callspec.params["served"] == "disk"
 
@@ -109,7 +88,7 @@ ENDS = {
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value[-2:][0])),
 )
 def test_each_command_that_ends_a_key(
-    served: Served, down: Callable[[], None], reason: str, commands: list[tuple[str | int, ...]]
+    served: Misses, down: Callable[[], None], reason: str, commands: list[tuple[str | int, ...]]
 ) -> None:
     """A miss after it has its reason, until the key is written again."""
     served.run("SET", "k", "v")
@@ -126,7 +105,7 @@ def test_each_command_that_ends_a_key(
     assert served.reason("k") == ""
 
 
-def test_what_expires_says_so(served: Served, down: Callable[[], None]) -> None:
+def test_what_expires_says_so(served: Misses, down: Callable[[], None]) -> None:
     """Whoever finds it: the look-up, or the step."""
     served.run("DEBUG", "SET-ACTIVE-EXPIRE", 0)
     served.run("SET", "k", "v", "PX", 1)
@@ -136,7 +115,7 @@ def test_what_expires_says_so(served: Served, down: Callable[[], None]) -> None:
     assert served.reason("k") == "expired"
 
 
-def test_all_misses_have_a_reason_and_three_views_agree(served: Served) -> None:
+def test_all_misses_have_a_reason_and_three_views_agree(served: Misses) -> None:
     """MISSES, INFO and the page say the same; RESET is MISSES' alone, RESETSTAT everybody's."""
     for number in range(50):
         served.run("SET", f"key:{number}", "v")
@@ -168,7 +147,7 @@ def test_all_misses_have_a_reason_and_three_views_agree(served: Served) -> None:
     assert served.client.command("MISSES", "NOW").raw == b"-ERR syntax error\r\n"
 
 
-def test_the_switch_works_in_a_running_server(served: Served) -> None:
+def test_the_switch_works_in_a_running_server(served: Misses) -> None:
     """Off, there is no table and nothing is counted; on again, it begins with an empty one."""
     served.run("SET", "k", "v")
     served.run("DEL", "k")
@@ -191,7 +170,7 @@ def test_the_switch_works_in_a_running_server(served: Served) -> None:
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_eviction_from_memory(tmp_path: Path, policy: str) -> None:
     """Each key that maxmemory took says so; the table is a 64th of it."""
-    served = Served(tmp_path, "storage.max_memory=8mb", f"storage.eviction_policy={policy}")
+    served = Misses(tmp_path, "storage.max_memory=8mb", f"storage.eviction_policy={policy}")
     gone = served.fill(12000)
 
     assert len(gone) > 20
@@ -203,7 +182,7 @@ def test_eviction_from_memory(tmp_path: Path, policy: str) -> None:
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_eviction_from_disk(tmp_path: Path, policy: str) -> None:
     """The same of what max_disk took, which is known by the footers of files."""
-    served = Served(
+    served = Misses(
         tmp_path,
         f"storage.data_dir={tmp_path / 'data'}",
         "storage.segment_size=64kb",

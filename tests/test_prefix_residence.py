@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_prefixes import ON, Served, parts_of, send_to_disk
+from tests.test_prefixes import ON, Prefixes, parts_of, send_to_disk
 
 LYING = {"blob": (3, 100_000), "user": (400, 1000), "item": (2000, 50)}
 """Keys and bytes of each value, in the order in which they are written: of the first, each use is
@@ -15,9 +15,9 @@ looked at."""
 
 
 @pytest.fixture
-def tiered(tmp_path: Path) -> Iterator[Served]:
+def tiered(tmp_path: Path) -> Iterator[Prefixes]:
     """A server with a data folder, whose ledger is on."""
-    made = Served(tmp_path, f"storage.data_dir={tmp_path / 'data'}", *ON)
+    made = Prefixes(tmp_path, f"storage.data_dir={tmp_path / 'data'}", *ON)
     yield made
     made.close()
 
@@ -29,7 +29,7 @@ def least_of(prefix: str) -> tuple[int, int]:
     return plain + 8 * count, plain + 40 * count
 
 
-def check_lying(served: Served, tier: str) -> None:
+def check_lying(served: Prefixes, tier: str) -> None:
     """All of it lies in this tier; metrics and INFO say the same."""
     page, info = served.page(), served.info("prefixes")
     lines = [parts_of(value) for name, value in info.items() if name.startswith("prefix_")]
@@ -49,7 +49,7 @@ def check_lying(served: Served, tier: str) -> None:
         assert line[f"bytes_error_{tier}"] == "0"
 
 
-def write_lying(served: Served) -> None:
+def write_lying(served: Prefixes) -> None:
     """As LYING has it."""
     served.run_all([
         ("SET", f"{prefix}:{number:05}", "v" * size)
@@ -57,7 +57,7 @@ def write_lying(served: Served) -> None:
     ])  # fmt: skip
 
 
-def test_where_the_bytes_of_prefixes_lie(tiered: Served) -> None:
+def test_where_the_bytes_of_prefixes_lie(tiered: Prefixes) -> None:
     """In memory, in files that are mapped, and on disk only; exact while nothing has died there."""
     write_lying(tiered)
     check_lying(tiered, "mutable")
@@ -78,7 +78,7 @@ def test_where_the_bytes_of_prefixes_lie(tiered: Served) -> None:
     assert 5000 < found["item"]["bytes_by_tier"]["mutable"] < 5100
 
 
-def test_what_dies_on_disk_is_told_with_an_error(tiered: Served) -> None:
+def test_what_dies_on_disk_is_told_with_an_error(tiered: Prefixes) -> None:
     """Nobody reads files to see of which prefix it was: the estimate says how far off it may be."""
     write_lying(tiered)
     send_to_disk(tiered)
@@ -95,7 +95,7 @@ def test_what_dies_on_disk_is_told_with_an_error(tiered: Served) -> None:
         assert abs(told - truth) <= error + 1, (prefix, told, truth)
 
 
-def test_files_that_were_written_while_it_was_off_are_unknown(tiered: Served) -> None:
+def test_files_that_were_written_while_it_was_off_are_unknown(tiered: Prefixes) -> None:
     """As they are after a start; the share that is known says so."""
     tiered.run("CONFIG", "SET", "insight-prefixes", "no")
     write_lying(tiered)

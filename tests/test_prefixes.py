@@ -10,10 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import RawClient
-from tests.support.process import Process
-from tests.support.resp import parse
-from tests.support.servers import free_port
+from tests.support.served import Served
 from tests.telemetry.page import Page, page_of
 
 TIERS = ("memory", "disk")
@@ -21,19 +18,11 @@ ON = ("insight.prefixes=yes", "insight.hot_keys=yes")
 Words = tuple[str | int, ...]
 
 
-class Served:
-    """A server, a connection, and the port of its metrics."""
+class Prefixes(Served):
+    """A server that is asked for its prefixes."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        self.metrics = free_port()
-        self.process = Process(
-            folder, f"metrics.port={self.metrics}", "server.enable_debug_command=yes", *settings
-        )
-        self.client: RawClient = self.process.client()
-
-    def run(self, *words: str | int) -> Any:
-        """One command, its reply as plain objects."""
-        return self.client.command(*words).node.plain()
+        super().__init__(folder, "server.enable_debug_command=yes", *settings)
 
     def run_all(self, commands: list[Words]) -> None:
         """Many commands; none may fail."""
@@ -55,19 +44,9 @@ class Served:
             found[plain["prefix"].decode()] = plain
         return found
 
-    def info(self, section: str) -> dict[str, str]:
-        """The fields of a section of INFO."""
-        text = parse(self.client.command("INFO", section).raw).text
-        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
     def page(self) -> Page:
         """The metrics."""
         return page_of(self.metrics)
-
-    def close(self) -> None:
-        """End it."""
-        self.client.close()
-        self.process.stop()
 
 
 def parts_of(line: str) -> dict[str, str]:
@@ -76,17 +55,17 @@ def parts_of(line: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def served(tmp_path: Path) -> Iterator[Prefixes]:
     """A server in memory whose ledger is on."""
-    made = Served(tmp_path, *ON)
+    made = Prefixes(tmp_path, *ON)
     yield made
     made.close()
 
 
 @pytest.fixture
-def tiered(tmp_path: Path) -> Iterator[Served]:
+def tiered(tmp_path: Path) -> Iterator[Prefixes]:
     """The same with a data folder."""
-    made = Served(tmp_path, f"storage.data_dir={tmp_path / 'data'}", *ON)
+    made = Prefixes(tmp_path, f"storage.data_dir={tmp_path / 'data'}", *ON)
     yield made
     made.close()
 
@@ -138,7 +117,7 @@ def load(count: int, prefixes: tuple[str, ...], seed: int) -> list[Words]:
     return commands
 
 
-def test_a_small_load_is_counted_exactly_and_three_views_agree(served: Served) -> None:
+def test_a_small_load_is_counted_exactly_and_three_views_agree(served: Prefixes) -> None:
     """Less than is looked at in a second: every use is, and nothing is an estimate."""
     prefixes = ("user", "item", "a,b=%", "")
     commands = load(700, prefixes, 1)
@@ -177,7 +156,7 @@ def test_a_small_load_is_counted_exactly_and_three_views_agree(served: Served) -
         assert float(one["p99_us"]) > 0
 
 
-def test_a_large_load_is_counted_within_the_error_that_is_told(served: Served) -> None:
+def test_a_large_load_is_counted_within_the_error_that_is_told(served: Prefixes) -> None:
     """Five deviations; two are told."""
     prefixes = tuple(f"p{number}" for number in range(8))
     commands = load(60_000, prefixes, 2)
@@ -198,7 +177,7 @@ def test_a_large_load_is_counted_within_the_error_that_is_told(served: Served) -
         assert abs(one["bytes_read"] - model.read[prefix]) <= 5 * bound
 
 
-def test_orders(served: Served) -> None:
+def test_orders(served: Prefixes) -> None:
     """BY says what the most is of; COUNT how many are answered."""
     served.run_all([("SET", "large:1", "v" * 100_000), ("SET", "hit:1", "v")])
     served.run_all(
@@ -214,7 +193,7 @@ def test_orders(served: Served) -> None:
         assert served.client.command("PREFIXES", *words).node.is_error
 
 
-def test_misses_have_their_reasons(served: Served) -> None:
+def test_misses_have_their_reasons(served: Prefixes) -> None:
     """Those of MISSES, by prefix; without a table nobody knows them."""
     served.run("DEBUG", "SET-ACTIVE-EXPIRE", 0)
     for prefix in ("del", "exp", "flush"):
@@ -245,7 +224,7 @@ def test_misses_have_their_reasons(served: Served) -> None:
     assert not page.has("ferrite_prefix_misses_total", prefix="never", reason="never_seen")
 
 
-def test_room_parts_and_separator_can_be_set(served: Served) -> None:
+def test_room_parts_and_separator_can_be_set(served: Prefixes) -> None:
     """A change begins anew; with more prefixes than room each figure keeps within its error."""
     served.run("CONFIG", "SET", "insight-prefix-parts", 2)
     served.run_all([("SET", "a:b:c", "v"), ("SET", "a:d", "v"), ("SET", "e", "v")])
@@ -283,7 +262,7 @@ def grown(page: Page) -> dict[tuple[str, Any], float]:
     }
 
 
-def test_what_looks_the_same_is_a_sum_that_only_grows(served: Served) -> None:
+def test_what_looks_the_same_is_a_sum_that_only_grows(served: Prefixes) -> None:
     """Also with more prefixes than room, of which each use displaces one; RESET begins all anew."""
     served.run("CONFIG", "SET", "insight-prefix-count", 4)
     before: dict[tuple[str, Any], float] = {}
@@ -303,7 +282,7 @@ def test_what_looks_the_same_is_a_sum_that_only_grows(served: Served) -> None:
     assert served.page().value("ferrite_prefix_uses_total", prefix="user*") == 1
 
 
-def test_what_comes_and_goes_makes_no_series(served: Served) -> None:
+def test_what_comes_and_goes_makes_no_series(served: Prefixes) -> None:
     """Of a full ledger metrics tell what is surely heavy, for as long as it is there."""
     served.run("CONFIG", "SET", "insight-prefix-count", 4, "telemetry-record-keys", "full")
     served.run_all([("GET", "heavy:1")] * 10)
@@ -325,7 +304,7 @@ def test_what_comes_and_goes_makes_no_series(served: Served) -> None:
     assert len(page.of("ferrite_prefix_error")) == 1
 
 
-def test_off_is_nothing_and_both_resets_begin_anew(served: Served) -> None:
+def test_off_is_nothing_and_both_resets_begin_anew(served: Prefixes) -> None:
     """PREFIXES RESET and CONFIG RESETSTAT; the switch works in the running server."""
     for words in (("PREFIXES", "RESET"), ("CONFIG", "RESETSTAT")):
         served.run("GET", "a:1")
@@ -349,13 +328,13 @@ def test_off_is_nothing_and_both_resets_begin_anew(served: Served) -> None:
     assert served.prefixes() == {}
 
 
-def send_to_disk(served: Served) -> None:
+def send_to_disk(served: Prefixes) -> None:
     """What was written so far is read from disk when it is read next."""
     assert served.run("DEBUG", "TIER", "DISK") == b"OK"
     assert served.run("DEBUG", "TIER", "TRIM") == b"OK"
 
 
-def test_reads_from_disk_belong_to_key_and_prefix(tiered: Served) -> None:
+def test_reads_from_disk_belong_to_key_and_prefix(tiered: Prefixes) -> None:
     """Those of single commands, of one with several keys, of transactions, and of pipelines."""
     keys = [f"{prefix}:{number}" for prefix in ("cold", "warm") for number in range(5)]
     tiered.run_all([("SET", key, "v" * 5000) for key in keys])
@@ -406,7 +385,7 @@ def test_reads_from_disk_belong_to_key_and_prefix(tiered: Served) -> None:
         assert values["cold:*"] > 0
 
 
-def test_names_are_shown_as_record_keys_allows(served: Served) -> None:
+def test_names_are_shown_as_record_keys_allows(served: Prefixes) -> None:
     """Keys and prefixes in labels and in INFO; the commands tell them whole."""
     served.run_all([("GET", "user7:abc"), ("GET", "user8:abc")])
 
@@ -430,7 +409,7 @@ def test_names_are_shown_as_record_keys_allows(served: Served) -> None:
     assert set(served.prefixes()) == {"user7", "user8"}
 
 
-def test_the_curve_has_metrics(served: Served) -> None:
+def test_the_curve_has_metrics(served: Prefixes) -> None:
     """Memory now and 25 % more; the hit ratio once something was read, as INFO mrc tells it."""
     assert not served.page().has("ferrite_mrc_hit_ratio", memory="now")
     served.run_all([("SET", f"key:{number}", "v" * 100) for number in range(20_000)])
@@ -447,7 +426,7 @@ def test_the_curve_has_metrics(served: Served) -> None:
     assert served.page().of("ferrite_mrc_memory") == {}
 
 
-def test_what_is_expired_and_not_reclaimed_is_told_three_times(served: Served) -> None:
+def test_what_is_expired_and_not_reclaimed_is_told_three_times(served: Prefixes) -> None:
     """As metric, by INFO and by MEMORY STATS."""
     served.run("DEBUG", "SET-ACTIVE-EXPIRE", 0)
     served.run_all([("SET", f"key:{number}", "v" * 1000, "PX", 1) for number in range(500)])

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ferrite_py.disk_watch import LOOK_SECONDS
+from tests.support.info import info
 from tests.support.process import Process
 from tests.support.servers import free_port
 from tests.support.waiting import until
 from tests.telemetry.page import ask
 from tests.test_disk_faults import (
     check_values,
-    info,
     limit_file_size,
     set_key,
     settings,
@@ -89,7 +89,7 @@ def test_a_cache_at_its_limit(tmp_path: Path) -> None:
     try:
         with process.client() as client:
             number = 0
-            while int(info(client)["compaction_evicted_keys"]) < 2000:
+            while int(info(client, "hybridlog")["compaction_evicted_keys"]) < 2000:
                 for _ in range(200):
                     assert set_key(client, number) == b"+OK\r\n"
                     number += 1

@@ -21,6 +21,7 @@ from ferrite_py.config import Config, Sources, with_values
 from ferrite_py.rates import Durations, Rates
 from ferrite_py.services import Identity, Services, Settings, engine_options
 from tests.support.client import RawClient
+from tests.support.info import info
 from tests.support.resp import encode, parse
 from tests.support.servers import TRANSPORTS, Server, free_port
 
@@ -80,12 +81,6 @@ def client(tiered: Server) -> Iterator[RawClient]:
 def send_down(client: RawClient, order: str) -> None:
     """DEBUG TIER, which answers when it is done."""
     assert client.command("DEBUG", "TIER", order).raw == b"+OK\r\n"
-
-
-def info(client: RawClient, *sections: str) -> dict[str, str]:
-    """The fields of sections of INFO."""
-    lines = client.command("INFO", *sections).node.text.splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def place(client: RawClient, key: str) -> dict[bytes, object]:

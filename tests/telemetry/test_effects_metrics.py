@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.info import info
 from tests.support.process import Process
-from tests.support.resp import parse
 from tests.telemetry.receiver import Receiver
 from tests.telemetry.views import MetricView, metrics_of, one
 
@@ -32,11 +32,6 @@ class Metrics:
         }
         self.process = Process(folder, *(f"{name}={text}" for name, text in settings.items()))
         self.client = self.process.client()
-
-    def info(self, section: str) -> dict[str, str]:
-        """The fields of a section of INFO."""
-        text = parse(self.client.command("INFO", section).raw).text
-        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
     def after_now(self) -> list[MetricView]:
         """The values of an export that began after this call."""
@@ -94,11 +89,11 @@ def test_metrics_are_what_happened(metrics: Metrics) -> None:
     with metrics.process.client() as second:
         second.command("SELECT", "3")
         second.command("SET", "other", "x")
-        tiers, before = metrics.info("hybridlog"), metrics.info("memory")
+        tiers, before = info(client, "hybridlog"), info(client, "memory")
 
         views = metrics.after_now()
 
-        memory = sorted(int(one["used_memory"]) for one in (before, metrics.info("memory")))
+        memory = sorted(int(one["used_memory"]) for one in (before, info(client, "memory")))
 
     assert value(views, "ferrite.commands.total", command="SET") == 42
     assert value(views, "ferrite.command.duration", command="SET") == 42
@@ -159,10 +154,9 @@ def test_keys_that_made_room(tmp_path: Path, receiver: Receiver) -> None:
             client.pipeline(
                 ("SET", f"key:{number}", "x" * 10_000) for number in range(first, first + 100)
             )
-        text = parse(client.command("INFO", "stats").raw).text
+        told = info(client, "stats")
     server.stop()
 
-    told = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     views = receiver.metrics()
     assert value(views, "ferrite.keys.evicted.total") == int(told["evicted_keys"]) > 0
     assert value(views, "ferrite.keys.expired.total") == 0

@@ -21,10 +21,10 @@ from ferrite_py.exemplars import Exemplar, placed
 from ferrite_py.measure import BOUNDS, OPERATION_DURATION, ROWS, SCALE, Histogram, Measurement
 from ferrite_py.telemetry.metrics import Points
 from tests.support.process import command, environment
+from tests.support.served import Served
 from tests.support.servers import free_port
 from tests.telemetry.page import OPENMETRICS, ask
 from tests.telemetry.receiver import Receiver, bad_request, partial_success
-from tests.telemetry.test_metrics_page import Served
 from tests.telemetry.tracing import CALLER, commands, on_wire
 from tests.telemetry.views import MetricView, SpanView
 

@@ -8,12 +8,12 @@ import pytest
 
 from ferrite_py.measure import OPERATION_DURATION, ROWS
 from ferrite_py.telemetry.metrics import RUNTIME_SCOPE, SCOPE
+from tests.support.served import Served
 from tests.telemetry.exporting import PROTOCOLS
 from tests.telemetry.metrics_site import Site
 from tests.telemetry.page import page_of
 from tests.telemetry.receiver import Receiver, bad_request
 from tests.telemetry.test_measure import SEED
-from tests.telemetry.test_metrics_page import Served
 from tests.telemetry.views import DELTA, MetricView, one
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.served import Served
+from tests.support.servers import TRANSPORTS
 from tests.support.waiting import DEADLINE_S, until
 from tests.telemetry.page import Page, page_of
-from tests.telemetry.test_metrics_page import TRANSPORTS, Served
 
 VALUE = "x" * 1000
 Info = dict[str, str]

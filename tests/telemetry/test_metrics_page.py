@@ -11,42 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import RawClient
 from tests.support.process import Process, run_to_end
-from tests.support.resp import parse
-from tests.support.servers import free_port
+from tests.support.served import Served
+from tests.support.servers import TRANSPORTS, free_port
 from tests.telemetry.page import ask, page_of
 from tests.telemetry.receiver import Receiver, bad_request, partial_success, unavailable
-
-TRANSPORTS = ("reactors", "streams")
-
-
-class Served:
-    """A server and its port of metrics."""
-
-    def __init__(
-        self,
-        folder: Path,
-        *settings: str,
-        environ: dict[str, str] | None = None,
-        config: Path | None = None,
-    ) -> None:
-        folder.mkdir(exist_ok=True)
-        self.is_native = "server.transport=streams" not in settings
-        self.metrics = free_port()
-        page = f"metrics.port={self.metrics}"
-        self.process = Process(folder, page, *settings, environ=environ, config=config)
-        self.client: RawClient = self.process.client()
-
-    def info(self, section: str) -> dict[str, str]:
-        """The fields of a section of INFO."""
-        text = parse(self.client.command("INFO", section).raw).text
-        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-    def close(self) -> None:
-        """End it."""
-        self.client.close()
-        self.process.stop()
 
 
 @pytest.fixture(params=TRANSPORTS)

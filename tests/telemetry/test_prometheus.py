@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.served import Served
 from tests.support.servers import free_port
 from tests.telemetry.page import ask
 from tests.telemetry.receiver import Receiver
-from tests.telemetry.test_metrics_page import Served
 
 DEADLINE_S = 30.0
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.support.client import RawClient
+from tests.support.info import info
 from tests.support.resp import encode
 from tests.transport.conftest import Carried
 
@@ -18,12 +19,6 @@ STORM = 2000
 def client(carried: Carried) -> RawClient:
     """A connection over the carrier under test."""
     return carried.connect()
-
-
-def info(client: RawClient, section: str) -> dict[str, str]:
-    """The fields of a section of INFO."""
-    text = client.command("INFO", section).node.text
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
 def wait_for_clients(client: RawClient, count: int) -> None:
