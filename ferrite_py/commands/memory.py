@@ -149,7 +149,7 @@ def _tier_findings(found: Tiers) -> Iterator[str]:
             " data, and writes are refused. Raise storage.max_memory, or keep fewer keys."
         )
     resident, budget = found["read_only"]["bytes"], found["read_only_budget"]
-    if found["tiered"] and resident > budget + budget // 4 + _READ_ONLY_SLACK:
+    if budget and resident > budget + budget // 4 + _READ_ONLY_SLACK:
         yield (
             f"Read-only tier: {process.size_text(resident)} are mapped where"
             f" {process.size_text(budget)} should be. It is not given up as fast as it grows."

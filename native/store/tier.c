@@ -8,7 +8,8 @@
  *    step makes it less: a writer that was told FE_BUSY never waits for nothing.
  *
  * Budgets. What memory_max leaves when everything else is subtracted (the process, the index, the
- * clients' buffers) is the pool; budgets that are not set are shares of it (docs/decisions/0007). Mutable and sealed
+ * clients' buffers) is the pool; budgets that are not set are shares of it (docs/decisions/0007), and those that
+ * are set become smaller, in proportion, when it does not have as much. Mutable and sealed
  * memory together may be a quarter above the mutable budget, and what the disk is slow to take may fill the
  * budget of mapped segments too, which are given up as it does, before writers wait. Mapped bytes are those of
  * the segments that were written, a little more than what is mapped.
@@ -22,13 +23,14 @@
 #define MUTABLE_MIN (4 * FE_SEGMENT_MIN) /* two tails, and something to seal */
 #define READONLY_MIN FE_SEGMENT_MIN
 #define CACHE_MIN (2 * FE_SEGMENT_MIN)
-#define POOL_MIN ((uint64_t)2 << 20) /* what auto budgets share at least */
+#define POOL_MIN ((uint64_t)2 << 20) /* what auto budgets share at least, and what set ones do */
 #define LIMIT_PERCENT 97u            /* of memory_max, that everything together takes */
 #define PARTS 108u                   /* of the pool, and how many each budget gets */
 #define PARTS_MUTABLE 25u            /* 20, and the quarter above it */
 #define PARTS_READONLY 10u
 #define PARTS_CACHE 70u
-#define PARTS_FREE 3u             /* for what comes before budgets follow */
+#define PARTS_FREE 3u /* for what comes before budgets follow */
+#define UNBOUNDED (UINT64_MAX / PARTS)
 #define INDEX_SHARE 4u            /* of memory_max: a smaller index is not to blame */
 #define SEALS_MAX 16u             /* of one call */
 #define SEAL_PAUSE FE_SEGMENT_MIN /* appended, before another look for what was not there */
@@ -62,13 +64,23 @@ static uint64_t besides_of(const fe_store *store, uint64_t resident)
 typedef struct budgets {
     uint64_t rest;  /* of the pool, for budgets that are auto */
     unsigned parts; /* of theirs together */
+    double share;   /* that budgets which are set get of their sizes */
 } budgets;
 
 static uint64_t budget(const budgets *b, uint64_t size, unsigned parts, uint64_t low)
 {
-    if (size != 0) return at_least(size, low);
-    if (b->rest == UINT64_MAX) return UINT64_MAX / PARTS;
+    if (size != 0) return at_least(b->share < 1 ? (uint64_t)((double)size * b->share) : size, low);
+    if (b->rest == UINT64_MAX) return UNBOUNDED;
     return at_least((uint64_t)((double)b->rest * parts / b->parts), low);
+}
+
+/* Divides `most` bytes between budgets that are set, which go first, and those that are not. */
+static void divide(budgets *b, double set, uint64_t most)
+{
+    uint64_t for_auto = b->parts != 0 ? POOL_MIN : 0;
+    uint64_t room = at_least(most > for_auto ? most - for_auto : 0, POOL_MIN);
+    if (set > (double)room) b->share = (double)room / set;
+    b->rest = at_least((double)most > set ? most - (uint64_t)set : 0, POOL_MIN);
 }
 
 static void budgets_update(fe_store *store)
@@ -78,16 +90,13 @@ static void budgets_update(fe_store *store)
     uint64_t limit = options->memory_max;
     uint64_t whole = limit / 100 * LIMIT_PERCENT, besides = memory_besides(store);
     uint64_t pool = limit == 0 ? UINT64_MAX : whole > besides ? whole - besides : 0;
-    uint64_t set = options->mutable_size + options->mutable_size / 4 + options->readonly_size +
-                   options->cache_size;
-    budgets b = {UINT64_MAX, 0};
+    double set = (double)options->mutable_size * 1.25 + (double)options->readonly_size +
+                 (double)options->cache_size; /* whose sum may be more than 64 bits hold */
+    budgets b = {UINT64_MAX, 0, 1};
     b.parts += options->mutable_size == 0 ? PARTS_MUTABLE : 0;
     b.parts += options->readonly_size == 0 ? PARTS_READONLY : 0;
     b.parts += options->cache_size == 0 ? PARTS_CACHE : 0;
-    if (limit != 0) {
-        uint64_t most = pool - pool / PARTS * PARTS_FREE;
-        b.rest = at_least(most > set ? most - set : 0, POOL_MIN);
-    }
+    if (limit != 0) divide(&b, set, pool - pool / PARTS * PARTS_FREE);
     /* of its parts, a fifth is the quarter above it */
     uint64_t with_slack = budget(&b, options->mutable_size, PARTS_MUTABLE, MUTABLE_MIN);
     tiers->mutable_max = options->mutable_size != 0 ? with_slack : with_slack / 5 * 4;
@@ -498,6 +507,12 @@ uint64_t fe_store_epoch(const fe_store *store)
     return stats->sealed + stats->flushed + stats->demoted + stats->removed;
 }
 
+/* A budget as it is told: 0 is no limit. */
+static uint64_t told(uint64_t budget)
+{
+    return budget < UNBOUNDED / 5 * 4 ? budget : 0;
+}
+
 void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats)
 {
     const fe_tiers *tiers = store->tiers;
@@ -511,9 +526,9 @@ void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats)
     stats->tiers[FE_TIER_MUTABLE].live = store->log.live;
     stats->file_count = tiers->file_count;
     stats->file_bytes = tiers->file_bytes;
-    stats->mutable_max = tiers->mutable_max;
-    stats->readonly_max = tiers->readonly_max;
-    stats->cache_max = tiers->cache_max;
+    stats->mutable_max = told(tiers->mutable_max);
+    stats->readonly_max = told(tiers->readonly_max);
+    stats->cache_max = told(tiers->cache_max);
     stats->disk_max = store->options.disk_max;
     stats->resident = tiers->resident;
     stats->state = tiers->state;

@@ -46,7 +46,7 @@ typedef struct fe_disk_error {
 typedef struct fe_tier_stats {
     fe_tier_sum tiers[FE_TIER_COUNT]; /* gauges; [FE_TIER_MUTABLE].bytes and .live are filled in */
     uint64_t file_count, file_bytes;  /* gauges */
-    uint64_t mutable_max, readonly_max, cache_max, disk_max; /* budgets of now; disk_max 0: none */
+    uint64_t mutable_max, readonly_max, cache_max, disk_max; /* budgets of now; 0: no limit */
     uint64_t resident;                                       /* as last told */
     fe_disk_state state;
     bool out_of_files;                       /* FULL: there are as many files as may be open */

@@ -152,6 +152,60 @@ TEST(budgets_that_are_not_set_are_shares_of_what_the_process_leaves)
     tiered_close(&t);
 }
 
+TEST(budgets_that_are_set_become_smaller_when_memory_max_does_not_hold_them)
+{
+    tiered t;
+    fe_store_options options = fixture_options();
+    options.memory_max = 100u << 20;
+    options.mutable_size = 10ull << 30;
+    tiered_open(&t, options);
+    fe_tier_set_resident(t.f.store, 40u << 20);
+
+    fe_tier_stats stats = stats_of(&t);
+    uint64_t sum = stats.mutable_max + stats.mutable_max / 4 + stats.readonly_max + stats.cache_max;
+    CHECK(sum + (40u << 20) <= options.memory_max);
+    CHECK(stats.mutable_max >
+          38u << 20); /* all but what the others get at least, and the reserve */
+
+    options = *fe_store_get_options(t.f.store);
+    options.readonly_size = 5ull << 30;
+    options.cache_size = (uint64_t)INT64_MAX;
+    fe_store_set_options(t.f.store, &options);
+    stats = stats_of(&t);
+    sum = stats.mutable_max + stats.mutable_max / 4 + stats.readonly_max + stats.cache_max;
+    CHECK(sum + (40u << 20) <= options.memory_max);
+    CHECK(sum + (40u << 20) >= options.memory_max / 100 * 94);
+
+    options.mutable_size = 20u << 20; /* a smaller limit in the running server */
+    options.readonly_size = 10u << 20;
+    options.cache_size = 20u << 20;
+    fe_store_set_options(t.f.store, &options);
+    CHECK_INT(20u << 20, stats_of(&t).mutable_max);
+    options.memory_max = 70u << 20;
+    fe_store_set_options(t.f.store, &options);
+    stats = stats_of(&t);
+    sum = stats.mutable_max + stats.mutable_max / 4 + stats.readonly_max + stats.cache_max;
+    CHECK(sum + (40u << 20) <= options.memory_max);
+    CHECK_INT(stats.mutable_max / 1000, stats.cache_max / 1000);
+    CHECK_INT(stats.mutable_max / 2000, stats.readonly_max / 1000);
+    tiered_close(&t);
+}
+
+TEST(a_budget_without_a_limit_is_told_as_zero)
+{
+    tiered t;
+    fe_store_options options = tiered_options();
+    options.readonly_size = 0;
+    tiered_open(&t, options);
+
+    fe_tier_stats stats = stats_of(&t);
+
+    CHECK_INT(MUTABLE_SIZE, stats.mutable_max);
+    CHECK_INT(0, stats.readonly_max);
+    CHECK_INT(0, stats.cache_max);
+    tiered_close(&t);
+}
+
 TEST(what_the_log_takes_is_not_counted_as_given_back)
 {
     tiered t;
@@ -267,6 +321,8 @@ int main(void)
     RUN(writers_never_wait_for_garbage_alone);
     RUN(writers_never_wait_for_a_tail_alone);
     RUN(budgets_that_are_not_set_are_shares_of_what_the_process_leaves);
+    RUN(budgets_that_are_set_become_smaller_when_memory_max_does_not_hold_them);
+    RUN(a_budget_without_a_limit_is_told_as_zero);
     RUN(what_the_log_takes_is_not_counted_as_given_back);
     RUN(memory_that_is_held_for_readers_leaves_less_for_the_tiers);
     RUN(an_index_that_leaves_no_memory_for_records_refuses_writes);
