@@ -29,6 +29,8 @@
 #define INPUT_KEPT (32u * 1024u) /* an empty input buffer larger than this gives its memory back */
 #define BODY_STEP                                                                                  \
     (256u * 1024u) /* most bytes of a body for one receive: all of a group come before others */
+#define CLIENTS_MEMORY_MIN                                                                         \
+    (128u * 1024u) /* maxmemory-clients is no less, so that a client can set it right again */
 #define ARGUMENT_PERCENT 50u           /* of max_memory: no long argument has more */
 #define ARGUMENTS_PERCENT 75u          /* ... nor have all that are there at once */
 #define PARKED_INPUT_MAX (64u * 1024u) /* a parked session reads no further than this ahead */
@@ -255,6 +257,7 @@ static void check_clients_memory(fe_session *session)
     fe_engine *engine = server->engine;
     uint64_t max = engine->options.clients_memory_max;
     if (FE_LIKELY(max == 0 || server->clients.memory <= max)) return;
+    if (max < CLIENTS_MEMORY_MIN) max = CLIENTS_MEMORY_MIN;
     fe_client *largest = NULL;
     size_t dying = 0;
     for (fe_client *client = server->clients.first; client != NULL; client = client->next) {

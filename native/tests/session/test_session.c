@@ -333,6 +333,29 @@ TEST(the_largest_client_goes_when_all_together_take_too_much)
     rig_close(&it);
 }
 
+/* As in Redis: whoever sets it too low can set it right again. */
+TEST(a_limit_of_the_clients_memory_that_is_too_low_leaves_them_128_kilobytes)
+{
+    fe_engine_options options = rig_options();
+    options.clients_memory_max = 8;
+    rig it;
+    rig_open_with(&it, &options);
+    peer *one = rig_connect(&it), *large = rig_connect(&it);
+    CHECK_SAYS(one, "PING\r\n", "+PONG\r\n");
+    fe_session_cron(one->session);
+    CHECK_INT(FE_SESSION_READY, one->session->state);
+    static char piece[150000];
+    memset(piece, 'x', sizeof piece);
+    const char head[] = "*2\r\n$4\r\nECHO\r\n$8000000\r\n";
+
+    rig_send(large, head, sizeof head - 1);
+    rig_send(large, piece, sizeof piece);
+
+    CHECK_INT(FE_SESSION_CLOSING, large->session->state);
+    CHECK_SAYS(one, "PING\r\n", "+PONG\r\n");
+    rig_close(&it);
+}
+
 TEST(queued_commands_count_as_the_clients_memory)
 {
     rig it;
@@ -608,6 +631,7 @@ int main(void)
     RUN(a_client_that_sends_a_long_request_is_not_idle);
     RUN(output_over_the_soft_limit_is_allowed_for_its_time_only);
     RUN(the_largest_client_goes_when_all_together_take_too_much);
+    RUN(a_limit_of_the_clients_memory_that_is_too_low_leaves_them_128_kilobytes);
     RUN(queued_commands_count_as_the_clients_memory);
     RUN(an_idle_client_times_out_unless_it_monitors);
     RUN(the_hard_limit_holds_after_the_transport_has_swapped_buffers);
