@@ -5,8 +5,9 @@ Precedence: the defaults, then the file, then OpenTelemetry's variables and over
 rely on them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -172,22 +173,62 @@ def _contradiction(origins: Mapping[str, str], name: str, message: str) -> Confi
 
 def conflict(config: Config) -> tuple[str, str] | None:
     """A setting that contradicts another, and what is wrong; None if all agree."""
-    server, tls = config.server, config.tls
-    is_tcp = bool(server.bind) and (server.port or tls.port)
-    if not is_tcp and not server.unix_socket:
-        message = "nothing to listen on; set server.port, tls.port or server.unix_socket"
-        return "server.bind" if not server.bind else "server.port", message
+    return (
+        _nowhere_to_listen(config)
+        or _port_conflict(config)
+        or _tls_conflict(config.tls)
+        or telemetry_conflict(config.telemetry)
+    )
+
+
+def _nowhere_to_listen(config: Config) -> tuple[str, str] | None:
+    server = config.server
+    is_tcp = bool(server.bind) and (server.port or config.tls.port)
+    if is_tcp or server.unix_socket:
+        return None
+    message = "nothing to listen on; set server.port, tls.port or server.unix_socket"
+    return "server.bind" if not server.bind else "server.port", message
+
+
+def _port_conflict(config: Config) -> tuple[str, str] | None:
+    """A port that two of this server's own listeners want at one address."""
+    server, metrics = config.server, config.metrics
+    wanted: dict[str, tuple[int, tuple[str, ...]]] = {
+        "server.port": (server.port, server.bind),
+        "tls.port": (config.tls.port, server.bind),
+        "metrics.port": (metrics.port if metrics.enabled else 0, (metrics.bind,)),
+    }
+    for (first, (port, here)), (second, (other, there)) in combinations(wanted.items(), 2):
+        if port and port == other and _may_meet(here, there):
+            return second, f"{port} is {first} as well; choose another"
+    return None
+
+
+_EVERYWHERE = frozenset(("*", "0.0.0.0", "::", "::*"))
+_OTHER_NAMES = {"localhost": ("127.0.0.1", "::1")}
+
+
+def _may_meet(here: Iterable[str], there: Iterable[str]) -> bool:
+    """Whether an address is in both lists; one that may be missing (`-`) may as well be there."""
+    ours, theirs = (
+        {name for text in texts for name in _OTHER_NAMES.get(text.lstrip("-"), (text.lstrip("-"),))}
+        for texts in (here, there)
+    )
+    return bool(ours & theirs) or (
+        bool(ours and theirs) and not _EVERYWHERE.isdisjoint(ours | theirs)
+    )
+
+
+def _tls_conflict(tls: TlsConfig) -> tuple[str, str] | None:
     if tls.port == 0:
-        return telemetry_conflict(config.telemetry)
-    if tls.port == server.port:
-        return "tls.port", f"{tls.port} is server.port as well; choose another"
+        return None
     if not tls.cert_file or not tls.key_file:
         missing = "tls.key_file" if tls.cert_file else "tls.cert_file"
         return "tls.port", f"TLS needs {missing} as well"
     if tls.client_auth != "no" and not tls.ca_file:
         message = f'"{tls.client_auth}" needs tls.ca_file, or set it to "no"'
         return "tls.client_auth", message
-    return telemetry_conflict(config.telemetry)
+    return None
 
 
 def with_values(config: Config, values: Mapping[str, object]) -> Config:

@@ -13,8 +13,8 @@ _EXAMPLE_HEAD = """\
 # The configuration of ferrite-py: every key, with its meaning and its default.
 #
 # To change one, take away the # before it. Environment variables and flags go before this file.
-# Sizes are numbers of bytes, or text in b, kb, mb or gb; durations are numbers, or text in us, ms,
-# s, m, h or d. `ferrite-py config check` says whether a file is sound.
+# Sizes are numbers of bytes, or text in b, kb, mb, gb or tb; durations are numbers, or text in us,
+# ms, s, m, h or d. `ferrite-py config check` says whether a file is sound.
 #
 # Written by `make generate` from ferrite_py/config_{sections,telemetry,insight}.py.
 """
@@ -32,10 +32,13 @@ begins with `FERRITE_` is an error when it has one of the sections and no key of
 the name of a setting; any other that is no setting is passed over with a warning, since Kubernetes
 sets such names for its services.
 
-Sizes are numbers of bytes, or text such as `"64mb"` (`kb`, `mb`, `gb` count in 1024s, `k`, `m`, `g`
-in 1000s, as in Redis). Durations are numbers in the unit that the table names, or text such as
-`"300ms"` (`us`, `ms`, `s`, `m`, `h`, `d`). Keys with "yes" under *live* can be changed in a running
-server, by CONFIG SET or by editing the file and sending SIGHUP; the others need a restart.
+Sizes are numbers of bytes, or text such as `"64mb"` or `"1.5gb"` (`kb`, `mb`, `gb`, `tb` and `KiB`,
+`MiB`, `GiB`, `TiB` count in 1024s, `k`, `m`, `g`, `t` in 1000s; CONFIG SET knows those of Redis: no
+fractions, `b` to `gb`). A list is its items separated by blanks or commas in a variable or a flag,
+or is written as in the file: `--set 'server.bind=["127.0.0.1", "-::1"]'`. Durations are numbers in
+the unit that the table names, or text such as `"300ms"` (`us`, `ms`, `s`, `m`, `h`, `d`). Keys with
+"yes" under *live* can be changed in a running server, by CONFIG SET or by editing the file and
+sending SIGHUP; the others need a restart.
 """
 _CONSTANTS_HEAD = """\
 ## Parameters of CONFIG GET with one answer

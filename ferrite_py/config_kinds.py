@@ -13,17 +13,20 @@ import json
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from fractions import Fraction
+from typing import ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
 
 INT32_MAX = 2**31 - 1
 UINT32_MAX = 2**32 - 1
 INT64_MAX = 2**63 - 1
+UINT64_MAX = 2**64 - 1
 LIST_ITEMS_MAX = 16
 
 INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
-_SIZE = re.compile(r"([0-9]{1,19})([a-z]*)")
+_SIZE = re.compile(r"([0-9]{1,20})([a-z]*)")
+_WRITTEN_SIZE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,20})?) ?([a-z]*)", re.ASCII)
 _DURATION = re.compile(r"(-?[0-9]{1,19})([a-z]*)")
 _SIZE_UNITS = {
     "": 1,
@@ -35,6 +38,15 @@ _SIZE_UNITS = {
     "g": 1000**3,
     "gb": 1 << 30,
 }
+_WRITTEN_UNITS = _SIZE_UNITS | {
+    "t": 1000**4,
+    "tb": 1 << 40,
+    "kib": 1 << 10,
+    "mib": 1 << 20,
+    "gib": 1 << 30,
+    "tib": 1 << 40,
+}
+_UNITS_TEXT = "kb, mb, gb, tb, or in thousands k, m, g, t"
 _DURATION_UNITS_US = {
     "us": 1,
     "ms": 1000,
@@ -65,6 +77,9 @@ class Kind(ABC, Generic[T]):
     """One kind of value; the instances carry its bounds."""
 
     __slots__ = ()
+
+    takes_list: ClassVar[bool] = False
+    """Whether the file may give a list; a variable or a flag may, then, as the file writes it."""
 
     @property
     @abstractmethod
@@ -167,11 +182,25 @@ class FileMode(Kind[int]):
 
 
 def size_of(text: str) -> int | None:
-    """The bytes that a text such as `64mb` stands for, as Redis counts them; None if it is none."""
+    """The bytes that a text such as `64mb` stands for, as Redis counts them; None if it is none.
+
+    The number has 64 bits, as in Redis.
+    """
     match = _SIZE.fullmatch(text.lower())
-    if match is None or match[2] not in _SIZE_UNITS:
+    if match is None or match[2] not in _SIZE_UNITS or int(match[1]) > UINT64_MAX:
         return None
     return int(match[1]) * _SIZE_UNITS[match[2]]
+
+
+def written_size(text: str) -> int | None:
+    """The bytes that people mean by `1.5 GiB` as well; None if it is no size.
+
+    Parts of a byte are left off.
+    """
+    match = _WRITTEN_SIZE.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _WRITTEN_UNITS:
+        return None
+    return int(Fraction(match[1]) * _WRITTEN_UNITS[match[2]])
 
 
 def size_text(size: int) -> str:
@@ -204,21 +233,28 @@ class Size(Kind[int]):
         return f"size{bounds}{power}{word}"
 
     def parse(self, value: object, base: int) -> int:
-        expected = f'a {self.label}: a number of bytes, or text such as "64mb"'
+        return self._bounded(written_size(value) if isinstance(value, str) else value, value)
+
+    def _bounded(self, size: object, value: object) -> int:
         if self.zero_word and str(value) in (self.zero_word, "0"):
             return 0
-        size = size_of(value) if isinstance(value, str) else value
+        expected = f'a {self.label}: bytes, or text with a unit ({_UNITS_TEXT}) such as "64mb"'
         if isinstance(size, bool) or not isinstance(size, int):
             raise BadValueError(expected, _REDIS_MEMORY)
-        if not self.low <= size <= self.high:
-            raise BadValueError(expected, _redis_range(self.low, self.high))
+        redis = _redis_range(self.low, self.high)
+        if size > self.high:
+            unit = " bytes" if self.high == INT64_MAX else ""
+            most = f"{size_text(self.high)}{unit}"
+            raise BadValueError(f"at most {most}; this is too large", redis)
+        if size < self.low:
+            raise BadValueError(expected, redis)
         if self.power_of_two and size.bit_count() != 1:
             raise BadValueError(expected, "argument must be a power of two")
         return size
 
     def redis_parse(self, text: str, base: int) -> int:
-        # Redis takes an empty text for zero.
-        return self.parse(text or "0", base)
+        # Redis takes an empty text for zero, and knows neither fractions nor tb.
+        return self._bounded(size_of(text or "0"), text)
 
     def redis_format(self, value: int) -> str:
         return str(value)
@@ -376,6 +412,8 @@ def _is_plain(text: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Words(Kind[tuple[str, ...]]):
     """A list of texts without blanks; outside TOML separated by blanks or commas."""
+
+    takes_list: ClassVar[bool] = True
 
     bytes_max: int = 0
     """Of all with a comma between them; 0 is no limit."""

@@ -4,8 +4,10 @@
 # ruff: noqa: ARG002, D102
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar
 
 from ferrite_py.config_kinds import (
     INT32_MAX,
@@ -41,15 +43,25 @@ class SizeOrPercent(Kind[MemoryBound]):
         return "size or percentage"
 
     def parse(self, value: object, base: MemoryBound) -> MemoryBound:
-        expected = 'a size such as 1048576 or "64mb", or a percentage such as "5%"'
-        if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9})%", value)):
-            if int(match[1]) > 100:
-                redis = "percentage argument must be less or equal to 100"
-                raise BadValueError('a percentage of at most "100%"', redis)
-            return MemoryBound(int(match[1]), is_percent=True)
+        return self._percent(value) or MemoryBound(self._size(partial(Size().parse, value, 0)))
+
+    def redis_parse(self, text: str, base: MemoryBound) -> MemoryBound:
+        return self._percent(text) or MemoryBound(self._size(partial(Size().redis_parse, text, 0)))
+
+    def _percent(self, value: object) -> MemoryBound | None:
+        match = re.fullmatch(r"([0-9]{1,9})%", value) if isinstance(value, str) else None
+        if match is None:
+            return None
+        if int(match[1]) > 100:
+            redis = "percentage argument must be less or equal to 100"
+            raise BadValueError('a percentage of at most "100%"', redis)
+        return MemoryBound(int(match[1]), is_percent=True)
+
+    def _size(self, parse: Callable[[], int]) -> int:
         try:
-            return MemoryBound(Size().parse(value, 0))
+            return parse()
         except BadValueError as error:
+            expected = f'{error.expected}, or a percentage such as "5%"'
             raise BadValueError(expected, "argument must be a memory or percent value") from error
 
     def redis_format(self, value: MemoryBound) -> str:
@@ -85,6 +97,8 @@ class OutputLimits:
 @dataclass(frozen=True, slots=True)
 class OutputLimitTable(Kind[OutputLimits]):
     """Texts of a class, a hard limit, a soft limit and seconds; other classes stay as they were."""
+
+    takes_list: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -143,6 +157,8 @@ PERCENTILES_MAX = 64
 @dataclass(frozen=True, slots=True)
 class Percentiles(Kind[tuple[float, ...]]):
     """Numbers from 0 to 100; outside TOML separated by blanks or commas."""
+
+    takes_list: ClassVar[bool] = True
 
     @property
     def label(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import tomli
 
 from ferrite_py.config import CATALOGUE, Config, combine
-from ferrite_py.config_sources import Setting, assignments_of
+from ferrite_py.config_sources import BYTE_ORDER_MARK, Setting, assignments_of
 from ferrite_py.config_toml import set_value
 from ferrite_py.errors import ConfigError
 
@@ -18,14 +18,20 @@ def rewrite(path: Path, config: Config, changed: Collection[str]) -> None:
     """Write the settings named in `changed` to the file, which keeps all else that it says.
 
     Comments, order and spelling stay; a value that the file gives already is not touched, and one
-    that it leaves out is added only if it is not the default. The file is replaced at once: a crash
-    leaves the old one or the new one. Raises ConfigError if the file cannot be read or written.
+    that it leaves out is added only if it is not the default. Of a file that is gone nothing is
+    known any more: the new one has all settings that are not at their default, whatever set them,
+    so that the next start finds the server as it runs. The file is replaced at once: a crash leaves
+    the old one or the new one. Raises ConfigError if the file cannot be read or written.
     """
     try:
-        before = path.read_bytes().decode("utf-8") if path.exists() else ""
-        after = rewritten(before, str(path), config, changed)
+        is_gone = not path.exists()
+        text = "" if is_gone else path.read_bytes().decode("utf-8")
+        before = text.removeprefix(BYTE_ORDER_MARK)
+        names = [known.name for known in CATALOGUE.settings] if is_gone else changed
+        after = rewritten(before, str(path), config, names)
         if after != before:
-            _replace_file(Path(os.path.realpath(path)), after.encode("utf-8"))
+            mark = text.removesuffix(before)
+            _replace_file(Path(os.path.realpath(path)), f"{mark}{after}".encode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: the file is not valid UTF-8") from error
     except OSError as error:

@@ -189,7 +189,7 @@ class ServerConfig:
         MemoryBound(0),
         SizeOrPercent(),
         "Memory of all clients' buffers, in bytes or as a percentage of storage.max_memory; beyond"
-        " it the largest clients are closed. 0 is no limit.",
+        " it the largest clients are closed. 0 is no limit; less than 128kb is taken for 128kb.",
         redis="maxmemory-clients",
         runtime=True,
     )
@@ -271,7 +271,8 @@ class StorageConfig:
         0,
         Size(low=256 << 10, zero_word="auto"),
         "With data_dir: memory for the newest data, which are changed in place; auto is a share of"
-        " what max_memory leaves for data.",
+        " what max_memory leaves for data. Sizes that are set become smaller, in proportion, when"
+        " it does not leave as much.",
         runtime=True,
     )
     hybridlog_readonly_size: int = setting(

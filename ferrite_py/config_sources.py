@@ -20,6 +20,9 @@ from ferrite_py.config_toml import line_of
 from ferrite_py.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "FERRITE_"
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors begin a file with."""
+
 _COMMAND_LINE = "command line"
 _FILE, _ENVIRONMENT, _FLAGS = range(3)
 _SHOWN_CHARS_MAX = 100
@@ -130,7 +133,7 @@ def read_file(path: Path, catalogue: Catalogue, errors: list[ConfigError]) -> li
     Raises ConfigError for a file that cannot be read at all.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -303,13 +306,25 @@ def read_flags(
 
 def parse_assignment(assignment: Assignment, base: object) -> object:
     """The value that an assignment gives over `base`. Raises ConfigError, naming the place."""
-    setting = assignment.setting
+    setting, value = assignment.setting, assignment.value
+    if isinstance(value, str) and setting.kind.takes_list and assignment.order[0] != _FILE:
+        value = _list_of(value)
     try:
-        return setting.kind.parse(assignment.value, base)
+        return setting.kind.parse(value, base)
     except BadValueError as error:
         shown = "(not shown)" if setting.secret else _shown(assignment.value)
         message = f"{setting.name} = {shown}: expected {error.expected}"
         raise ConfigError(f"{assignment.origin}: {message}", assignment.order) from error
+
+
+def _list_of(text: str) -> object:
+    """The list that a text is in TOML, or the text: an address may begin with a bracket too."""
+    if not text.lstrip().startswith("["):
+        return text
+    try:
+        return tomli.loads(f"value = {text}")["value"]
+    except tomli.TOMLDecodeError:
+        return text
 
 
 def _shown(value: object) -> str:

@@ -29,6 +29,7 @@ TLS_NEEDS = {"tls.cert_file": "c", "tls.key_file": "k", "tls.ca_file": "ca"}
 
 
 SECTIONS = "there are [server], [storage], [logging], [tls], [metrics], [telemetry], [insight]"
+SIZES = 'bytes, or text with a unit (kb, mb, gb, tb, or in thousands k, m, g, t) such as "64mb"'
 PERMISSIONS = 'permission bits as octal text, such as "700"'
 
 
@@ -156,6 +157,16 @@ def test_configuration_cannot_be_changed_in_place() -> None:
         ("[server]\nunix_socket_permissions = 0", "server.unix_socket_permissions", 0),
         ("[storage]\nmax_memory = 1000", "storage.max_memory", 1000),
         ("[storage]\nmax_memory = '1K'", "storage.max_memory", 1000),
+        ("[storage]\nmax_memory = '1.5gb'", "storage.max_memory", 3 << 29),
+        ("[storage]\nmax_memory = '1tb'", "storage.max_memory", 1 << 40),
+        ("[storage]\nmax_memory = '1.0001 KiB'", "storage.max_memory", 1024),
+        ("[storage]\nmax_memory = ' 100mb '", "storage.max_memory", 100 << 20),
+        (
+            "[server]\nmax_memory_clients = '0.5gb'",
+            "server.max_memory_clients",
+            MemoryBound(1 << 29),
+        ),
+        ("\ufeff[storage]\nmax_memory = 1000", "storage.max_memory", 1000),
         ("[storage]\nsegment_size = 'auto'", "storage.segment_size", 0),
         ("storage = { segment_size = 0 }", "storage.segment_size", 0),
         ("[server]\nmax_memory_clients = 10", "server.max_memory_clients", MemoryBound(10)),
@@ -219,6 +230,25 @@ def test_memory_bound_follows_max_memory() -> None:
             "[server]\nunix_socket_permissions = 600",
             f"2: server.unix_socket_permissions = 600: expected {PERMISSIONS}",
         ),
+        ("[storage]\nmax_memory = -1", f"2: storage.max_memory = -1: expected a size: {SIZES}"),
+        (
+            "[storage]\nmax_memory = '9999999999gb'",
+            (
+                '2: storage.max_memory = "9999999999gb": expected at most 9223372036854775807 bytes;'
+                " this is too large"
+            ),
+        ),
+        (
+            "[storage]\nsegment_size = '64 mb'",
+            '2: storage.segment_size = "64 mb": expected at most 32mb; this is too large',
+        ),
+        (
+            "[server]\nmax_memory_clients = 'x'",
+            (
+                f'2: server.max_memory_clients = "x": expected a size: {SIZES}, or a percentage such as'
+                ' "5%"'
+            ),
+        ),
         ("[server]\nprotected_mode = 1", "2: server.protected_mode = 1: expected true or false"),
         (
             "[server]\nmax_memory_clients = '101%'",
@@ -240,6 +270,19 @@ def test_memory_bound_follows_max_memory() -> None:
             "2: tls.port: 6379 is server.port as well; choose another",
         ),
         (
+            "[server]\nport = 6399\n[metrics]\nport = 6399",
+            "4: metrics.port: 6399 is server.port as well; choose another",
+        ),
+        ("[server]\nport = 9090", "metrics.port: 9090 is server.port as well; choose another"),
+        (
+            "[server]\nbind = '*'\nport = 1\n[metrics]\nport = 1\nbind = 'localhost'",
+            "5: metrics.port: 1 is server.port as well; choose another",
+        ),
+        (
+            "[tls]\nport = 9090\ncert_file = 'c'\nkey_file = 'k'\nclient_auth = 'no'",
+            "metrics.port: 9090 is tls.port as well; choose another",
+        ),
+        (
             "[tls]\nport = 1\ncert_file = 'c'\nkey_file = 'k'\nclient_auth = 'optional'",
             '5: tls.client_auth: "optional" needs tls.ca_file, or set it to "no"',
         ),
@@ -247,13 +290,24 @@ def test_memory_bound_follows_max_memory() -> None:
 )
 def test_errors_in_a_file(tmp_path: Path, text: str, expected: str) -> None:
     """An error names the file, the line, the key, the value, and what is expected or known."""
-    assert error_of(tmp_path, text) == f"ferrite.toml:{expected}"
+    place = "ferrite.toml:" if expected[0].isdigit() else ""
+    assert error_of(tmp_path, text) == f"{place}{expected}"
+
+
+def test_one_port_at_two_addresses_is_no_conflict(tmp_path: Path) -> None:
+    """Nor is the port of a page that is off."""
+    bound = "[server]\nbind = '10.0.0.1'\nport = 6399\n[metrics]\n"
+
+    assert load_text(tmp_path, f"{bound}port = 6399").metrics.port == 6399
+    assert not load_text(
+        tmp_path, "[server]\nport = 9090\n[metrics]\nenabled = false"
+    ).metrics.enabled
 
 
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
-        ("storage.max_memory", ["-1", "1.5gb", "1tb", "", " 1", "9223372036854775808", "１"]),
+        ("storage.max_memory", ["-1", "1.gb", "1xb", "", "1e3", "9223372036854775808", "１"]),
         ("storage.segment_size", ["3mb", "32kb", "2gb", "big"]),
         ("server.timeout", ["500ms", "1w", "-1", "1.5s", "3000000000"]),
         ("server.port", ["007", "+7", "1e3", "", "１"]),
@@ -295,6 +349,29 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "none", {}, {})
     with pytest.raises(ConfigError, match=r"/binary:2: the file is not valid UTF-8$"):
         load(binary, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("server.bind", '["127.0.0.1", "-::1"]', ("127.0.0.1", "-::1")),
+        ("server.bind", "[::1]", ("[::1]",)),
+        ("server.latency_tracking_info_percentiles", "[50, 99.9]", (50.0, 99.9)),
+        (
+            "server.client_output_buffer_limit",
+            '["normal 2mb 1mb 1"]',
+            OutputLimits(normal=OutputLimit(2 << 20, 1 << 20, 1)),
+        ),
+        ("logging.file", "[x]", "[x]"),
+    ],
+)
+def test_lists_outside_of_the_file(name: str, text: str, value: object) -> None:
+    """A flag and a variable take a list as the file writes it; what takes none has the text."""
+    known = CATALOGUE.find(name)
+    assert known is not None
+
+    assert load(None, {}, {name: text}).value(name) == value
+    assert load(None, {known.environment: text}, {}).value(name) == value
 
 
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:

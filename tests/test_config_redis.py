@@ -77,12 +77,17 @@ def test_redis_set_keeps_classes_that_are_not_named() -> None:
     assert limits.startswith("normal 1024 2000 3 slave 268435456 ")
 
 
+MEMORY_OR_PERCENT = "argument must be a memory or percent value"
+
+
 @pytest.mark.parametrize(
     ("pairs", "culprit", "reason"),
     [
         ([("port", "1")], "port", "can't set immutable config"),
         ([("hz", "1"), ("HZ", "2")], "HZ", "duplicate parameter"),
         ([("maxmemory", "12x")], "maxmemory", "argument must be a memory value"),
+        ([("maxmemory", "1.5gb")], "maxmemory", "argument must be a memory value"),
+        ([("maxmemory-clients", "1tb")], "maxmemory-clients", MEMORY_OR_PERCENT),
         ([("timeout", "5s")], "timeout", "argument couldn't be parsed into an integer"),
         (
             [("hz", "5"), ("timeout", "-1")],
@@ -96,15 +101,16 @@ def test_redis_set_keeps_classes_that_are_not_named() -> None:
             "argument must be between 1048576 and 9223372036854775807 inclusive",
         ),
         (
+            [("proto-max-bulk-len", "18446744073709551615")],
+            "proto-max-bulk-len",
+            "argument must be between 1048576 and 9223372036854775807 inclusive",
+        ),
+        (
             [("loglevel", "info")],
             "loglevel",
             "argument(s) must be one of the following: debug, verbose, notice, warning",
         ),
-        (
-            [("maxmemory-clients", "x")],
-            "maxmemory-clients",
-            "argument must be a memory or percent value",
-        ),
+        ([("maxmemory-clients", "x")], "maxmemory-clients", MEMORY_OR_PERCENT),
         (
             [("client-output-buffer-limit", "master 1 2 3")],
             "client-output-buffer-limit",
@@ -285,6 +291,29 @@ def test_rewrite_writes_only_what_differs(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == after
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rewrite_keeps_a_byte_order_mark(tmp_path: Path) -> None:
+    """The file stays as its editor wants it."""
+    path = tmp_path / "f.toml"
+    path.write_text("\ufeff[server]\nhz = 10\n", encoding="utf-8")
+
+    rewrite(path, with_values(Config(), {"server.hz": 20}), ["server.hz"])
+
+    assert path.read_text(encoding="utf-8") == "\ufeff[server]\nhz = 20\n"
+
+
+def test_rewrite_of_a_file_that_is_gone_gives_all_that_is_no_default(tmp_path: Path) -> None:
+    """As Redis does: the next start must not forget the port, or the password."""
+    path = tmp_path / "f.toml"
+    values = {"server.port": 7863, "server.requirepass": "p", "storage.databases": 3}
+    config = with_values(Config(), {**values, "server.timeout": 5, "metrics.enabled": False})
+
+    rewrite(path, config, ["server.timeout"])
+
+    assert load(path, {}, {}) == config
+    assert path.read_text(encoding="utf-8").count("=") == 5
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_rewrite_of_the_example_gives_every_setting(tmp_path: Path) -> None:
