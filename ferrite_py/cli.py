@@ -7,18 +7,24 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ferrite_py import __version__, doctor
-from ferrite_py.config import CATALOGUE, Sources
+from ferrite_py.ceiling import Own, too_large_sizes, too_low
+from ferrite_py.config import CATALOGUE, Config, Sources
 from ferrite_py.config_docs import render_example, render_show
 from ferrite_py.config_flags import FLAGS
 from ferrite_py.errors import FerriteError, StartupError
+from ferrite_py.footprint import footprint
 
 DEFAULT_FILE = Path("ferrite.toml")
 """Read from the current folder if it is there and no --config is given."""
+
+_MEASURED_BELOW = 1 << 30
+"""A limit of so many bytes is too low for no server, so that none is started to be measured."""
 
 # Each feature, and the modules without which it cannot work. Those that Ferrite has too come first,
 # under its names.
@@ -209,13 +215,28 @@ def _can_import(name: str) -> bool:
 
 def _config_check(sources: Sources) -> int:
     """Check the texts and the TLS files; what else of the machine counts is the doctor's."""
-    for finding in doctor.tls(sources.load().config):
+    config = sources.load().config
+    for finding in doctor.tls(config):
         if finding.level == "fail":
             raise StartupError(f"{finding.subject}: {finding.message}; {finding.remedy}")
-    for warning in sources.warnings():
+    for warning in (*sources.warnings(), *_memory_warnings(config)):
         print(f"ferrite-py: warning: {warning}", file=sys.stderr)
     print(f"{sources.path or 'no file, environment and flags'}: ok")
     return 0
+
+
+def _memory_warnings(config: Config) -> Iterator[str]:
+    """What the limit of memory cannot hold."""
+    own = _measured(config)
+    if own is not None and (low := too_low(config.storage, own)):
+        yield low
+    if large := too_large_sizes(config.storage):
+        yield large
+
+
+def _measured(config: Config) -> Own | None:
+    """What a server takes before it has data, if there is a limit that it could be too much for."""
+    return footprint(config) if 0 < config.storage.max_memory < _MEASURED_BELOW else None
 
 
 def _config_show(sources: Sources) -> int:
@@ -237,7 +258,9 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _doctor(sources: Sources) -> int:
     """Print one line for each finding; 1 if the server could not serve as configured."""
-    findings = doctor.examine(sources.load().config, doctor.this_host())
+    config = sources.load().config
+    host = replace(doctor.this_host(), own=_measured(config))
+    findings = doctor.examine(config, host)
     for finding in findings:
         print(finding.line)
     return 1 if any(finding.level == "fail" for finding in findings) else 0

@@ -249,7 +249,7 @@ class StorageConfig:
 
     databases: int = setting(
         16,
-        Integer(1, 10_000),
+        Integer(1, 1024),
         "Number of databases that SELECT can choose from.",
         redis="databases",
     )
@@ -319,8 +319,9 @@ class StorageConfig:
     )
     maxmemory_samples: int = setting(
         5,
-        Integer(1, 64),
-        "Keys that an eviction compares; more choose better and cost more.",
+        Integer(1, INT32_MAX),
+        "Keys that an eviction compares; more choose better and cost more. More than 64 count as"
+        " 64.",
         redis="maxmemory-samples",
         runtime=True,
     )

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ferrite_py.ceiling import too_large_sizes, too_low
 from ferrite_py.certificates import make_context
 from ferrite_py.config import Config
 from ferrite_py.doctor_collector import check_collectors
@@ -50,6 +51,7 @@ def examine(config: Config, host: Host) -> list[Finding]:
         _uvloop,
         _files,
         _memory,
+        _ceiling,
         _overcommit,
         _huge_pages,
         _memlock,
@@ -128,6 +130,17 @@ def _memory(config: Config, host: Host) -> Iterator[Finding]:
         yield Finding("warn", "memory", message, "lower storage.max_memory or free memory")
     else:
         yield Finding("ok", "memory", f"storage.max_memory is {wanted // _MIB} MiB, {has}")
+
+
+def _ceiling(config: Config, host: Host) -> Iterator[Finding]:
+    storage = config.storage
+    low = too_low(storage, host.own) if host.own is not None else ""
+    if low:
+        remedy = "raise it, or look for a missing unit (gb, mb)"
+        yield Finding("warn", "memory limit", low, remedy)
+    large = too_large_sizes(storage)
+    if large:
+        yield Finding("warn", "memory limit", large, 'lower the sizes, or set them to "auto"')
 
 
 def _meminfo(host: Host, name: str) -> int | None:

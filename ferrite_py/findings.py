@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ferrite_py.ceiling import Own
+
 Level = Literal["ok", "warn", "fail"]
 
 
@@ -38,6 +40,8 @@ class Host:
     io_uring_errno: int = 0
     """Why the kernel refuses io_uring; 0 when it does not."""
     environ: Mapping[str, str] = field(default_factory=dict)
+    own: Own | None = None
+    """What the server takes before it has any data; None when that was not measured."""
 
     def read(self, path: str) -> str:
         """The text of a file below the root, without blanks around it; empty if there is none."""

@@ -14,9 +14,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,9 @@ import uvloop
 
 from ferrite_py import __version__, logs
 from ferrite_py._native import Server
+from ferrite_py.ceiling import CeilingWatch
 from ferrite_py.certificates import Certificates
+from ferrite_py.commands import process
 from ferrite_py.commands.families import TABLE
 from ferrite_py.commands.insight_metrics import insight_source
 from ferrite_py.commands.runner import Runner
@@ -159,6 +162,7 @@ async def _live(life: Life, sources: Sources) -> None:
                 exporting.start()
             front.open()
             desk.serve()
+            desk.when_open(partial(_watch_ceiling, services))
             _announce(services.settings.config, front.bound, life.notifier)
             log.info("stopping: %s", await life.stopping.wait())
             life.notifier.stopping()
@@ -176,6 +180,13 @@ async def _live(life: Life, sources: Sources) -> None:
         desk.leave_engine()  # whoever comes now must not ask it: it is going to be closed
         if exporting is not None:
             exporting.finish()
+
+
+def _watch_ceiling(services: Services) -> None:
+    """Warn of a limit of memory that cannot be held: now that all is loaded, and at a change."""
+    ceiling = CeilingWatch(services.native, process.resident_bytes)
+    ceiling.look(services.settings.config)
+    services.settings.tell(ceiling.look)
 
 
 class Stop:
@@ -348,6 +359,13 @@ class Desk:
         """The server is there for clients now."""
         self.standing.phase = "serving"
         self.open()
+
+    def when_open(self, told: Callable[[], None]) -> None:
+        """Call once what is to be loaded is; at once when nothing is."""
+        if self._opening is None:
+            told()
+        else:
+            self._opening.add_done_callback(lambda task: None if task.cancelled() else told())
 
     async def _open_web(self, bound: socket.socket) -> None:
         # Clients do not wait for these packages; a scraper that comes early waits in the backlog.

@@ -34,6 +34,10 @@ from ferrite_py.rates import Durations, Rates
 log = logging.getLogger(__name__)
 
 
+SAMPLES_MAX = 64
+"""Keys that an eviction compares at most: native/store/evict.c."""
+
+
 def engine_options(config: Config) -> dict[str, Any]:
     """What the engine takes of the configuration; sizes in bytes."""
     server, storage = config.server, config.storage
@@ -42,7 +46,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         "databases": storage.databases,
         "memory_max": storage.max_memory,
         "policy": storage.eviction_policy,
-        "samples": storage.maxmemory_samples,
+        "samples": min(storage.maxmemory_samples, SAMPLES_MAX),
         "lfu_log_factor": storage.lfu_log_factor,
         "lfu_decay_minutes": storage.lfu_decay_time,
         "segment_size": storage.segment_size,

@@ -30,6 +30,8 @@ TLS_NEEDS = {"tls.cert_file": "c", "tls.key_file": "k", "tls.ca_file": "ca"}
 
 SECTIONS = "there are [server], [storage], [logging], [tls], [metrics], [telemetry], [insight]"
 SIZES = 'bytes, or text with a unit (kb, mb, gb, tb, or in thousands k, m, g, t) such as "64mb"'
+TOO_LARGE = "expected at most 9223372036854775807 bytes; this is too large"
+A_PERCENTAGE = 'a percentage such as "5%"'
 PERMISSIONS = 'permission bits as octal text, such as "700"'
 
 
@@ -215,6 +217,10 @@ def test_memory_bound_follows_max_memory() -> None:
             "2: server.port = 70000: expected an integer from 0 to 65535",
         ),
         (
+            "[storage]\ndatabases = 1025",
+            "2: storage.databases = 1025: expected an integer from 1 to 1024",
+        ),
+        (
             "[server]\nport = true",
             "2: server.port = true: expected an integer from 0 to 65535",
         ),
@@ -233,10 +239,7 @@ def test_memory_bound_follows_max_memory() -> None:
         ("[storage]\nmax_memory = -1", f"2: storage.max_memory = -1: expected a size: {SIZES}"),
         (
             "[storage]\nmax_memory = '9999999999gb'",
-            (
-                '2: storage.max_memory = "9999999999gb": expected at most 9223372036854775807 bytes;'
-                " this is too large"
-            ),
+            f'2: storage.max_memory = "9999999999gb": {TOO_LARGE}',
         ),
         (
             "[storage]\nsegment_size = '64 mb'",
@@ -244,10 +247,7 @@ def test_memory_bound_follows_max_memory() -> None:
         ),
         (
             "[server]\nmax_memory_clients = 'x'",
-            (
-                f'2: server.max_memory_clients = "x": expected a size: {SIZES}, or a percentage such as'
-                ' "5%"'
-            ),
+            f'2: server.max_memory_clients = "x": expected a size: {SIZES}, or {A_PERCENTAGE}',
         ),
         ("[server]\nprotected_mode = 1", "2: server.protected_mode = 1: expected true or false"),
         (

@@ -49,6 +49,7 @@ def test_engine_options() -> None:
             "storage.max_memory": 1000,
             "server.max_memory_clients": MemoryBound(5, is_percent=True),
             "server.requirepass": "é",
+            "storage.maxmemory_samples": 1000,
         },
     )
 
@@ -56,6 +57,7 @@ def test_engine_options() -> None:
 
     assert (options["memory_max"], options["clients_memory_max"]) == (1000, 50)
     assert options["requirepass"] == "é".encode()
+    assert options["samples"] == 64
     assert options["output_limits"][2] == (32 << 20, 8 << 20, 60)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ferrite_py.ceiling import own_of, too_low
 from ferrite_py.commands import process
 from ferrite_py.commands.facts import Facts, facts_of
 from ferrite_py.commands.info_memory import memory_of
@@ -131,6 +132,9 @@ def _findings(facts: Facts) -> Iterator[str]:
             f"Expired: about {process.size_text(expired)} of the data are past their deadline, and"
             " their room is not reclaimed yet. Raise storage.active_expire_effort if it stays so."
         )
+    own = own_of(facts.statistics, facts.tiers, found.resident)
+    if low := too_low(facts.config.storage, own):
+        yield f"Limit: {low}."
     yield from _tier_findings(facts.tiers)
     clients = facts.number("clients")
     if clients and facts.number("clients_memory") // clients > _CLIENT_BYTES:
