@@ -21,6 +21,15 @@ CONSTANTS = {
     "dynamic-hz": "no",
     "activedefrag": "no",
     "jemalloc-bg-thread": "no",
+    "activerehashing": "yes",
+    "lazyfree-lazy-eviction": "yes",
+    "lazyfree-lazy-expire": "yes",
+    "lazyfree-lazy-server-del": "yes",
+    "lazyfree-lazy-user-del": "yes",
+    # RESTORE looks at every byte of what it takes.
+    "sanitize-dump-payload": "yes",
+    # The native threads receive as well as send; asyncio does both itself.
+    "io-threads-do-reads": "yes",
     "notify-keyspace-events": "",
     # No script and no function runs, so none is ever answered for with BUSY.
     "busy-reply-threshold": "0",
@@ -37,6 +46,29 @@ CONSTANTS = {
     "tls-replication": "no",
     "tls-cluster": "no",
     "tls-ca-cert-dir": "",
+    "tls-protocols": "",
+    "tls-ciphers": "",
+    "tls-ciphersuites": "",
+    "tls-dh-params-file": "",
+    "tls-key-file-pass": "",
+    "tls-client-cert-file": "",
+    "tls-client-key-file": "",
+    "tls-client-key-file-pass": "",
+    "enable-protected-configs": "no",
+    "bind-source-addr": "",
+    "socket-mark-id": "0",
+    "server_cpulist": "",
+    "bio_cpulist": "",
+    # Transparent huge pages are asked for, not switched off.
+    "disable-thp": "no",
+    "crash-log-enabled": "no",
+    "crash-memcheck-enabled": "no",
+    "set-proc-title": "no",
+    # A stop by a signal is that of SHUTDOWN without an option.
+    "shutdown-on-sigint": "default",
+    "shutdown-on-sigterm": "default",
+    # Readiness is told where NOTIFY_SOCKET says so.
+    "supervised": "auto",
     "daemonize": "no",
     "pidfile": "",
     "syslog-enabled": "no",
@@ -49,7 +81,7 @@ Each says that this server does not do a thing, or does it always. A parameter w
 mean nothing here, such as `repl-timeout`, is not among them.
 """
 
-_SHOWN = CONSTANTS.keys() - {"masterauth"}
+_SHOWN = CONSTANTS.keys() - {"masterauth", "tls-key-file-pass", "tls-client-key-file-pass"}
 
 _PARAMETERS = {setting.redis: setting for setting in CATALOGUE.settings if setting.redis}
 

@@ -265,6 +265,7 @@ class StorageConfig:
         Text(),
         "Folder on a disk for what does not fit into memory; empty to keep all data in memory. One"
         " server at a time may use it.",
+        redis="dir",
         flag="--data-dir",
     )
     hybridlog_mutable_size: int = setting(
@@ -273,24 +274,28 @@ class StorageConfig:
         "With data_dir: memory for the newest data, which are changed in place; auto is a share of"
         " what max_memory leaves for data. Sizes that are set become smaller, in proportion, when"
         " it does not leave as much.",
+        redis="hybridlog-mutable-size",
         runtime=True,
     )
     hybridlog_readonly_size: int = setting(
         0,
         Size(low=64 << 10, zero_word="auto"),
         "With data_dir: memory for what has been written to disk and is still in memory.",
+        redis="hybridlog-readonly-size",
         runtime=True,
     )
     read_cache_size: int = setting(
         0,
         Size(low=128 << 10, zero_word="auto"),
         "With data_dir: memory for copies of what is read from disk.",
+        redis="read-cache-size",
         runtime=True,
     )
     max_disk: int = setting(
         0,
         Size(),
         "With data_dir: disk space for data, in bytes; 0 is no limit.",
+        redis="max-disk",
         runtime=True,
     )
     lock_memory: bool = setting(
@@ -298,6 +303,7 @@ class StorageConfig:
         Boolean(),
         "With data_dir: keep mapped files in memory (mlock) as far as RLIMIT_MEMLOCK allows; what"
         " it does not allow is mapped all the same.",
+        redis="lock-memory",
         runtime=True,
     )
     disk_queue_depth: int = setting(

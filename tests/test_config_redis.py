@@ -69,6 +69,21 @@ def test_redis_set_changes_all() -> None:
     assert config.logging.level == "debug"
 
 
+def test_what_can_be_changed_has_a_name() -> None:
+    """Whatever a running server can change, CONFIG can; those of the tiers have our own names."""
+    assert [one.name for one in ALL if one.runtime and not one.redis] == []
+    pairs = [("max-disk", "1gb"), ("hybridlog-mutable-size", "auto"), ("read-cache-size", "0")]
+
+    config = redis_set(with_values(Config(), {"storage.read_cache_size": 1 << 20}), pairs)
+
+    assert redis_get(config, ["max-disk", "h*-size", "read-*-size"]) == {
+        "max-disk": "1073741824",
+        "hybridlog-mutable-size": "0",
+        "hybridlog-readonly-size": "0",
+        "read-cache-size": "0",
+    }
+
+
 def test_redis_set_keeps_classes_that_are_not_named() -> None:
     """CONFIG SET of one class of output limits leaves the others as they run."""
     config = redis_set(Config(), [("client-output-buffer-limit", "NORMAL 1kb 2k 3")])

@@ -14,6 +14,9 @@ OWN = {
     "enable-debug-command", "shutdown-timeout", "maxclients", "save", "dir", "dbfilename",
     "client-output-buffer-limit", "dynamic-hz", "auto-aof-rewrite-percentage",
     "stop-writes-on-bgsave-error", "busy-reply-threshold", "lua-time-limit", "jemalloc-bg-thread",
+    "lazyfree-lazy-eviction", "lazyfree-lazy-expire", "lazyfree-lazy-server-del",
+    "lazyfree-lazy-user-del", "sanitize-dump-payload", "io-threads-do-reads", "disable-thp",
+    "crash-log-enabled", "crash-memcheck-enabled", "set-proc-title", "supervised",
 }  # fmt: skip
 # ferrite-py's bounds of some numbers are narrower, so the numbers in the error are not compared; an
 # empty size, which Redis takes for 0, it refuses; and it has no level `verbose`.
@@ -21,7 +24,7 @@ BOUNDS = masked(rb"between -?\d+ and -?\d+ inclusive")
 VALUES = {
     "maxmemory": ["0", "100mb", "1gb", "1GB", "1k", "1kb", "abc", "-1", "1.5gb", "10 mb",
     "1tb", "0b"], "maxmemory-policy": ["noeviction", "allkeys-lru", "volatile-ttl",
-    "ALLKEYS-LFU", "foo", ""], "maxmemory-samples": ["1", "5", "10", "0", "-1", "abc", ""],
+    "ALLKEYS-LFU", "foo", ""], "maxmemory-samples": ["1", "5", "10", "100", "0", "-1", "abc", ""],
     "timeout": ["0", "100", "-1", "abc", "2147483647", "2147483648", "1.5", ""],
     "tcp-keepalive": ["0", "300", "-1", "abc"],
     "hz": ["10", "100", "0", "1", "500", "501", "2147483647", "2147483648", "-1", "abc", ""],
@@ -111,6 +114,11 @@ def test_what_is_always_so(both: Both) -> None:
         ("rdbcompression", "yes"),
         ("min-replicas-to-write", "0"),
         ("lua-time-limit", "0"),
+        ("lazyfree-lazy-user-del", "yes"),
+        ("lazyfree-lazy-eviction", "yes"),
+        ("crash-log-enabled", "no"),
+        ("shutdown-on-sigterm", "default"),
+        ("tls-protocols", ""),
         ("masterauth", ""),
     ):
         old = both.reference.admin.command("CONFIG", "GET", name).node.items[1].data
