@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ferrite_py import __version__, doctor
 from ferrite_py.ceiling import Own, too_large_sizes, too_low
+from ferrite_py.collector import wrong_files
 from ferrite_py.config import CATALOGUE, Config, Sources
 from ferrite_py.config_docs import render_example, render_show
 from ferrite_py.config_flags import FLAGS
@@ -219,6 +220,8 @@ def _config_check(sources: Sources) -> int:
     for finding in doctor.tls(config):
         if finding.level == "fail":
             raise StartupError(f"{finding.subject}: {finding.message}; {finding.remedy}")
+    for line in wrong_files(config.telemetry, sources.environ):
+        raise StartupError(line)
     for warning in (*sources.warnings(), *_memory_warnings(config)):
         print(f"ferrite-py: warning: {warning}", file=sys.stderr)
     print(f"{sources.path or 'no file, environment and flags'}: ok")

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ferrite_py.collector import wrong_endpoints
 from ferrite_py.config_insight import InsightConfig
 from ferrite_py.config_limits import MemoryBound, OutputLimit, OutputLimits
 from ferrite_py.config_otel import wrong_variables
@@ -117,7 +118,11 @@ class Sources:
         loaded = combine(assignments, errors)
         if loaded.config.telemetry.enabled:
             signals = loaded.config.telemetry.signals
-            wrong = [ConfigError(line) for line in wrong_variables(self.environ, signals)]
+            lines = [
+                *wrong_variables(self.environ, signals),
+                *wrong_endpoints(loaded.config.telemetry, self.environ),
+            ]
+            wrong = [ConfigError(line) for line in lines]
             ManyConfigError.raise_any(wrong)
         missing = missing_endpoint(loaded.config.telemetry, self.environ)
         if missing is not None:

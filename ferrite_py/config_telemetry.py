@@ -24,6 +24,7 @@ from ferrite_py.config_otel import (
 )
 from ferrite_py.config_sections import setting
 from ferrite_py.config_tables import Fraction, Pairs, Seconds, Table
+from ferrite_py.hidden import without_secrets
 
 OTLP_PROTOCOLS = {"grpc": "grpc", "http": "http/protobuf"}
 """Our names of the protocols, and OpenTelemetry's."""
@@ -350,10 +351,10 @@ class TelemetryConfig:
 
 def telemetry_conflict(config: TelemetryConfig) -> tuple[str, str] | None:
     """A setting of telemetry that contradicts another, and what is wrong; None if all agree."""
-    endpoint = config.endpoint
+    endpoint = without_secrets(config.endpoint)
     if not endpoint:
         return None
-    has_scheme = endpoint.startswith(("http://", "https://"))
+    has_scheme = endpoint.lower().startswith(("http://", "https://"))
     if config.protocol == "http" and not has_scheme:
         return "telemetry.endpoint", f'"{endpoint}" must begin with http:// or https://'
     if "://" in endpoint and not has_scheme:

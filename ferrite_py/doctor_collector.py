@@ -1,99 +1,35 @@
 """The doctor's look at where telemetry goes: does somebody listen, and is it who it should be?
 
-Nothing here keeps the server from starting: without a collector it loses telemetry and says so. So
-what is wrong is a warning.
+Without a collector the server loses telemetry and says so: that is a warning. Files of TLS that are
+needed and cannot be used keep it from starting.
 """
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
+from ferrite_py.collector import Way, ways, wrong_files_of
 from ferrite_py.config import Config
-from ferrite_py.config_otel import SIGNALS
 from ferrite_py.findings import Finding, Host
 
 CONNECT_S = 2.0
 ANSWER_S = 2.0
 """How long a refusal may take after the handshake."""
-_PREFIX = "OTEL_EXPORTER_OTLP"
-_AUTHORITIES = {
-    True: ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",),
-    False: ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-}
-"""The variables of the libraries, gRPC or not, that count where OpenTelemetry's is not set."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Where a signal goes, as it was given, and with which files."""
-
-    origin: str
-    """The setting or the variable that says where."""
-    endpoint: str
-    is_grpc: bool
-    is_insecure: bool
-    """Whether an endpoint without a scheme is one without TLS."""
-    certificate: tuple[str, str]
-    client_key: tuple[str, str]
-    client_certificate: tuple[str, str]
-    """Of each file the variable and the path; both empty when there is none."""
-
-    @property
-    def url(self) -> SplitResult:
-        """The endpoint in parts; without a scheme it is TLS, unless a variable says otherwise."""
-        if "://" in self.endpoint:
-            return urlsplit(self.endpoint)
-        return urlsplit(f"{'http' if self.is_insecure else 'https'}://{self.endpoint}")
 
 
 def check_collectors(config: Config, host: Host) -> Iterator[Finding]:
     """Look at each place that a signal goes to, once."""
-    found = [_way(config, host.environ, signal) for signal in SIGNALS]
-    for way in dict.fromkeys(way for way in found if way is not None):
+    for way in dict.fromkeys(ways(config.telemetry, host.environ).values()):
         yield from _look(way)
 
 
-def _way(config: Config, environ: Mapping[str, str], signal: str) -> Way | None:
-    telemetry = config.telemetry
-    exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
-    is_on = telemetry.enabled and config.value(f"telemetry.{signal}_enabled")
-    own = f"{_PREFIX}_{signal.upper()}_ENDPOINT"
-    endpoint = environ.get(own, "").strip() or telemetry.endpoint
-    if not is_on or not endpoint or "otlp" not in exporters:
-        return None
-    _, protocol = _variable(environ, signal, "PROTOCOL")
-    is_grpc = (protocol.lower() or telemetry.protocol) == "grpc"
-    certificate = _variable(environ, signal, "CERTIFICATE")
-    return Way(
-        origin=own if environ.get(own, "").strip() else "telemetry.endpoint",
-        endpoint=endpoint,
-        is_grpc=is_grpc,
-        is_insecure=_variable(environ, signal, "INSECURE")[1].lower() == "true",
-        certificate=certificate if certificate[1] else _set(environ, _AUTHORITIES[is_grpc]),
-        client_key=_variable(environ, signal, "CLIENT_KEY"),
-        client_certificate=_variable(environ, signal, "CLIENT_CERTIFICATE"),
-    )
-
-
-def _variable(environ: Mapping[str, str], signal: str, what: str) -> tuple[str, str]:
-    """A variable of one signal, or of all; its name and text."""
-    return _set(environ, (f"{_PREFIX}_{signal.upper()}_{what}", f"{_PREFIX}_{what}"))
-
-
-def _set(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str]:
-    """The first variable that is set; its name and text."""
-    for name in names:
-        text = environ.get(name, "").strip()
-        if text:
-            return name, text
-    return "", ""
-
-
 def _look(way: Way) -> Iterator[Finding]:
-    files = list(_unusable(way))
+    files = [
+        Finding("fail", name, message, "correct the variables or the files")
+        for name, _, message in (line.partition(": ") for line in wrong_files_of(way))
+    ] or list(_unusable(way))
     yield from files
     url, shown = way.url, way.endpoint
     try:

@@ -158,7 +158,7 @@ def test_authorities_are_those_of_the_exporters(
     assert [level for level, _ in system] == ["ok", "warn"]
     assert [level for level, _ in named] == ["ok", "ok"]
     assert [level for level, _ in foreign] == ["ok", "warn"]
-    assert ruled == [("warn", CA), ("ok", "telemetry.endpoint")]
+    assert ruled == [("fail", CA), ("ok", "telemetry.endpoint")]
 
 
 @pytest.mark.usefixtures("patience")
@@ -196,6 +196,21 @@ def test_a_collector_may_wait_for_a_request(
         waited = found({CA: str(certificates.cert)}, endpoint=collector.endpoint, protocol="http")
 
     assert [level for level, _ in waited] == ["ok", "ok"]
+
+
+def test_files_that_end_the_start_are_failures(tmp_path: Path, place: str) -> None:
+    """With TLS they are needed; each that is wrong is named."""
+    environ = {
+        CA: str(tmp_path / "missing.pem"),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(tmp_path / "missing.pem"),
+    }
+
+    assert found(environ, endpoint=f"https://{place}") == [
+        ("fail", CA),
+        ("fail", "OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+        ("fail", "OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+        ("ok", "telemetry.endpoint"),
+    ]
 
 
 def test_files_that_cannot_be_used(tmp_path: Path, place: str) -> None:

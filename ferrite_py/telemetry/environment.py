@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ferrite_py import __version__
+from ferrite_py.collector import PREFIX, ways
 from ferrite_py.config import TelemetryConfig
 from ferrite_py.config_otel import (
     EXPORTERS,
@@ -81,6 +82,7 @@ def environment(
     _put_compression(values, config)
     _put_sampler(values, config, is_rate_ours=is_rate_ours)
     _put_timeouts(values, config.signals)
+    _put_ways(values, config)
     _check_numbers(values, config.signals)
     if config.logs_enabled:
         _put_log_batches(values, config)
@@ -143,6 +145,25 @@ def _put_sampler(values: dict[str, str], config: TelemetryConfig, *, is_rate_our
         return
     values[name] = "parentbased_traceidratio"
     values[argument] = repr(config.sample_rate)
+
+
+def _put_ways(values: dict[str, str], config: TelemetryConfig) -> None:
+    """Say for each signal over gRPC what the specification says, and the SDK does not do.
+
+    The SDK lets the variable of endpoints without a scheme go over a scheme, and takes the files of
+    TLS from variables of one signal or from those of all, never from both.
+    """
+    for signal, way in ways(config, values).items():
+        begin = f"{PREFIX}_{signal.upper()}"
+        if not way.is_grpc:
+            continue
+        if way.endpoint.lower().startswith(("http://", "https://")):
+            values[f"{begin}_INSECURE"] = "false" if way.has_tls else "true"
+        files = (way.certificate, way.client_key, way.client_certificate)
+        for name, path in files:
+            if name.startswith(PREFIX):
+                what = name.removeprefix(begin).removeprefix(PREFIX)
+                values[f"{begin}{what}"] = path
 
 
 def _put_timeouts(values: dict[str, str], signals: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from ferrite_py._native import Encoder, Server
+from ferrite_py.collector import wrong_files
 from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig, TlsConfig
 from ferrite_py.config_otel import ALL_EXEMPLARS, KNOWN, PROPAGATORS, without_effect
 from ferrite_py.errors import StartupError
@@ -82,6 +83,8 @@ def read_sdk(
     is_rate_ours: bool = False,
 ) -> Sdk:
     """Let the SDK read the settings and the environment. Raises StartupError."""
+    for line in wrong_files(config, environ):
+        raise StartupError(line)
     values = environment(config, environ, instance_id, is_rate_ours=is_rate_ours)
     check_sampler(values)
     try:
