@@ -294,7 +294,7 @@ class StorageConfig:
     max_disk: int = setting(
         0,
         Size(),
-        "With data_dir: disk space for data, in bytes; 0 is no limit.",
+        "With data_dir: disk space for data, in bytes; 0 is no limit but the disk's.",
         redis="max-disk",
         runtime=True,
     )

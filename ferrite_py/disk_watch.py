@@ -8,16 +8,17 @@ from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
+QUIET_SECONDS = 600.0
+"""What is so again within this time of the last look that found it so is not told again."""
 
 _STATES = ("ok", "full", "failed")
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 Fault = tuple[int, int, int, int, str | None]
 """Segment, generation, byte, errno, and the cause where errno does not say it."""
 
 
 def disk_state(tiers: Mapping[str, Any]) -> str:
-    """What the disk said last: ok, full (no further file is allowed), or failed."""
+    """What the disk said last: ok, full (there is no room for another file), or failed."""
     return _STATES[tiers["disk_state"]]
 
 
@@ -25,7 +26,18 @@ def full_reason(tiers: Mapping[str, Any]) -> str:
     """Why the disk is full."""
     if tiers["out_of_files"]:
         return "as many segment files are open as the limit of open files allows"
+    if tiers["no_space"]:
+        return f"the disk of storage.data_dir is full: {os.strerror(tiers['no_space'])}"
     return "storage.max_disk is reached"
+
+
+def full_by(tiers: Mapping[str, Any]) -> str:
+    """Which budget is full: max_disk, open_files, or the disk itself; empty while none is."""
+    if disk_state(tiers) != "full":
+        return ""
+    if tiers["out_of_files"]:
+        return "open_files"
+    return "disk" if tiers["no_space"] else "max_disk"
 
 
 def last_error(tiers: Mapping[str, Any]) -> str:
@@ -56,6 +68,7 @@ class DiskWatch:
         self._flushes = 0
         self._error = ""
         self._unlocked = False
+        self._quiet_until = float("-inf")
         self._untold = 0
         self._next = 0.0
 
@@ -69,6 +82,7 @@ class DiskWatch:
             self._next = float("inf")
             return
         self._tell_state(tiers)
+        self._tell_evicting(tiers, now)
         self._tell_faults(self._disk.take_faults(), tiers["faults_untold"])
         if tiers["lock_failures"] and not self._unlocked:
             self._unlocked = True
@@ -85,8 +99,7 @@ class DiskWatch:
 
     def _tell_state(self, tiers: Mapping[str, Any]) -> None:
         state = _serious_state(tiers)
-        no_space = state == "full" or tiers["error_code"] in _NO_SPACE
-        self._reason = "disk_full" if no_space else "disk_failed"
+        self._reason = "disk_full" if state == "full" else "disk_failed"
         self._error = last_error(tiers) if state == "failed" else full_reason(tiers)
         if state == self._state:
             return
@@ -101,6 +114,18 @@ class DiskWatch:
                 "the disk does not take data: %s; writes are refused when memory is full",
                 last_error(tiers),
             )
+
+    def _tell_evicting(self, tiers: Mapping[str, Any], now: float) -> None:
+        """A disk without room costs a cache keys, which nobody may have meant."""
+        if not tiers["disk_room"] or not tiers["can_evict"]:
+            return
+        if now >= self._quiet_until:
+            log.warning(
+                "the disk of storage.data_dir is full: keys are evicted so that its files stay"
+                " below %d bytes",
+                tiers["disk_room"],
+            )
+        self._quiet_until = now + QUIET_SECONDS
 
     def _tell_faults(self, faults: Sequence[Fault], untold: int) -> None:
         for segment, generation, offset, code, cause in faults:

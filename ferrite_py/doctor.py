@@ -369,7 +369,7 @@ def _data_space(config: Config, _host: Host) -> Iterator[Finding]:
     used = sum(file.stat().st_size for file in Path(config.storage.data_dir).glob("log/*.seg"))
     has = f"{(free + used) // _MIB} MiB are free there"
     if wanted == 0:
-        remedy = "set storage.max_disk; a full disk makes the server refuse writes"
+        remedy = "set storage.max_disk; a full disk makes the server evict keys or refuse writes"
         yield Finding("warn", "disk space", f"storage.max_disk is no limit, {has}", remedy)
     elif wanted > free + used:
         message = f"storage.max_disk is {wanted // _MIB} MiB, {has}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ferrite_py.disk_watch import LOOK_SECONDS, DiskWatch, Fault
+from ferrite_py.disk_watch import LOOK_SECONDS, QUIET_SECONDS, DiskWatch, Fault, full_by
 from tests.support.client import RawClient
 from tests.support.info import info
 from tests.support.process import Process
@@ -122,10 +122,17 @@ def test_max_disk(tmp_path: Path) -> None:
         with process.client() as client:
             count, refusal = write_until_refused(client)
 
-            assert refusal.startswith(b"-OOM"), refusal
+            named = b"OOM command not allowed: storage.max_disk is reached\r\n"
+            assert refusal == b"-" + named
+            assert client.command("MULTI").raw == b"+OK\r\n"
+            assert client.command("SET", "a", "b").raw == b"-" + named
+            assert client.command("EXEC").raw.startswith(b"-EXECABORT")
+            for removal in (("DEL", "none"), ("UNLINK", "none"), ("EXPIRE", "none", "-1")):
+                assert client.command(*removal).raw == b":0\r\n"
+            assert client.command("GETDEL", "none").node.null
             check_values(client, count)
             fields = info(client, "hybridlog")
-            assert fields["disk_state"] == "full"
+            assert (fields["disk_state"], fields["disk_full_by"]) == ("full", "max_disk")
             assert int(fields["file_bytes"]) <= 512 * 1024
             until(lambda: "storage.max_disk is reached" in process.log(), "the log says so")
 
@@ -290,9 +297,11 @@ class FakeDisk:
         self.faults: list[Fault] = []
         self.untold = 0
         self.out_of_files = 0
+        self.no_space = 0
+        self.room = 0
         self.can_evict = 0
         self.flushes = 0
-        self.error_code = errno.ENOSPC
+        self.error_code = errno.EIO
 
     def tiers(self) -> dict[str, Any]:
         """As the native server."""
@@ -307,6 +316,8 @@ class FakeDisk:
             "lock_failures": self.lock_failures,
             "faults_untold": self.untold,
             "out_of_files": self.out_of_files,
+            "no_space": self.no_space,
+            "disk_room": self.room,
         }
 
     def take_faults(self) -> list[Fault]:
@@ -329,7 +340,7 @@ def test_the_log_tells_each_change_once(caplog: pytest.LogCaptureFixture) -> Non
         watch.look((second + 0.5) * LOOK_SECONDS)
 
     assert caplog.messages == [
-        "the disk does not take data: 00000007-00000001.seg: No space left on device; " + REFUSED,
+        "the disk does not take data: 00000007-00000001.seg: Input/output error; " + REFUSED,
         LOCKED,
         "storage.max_disk is reached: " + REFUSED,
         "the disk takes data again",
@@ -356,25 +367,58 @@ def test_too_many_files_are_not_called_a_full_disk() -> None:
 
 
 def test_a_cache_that_evicts_may_be_full(caplog: pytest.LogCaptureFixture) -> None:
-    """It is in trouble only while it has nothing to evict, or when the disk itself has no room."""
+    """It is in trouble only while it has nothing to evict, or when the disk fails."""
     caplog.set_level(logging.INFO)
     disk = FakeDisk()
     watch = DiskWatch(disk)
 
     reasons = []
-    for second, (state, can_evict, code) in enumerate(
-        [(1, 1, 0), (1, 0, 0), (1, 0, 0), (1, 1, 0), (2, 1, errno.ENOSPC), (2, 1, errno.EIO)]
-    ):
-        disk.state, disk.can_evict, disk.error_code = state, can_evict, code
+    for second, (state, can_evict) in enumerate([(1, 1), (1, 0), (1, 0), (1, 1), (2, 1)]):
+        disk.state, disk.can_evict = state, can_evict
         watch.look(second * LOOK_SECONDS)
         trouble = watch.trouble()
         reasons.append(trouble and trouble["reason"])
 
-    assert reasons == [None, "disk_full", "disk_full", None, "disk_full", "disk_failed"]
+    assert reasons == [None, "disk_full", "disk_full", None, "disk_failed"]
     assert caplog.messages[:2] == [
         f"storage.max_disk is reached: {REFUSED}",
         "the disk is full, and there are keys to evict again",
     ]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_without_room_is_full_and_not_failed(
+    code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is named; the reason is the same as at max_disk."""
+    disk = FakeDisk()
+    disk.state, disk.no_space, disk.room = 1, code, 4096
+    watch = DiskWatch(disk)
+
+    watch.look(0)
+
+    named = f"the disk of storage.data_dir is full: {os.strerror(code)}"
+    assert watch.trouble() == {"reason": "disk_full", "message": named}
+    assert caplog.messages == [f"{named}: {REFUSED}"]
+    assert full_by(disk.tiers()) == "disk"
+
+
+def test_what_a_disk_without_room_costs_a_cache_is_told_now_and_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody may have meant it to evict; once is enough while it goes on."""
+    disk = FakeDisk()
+    disk.can_evict = 1
+    watch = DiskWatch(disk)
+    told = "the disk of storage.data_dir is full: keys are evicted so that its files stay below "
+
+    again = 3 * LOOK_SECONDS + QUIET_SECONDS
+    for now, room in [(0.0, 0), (1.0, 4096), (2.0, 0), (3.0, 8192), (again, 16384)]:
+        disk.room, disk.state, disk.no_space = room, room == 8192, errno.ENOSPC
+        watch.look(now)
+        assert watch.trouble() is None
+
+    assert caplog.messages == [f"{told}4096 bytes", f"{told}16384 bytes"]
 
 
 def test_a_dead_disk_that_nothing_waits_for(caplog: pytest.LogCaptureFixture) -> None:

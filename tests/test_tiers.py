@@ -444,12 +444,14 @@ class BusyOrder:
 
     def tiers(self) -> dict[str, object]:
         """One snapshot."""
-        names = ("moved_bytes", "records_lost", "jobs_compact", "jobs_read_bytes", "out_of_files")
+        names = ("moved_bytes", "records_lost", "jobs_compact", "jobs_read_bytes")
         return {
             "tiered": True,
             "disk_state": self._state,
             "error_code": 0,
             "damaged_segments": 0,
+            "out_of_files": 0,
+            "no_space": 0,
             "removals": self.removals,
             **dict.fromkeys(names, 0),
         }

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ferrite_py.commands.help import help_lines
 from ferrite_py.commands.registry import Call, command, container
 from ferrite_py.commands.reply import OK, CommandError, Reply, Simple, text_of
-from ferrite_py.disk_watch import disk_state, full_reason, last_error
+from ferrite_py.disk_watch import disk_state, full_by, full_reason, last_error
 from ferrite_py.rates import percentile_ns
 
 Fields = list[tuple[str, object]]
@@ -155,6 +155,8 @@ def _reclaiming(tiers: Tiers) -> Fields:
 def _disk(tiers: Tiers) -> Fields:
     return [
         ("disk_state", disk_state(tiers)),
+        ("disk_full_by", full_by(tiers)),
+        ("disk_room", tiers["disk_room"]),
         ("disk_engine", tiers["disk_engine"]),
         ("disk_direct", tiers["direct"]),
         ("disk_write_back", "sync_file_range" if tiers["hands_over"] else "fdatasync"),

@@ -67,6 +67,8 @@ static bool put_ways_down(PyObject *dict, const fe_look_stats *look)
         {"index_over", tier->index_over},
         {"disk_state", tier->state},
         {"out_of_files", tier->out_of_files},
+        {"no_space", (uint64_t)tier->no_space},
+        {"disk_room", tier->room},
         {"disk_errors", tier->errors},
         {"error_code", (uint64_t)tier->error.code},
         {"error_segment", tier->error.segment},

@@ -123,6 +123,18 @@ static void reject_disk(fe_run *it)
     fe_run_reject(it, line);
 }
 
+/* The prefix is Redis's, which clients know; the rest says which budget it is. */
+static void reject_full(fe_run *it)
+{
+    if (!fe_store_is_disk_full(it->call.store)) {
+        fe_run_reject(it, "OOM command not allowed when used memory > 'maxmemory'.");
+        return;
+    }
+    char line[160];
+    snprintf(line, sizeof line, "OOM command not allowed: %s", fe_store_disk_error(it->call.store));
+    fe_run_reject(it, line);
+}
+
 /* Whether the command may run as far as memory and disk are concerned; else it was refused, or,
  * with `*wait`, is to run again. */
 static bool check_memory(fe_run *it, uint32_t flags, bool *wait)
@@ -142,7 +154,7 @@ static bool check_memory(fe_run *it, uint32_t flags, bool *wait)
     /* A queue may grow without end: nothing more is queued then, whatever the command. */
     bool queues = it->session->client.transaction.open && !(flags & FE_UNQUEUED);
     if (!(flags & FE_DENYOOM) && !queues) return true;
-    fe_run_reject(it, "OOM command not allowed when used memory > 'maxmemory'.");
+    reject_full(it);
     return false;
 }
 

@@ -6,8 +6,8 @@
  *   3. COMPACT: from the class lists, nothing is searched.
  *   4. EVICT: from the oldest end of the lists of tiers; for volatile-* a round over them.
  *
- * The target is disk_max less a reserve, so that the next flushes find room; and the same of the number of files
- * that may be open, of which some are kept free. Compaction is paid for by
+ * The target is disk_max less a reserve, so that the next flushes find room; the same of what the disk itself had
+ * room for when it was full, and of the number of files that may be open, of which some are kept free. Compaction is paid for by
  * what clients append, at a rate that rises with the share of garbage, and by a base rate; it pauses
  * while the flush is behind. When the disk is full it owes nothing: nothing else makes room.
  *
@@ -122,7 +122,7 @@ static void disk_look(fe_store *store)
     if (tiers == NULL) return;
     bool full = tiers->state == FE_DISK_FULL;
     store->frozen.disk = (fe_frozen_disk){.bytes = tiers->file_bytes,
-                                          .max = store->options.disk_max,
+                                          .max = fe_tiers_bytes_max(store),
                                           .files = tiers->file_count,
                                           .files_max = store->options.files_max,
                                           .behind = full ? is_crammed(store) : is_behind(store),

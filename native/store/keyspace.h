@@ -280,6 +280,8 @@ FE_MUST_USE fe_status fe_key_copy(fe_key *to, const fe_key *from, int64_t deadli
 bool fe_store_is_tiered(const fe_store *store);
 /* What the disk said last when it refused something, in words. */
 const char *fe_store_disk_error(const fe_store *store);
+/* Whether FE_NO_MEMORY from fe_store_make_room is about the disk (fe_store_disk_error says why), not memory. */
+bool fe_store_is_disk_full(const fe_store *store);
 
 /* Keys, exactly while fe_store_is_settled says yes; else too many by some. */
 uint64_t fe_store_db_size(const fe_store *store, uint32_t db);

@@ -1,4 +1,4 @@
-/* Tiers: budgets, admission, sealing, demotion. See the header; the jobs are in tier_jobs.c.
+/* Tiers: budgets, admission, sealing, demotion. See the header; the jobs are in tier_jobs.c, the disk's room in tier_room.c.
  *
  * Invariants
  * 1. A SEALED segment's memory is written by nobody: whoever flushes it reads it without the lock.
@@ -490,16 +490,6 @@ bool fe_store_is_tiered(const fe_store *store)
     return store->tiers != NULL;
 }
 
-const char *fe_store_disk_error(const fe_store *store)
-{
-    const fe_tiers *tiers = store->tiers;
-    if (tiers == NULL || tiers->state == FE_DISK_OK) return "the disk is well";
-    if (tiers->state == FE_DISK_FULL && tiers->out_of_files)
-        return "as many segment files are open as the limit of open files allows";
-    if (tiers->state == FE_DISK_FULL) return "storage.max_disk is reached";
-    return strerror(tiers->stats.error.code);
-}
-
 uint64_t fe_store_epoch(const fe_store *store)
 {
     if (store->tiers == NULL) return 0;
@@ -531,8 +521,7 @@ void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats)
     stats->cache_max = told(tiers->cache_max);
     stats->disk_max = store->options.disk_max;
     stats->resident = tiers->resident;
-    stats->state = tiers->state;
-    stats->out_of_files = tiers->state == FE_DISK_FULL && tiers->out_of_files;
+    fe_tiers_room_stats(store, stats);
     stats->index_over = tiers->index_over;
     stats->behind = tiers->behind;
 }

@@ -31,8 +31,8 @@
 /* What the disk said last. */
 typedef enum fe_disk_state {
     FE_DISK_OK,
-    FE_DISK_FULL,  /* the next file would pass disk_max, or be more than may be open */
-    FE_DISK_FAILED /* it did not take the last file */
+    FE_DISK_FULL, /* the next file would pass disk_max, be more than may be open, or found no room */
+    FE_DISK_FAILED /* it did not take the last file, for another cause */
 } fe_disk_state;
 
 /* An error of the disk, for the operator. */
@@ -49,7 +49,9 @@ typedef struct fe_tier_stats {
     uint64_t mutable_max, readonly_max, cache_max, disk_max; /* budgets of now; 0: no limit */
     uint64_t resident;                                       /* as last told */
     fe_disk_state state;
-    bool out_of_files;                       /* FULL: there are as many files as may be open */
+    bool out_of_files; /* FULL: there are as many files as may be open */
+    int no_space;      /* FULL: ENOSPC or EDQUOT, when the disk itself has no room; else 0 */
+    uint64_t room; /* bytes of files that it had room for when it was full lately; 0: it was not */
     bool index_over;                         /* what is no tier leaves none of the limit for them */
     bool behind;                             /* writers are made to wait */
     fe_disk_error error;                     /* the last one */
@@ -69,6 +71,14 @@ typedef struct fe_unmap_job {
     uint32_t segment;
     int fd;
 } fe_unmap_job;
+
+/* When the disk itself had no room for a file. */
+typedef struct fe_disk_room {
+    uint64_t bytes;  /* of all other files; 0: none, or it never was so */
+    uint64_t wanted; /* bytes of that file, or of one that was not tried since */
+    int64_t at_ms;
+    int code; /* ENOSPC or EDQUOT */
+} fe_disk_room;
 
 typedef void fe_tier_hook(void *context);
 typedef void fe_tier_change_hook(void *context, uint32_t segment, fe_tier tier,
@@ -90,6 +100,8 @@ typedef struct fe_tiers {
     uint32_t unmap_first, unmap_count;
     fe_disk_state state;
     bool out_of_files; /* FULL: because of files_max */
+    int no_space;      /* FULL: because of the disk itself, which said this errno; else 0 */
+    fe_disk_room room; /* the last one */
     int64_t retry_ms;  /* no flush before, while the state is not OK */
     bool index_over;
     bool behind;
@@ -150,7 +162,7 @@ bool fe_tier_step(fe_store *store, uint64_t bytes);
 
 /* Before a command that may need memory. FE_OK; FE_BUSY: the flush is behind, the writer waits for
  * on_room; FE_IO: the disk refuses what has to leave memory; FE_NO_MEMORY: the index leaves no
- * memory for records, or disk_max is reached. */
+ * memory for records, or the disk is full (fe_store_is_disk_full) and nothing can be evicted. */
 FE_MUST_USE fe_status fe_tier_admit(fe_store *store);
 
 /* Whether memory of mapped segments is wanted for what waits to be written: a step gives it up. */
@@ -165,7 +177,8 @@ typedef struct fe_flush_job {
     fe_alloc *alloc;
     fe_image_source source;
     uint32_t segment;
-    uint64_t file_max; /* bytes that the file may have */
+    uint64_t file_max; /* bytes that the file may have ... */
+    bool room_short;   /* ... because the disk itself had no room for more, a moment ago */
     bool refused;      /* there are as many files as may be open */
     uint8_t *image;    /* the buffer */
     size_t image_bytes;
@@ -184,6 +197,16 @@ bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job);
 void fe_tier_flush_run(fe_device *device, fe_flush_job *job);
 void fe_tier_flush_end(fe_store *store, fe_flush_job *job);
 void fe_flush_job_close(fe_flush_job *job);
+
+/* tier_room.c: how many bytes the next file may have, and whether what the disk itself said limits that; the disk
+ * refused the job's file; files have gone, so it may have room again. */
+uint64_t fe_tiers_file_max(const fe_store *store, bool *room_short);
+void fe_tiers_refused(fe_store *store, const fe_flush_job *job);
+void fe_tiers_took(fe_store *store); /* it took one, which counts in file_bytes */
+void fe_tiers_gained_room(fe_store *store);
+/* How many bytes all files may take, by disk_max and by what the disk itself had room for; 0: no limit is known. */
+uint64_t fe_tiers_bytes_max(const fe_store *store);
+void fe_tiers_room_stats(const fe_store *store, fe_tier_stats *stats);
 
 /* Unmapping what was demoted. */
 bool fe_tier_unmap_take(fe_store *store, fe_unmap_job *job);

@@ -8,7 +8,6 @@
 #include <errno.h>
 
 #define PAGE ((uint64_t)4096)
-#define RETRY_MS 1000
 #define DEAD_MAX 64u                      /* segments of memory that one call frees */
 #define IMAGE_KEEP_MAX ((size_t)64 << 20) /* a buffer larger than this is not kept */
 
@@ -39,16 +38,14 @@ bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job)
     if (ready && log->tiers[FE_TIER_SEALED].segments == 0) tiers->state = FE_DISK_OK;
     if (n == 0 || !ready) return false;
     const fe_segment *segment = &log->segments[n];
-    uint64_t disk_max = tiers->leaving ? 0 : store->options.disk_max, bytes = tiers->file_bytes;
     *job = (fe_flush_job){.alloc = store->alloc,
                           .segment = n,
                           .lock = store->options.lock_memory,
-                          .file_max = disk_max == 0 ? UINT64_MAX
-                                                    : (bytes < disk_max ? disk_max - bytes : 0),
                           .refused = is_out_of_files(store),
                           .image = job->image,
                           .image_bytes = job->image_bytes,
                           .fd = -1};
+    job->file_max = fe_tiers_file_max(store, &job->room_short);
     job->source = (fe_image_source){.base = segment->base,
                                     .used = segment->used,
                                     .number = n,
@@ -110,6 +107,7 @@ void fe_tier_flush_run(fe_device *device, fe_flush_job *job)
     const fe_image_source *source = &job->source;
     if (job->refused) return;
     fe_image_plan plan = fe_image_plan_make(source->base, source->used);
+    job->size = plan.size_max;
     if (plan.size_max > job->file_max) return;
     bool is_long = fe_image_is_long(source, &plan);
     if (!image_reserve(job, is_long ? FE_IMAGE_ENDS : plan.size_max)) {
@@ -130,10 +128,7 @@ static void note_error(fe_store *store, int code, uint32_t segment, uint32_t gen
 /* The segment stays as it is. */
 static void flush_failed(fe_store *store, const fe_flush_job *job)
 {
-    fe_tiers *tiers = store->tiers;
-    tiers->retry_ms = store->now_ms + RETRY_MS;
-    tiers->state = job->error != 0 ? FE_DISK_FAILED : FE_DISK_FULL;
-    tiers->out_of_files = job->refused;
+    fe_tiers_refused(store, job);
     if (job->error != 0) note_error(store, job->error, job->segment, job->source.generation);
 }
 
@@ -155,8 +150,8 @@ static void flush_succeeded(fe_store *store, const fe_flush_job *job)
         fe_trash_put(&store->trash, FE_ALLOC_LOG, memory, segment->bytes);
     else
         fe_log_spare_put(log, memory, segment->bytes);
-    tiers->state = FE_DISK_OK;
     tiers->file_bytes += job->size;
+    fe_tiers_took(store);
     tiers->file_count++;
     tiers->stats.flushed++;
     tiers->stats.flushed_bytes += job->size;
@@ -251,7 +246,7 @@ void fe_tier_dead_done(fe_store *store, const fe_dead_job *job)
         tiers->stats.removed++;
     tiers->file_bytes -= file->size;
     tiers->file_count--;
-    if (tiers->state == FE_DISK_FULL) tiers->retry_ms = store->now_ms;
+    fe_tiers_gained_room(store);
     fe_log_dead_give(&store->log, job->map.segment);
     if (store->log.tiers[FE_TIER_SEALED].segments != 0) fe_tiers_ask_for_work(tiers);
 }

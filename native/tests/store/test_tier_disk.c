@@ -1,31 +1,5 @@
 /* The way of segments to a disk that fails, or has no room or no file left for them. */
-#include "tests/store/tier_support.h"
-
-#define LEN 1000u
-
-/* A key that may have the tag of one on disk. */
-static void fill_one(tiered *t, uint64_t i)
-{
-    name_buf buf;
-    fe_bytes name = name_of(&buf, i);
-    make_resident(t, 0, name, fe_key_hash(&t->f.seed, name));
-    fill(t, i, i + 1, LEN);
-}
-
-static void write_until_refused(tiered *t, fe_status status)
-{
-    uint64_t i = 0;
-    fe_status now;
-    while ((now = fe_store_make_room(t->f.store)) != status && i < 10000) {
-        CHECK(now == FE_OK || now == FE_BUSY);
-        if (now == FE_BUSY) (void)flush_sealed(t);
-        if (now == FE_BUSY) (void)fe_tier_step(t->f.store, 65536);
-        if (now == FE_BUSY) run_jobs(t);
-        if (now == FE_OK) fill_one(t, i);
-        i += now == FE_OK;
-    }
-    CHECK_INT(status, now);
-}
+#include "tests/store/tier_rig.h"
 
 static void disk_fails(int write_error, int take_error, int code)
 {
@@ -63,7 +37,7 @@ static void disk_fails(int write_error, int take_error, int code)
 TEST(a_disk_that_refuses_is_an_error_of_writes_until_it_heals)
 {
     disk_fails(EIO, 0, EIO);
-    disk_fails(ENOSPC, 0, ENOSPC);
+    disk_fails(EMFILE, 0, EMFILE);
     disk_fails(0, EIO, EIO);
 }
 
@@ -129,40 +103,6 @@ TEST(files_are_no_more_than_may_be_open)
     CHECK_INT(FE_OK, fe_store_make_room(t.f.store));
     check_store(&t.f);
     tiered_close(&t);
-}
-
-/* One job over segments on disk, as the collector does it. */
-static void collect(tiered *t)
-{
-    fe_frozen_job job = {0};
-    for (unsigned i = 0; i < 20 && fe_frozen_begin(t->f.store, &job); i++) {
-        fe_frozen_next next = FE_FROZEN_READ;
-        for (unsigned k = 0; k < 1000 && next != FE_FROZEN_DONE && next != FE_FROZEN_WAIT; k++) {
-            if (next == FE_FROZEN_READ) fe_frozen_read(t->device, &job);
-            next = fe_frozen_step(t->f.store, &job);
-        }
-        fe_frozen_end(t->f.store, &job);
-    }
-    fe_frozen_job_close(&job);
-}
-
-/* Writes `count` keys, while the background threads do their part; how many could be written. */
-static uint64_t write_on(tiered *t, uint64_t first, uint64_t count)
-{
-    uint64_t i = first;
-    for (unsigned rounds = 0; i < first + count && rounds < 20000; rounds++) {
-        fe_status status = fe_store_make_room(t->f.store);
-        if (status == FE_OK) {
-            fill_one(t, i++);
-            continue;
-        }
-        fe_store_set_now(t->f.store, fe_store_now(t->f.store) + 10);
-        (void)fe_tier_step(t->f.store, 65536);
-        (void)flush_sealed(t);
-        collect(t);
-        run_jobs(t);
-    }
-    return i - first;
 }
 
 TEST(at_the_limit_of_files_the_oldest_keys_go_and_writes_go_on)

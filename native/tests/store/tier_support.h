@@ -21,19 +21,30 @@ typedef struct faults {
     int unlink_error;  /* of every removal */
     bool writes_short; /* every write takes a part of what it is given */
     bool map_refused;
-    uint64_t writes, unlinks, syncs;
+    uint64_t room;  /* bytes that the disk has for files; 0: as many as come */
+    uint64_t taken; /* of them, by what is there */
+    int room_error; /* errno when there are no more */
+    uint64_t writes, unlinks, syncs, no_rooms;
 } faults;
 
 static ssize_t faulty_pwrite(void *context, int fd, const void *data, size_t size, off_t offset)
 {
     faults *f = context;
     f->writes++;
+    if (f->room != 0 && f->taken + size > f->room) {
+        size = (f->room - f->taken) & ~(size_t)4095;
+        f->no_rooms += size == 0;
+        errno = f->room_error;
+        if (size == 0) return -1;
+    }
     if (f->write_error != 0) {
         errno = f->write_error;
         return -1;
     }
     if (f->writes_short && size > 4096) size = (size / 3) & ~(size_t)511;
-    return fe_device_system.pwrite(NULL, fd, data, size, offset);
+    ssize_t written = fe_device_system.pwrite(NULL, fd, data, size, offset);
+    if (written > 0) f->taken += (uint64_t)written;
+    return written;
 }
 
 /* A file system that is known, wherever the tests run. */
@@ -80,9 +91,13 @@ static int faulty_unlinkat(void *context, int folder, const char *name)
 {
     faults *f = context;
     f->unlinks++;
-    if (f->unlink_error == 0) return fe_device_system.unlinkat(NULL, folder, name);
-    errno = f->unlink_error;
-    return -1;
+    if (f->unlink_error != 0) {
+        errno = f->unlink_error;
+        return -1;
+    }
+    struct stat about;
+    if (fstatat(folder, name, &about, 0) == 0) f->taken -= (uint64_t)about.st_size;
+    return fe_device_system.unlinkat(NULL, folder, name);
 }
 
 static void *faulty_map(void *context, int fd, size_t size)
