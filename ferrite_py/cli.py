@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ferrite_py import __version__, doctor
+from ferrite_py import __version__, doctor, event_bus
 from ferrite_py.ceiling import Own, too_large_sizes, too_low
 from ferrite_py.collector import wrong_files
 from ferrite_py.config import CATALOGUE, Config, Sources
@@ -222,19 +222,21 @@ def _config_check(sources: Sources) -> int:
             raise StartupError(f"{finding.subject}: {finding.message}; {finding.remedy}")
     for line in wrong_files(config.telemetry, sources.environ):
         raise StartupError(line)
-    for warning in (*sources.warnings(), *_memory_warnings(config)):
+    for warning in (*sources.warnings(), *_memory_warnings(config, sources.environ)):
         print(f"ferrite-py: warning: {warning}", file=sys.stderr)
     print(f"{sources.path or 'no file, environment and flags'}: ok")
     return 0
 
 
-def _memory_warnings(config: Config) -> Iterator[str]:
+def _memory_warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """What the limit of memory cannot hold."""
     own = _measured(config)
     if own is not None and (low := too_low(config.storage, own)):
         yield low
     if large := too_large_sizes(config.storage):
         yield large
+    if (bus := event_bus.warning(config, environ)) is not None:
+        yield bus
 
 
 def _measured(config: Config) -> Own | None:

@@ -121,18 +121,23 @@ class Integer(Kind[int]):
     """A whole number from `low` to `high`, both included.
 
     With `redis_clamps`, CONFIG SET takes what is outside of them for the nearest, as Redis does.
+    `zero_word` is another name of 0, which is then allowed below `low`.
     """
 
     low: int
     high: int
     redis_clamps: bool = False
+    zero_word: str = ""
 
     @property
     def label(self) -> str:
-        return f"integer from {self.low} to {self.high}"
+        word = f', or "{self.zero_word}"' if self.zero_word else ""
+        return f"integer from {self.low} to {self.high}{word}"
 
     def parse(self, value: object, base: int) -> int:
         expected = f"an {self.label}"
+        if self.zero_word and str(value) in (self.zero_word, "0"):
+            return 0
         if isinstance(value, str) and INTEGER.fullmatch(value):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
@@ -150,7 +155,7 @@ class Integer(Kind[int]):
         return str(value)
 
     def toml_format(self, value: int) -> str:
-        return str(value)
+        return toml_string(self.zero_word) if value == 0 and self.zero_word else str(value)
 
 
 @dataclass(frozen=True, slots=True)

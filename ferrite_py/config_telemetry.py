@@ -328,11 +328,12 @@ class TelemetryConfig:
         runtime=True,
     )
     event_bus_queue_size: int = setting(
-        65_536,
-        Integer(64, 1 << 22),
+        0,
+        Integer(64, 1 << 22, zero_word="auto"),
         "Commands that the queue of each thread that serves has room for while they wait for export"
         " (256 bytes each: fewer with keys of more than 100 bytes, more with short ones); what has"
-        " no room is dropped and counted.",
+        " no room is dropped and counted. The memory is part of storage.max_memory: auto is 65536,"
+        " or as many as fit into a 16th of that, and 256 at least.",
         flag="--event-bus-queue-size",
         otel="OTEL_BSP_MAX_QUEUE_SIZE",
     )

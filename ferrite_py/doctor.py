@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ferrite_py import event_bus
 from ferrite_py.ceiling import too_large_sizes, too_low
 from ferrite_py.certificates import make_context
 from ferrite_py.config import Config
@@ -52,6 +53,7 @@ def examine(config: Config, host: Host) -> list[Finding]:
         _files,
         _memory,
         _ceiling,
+        _event_bus,
         _overcommit,
         _huge_pages,
         _memlock,
@@ -141,6 +143,20 @@ def _ceiling(config: Config, host: Host) -> Iterator[Finding]:
     large = too_large_sizes(storage)
     if large:
         yield Finding("warn", "memory limit", large, 'lower the sizes, or set them to "auto"')
+
+
+def _event_bus(config: Config, host: Host) -> Iterator[Finding]:
+    limit = config.storage.max_memory
+    if limit == 0 or not event_bus.is_used(config, host.environ):
+        return
+    wrong, told = event_bus.warning(config, host.environ), event_bus.told(config)
+    if wrong is None:
+        yield Finding("ok", "event bus", told)
+        return
+    remedy = 'set telemetry.event_bus_queue_size = "auto", or raise storage.max_memory'
+    is_all = event_bus.bytes_of_all(config) >= limit
+    message = f"{told}: every write will be refused" if is_all else told
+    yield Finding("fail" if is_all else "warn", "event bus", message, remedy)
 
 
 def _meminfo(host: Host, name: str) -> int | None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from ferrite_py import __version__, logs
+from ferrite_py import __version__, event_bus, logs
 from ferrite_py._native import Server
 from ferrite_py.ceiling import CeilingWatch
 from ferrite_py.certificates import Certificates
@@ -78,6 +78,8 @@ def run(config: Config, config_path: Path | None, sources: Sources) -> int:
     """
     logs.set_up(config.logging)
     for warning in sources.warnings():
+        log.warning("%s", warning)
+    if (warning := event_bus.warning(config, sources.environ)) is not None:
         log.warning("%s", warning)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config, config_path, sources))

@@ -11,6 +11,7 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
+from ferrite_py import event_bus
 from ferrite_py._native import Encoder, Server
 from ferrite_py.collector import wrong_files
 from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig, TlsConfig
@@ -265,6 +266,7 @@ class Traces:
         self._sdk = sdk
         self._sample_rate = config.telemetry.sample_rate
         self._config = config.telemetry
+        self._queue_size = event_bus.commands_each(config)
         transport = trace_transport(sdk.values)
         rows = sorted(native.commands(), key=lambda row: int(row["number"]))
         assert [row["number"] for row in rows] == list(range(len(rows)))
@@ -333,7 +335,7 @@ class Traces:
             "baggage_keys": ",".join(config.baggage_keys) if has_baggage else "",
             "names_place": not self._place.is_only and config.semconv != "ferrite",
             "place": self._place.text,
-            "queue_size": config.event_bus_queue_size,
+            "queue_size": self._queue_size,
         }
 
 
@@ -395,6 +397,9 @@ class Exporting:
             self.traces = Traces(self._native, config, self.sdk)
             meter.show_exemplars(self.traces.exemplars)
             log.info("traces of commands go to %s", shown_endpoint("traces", values))
+            if event_bus.is_small(config):
+                each = event_bus.commands_each(config)
+                log.info("%s: %d commands for each thread", event_bus.told(config), each)
         self.logs: Logs | None = None
         if config.telemetry.logs_enabled and _has_a_way("logs", values):
             self.logs = Logs(values, self.sdk.resource)
