@@ -316,6 +316,12 @@ class StorageConfig:
         Choice(("auto", "io_uring", "threads")),
         "With data_dir: how the disk is read; auto takes io_uring where the system allows it.",
     )
+    damaged_files: str = setting(
+        "refuse",
+        Choice(("refuse", "serve")),
+        "With data_dir: what a start does when segment files are lost or not whole; serve: the"
+        " others are served, keys of such files answer errors until they are written or deleted.",
+    )
     eviction_policy: str = setting(
         "noeviction",
         Choice(EVICTION_POLICIES),

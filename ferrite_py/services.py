@@ -56,6 +56,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         "cache_size": storage.read_cache_size,
         "disk_max": storage.max_disk,
         "files_max": segment_files_max(server.max_connections) if storage.data_dir else 0,
+        "serves_damaged": storage.damaged_files == "serve",
         "lock_memory": storage.lock_memory,
         "gone_size": config.insight.miss_table_size if config.insight.miss_reasons else 0,
         "disk_depth": storage.disk_queue_depth,

@@ -11,15 +11,25 @@ static bool fail(const fe_engine *engine, char *error, const char *text, const c
     return false;
 }
 
+/* What can be done about a folder that cannot be opened. */
+static const char *advice(const char *text)
+{
+    if (strncmp(text, "log/", 4) == 0)
+        return "; nothing was changed. To serve all other files, with errors for the keys of such"
+               " ones, start with storage.damaged_files = \"serve\"; to start without any of the"
+               " data, remove the file manifest: the folder log is then set aside";
+    return "; nothing was changed. To start without these data, remove the file manifest: the "
+           "folder"
+           " log is then set aside";
+}
+
 bool fe_engine_load(fe_engine *engine, char error[FE_ENGINE_ERROR_MAX])
 {
     if (engine->device == NULL) return true;
     char text[FE_SAVE_ERROR_MAX];
     engine->load_ticks[0] = fe_clock_ticks();
     if (!fe_save_open(engine->store, &engine->found, text))
-        return fail(engine, error, text,
-                    "; nothing was changed. To start without these data, remove the file manifest:"
-                    " the folder log is then set aside");
+        return fail(engine, error, text, advice(text));
     engine->load_ticks[1] = fe_clock_ticks();
     engine->options.store.seed = *fe_store_seed(engine->store);
     return true;

@@ -125,6 +125,7 @@ static bool read_store(PyObject *dict, fe_store_options *store)
            read_u64(dict, "disk_max", &store->disk_max) &&
            read_u64(dict, "files_max", &store->files_max) &&
            read_u64(dict, "gone_size", &store->gone_size) &&
+           fe_python_read_bool(dict, "serves_damaged", &store->serves_damaged) &&
            fe_python_read_bool(dict, "lock_memory", &store->lock_memory);
 }
 

@@ -113,6 +113,12 @@ bool fe_device_size(int fd, uint64_t *size)
     return true;
 }
 
+bool fe_device_is_cut(int fd, uint64_t end)
+{
+    uint64_t size;
+    return fe_device_size(fd, &size) && size < end;
+}
+
 int64_t fe_device_read(fe_device *device, int fd, void *data, size_t size, uint64_t offset,
                        int *error_code)
 {
@@ -419,6 +425,13 @@ int fe_device_open_segment(fe_device *device, uint32_t number, uint32_t generati
     *error_code = errno;
     if (fd >= 0) fe_device_close_fd(device, fd);
     return -1;
+}
+
+int fe_device_stand_in(fe_device *device, uint32_t number, uint32_t generation)
+{
+    char name[SEGMENT_NAME];
+    name_segment(name, number, generation);
+    return fe_device_openat(device, device->log_folder, name, O_RDONLY | O_CREAT);
 }
 
 bool fe_device_remove_segment(fe_device *device, uint32_t number, uint32_t generation,

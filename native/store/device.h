@@ -120,6 +120,12 @@ bool fe_device_sync_names(fe_device *device, int *error_code) FE_MUST_USE;
 int fe_device_open_segment(fe_device *device, uint32_t number, uint32_t generation, uint64_t *size,
                            int *error_code) FE_MUST_USE;
 
+/* The same for a file that is lost: an empty one is made. -1 on failure. */
+int fe_device_stand_in(fe_device *device, uint32_t number, uint32_t generation) FE_MUST_USE;
+
+/* Whether the file is known to end before `end`, as one does that somebody has cut off. */
+bool fe_device_is_cut(int fd, uint64_t end);
+
 /* Removes the file of a segment; that there is none is success. Not synced: after a loss of power
  * the file may be back, under a generation that nothing names. */
 bool fe_device_remove_segment(fe_device *device, uint32_t number, uint32_t generation,

@@ -552,7 +552,9 @@ void fe_fetch_note_fault(fe_store *store, uint32_t segment, uint64_t offset, int
 static void fault_add(fe_store *store, const fe_fetch_read *read, int error)
 {
     store->fetch.stats.failed++;
-    if (error == EBADMSG) fe_log_mark_damaged(&store->log, read->segment);
+    const fe_segment_file *file = &store->log.files[read->segment];
+    bool is_cut = error == EIO && fe_device_is_cut(file->fd, file->size);
+    if (error == EBADMSG || is_cut) fe_log_mark_damaged(&store->log, read->segment);
     fe_fetch_note_fault(store, read->segment, offset_of(store, read), error, NULL);
 }
 

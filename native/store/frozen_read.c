@@ -63,6 +63,8 @@ static bool read_exactly(fe_device *device, fe_frozen_job *job, uint8_t *to, uin
     if (got < 0) return fail(job, offset, "the file cannot be read", code);
     job->read_bytes += (uint64_t)got;
     if ((uint64_t)got == size) return true;
+    if (fe_device_is_cut(job->fd, offset + size))
+        return spoil(job, offset + (uint64_t)got, "the file is cut off");
     return fail(job, offset + (uint64_t)got, "the file ends early", EIO);
 }
 

@@ -67,7 +67,9 @@ typedef struct fe_store_options {
     /* Bytes of the table that tells why keys are gone (store/misses.h), at most a 64th of memory_max;
      * 0: reasons of misses are not told. */
     uint64_t gone_size;
-    bool lock_memory; /* mapped segments stay in memory (mlock), as far as the system allows */
+    bool
+        serves_damaged; /* a start with segment files that are lost or not whole serves the others */
+    bool lock_memory;   /* mapped segments stay in memory (mlock), as far as the system allows */
 } fe_store_options;
 
 /* Counters that only grow (until fe_store_stats_reset) and gauges of now; see each comment. */

@@ -40,6 +40,23 @@ static void wrong(opener *o, uint32_t n, uint64_t offset, const char *cause)
                    o->store->log.segments[n].generation, (unsigned long long)offset, cause);
 }
 
+/* The file is lost, or not whole. When the others are to be served all the same, its keys answer errors. */
+static void damaged(opener *o, uint32_t n, uint64_t offset, const char *cause)
+{
+    fe_store *store = o->store;
+    if (!store->options.serves_damaged) {
+        wrong(o, n, offset, cause);
+        return;
+    }
+    fe_log_mark_damaged(&store->log, n);
+    fe_fetch_note_fault(store, n, offset, EBADMSG, cause);
+    if (store->log.files[n].fd >= 0) return;
+    store->log.files[n].fd =
+        fe_device_stand_in(store->tiers->device, n, store->log.segments[n].generation);
+    if (store->log.files[n].fd < 0) wrong(o, n, 0, strerror(errno));
+}
+
+/* Whether the file's trailer is to be read. */
 static bool file_open(opener *o, uint32_t n, look *at)
 {
     const fe_segment *segment = &o->store->log.segments[n];
@@ -48,14 +65,16 @@ static bool file_open(opener *o, uint32_t n, look *at)
     int code = 0;
     file->fd =
         fe_device_open_segment(o->store->tiers->device, n, segment->generation, &size, &code);
-    if (file->fd < 0)
+    if (file->fd < 0 && code == ENOENT)
+        damaged(o, n, 0, strerror(code));
+    else if (file->fd < 0)
         wrong(o, n, 0, strerror(code));
     else if (size != file->size)
-        wrong(o, n, size, "the file has not the size that it should");
+        damaged(o, n, size, "the file has not the size that it should");
     at->segment = n;
     at->read = (fe_disk_read){
         .buffer = at->read.buffer, .offset = size - PAGE, .length = (uint32_t)PAGE, .fd = file->fd};
-    return !o->failed;
+    return !o->failed && !o->store->log.files[n].damaged;
 }
 
 static const char *trailer_check(const fe_log *log, uint32_t n, uint64_t seed_check,
@@ -79,10 +98,10 @@ static void look_end(opener *o, look *at)
     uint64_t size = log->files[at->segment].size;
     o->idle[o->idle_count++] = at;
     if (at->read.result < 0) {
-        wrong(o, at->segment, at->read.offset, strerror(-at->read.result));
+        damaged(o, at->segment, at->read.offset, strerror(-at->read.result));
     } else if (!fe_image_read_trailer(at->read.buffer, (size_t)at->read.result, size, &head,
                                       &fault)) {
-        wrong(o, at->segment, fault.offset, fault.cause);
+        damaged(o, at->segment, fault.offset, fault.cause);
     } else {
         const char *cause = trailer_check(log, at->segment, o->seed_check, &head);
         if (cause != NULL) wrong(o, at->segment, size - FE_IMAGE_TRAILER, cause);

@@ -40,6 +40,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "storage.lock_memory": ("no", False),
     "storage.disk_queue_depth": ("64", 64),
     "storage.disk_engine": ("threads", "threads"),
+    "storage.damaged_files": ("serve", "serve"),
     "storage.eviction_policy": ("allkeys-lru", "allkeys-lru"),
     "storage.maxmemory_samples": ("9", 9),
     "storage.lfu_log_factor": ("0", 0),
