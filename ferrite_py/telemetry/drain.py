@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from ferrite_py.telemetry.partial import Warnings
 from ferrite_py.telemetry.transport import Answer, Outcome, Transport
 from ferrite_py.yielding import give_way
 
@@ -150,6 +151,7 @@ class Drain:
         self._export_timeout_s = export_timeout_s
         self._losses = _Losses(clock)
         self._trouble = _Trouble(clock)
+        self._warnings = Warnings("traces", clock)
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._lock = threading.Lock()  # of the source, and of what follows
@@ -376,6 +378,7 @@ class Drain:
         if answer.rejected:
             self._losses.add("spans rejected by the receiver", answer.rejected, answer.reason)
         else:
+            self._warnings.hear(answer.reason)
             self._source.confirm()
 
     def _lost(self, batch: Batch, answer: Answer) -> None:

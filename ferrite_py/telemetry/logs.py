@@ -25,6 +25,7 @@ from ferrite_py.config_otel import SIGNALS
 from ferrite_py.errors import StartupError
 from ferrite_py.measure import Samples
 from ferrite_py.telemetry.environment import exporter_of, in_force, protocol_of
+from ferrite_py.telemetry.partial import Rejections
 
 log = logging.getLogger(__name__)
 
@@ -179,10 +180,15 @@ class Logs:
 
     def __init__(self, values: Mapping[str, str], resource: Resource) -> None:
         """Make the parts that can fail. Raises StartupError."""
+        self._rejections = Rejections("logs")
         try:
             with in_force(values):
                 self._provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-                self._exporter = Counting(_exporter(values))
+                exporter = _exporter(values)
+                if exporter_of("logs", values) == "otlp":
+                    is_grpc = protocol_of("logs", values) == "grpc"
+                    self._rejections.listen_to(exporter, is_grpc=is_grpc)
+                self._exporter = Counting(exporter)
                 self._queue = Queue(self._exporter)
         except StartupError:
             raise
@@ -195,6 +201,7 @@ class Logs:
         """What became of messages, for the metrics."""
         yield "EXPORTED", [(("logs",), self._exporter.exported)]
         yield "EXPORT_FAILURES", [(("logs",), self._exporter.failed)]
+        yield "EXPORT_REJECTED", [(("logs",), self._rejections.count)]
         lost = [(("queue_full",), self._queue.dropped), (("not_taken",), self._exporter.lost)]
         yield "LOGS_LOST", lost
 

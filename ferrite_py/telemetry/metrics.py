@@ -69,6 +69,7 @@ from ferrite_py.measure import (
     Row,
     Samples,
 )
+from ferrite_py.telemetry.partial import Rejections
 
 log = logging.getLogger(__name__)
 
@@ -414,7 +415,11 @@ class MetricsExport:
         semconv: str = "dup",
     ) -> None:
         """Begin; the SDK's environment is in force, and says where to and how often."""
-        self._merging = Merging(official_exporter(kind, protocol), meter, semconv)
+        exporter = official_exporter(kind, protocol)
+        self._rejections = Rejections("metrics")
+        if kind == "otlp":
+            self._rejections.listen_to(exporter, is_grpc=protocol == "grpc")
+        self._merging = Merging(exporter, meter, semconv)
         self._reader = PeriodicExportingMetricReader(self._merging)
         self._provider = MeterProvider([self._reader], resource, shutdown_on_exit=False)
         _observe_runtime(self._provider.get_meter(RUNTIME_SCOPE, __version__))
@@ -423,6 +428,7 @@ class MetricsExport:
     def _outcome(self) -> Iterable[tuple[str, Samples]]:
         yield "EXPORTED", [(("metrics",), self._merging.exported)]
         yield "EXPORT_FAILURES", [(("metrics",), self._merging.failed)]
+        yield "EXPORT_REJECTED", [(("metrics",), self._rejections.count)]
 
     def flush(self, timeout_s: float) -> bool:
         """Export now; whether the receiver has taken it."""

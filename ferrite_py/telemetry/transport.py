@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from ferrite_py.errors import StartupError
+from ferrite_py.hidden import masked
 from ferrite_py.telemetry.environment import exporter_of, in_force, protocol_of
 
 EXPORT_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -67,14 +68,15 @@ class Transport(Protocol):
         """Give up what is under way, from any thread, and close the connection."""
 
 
-def _short(text: str) -> str:
-    line = " ".join(text.split())
+def short(text: str) -> str:
+    """What somebody else wrote as one line that is not too long, without secrets."""
+    line = " ".join(masked(text).split())
     return line if len(line) <= _REASON_CHARS_MAX else line[: _REASON_CHARS_MAX - 3] + "..."
 
 
 def _taken(response: Any) -> Answer:
     partial = response.partial_success
-    return Answer(Outcome.TAKEN, _short(partial.error_message), partial.rejected_spans)
+    return Answer(Outcome.TAKEN, short(partial.error_message), partial.rejected_spans)
 
 
 class GrpcTransport:
@@ -98,6 +100,8 @@ class GrpcTransport:
         )
         self._error: type[Exception] = grpc.RpcError
         self._retryable: Any = self._exporter._retryable_error_codes
+        # What is exhausted may recover only if the receiver says when: so OTLP has it.
+        self._exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
         self.timeout_s = float(self._exporter._timeout)
         self._is_closed = False
 
@@ -122,9 +126,10 @@ class GrpcTransport:
         if self._is_closed:
             return Answer(Outcome.REFUSED, GIVEN_UP)
         code = error.code()
-        outcome = Outcome.AGAIN if code in self._retryable else Outcome.REFUSED
-        reason = f"{code.name}: {error.details()}"
-        return Answer(outcome, _short(reason), wait_s=_retry_info(error.trailing_metadata()))
+        wait_s = _retry_info(error.trailing_metadata())
+        may_try = code in self._retryable and (code is not self._exhausted or wait_s is not None)
+        outcome = Outcome.AGAIN if may_try else Outcome.REFUSED
+        return Answer(outcome, short(f"{code.name}: {error.details()}"), wait_s=wait_s)
 
     def close(self) -> None:
         """Give up what is under way, from any thread, and close the connection."""
@@ -169,12 +174,12 @@ class HttpTransport:
         status = result.status_code
         if status is None:
             # Whatever it is, of the network or of TLS, it may be mended without a restart.
-            return Answer(Outcome.AGAIN, _short(str(result.error)))
+            return Answer(Outcome.AGAIN, short(str(result.error)))
         if 200 <= status < 300:
             return self._read(result)
         outcome = Outcome.AGAIN if status in RETRYABLE_STATUS else Outcome.REFUSED
         wait_s = self._retry_after(result) if outcome is Outcome.AGAIN else None
-        return Answer(outcome, _short(f"{status} {result.reason}"), wait_s=wait_s)
+        return Answer(outcome, short(f"{status} {result.reason}"), wait_s=wait_s)
 
     @staticmethod
     def _read(result: Any) -> Answer:
@@ -227,4 +232,4 @@ def trace_transport(values: Mapping[str, str]) -> Transport:
             return GrpcTransport(compression) if protocol == "grpc" else HttpTransport()
     except Exception as error:
         # The exporters raise what their libraries raise, of files, URLs and options.
-        raise StartupError(f"cannot export traces: {_short(str(error))}") from error
+        raise StartupError(f"cannot export traces: {short(str(error))}") from error

@@ -26,6 +26,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
@@ -63,6 +64,7 @@ class Fault:
     grpc_code: grpc.StatusCode = grpc.StatusCode.OK
     http_code: int = 200
     retry_after_s: int = 0
+    retry_info_s: int = 0
     rejected: int = 0
 
 
@@ -91,8 +93,18 @@ def bad_request() -> Fault:
     return Fault("bad_request", grpc_code=grpc.StatusCode.INVALID_ARGUMENT, http_code=400)
 
 
+def exhausted(retry_info_s: int = 0) -> Fault:
+    """Say RESOURCE_EXHAUSTED over gRPC, with RetryInfo if given; over HTTP 429."""
+    return Fault(
+        "exhausted",
+        grpc_code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        http_code=429,
+        retry_info_s=retry_info_s,
+    )
+
+
 def partial_success(rejected: int) -> Fault:
-    """Take each request, and say that so many of its items were rejected."""
+    """Take each request, and say that so many of its items were rejected; 0 is a warning."""
     return Fault("partial_success", rejected=rejected)
 
 
@@ -296,9 +308,16 @@ def _context(tls: Certificates) -> ssl.SSLContext:
     return context
 
 
+def _retry_info(seconds: int) -> tuple[str, bytes]:
+    """The trailer that asks to be left alone for so long."""
+    info = RetryInfo()
+    info.retry_delay.seconds = seconds
+    return "google.rpc.retryinfo-bin", info.SerializeToString()
+
+
 def _response(signal: str, fault: Fault) -> Any:
     response: Any = _RESPONSES[signal]()
-    if fault.rejected:
+    if fault.name == "partial_success":
         setattr(response.partial_success, _REJECTED[signal], fault.rejected)
         response.partial_success.error_message = "rejected by the test"
     return response
@@ -319,6 +338,8 @@ class _Service:
         if fault.name == "hanging":
             context.abort(grpc.StatusCode.CANCELLED, "let go")
         if fault.grpc_code is not grpc.StatusCode.OK:
+            if fault.retry_info_s:
+                context.set_trailing_metadata((_retry_info(fault.retry_info_s),))
             context.abort(fault.grpc_code, "told to by the test")
         return _response(self._signal, fault)
 

@@ -141,6 +141,23 @@ def test_partial_success_is_read(receiver: Receiver, caplog: pytest.LogCaptureFi
     assert "3 spans rejected by the receiver; the last reason: rejected by the test" in caplog.text
 
 
+def test_a_warning_of_the_receiver_is_told(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message with nothing rejected is one; it is told once a minute, and nothing is lost."""
+    source = FilledSource()
+    receiver.behave(partial_success(0))
+    drain = started(receiver, source)
+
+    with caplog.at_level(logging.WARNING, "ferrite_py"):
+        source.add(300)
+        receiver.wait_for_spans(300)
+        drain.stop(5.0)
+
+    assert caplog.messages == ["the receiver of traces warns: rejected by the test"]
+    assert (drain.counts.requests, drain.counts.rejected, source.confirmed) == (3, 0, 3)
+
+
 def test_a_slow_receiver(receiver: Receiver) -> None:
     """It gets everything, later."""
     source = FilledSource()

@@ -363,7 +363,7 @@ def test_what_a_receiver_does_not_take_is_counted(tmp_path: Path) -> None:
             wait_for("ferrite_telemetry_lost_total", "reason", ("not_taken",))
             wait_for("ferrite_telemetry_logs_lost_total", "reason", ("not_taken",))
             receiver.behave(partial_success(1))
-            wait_for("ferrite_telemetry_export_rejected_total", "signal", ("traces",))
+            wait_for("ferrite_telemetry_export_rejected_total", "signal", SIGNALS)
             receiver.behave(unavailable())
             wait_for("ferrite_telemetry_export_retries_total", "signal", ("traces",))
             receiver.behave()

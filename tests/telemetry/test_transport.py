@@ -21,6 +21,7 @@ from tests.telemetry.exporting import PROTOCOLS, request_of, telemetry, transpor
 from tests.telemetry.receiver import (
     Receiver,
     bad_request,
+    exhausted,
     hanging,
     partial_success,
     slow,
@@ -163,6 +164,20 @@ def test_what_may_be_sent_again(protocol: str) -> None:
         assert gone.outcome is Outcome.AGAIN
         assert Outcome.TAKEN in back
         transport.close()
+
+
+@pytest.mark.parametrize(("wait_s", "outcome"), [(0, Outcome.REFUSED), (2, Outcome.AGAIN)])
+def test_what_is_exhausted_recovers_if_the_receiver_says_so(wait_s: int, outcome: Outcome) -> None:
+    """RESOURCE_EXHAUSTED may be sent again only with RetryInfo: it may be the request's size."""
+    with Receiver() as receiver:
+        receiver.behave(exhausted(retry_info_s=wait_s))
+        transport = transport_to(receiver, "grpc")
+
+        answer = transport.send(request_of(1), TIMEOUT_S)
+        transport.close()
+
+    assert (answer.outcome, answer.wait_s) == (outcome, wait_s or None)
+    assert answer.reason.startswith("RESOURCE_EXHAUSTED")
 
 
 @pytest.mark.parametrize(
