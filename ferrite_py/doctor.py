@@ -23,6 +23,7 @@ from ferrite_py.errors import StartupError
 from ferrite_py.file_limit import RESERVED_FILES
 from ferrite_py.findings import Finding, Host
 from ferrite_py.logs import STDOUT
+from ferrite_py.unclean import set_aside
 
 _MIB = 1 << 20
 _SYS_IO_URING_SETUP = 425  # the same on all architectures
@@ -66,6 +67,7 @@ def examine(config: Config, host: Host) -> list[Finding]:
         _data_dir,
         _data_space,
         _data_files,
+        _unclean_stops,
         _disk_engine,
     )
     return [finding for check in checks for finding in check(config, host)]
@@ -426,6 +428,14 @@ def _data_files(config: Config, host: Host) -> Iterator[Finding]:
         message = f"the hard limit of open files is {limit}, {wanted}"
         remedy = f"raise it (LimitNOFILE={needed}), or lower storage.max_disk"
         yield Finding("warn", "segment files", message, remedy)
+
+
+def _unclean_stops(config: Config, _host: Host) -> Iterator[Finding]:
+    folder = config.storage.data_dir
+    count, size = set_aside(Path(folder)) if folder else (0, 0)
+    if count > 0:
+        message = f"{count} folders {folder}/log.unclean-* take {size // _MIB} MiB"
+        yield Finding("warn", "unclean stops", message, "remove those that you do not need")
 
 
 def _disk_engine(config: Config, host: Host) -> Iterator[Finding]:

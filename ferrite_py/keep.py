@@ -9,10 +9,12 @@ import asyncio
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any, Protocol
 
 from ferrite_py import __version__
 from ferrite_py._native import Server
+from ferrite_py.unclean import set_aside
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +127,19 @@ class Keep:
 
 def tell_found(native: Server, folder: str) -> None:
     """Say in the log what the data folder held when it was opened."""
+    _tell_loaded(native, folder)
+    count, size = set_aside(Path(folder)) if folder else (0, 0)
+    if count > 0:
+        log.warning(
+            "what unclean stops have left takes %.1f MiB in %s: %d folders log.unclean-*, which"
+            " storage.max_disk does not count, and which nobody removes but you",
+            size / 2**20,
+            folder,
+            count,
+        )
+
+
+def _tell_loaded(native: Server, folder: str) -> None:
     report = native.found()
     if report is None or report["found"] == "empty":
         return

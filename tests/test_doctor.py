@@ -269,6 +269,22 @@ def test_doctor_names_the_disk_engine(tmp_path: Path, engine: str, code: int, le
     assert levels(found, "disk engine") == [level]
 
 
+def test_doctor_weighs_what_unclean_stops_have_left(tmp_path: Path) -> None:
+    """Each start after one sets a folder aside, which nothing removes."""
+    config = config_of(storage__data_dir=str(tmp_path))
+    assert levels(doctor.examine(config, host_of(tmp_path, {})), "unclean stops") == []
+    for stamp in ("20260101T000000Z", "20260102T000000Z"):
+        folder = tmp_path / f"log.unclean-{stamp}"
+        folder.mkdir()
+        (folder / "00000001-00000001.seg").write_bytes(bytes(1 << 20))
+
+    (found,) = [f for f in doctor.examine(config, host_of(tmp_path, {})) if "unclean" in f.subject]
+
+    assert found.level == "warn"
+    assert found.message.startswith("2 folders ")
+    assert found.message.endswith(" take 2 MiB")
+
+
 @pytest.mark.parametrize(
     ("limit", "size", "lock", "level"),
     [

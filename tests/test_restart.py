@@ -205,6 +205,7 @@ def test_what_was_killed_is_set_aside(start: Start, folder: Path) -> None:
         f"did not stop cleanly: its {files} segment files are set aside in {folder}/{aside[0]}"
     )
     assert expected in server.log()
+    assert "1 folders log.unclean-*, which" in server.log()
     assert size(server) == 0
     with server.client() as client:
         assert (
@@ -214,6 +215,7 @@ def test_what_was_killed_is_set_aside(start: Start, folder: Path) -> None:
     stop(server)
     server = start()
     assert size(server) == 100
+    assert "1 folders log.unclean-*, which" in server.log()
     stop(server)
 
 
