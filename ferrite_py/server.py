@@ -79,8 +79,8 @@ def run(config: Config, config_path: Path | None, sources: Sources) -> int:
     logs.set_up(config.logging)
     for warning in sources.warnings():
         log.warning("%s", warning)
-    if (warning := event_bus.warning(config, sources.environ)) is not None:
-        log.warning("%s", warning)
+    if (crowded := event_bus.warning(config, sources.environ)) is not None:
+        log.warning("%s", crowded)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config, config_path, sources))
 
