@@ -6,6 +6,7 @@ as wrong as any other value of the configuration.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 
 SIGNALS = ("traces", "metrics", "logs")
 SAMPLERS = (
@@ -52,6 +53,8 @@ WITHOUT_EFFECT = {
 }
 """Variables of the specification that change nothing here: the one signal that they are of ("" for
 none or several), and why."""
+
+DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"
 
 WHOLE_NUMBERS = {
     "OTEL_BSP_EXPORT_TIMEOUT": "traces",
@@ -150,6 +153,18 @@ def wrong_variables(
         text = environ.get(name, "")
         if text.strip() and signal in signals and not is_whole(text):
             yield f'{name}: "{text}": expected a whole number above 0'
+    yield from _unknown_detectors(environ)
+
+
+def _unknown_detectors(environ: Mapping[str, str]) -> Iterator[str]:
+    """Detectors of the resource that are not installed; the SDK would go on without them."""
+    words = environ.get(DETECTORS, "").split(",")
+    names = [word.strip() for word in words if word.strip() not in ("", "*")]
+    known = entry_points(group="opentelemetry_resource_detector").names if names else ()
+    for name in names:
+        if name not in known:
+            expected = f"expected names of detectors that are installed: {', '.join(sorted(known))}"
+            yield f'{DETECTORS}: "{name}": {expected}'
 
 
 def without_effect(environ: Mapping[str, str], signals: Collection[str] = SIGNALS) -> Iterator[str]:

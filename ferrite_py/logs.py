@@ -121,8 +121,9 @@ def set_up(config: LoggingConfig) -> None:
     """
     handler = _handler(config.file)
     handler.setFormatter(JsonFormatter() if config.format == "json" else PrettyFormatter())
-    # asyncio reports here what no task of ours has caught.
-    for name in (ROOT, "asyncio"):
+    # asyncio reports here what no task of ours has caught, and the SDK what it meets when it is
+    # imported; later that goes by way of `hear_complaints`.
+    for name in (ROOT, "asyncio", SDK):
         logger = logging.getLogger(name)
         for old in logger.handlers:
             old.close()

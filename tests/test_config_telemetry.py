@@ -71,6 +71,7 @@ def error_of(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -
         ("OTEL_BLRP_SCHEDULE_DELAY", "0", "0"),
         ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "-1", "-1"),
         ("OTEL_BLRP_MAX_QUEUE_SIZE", "1.5", "1.5"),
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "process, bogus", "bogus"),
     ],
 )
 def test_words_of_opentelemetry_that_nobody_knows(

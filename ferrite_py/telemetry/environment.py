@@ -59,6 +59,8 @@ def environment(
         is_rate_ours: whether our variable or a flag gives the sample rate, over OTEL_TRACES_*.
     """
     values = _given(environ)
+    # gRPC's C code would write lines of its own to standard error, for each attempt to connect.
+    values.setdefault("GRPC_VERBOSITY", "NONE")
     values |= {
         "OTEL_SDK_DISABLED": "false" if config.enabled else "true",
         "OTEL_EXPORTER_OTLP_PROTOCOL": OTLP_PROTOCOLS[config.protocol],
