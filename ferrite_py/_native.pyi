@@ -303,7 +303,7 @@ class Server:
 
         To be called again, a little later, until it does not; then `save` has little left to do.
         Past every bound on files. Raises OSError when the disk does not take the data: the server
-        can go on as if it had not been asked. Gives the GIL back.
+        can go on as if it had not been asked. May block for the disk; gives the GIL back.
         """
 
     def save(self, version: str, /) -> dict[str, Any] | None:

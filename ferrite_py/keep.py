@@ -54,7 +54,7 @@ class Keep:
         async with self._turn:
             self.is_preparing = True
             try:
-                while self._is_awaited and native.prepare_save():
+                while self._is_awaited and await asyncio.to_thread(native.prepare_save):
                     await self._pause()
             except OSError as error:
                 self._failed_at = time.monotonic()

@@ -194,6 +194,7 @@ def test_a_save_that_fails_at_the_end_is_tried_again(start: Start, folder: Path)
     """What the disk refuses only after clients were sent away is waited for, for a while."""
     server = start()
     load(server)
+    (folder / "manifest.new").unlink()
     (folder / "manifest.new").mkdir()
     server.signal(signal.SIGTERM)
     until_logged(server, "the data cannot be saved, trying for 10 s: ")
@@ -206,6 +207,7 @@ def test_a_signal_ends_the_waiting(start: Start, folder: Path) -> None:
     """Nobody waits for a disk that was given up."""
     server = start("server.shutdown_timeout=3600")
     load(server)
+    (folder / "manifest.new").unlink()
     (folder / "manifest.new").mkdir()
     server.signal(signal.SIGTERM)
     until_logged(server, "the data cannot be saved, trying for 3600 s: ")

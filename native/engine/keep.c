@@ -53,8 +53,15 @@ fe_status fe_engine_prepare_save(fe_engine *engine, char error[FE_ENGINE_ERROR_M
 {
     if (!fe_engine_wants_save(engine)) return FE_OK;
     char text[FE_SAVE_ERROR_MAX];
+    fe_reserve_job room = {0};
     uint64_t entered = fe_engine_enter(engine);
     fe_status status = fe_save_ready_step(engine->store, &engine->ready, text);
+    if (status == FE_OK) fe_reserve_begin(engine->store, &room);
+    fe_engine_leave(engine, FE_STEP_TIER, entered);
+    bool asked = status == FE_OK;
+    if (asked && !fe_save_ready_room(engine->device, &room, text)) status = FE_IO;
+    entered = fe_engine_enter(engine);
+    if (asked) fe_reserve_end(engine->store, &room);
     if (status == FE_IO) fe_save_ready_end(engine->store, &engine->ready);
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     if (status == FE_IO) (void)fail(engine, error, text, "");

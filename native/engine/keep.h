@@ -28,7 +28,7 @@ bool fe_engine_wants_save(const fe_engine *engine);
 /* Before a stop, while clients are served and the workers run: asks for what is in memory only to be written,
  * and says whether that is done (store/save.h). FE_BUSY: call again, a little later. FE_OK: a save has little
  * left to do. FE_IO, with one line: the disk does not take it, and a save would fail; the server can go on as
- * if it had not been asked. Never blocks for the disk. */
+ * if it had not been asked. May block for the disk. */
 FE_MUST_USE fe_status fe_engine_prepare_save(fe_engine *engine, char error[FE_ENGINE_ERROR_MAX]);
 
 /* Writes all data to the folder. All sessions are closed and the workers stopped; holds the lock for as

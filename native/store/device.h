@@ -48,7 +48,8 @@ typedef struct fe_device_calls {
     int (*mkdirat)(void *context, int folder, const char *name, unsigned mode);
     ssize_t (*pwrite)(void *context, int fd, const void *data, size_t size, off_t offset);
     ssize_t (*pread)(void *context, int fd, void *data, size_t size, off_t offset);
-    int64_t (*kind)(void *context, int fd);   /* f_type of fstatfs */
+    int (*allocate)(void *context, int fd, off_t size); /* fallocate from 0 */
+    int64_t (*kind)(void *context, int fd);             /* f_type of fstatfs */
     int (*write_back)(void *context, int fd); /* returns when the disk has taken what was written */
     int (*datasync)(void *context, int fd);   /* fdatasync of a file */
     int (*sync_folder)(void *context, int fd); /* fsync of a folder */
@@ -169,6 +170,14 @@ int64_t fe_device_read(fe_device *device, int fd, void *data, size_t size, uint6
 void fe_device_close_fd(fe_device *device, int fd);
 
 /* --- small files --------------------------------------------------------------------------------- */
+
+/* Has the disk give `size` bytes for a small file that is to be written later: begin, append and commit
+ * take them. Success, though nothing was given, where the file system cannot. What was given before stays,
+ * after a failure too. */
+bool fe_device_file_reserve(fe_device *device, const char *name, uint64_t size,
+                            int *error_code) FE_MUST_USE;
+/* Gives back what is behind `size` bytes, as far as the system lets us; 0: all. */
+void fe_device_file_release(fe_device *device, const char *name, uint64_t size);
 
 /* A small file that is being written piece by piece; under its final name only after commit. The
  * first error sticks: append and commit then fail with it. */

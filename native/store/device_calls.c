@@ -1,5 +1,5 @@
 /* The system's calls, as fe_device_calls names them. */
-#define _GNU_SOURCE /* sync_file_range, syncfs */
+#define _GNU_SOURCE /* sync_file_range, syncfs, fallocate */
 #include "store/device.h"
 
 #include <errno.h>
@@ -32,6 +32,12 @@ static ssize_t call_pread(void *context, int fd, void *data, size_t size, off_t 
 {
     (void)context;
     return pread(fd, data, size, offset);
+}
+
+static int call_allocate(void *context, int fd, off_t size)
+{
+    (void)context;
+    return fallocate(fd, 0, 0, size);
 }
 
 static int64_t call_kind(void *context, int fd)
@@ -113,6 +119,7 @@ const fe_device_calls fe_device_system = {
     .mkdirat = call_mkdirat,
     .pwrite = call_pwrite,
     .pread = call_pread,
+    .allocate = call_allocate,
     .kind = call_kind,
     .write_back = call_write_back,
     .datasync = call_datasync,

@@ -2,6 +2,8 @@
  *
  *     begin: <name>.new is made --append--> ... --commit--> synced, renamed to <name>, folder synced
  *                                              \--abandon or an error--> <name>.new is removed
+ *
+ * <name>.new may be there before, with room that was reserved: it is written into, and cut at the end.
  */
 #include "store/device_folder.h"
 
@@ -11,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct temporary {
     char name[FE_DEVICE_NAME_MAX + 5];
@@ -43,6 +46,47 @@ static bool fail(fe_device_file *file, int *error_code)
     return false;
 }
 
+bool fe_device_file_reserve(fe_device *device, const char *name, uint64_t size, int *error_code)
+{
+    uint64_t before = 0;
+    int fd = fe_device_openat(device, device->folder, temporary_of(name).name, O_WRONLY | O_CREAT);
+    bool done = fd >= 0 && fe_device_size(fd, &before);
+    if (done && before < size) {
+        int result;
+        do
+            result = device->calls->allocate(device->calls->context, fd, (off_t)size);
+        while (result != 0 && errno == EINTR);
+        done = result == 0 || errno == EOPNOTSUPP || errno == ENOSYS;
+    }
+    if (!done) *error_code = errno;
+    /* A part that was given would be missed by others, and mistaken for the whole. */
+    if (fd >= 0 && !done && before < size && ftruncate(fd, (off_t)before) != 0) done = false;
+    if (fd >= 0) fe_device_close_fd(device, fd);
+    return done;
+}
+
+void fe_device_file_release(fe_device *device, const char *name, uint64_t size)
+{
+    const char *text = temporary_of(name).name;
+    if (size == 0) {
+        (void)fe_device_unlinkat(device, device->folder, text);
+        return;
+    }
+    uint64_t before = 0;
+    int fd = fe_device_openat(device, device->folder, text, O_WRONLY);
+    if (fd < 0) return;
+    if (fe_device_size(fd, &before) && before > size && ftruncate(fd, (off_t)size) != 0) before = 0;
+    fe_device_close_fd(device, fd);
+}
+
+/* Gives back what was reserved and not written. False with errno. */
+static bool cut(const fe_device_file *file)
+{
+    uint64_t size;
+    if (!fe_device_size(file->fd, &size)) return false;
+    return size == file->size || ftruncate(file->fd, (off_t)file->size) == 0;
+}
+
 bool fe_device_file_begin(fe_device *device, fe_device_file *file, const char *name,
                           int *error_code)
 {
@@ -50,8 +94,8 @@ bool fe_device_file_begin(fe_device *device, fe_device_file *file, const char *n
     FE_ASSERT(len >= 1 && len <= FE_DEVICE_NAME_MAX && strchr(name, '/') == NULL);
     *file = (fe_device_file){.device = device, .fd = -1};
     memcpy(file->name, name, len + 1);
-    file->fd = fe_device_openat(device, device->folder, temporary_of(name).name,
-                                O_WRONLY | O_CREAT | O_TRUNC);
+    file->fd =
+        fe_device_openat(device, device->folder, temporary_of(name).name, O_WRONLY | O_CREAT);
     return file->fd >= 0 || fail(file, error_code);
 }
 
@@ -67,7 +111,8 @@ bool fe_device_file_append(fe_device_file *file, const void *data, size_t size, 
 bool fe_device_file_commit(fe_device_file *file, int *error_code)
 {
     fe_device *device = file->device;
-    if (file->error != 0 || !fe_device_sync_data(device, file->fd)) return fail(file, error_code);
+    if (file->error != 0 || !cut(file) || !fe_device_sync_data(device, file->fd))
+        return fail(file, error_code);
     (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED); /* not read before the next start */
     fe_device_close_fd(device, file->fd);
     file->fd = -1;

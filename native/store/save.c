@@ -54,21 +54,6 @@ static bool settle(fe_store *store, char *error)
 
 /* Everything into files ------------------------------------------------------------------------ */
 
-static void chores(fe_store *store)
-{
-    fe_device *device = store->tiers->device;
-    fe_unmap_job unmap;
-    while (fe_tier_unmap_take(store, &unmap)) {
-        fe_tier_unmap_run(device, &unmap);
-        fe_tier_unmap_done(store, &unmap);
-    }
-    fe_dead_job dead;
-    while (fe_tier_dead_take(store, &dead)) {
-        fe_tier_dead_run(device, &dead);
-        fe_tier_dead_done(store, &dead);
-    }
-}
-
 /* False: the disk has refused a file. */
 static bool flush_one(fe_store *store, fe_flush_job *job)
 {
@@ -93,10 +78,10 @@ static bool flush_all(fe_store *store, char *error)
     while (fe_tier_demote_all(store, FE_TIER_MAPPED) && failures < FLUSH_TRIES) {
         if (!flush_one(store, &job)) failures++;
         (void)fe_tier_step(store, FE_SEGMENT_MIN);
-        chores(store);
+        fe_tiers_run_jobs(store);
     }
     fe_flush_job_close(&job);
-    chores(store);
+    fe_tiers_run_jobs(store);
     const fe_disk_error *last = &store->tiers->stats.error;
     return failures < FLUSH_TRIES || fail(error, "log/%08x-%08x.seg: cannot be written: %s",
                                           last->segment, last->generation, strerror(last->code));
@@ -297,12 +282,13 @@ static bool write_files(fe_store *store, const char *server, fe_save_report *rep
 {
     fe_device *device = store->tiers->device;
     int code = 0;
-    uint32_t index = 1;
+    uint32_t index = 1; /* FE_RESERVE_INDEX */
     writer w = {.store = store};
     for (uint32_t db = 0; db < store->options.databases; db++)
         w.keys += store->databases[db]->index.count;
     if (!write_index(&w, index, report->saved_ms, &code))
         return fail(error, "index-%u: cannot be written: %s", index, strerror(code));
+    store->tiers->reserved = 0; /* it is the index now */
     report->keys = w.keys;
     report->segments = store->tiers->file_count;
     report->segment_bytes = store->tiers->file_bytes;
@@ -340,7 +326,7 @@ void fe_save_leave_files(fe_store *store)
 {
     fe_device *device = store->tiers->device;
     fe_log *log = &store->log;
-    chores(store);
+    fe_tiers_run_jobs(store);
     for (uint32_t n = 1; n <= log->high; n++) {
         fe_segment_file *file = &log->files[n];
         if (!has_file(log, n)) continue;

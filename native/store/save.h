@@ -16,6 +16,7 @@
 
 #include "store/device.h"
 #include "store/keyspace.h"
+#include "store/reserve.h"
 
 #define FE_SAVE_ERROR_MAX 256u
 
@@ -66,6 +67,10 @@ typedef struct fe_save_ready {
 } fe_save_ready;
 FE_MUST_USE fe_status fe_save_ready_step(fe_store *store, fe_save_ready *ready,
                                          char error[FE_SAVE_ERROR_MAX]);
+/* Behind FE_OK, without the lock: room for the index and the manifest, which fe_reserve_begin has told of.
+ * False with a line. */
+FE_MUST_USE bool fe_save_ready_room(fe_device *device, fe_reserve_job *job,
+                                    char error[FE_SAVE_ERROR_MAX]);
 /* There is no stop: bounds count again. */
 void fe_save_ready_end(fe_store *store, fe_save_ready *ready);
 

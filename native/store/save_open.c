@@ -195,6 +195,10 @@ bool fe_save_claim(fe_store *store, char error[FE_SAVE_ERROR_MAX])
         if (!fe_device_remove_file(device, name, &code)) /* though it means nothing by itself */
             return fail(error, "%s: cannot be removed: %s", name, strerror(code));
     }
+    fe_reserve_job room;
+    fe_reserve_begin(store, &room);
+    if (fe_reserve_run(device, &room, &code))
+        fe_reserve_end(store, &room); /* else a flush says so */
     return true;
 }
 

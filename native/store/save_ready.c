@@ -46,6 +46,15 @@ fe_status fe_save_ready_step(fe_store *store, fe_save_ready *ready, char error[F
     return FE_OK;
 }
 
+bool fe_save_ready_room(fe_device *device, fe_reserve_job *job, char error[FE_SAVE_ERROR_MAX])
+{
+    int code = 0;
+    if (fe_reserve_run(device, job, &code)) return true;
+    (void)snprintf(error, FE_SAVE_ERROR_MAX, FE_RESERVE_INDEX ": there is no room for it: %s",
+                   strerror(code));
+    return false;
+}
+
 void fe_save_ready_end(fe_store *store, fe_save_ready *ready)
 {
     *ready = (fe_save_ready){0};

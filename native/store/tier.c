@@ -451,7 +451,7 @@ bool fe_tiers_open(fe_store *store)
     return true;
 }
 
-static void jobs_run_all(fe_store *store)
+void fe_tiers_run_jobs(fe_store *store)
 {
     fe_device *device = store->tiers->device;
     fe_unmap_job unmap;
@@ -474,13 +474,14 @@ void fe_tiers_close(fe_store *store)
     store->tiers->on_work = store->tiers->on_room = NULL;
     store->tiers->on_change = NULL;
     if (store->tiers->keep_files) fe_save_leave_files(store);
-    jobs_run_all(store);
+    fe_tiers_run_jobs(store);
     for (uint32_t n = 1; n <= log->high; n++) {
         uint8_t tier = log->segments[n].tier;
         if (tier == FE_TIER_MAPPED || tier == FE_TIER_DISK) fe_log_drop(log, n);
     }
-    jobs_run_all(store);
+    fe_tiers_run_jobs(store);
     FE_ASSERT(store->tiers->file_count == 0 && store->tiers->file_bytes == 0);
+    if (!store->tiers->keep_files) fe_reserve_drop(store->tiers->device);
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, store->tiers);
     store->tiers = NULL;
 }

@@ -25,6 +25,7 @@
 #include "store/image.h"
 #include "store/keyspace.h"
 #include "store/log.h"
+#include "store/reserve.h"
 
 #define FE_TIER_UNMAPS 32u /* mappings that may wait to be unmapped */
 
@@ -94,7 +95,8 @@ typedef struct fe_tiers {
     uint64_t seal_after; /* bytes appended before another segment is looked for in vain */
     uint64_t drain;      /* mapped segments up to this sequence go to disk, whatever the budget */
     uint64_t file_bytes, file_count;
-    fe_cursor carry; /* in the mapped segment that leaves memory */
+    uint64_t reserved; /* bytes that the disk has given for the next index */
+    fe_cursor carry;   /* in the mapped segment that leaves memory */
     uint32_t carry_generation;
     fe_unmap_job unmaps[FE_TIER_UNMAPS]; /* a ring */
     uint32_t unmap_first, unmap_count;
@@ -127,6 +129,8 @@ void fe_tiers_ask_for_work(const fe_tiers *tiers);
 void fe_tiers_tell_room(fe_store *store);
 /* Seals mutable segments up to that sequence, at most `max`; whether some are left. Tails are not sealed. */
 bool fe_tiers_seal_up_to(fe_store *store, uint64_t sequence, unsigned max);
+/* Unmaps and removes all that waits for it; nobody else runs jobs, and nothing is pinned but by them. Blocks. */
+void fe_tiers_run_jobs(fe_store *store);
 /* Only its file is left of a mapped segment, at once. */
 void fe_tiers_demote(fe_store *store, uint32_t n);
 /* For whoever changes a tier: the time before it, 0 when nobody wants to know, and the telling. */
@@ -176,6 +180,7 @@ void fe_tier_set_resident(fe_store *store, uint64_t resident_bytes);
 typedef struct fe_flush_job {
     fe_alloc *alloc;
     fe_image_source source;
+    fe_reserve_job reserve;
     uint32_t segment;
     uint64_t file_max; /* bytes that the file may have ... */
     bool room_short;   /* ... because the disk itself had no room for more, a moment ago */

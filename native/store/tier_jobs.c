@@ -53,6 +53,7 @@ bool fe_tier_flush_begin(fe_store *store, fe_flush_job *job)
                                     .sequence = segment->sequence,
                                     .created_ms = store->now_ms,
                                     .seed = store->options.seed};
+    fe_reserve_begin(store, &job->reserve);
     log->files[n].busy = true;
     log->files[n].pins++;
     return true;
@@ -109,6 +110,7 @@ void fe_tier_flush_run(fe_device *device, fe_flush_job *job)
     fe_image_plan plan = fe_image_plan_make(source->base, source->used);
     job->size = plan.size_max;
     if (plan.size_max > job->file_max) return;
+    if (!fe_reserve_run(device, &job->reserve, &job->error)) return;
     bool is_long = fe_image_is_long(source, &plan);
     if (!image_reserve(job, is_long ? FE_IMAGE_ENDS : plan.size_max)) {
         job->error = ENOMEM;
@@ -164,6 +166,7 @@ static void flush_succeeded(fe_store *store, const fe_flush_job *job)
 void fe_tier_flush_end(fe_store *store, fe_flush_job *job)
 {
     store->log.files[job->segment].busy = false;
+    fe_reserve_end(store, &job->reserve);
     if (job->fd < 0)
         flush_failed(store, job);
     else

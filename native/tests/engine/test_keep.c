@@ -116,7 +116,7 @@ TEST(a_discard_leaves_an_empty_folder)
 {
     fe_engine *engine = served();
     CHECK_INT(KEYS, keys_of(engine));
-    CHECK_INT(1, entries_of("."));
+    CHECK_INT(3, entries_of("."));
     fe_workers_stop(engine);
     fe_engine_discard(engine);
     CHECK(!fe_engine_wants_save(engine));

@@ -35,7 +35,7 @@ enum {
     FAULT_SYNC_ALL,
     FAULT_UNLINK
 };
-enum { FAULT_RENAME = FAULT_UNLINK + 1, FAULT_MAP, FAULT_CALLS };
+enum { FAULT_RENAME = FAULT_UNLINK + 1, FAULT_MAP, FAULT_ALLOCATE, FAULT_CALLS };
 
 typedef struct faults {
     fe_device_calls calls;
@@ -100,6 +100,11 @@ static inline ssize_t faults_pread(void *context, int fd, void *data, size_t siz
     return fe_device_system.pread(NULL, fd, data, size, at);
 }
 
+static inline int faults_allocate(void *context, int fd, off_t size)
+{
+    return faults_trip(context, FAULT_ALLOCATE) ? -1 : fe_device_system.allocate(NULL, fd, size);
+}
+
 /* A file system that is known, wherever the tests run. */
 static inline int64_t faults_kind(void *context, int fd)
 {
@@ -160,6 +165,7 @@ static inline void faults_init(faults *f)
         .mkdirat = faults_mkdirat,
         .pwrite = faults_pwrite,
         .pread = faults_pread,
+        .allocate = faults_allocate,
         .kind = faults_kind,
         .write_back = faults_write_back,
         .datasync = faults_datasync,

@@ -511,6 +511,44 @@ TEST(a_file_is_written_piece_by_piece_and_an_error_sticks)
     fixture_close(&f);
 }
 
+static int64_t length_of(const fixture *f, const char *name)
+{
+    char path[256];
+    struct stat about;
+    snprintf(path, sizeof path, "%s/%s", f->path, name);
+    return stat(path, &about) == 0 ? (int64_t)about.st_size : -1;
+}
+
+TEST(room_is_held_for_a_small_file)
+{
+    fixture f;
+    fixture_open(&f);
+    int error = 0;
+    CHECK(fe_device_file_reserve(f.device, "name", 8192, &error));
+    CHECK_INT(8192, length_of(&f, "name.new"));
+    for (int n = 0; faults_next(&f.faults, n, ENOSPC); n++) { /* what there is stays */
+        bool grown = fe_device_file_reserve(f.device, "name", 65536, &error);
+        faults_stop(&f.faults);
+        CHECK(grown == !f.faults.fired);
+        CHECK_INT(grown ? 65536 : 8192, length_of(&f, "name.new"));
+    }
+    CHECK_INT(ENOSPC, error);
+    CHECK(fe_device_file_reserve(f.device, "name", 10, &error)); /* it does not shrink */
+    CHECK_INT(65536, length_of(&f, "name.new"));
+    fe_device_file_release(f.device, "name", 4096);
+    CHECK_INT(4096, length_of(&f, "name.new"));
+
+    CHECK(fe_device_write_file(f.device, "name", "hello", 5, &error));
+    CHECK_INT(5, length_of(&f, "name"));
+    CHECK_INT(-1, length_of(&f, "name.new"));
+    CHECK(fe_device_file_reserve(f.device, "name", 8192, &error));
+    fe_device_file_release(f.device, "name", 0);
+    fe_device_file_release(f.device, "name", 0);
+    CHECK_INT(-1, length_of(&f, "name.new"));
+    CHECK_INT(5, length_of(&f, "name"));
+    fixture_close(&f);
+}
+
 TEST(reading_a_small_file_fails_cleanly)
 {
     fixture f;
@@ -578,6 +616,7 @@ int main(void)
     RUN(a_small_file_is_written_replaced_read_and_removed);
     RUN(a_failed_write_keeps_the_old_file_at_each_call);
     RUN(a_file_is_written_piece_by_piece_and_an_error_sticks);
+    RUN(room_is_held_for_a_small_file);
     RUN(reading_a_small_file_fails_cleanly);
     RUN(what_cannot_be_told_or_removed_is_an_error);
     return check_done();

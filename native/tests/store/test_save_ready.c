@@ -1,4 +1,5 @@
 /* What is done before a stop, while the store is in use. */
+#include "store/reserve.h"
 #include "tests/store/save_rig.h"
 
 /* Calls and flushes until it is decided, as the server and its flusher do. */
@@ -67,8 +68,154 @@ TEST(bounds_on_files_count_again_when_there_is_no_stop)
     tiered_close(&t);
 }
 
+/* Room that is held ------------------------------------------------------------------------------ */
+
+/* Bytes of a small file; -1: there is none. */
+static int64_t size_of(const tiered *t, const char *name)
+{
+    char path[256];
+    struct stat about;
+    (void)snprintf(path, sizeof path, "%s/%s", t->path, name);
+    return stat(path, &about) == 0 ? (int64_t)about.st_size : -1;
+}
+
+static void disk_is_full(tiered *t, int code)
+{
+    t->faults.allocate_error = t->faults.full_error = code;
+}
+
+TEST(a_full_disk_has_room_for_the_index)
+{
+    tiered t;
+    fe_save_ready ready = {0};
+    fe_reserve_job room;
+    tiered_open(&t, tiered_options());
+    claim(&t);
+    fill(&t, 0, 20000, 20);
+    demote_all(&t, FE_TIER_DISK);
+    disk_is_full(&t, ENOSPC);
+    CHECK_INT(FE_OK, make_ready(&t, &ready));
+    fe_reserve_begin(t.f.store, &room);
+    CHECK(fe_save_ready_room(t.device, &room, error));
+    fe_reserve_end(t.f.store, &room);
+    CHECK(save(&t));
+    CHECK_INT(20000, last.keys);
+    CHECK_INT((int64_t)last.index_bytes, size_of(&t, "index-1"));
+    CHECK(size_of(&t, "manifest") > 0);
+    CHECK_INT(-1, size_of(&t, "index-1.new"));
+    CHECK_INT(-1, size_of(&t, "manifest.new"));
+    disk_is_full(&t, 0);
+    leave(&t);
+    CHECK(begin(&t, tiered_options()));
+    CHECK(cold_has(&t, 0, 19999, 20));
+    claim(&t);
+    tiered_close(&t);
+}
+
+/* Whatever is written and deleted, no index is larger than what was thought. */
+TEST(what_is_held_is_enough_and_not_far_too_much)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    for (uint64_t round = 0; round < 5; round++) {
+        name_buf name;
+        fe_reserve_job room;
+        for (uint64_t i = round * 300; i < round * 900 + 100; i++)
+            put(&t, (uint32_t)i % 3, i, 100, FE_DEADLINE_NONE);
+        for (uint64_t i = round * 300; i < round * 350; i++) {
+            fe_bytes key = name_of(&name, i);
+            make_resident(&t, (uint32_t)i % 3, key, fe_key_hash(&t.f.seed, key));
+            (void)del(&t.f, (uint32_t)i % 3, key);
+        }
+        fe_reserve_begin(t.f.store, &room);
+        CHECK(save(&t));
+        fe_reserve_job after;
+        fe_reserve_begin(t.f.store, &after); /* segments were added */
+        CHECK(last.index_bytes <= after.least);
+        CHECK(after.least < last.index_bytes * 2 + 65536);
+        CHECK(room.wanted >= last.index_bytes);
+        leave(&t);
+        CHECK(begin(&t, tiered_options()));
+        claim(&t);
+    }
+    tiered_close(&t);
+}
+
+TEST(no_segment_takes_the_room_of_its_index)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    fill(&t, 0, 2000, 100);
+    (void)fe_tier_demote_all(t.f.store, FE_TIER_SEALED);
+    t.faults.allocate_error = ENOSPC;
+    CHECK(!flush_sealed(&t));
+    CHECK_INT(0, t.faults.writes);
+    CHECK_INT(FE_DISK_FULL, t.f.store->tiers->state);
+    CHECK_INT(ENOSPC, t.f.store->tiers->stats.error.code);
+    CHECK(size_of(&t, "index-1.new") <= 0);
+    t.faults.allocate_error = 0;
+    t.f.store->tiers->retry_ms = 0;
+    CHECK(flush_sealed(&t));
+    CHECK(size_of(&t, "index-1.new") >= (int64_t)t.f.store->tiers->reserved);
+    restart(&t);
+    CHECK_INT(2000, last.keys);
+    tiered_close(&t);
+}
+
+TEST(what_was_held_for_memory_is_given_back_before_the_stop)
+{
+    tiered t;
+    fe_save_ready ready = {0};
+    tiered_open(&t, tiered_options());
+    claim(&t);
+    int64_t before = size_of(&t, "index-1.new");
+    int64_t rest = (int64_t)(FE_RESERVE_SEGMENTS * t.f.store->log.segment_max);
+    CHECK(before > rest);
+    fill(&t, 0, 10, 100);
+    CHECK_INT(FE_OK, make_ready(&t, &ready));
+    CHECK(size_of(&t, "index-1.new") <= before - rest + 4096);
+    fe_save_ready_end(t.f.store, &ready);
+    fill(&t, 10, 20, 100);
+    (void)fe_tier_demote_all(t.f.store, FE_TIER_SEALED);
+    CHECK(flush_sealed(&t));
+    CHECK(size_of(&t, "index-1.new") >= before);
+    tiered_close(&t);
+}
+
+TEST(a_file_system_that_holds_no_room_is_no_trouble)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    t.faults.allocate_error = EOPNOTSUPP;
+    fill(&t, 0, 2000, 100);
+    demote_all(&t, FE_TIER_DISK);
+    CHECK_INT(0, size_of(&t, "index-1.new"));
+    restart(&t);
+    CHECK_INT(2000, last.keys);
+    tiered_close(&t);
+}
+
+TEST(a_discard_gives_the_room_back)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    claim(&t);
+    CHECK(size_of(&t, "index-1.new") > 0 && size_of(&t, "manifest.new") > 0);
+    fe_store_free(t.f.store);
+    CHECK_INT(-1, size_of(&t, "index-1.new"));
+    CHECK_INT(-1, size_of(&t, "manifest.new"));
+    fe_device_close(t.device);
+    remove_folder(t.path);
+}
+
 int main(void)
 {
+    RUN(a_full_disk_has_room_for_the_index);
+    RUN(what_is_held_is_enough_and_not_far_too_much);
+    RUN(no_segment_takes_the_room_of_its_index);
+    RUN(what_was_held_for_memory_is_given_back_before_the_stop);
+    RUN(a_file_system_that_holds_no_room_is_no_trouble);
+    RUN(a_discard_gives_the_room_back);
     RUN(a_store_is_made_ready_while_it_is_in_use);
     RUN(a_disk_that_refuses_is_known_of_before_the_stop);
     RUN(bounds_on_files_count_again_when_there_is_no_stop);

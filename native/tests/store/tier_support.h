@@ -21,11 +21,28 @@ typedef struct faults {
     int unlink_error;  /* of every removal */
     bool writes_short; /* every write takes a part of what it is given */
     bool map_refused;
-    uint64_t room;  /* bytes that the disk has for files; 0: as many as come */
-    uint64_t taken; /* of them, by what is there */
-    int room_error; /* errno when there are no more */
+    int allocate_error; /* of every request for room */
+    int full_error;     /* of every write behind what a file has */
+    uint64_t room;      /* bytes that the disk has for files; 0: as many as come */
+    uint64_t taken;     /* of them, by what is there */
+    int room_error;     /* errno when there are no more */
     uint64_t writes, unlinks, syncs, no_rooms;
 } faults;
+
+/* Whether the file has those bytes already. */
+static bool has_room(int fd, off_t end)
+{
+    struct stat about;
+    return fstat(fd, &about) == 0 && about.st_size >= end;
+}
+
+static int faulty_allocate(void *context, int fd, off_t size)
+{
+    faults *f = context;
+    if (f->allocate_error == 0) return fe_device_system.allocate(NULL, fd, size);
+    errno = f->allocate_error;
+    return -1;
+}
 
 static ssize_t faulty_pwrite(void *context, int fd, const void *data, size_t size, off_t offset)
 {
@@ -39,6 +56,10 @@ static ssize_t faulty_pwrite(void *context, int fd, const void *data, size_t siz
     }
     if (f->write_error != 0) {
         errno = f->write_error;
+        return -1;
+    }
+    if (f->full_error != 0 && !has_room(fd, offset + (off_t)size)) {
+        errno = f->full_error;
         return -1;
     }
     if (f->writes_short && size > 4096) size = (size / 3) & ~(size_t)511;
@@ -135,6 +156,7 @@ static inline void tiered_open(tiered *t, fe_store_options options)
     t->calls = fe_device_system;
     t->calls.context = &t->faults;
     t->calls.pwrite = faulty_pwrite;
+    t->calls.allocate = faulty_allocate;
     t->calls.kind = faulty_kind;
     t->calls.write_back = faulty_write_back;
     t->calls.datasync = faulty_datasync;
