@@ -274,7 +274,7 @@ class Server:
         """
 
     def counters(self) -> dict[str, int]:
-        """The counters of which INFO shows rates; cheap, and the peak of used memory is noted."""
+        """The counters of which INFO shows rates, and `used_memory`, whose peak is noted; cheap."""
 
     def heap(self) -> tuple[int, int] | None:
         """Bytes that blocks take, and that the kernel was asked for; None if nobody can tell."""

@@ -47,6 +47,38 @@ class Rates:
         return sum(rates) / len(rates) if rates else 0.0
 
 
+class Exceeded:
+    """How long used memory has been above its limit; `sample` is called about every 100 ms."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._now = 0.0
+        self._total_s = 0.0
+
+    def sample(self, now: float, used: int, limit: int) -> None:
+        """Take what is used at `now` (seconds of a monotonic clock), in bytes; 0 is no limit."""
+        self._now = now
+        if limit and used > limit:
+            self._since = now if self._since is None else self._since
+        elif self._since is not None:
+            self._total_s += now - self._since
+            self._since = None
+
+    @property
+    def current_ms(self) -> int:
+        """Since when it is above the limit, as of the last sample; 0 when it is not."""
+        return 0 if self._since is None else round((self._now - self._since) * 1000)
+
+    @property
+    def total_ms(self) -> int:
+        """All times together, the current one too, since the start or the last reset."""
+        return round(self._total_s * 1000) + self.current_ms
+
+    def reset(self) -> None:
+        """Forget the times that are over, as CONFIG RESETSTAT does."""
+        self._total_s = 0.0
+
+
 @dataclass(slots=True)
 class Duration:
     """How long the calls of one command took."""

@@ -326,7 +326,10 @@ class Front:
         self._streams.wake()
 
     def _sample(self) -> None:
-        self._services.rates.sample(self._loop.time(), self._services.native.counters())
+        now, counters = self._loop.time(), self._services.native.counters()
+        limit = self._services.settings.config.storage.max_memory
+        self._services.rates.sample(now, counters)
+        self._services.exceeded.sample(now, counters["used_memory"], limit)
         self._disk_watch.look(self._loop.time())
         self._sampling = self._loop.call_later(SAMPLE_SECONDS, self._sample)
 

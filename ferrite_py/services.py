@@ -29,7 +29,7 @@ from ferrite_py.config_rewrite import rewrite
 from ferrite_py.errors import ConfigError, ParameterError, StartupError
 from ferrite_py.file_limit import raise_file_limit, segment_files_max
 from ferrite_py.keep import Keep
-from ferrite_py.rates import Durations, Rates
+from ferrite_py.rates import Durations, Exceeded, Rates
 
 log = logging.getLogger(__name__)
 
@@ -233,5 +233,6 @@ class Services:
     durations: Durations
     stop: Callable[[str], None]
     """Begin to stop the server; the text says why, for the log."""
+    exceeded: Exceeded = field(default_factory=Exceeded)
     keep: Keep = field(default_factory=Keep)
     """What a stop does with the data folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ferrite_py.rates import Durations, Rates, bound_of, bucket_of, percentile_ns
+from ferrite_py.rates import Durations, Exceeded, Rates, bound_of, bucket_of, percentile_ns
 
 
 def test_a_rate_is_the_mean_of_its_samples() -> None:
@@ -34,6 +34,22 @@ def test_a_reset_counter_gives_no_rate() -> None:
         rates.sample(now, {"n": total})
 
     assert rates.per_second("n") == 100
+
+
+def test_time_above_the_limit() -> None:
+    """From the sample that was above it to the one that is not; a reset forgets what is over."""
+    exceeded = Exceeded()
+    for now, used, limit in ((1.0, 5, 0), (2.0, 5, 5), (3.0, 6, 5), (3.5, 7, 5)):
+        exceeded.sample(now, used, limit)
+    assert (exceeded.current_ms, exceeded.total_ms) == (500, 500)
+
+    exceeded.sample(4.0, 5, 5)
+    exceeded.sample(5.0, 9, 5)
+    exceeded.sample(5.2, 9, 5)
+    assert (exceeded.current_ms, exceeded.total_ms) == (200, 1200)
+
+    exceeded.reset()
+    assert (exceeded.current_ms, exceeded.total_ms) == (200, 200)
 
 
 def test_durations() -> None:

@@ -80,6 +80,7 @@ async def config_resetstat(call: Call) -> Reply:
     """Set counters and histograms to zero."""
     call.services.native.reset_statistics()
     call.services.durations.reset()
+    call.services.exceeded.reset()
     return OK
 
 

@@ -25,14 +25,23 @@ REDIS_VERSION = "7.2.0"
 STEP_KINDS = ("index", "expire", "compact", "tier", "frozen", "fetch", "batch")
 _KIB = 1024
 # True of a server without scripts, functions, replicas, defragmentation and tracking, until it has
-# them, and whose expiry ends by records, not by time; monitoring reads them by name.
+# them, whose expiry ends by records, not by time, which takes dumps of strings only, and whose
+# clients have no reply buffer that is fitted to them; monitoring reads them by name.
 _NEVER = (
     "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks",
     "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits",
     "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
     "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
     "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies",
-    "expired_time_cap_reached_count",
+    "expired_time_cap_reached_count", "dump_payload_sanitizations", "reply_buffer_shrinks",
+    "reply_buffer_expands",
+)  # fmt: skip
+# True of a server that forks no child and reads neither a dump file nor an append-only file.
+_NO_CHILD = (
+    "current_cow_peak", "current_cow_size", "current_cow_size_age", "current_save_keys_processed",
+    "current_save_keys_total", "rdb_last_cow_size", "rdb_last_load_keys_expired",
+    "rdb_last_load_keys_loaded", "aof_rewrites", "aof_rewrites_consecutive_failures",
+    "aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size",
 )  # fmt: skip
 _NEVER_DENIED = ("acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel")
 
@@ -55,6 +64,8 @@ def server(facts: Facts) -> Fields:
         ("arch_bits", struct.calcsize("P") * 8),
         ("python_version", platform.python_version()),
         ("multiplexing_api", "epoll"),
+        ("monotonic_clock", "POSIX clock_gettime"),
+        ("atomicvar_api", "c11-builtin"),
         ("process_id", os.getpid()),
         ("process_supervised", "systemd" if os.environ.get("NOTIFY_SOCKET") else "no"),
         ("run_id", identity.run_id),
@@ -114,7 +125,7 @@ def _found(facts: Facts) -> Fields:
 
 
 def persistence(facts: Facts) -> Fields:
-    """Saves happen at a stop: none has run, and none has failed."""
+    """Saves happen at a stop: none has run, and none has failed; no child writes any."""
     return [
         *_found(facts),
         ("loading", 0),
@@ -126,6 +137,8 @@ def persistence(facts: Facts) -> Fields:
         ("rdb_last_bgsave_time_sec", -1),
         ("rdb_current_bgsave_time_sec", -1),
         ("rdb_saves", 0),
+        *((name, 0) for name in _NO_CHILD),
+        ("current_fork_perc", "0.00"),
         ("aof_enabled", 0),
         ("aof_rewrite_in_progress", 0),
         ("aof_rewrite_scheduled", 0),
@@ -146,6 +159,7 @@ def stats(facts: Facts) -> Fields:
         "keyspace_hits": "hits",
         "keyspace_misses": "misses",
     }
+    exceeded = facts.services.exceeded
     absent = ("sync_full", "sync_partial_ok", "sync_partial_err")
     return [
         ("total_connections_received", facts.number("connections")),
@@ -162,6 +176,8 @@ def stats(facts: Facts) -> Fields:
         ("rejected_connections", facts.number("connections_rejected")),
         *((name, 0) for name in absent),
         *((field, facts.number(name)) for field, name in counted.items()),
+        ("total_eviction_exceeded_time", exceeded.total_ms),
+        ("current_eviction_exceeded_time", exceeded.current_ms),
         ("expire_cycle_cpu_milliseconds", facts.number("step_expire_us_total") // 1000),
         *((name, 0) for name in _NEVER),
         ("total_error_replies", facts.number("error_replies")),

@@ -82,7 +82,7 @@ def memory(facts: Facts) -> Fields:
         ("maxmemory", limit),
         ("maxmemory_human", process.size_text(limit)),
         ("maxmemory_policy", facts.config.storage.eviction_policy),
-        *_allocator(facts),
+        *_allocator(facts, found.resident),
         ("mem_fragmentation_ratio", f"{found.fragmentation:.2f}"),
         ("mem_fragmentation_bytes", found.resident - found.used),
         ("mem_not_counted_for_evict", 0),
@@ -105,15 +105,30 @@ def memory(facts: Facts) -> Fields:
     ]  # fmt: skip
 
 
-def _allocator(facts: Facts) -> Fields:
-    """The C library's heap, Python's part included, and the mappings of log and index."""
+def _allocator(facts: Facts, resident: int) -> Fields:
+    """The C library's heap, Python's part included, and the mappings of log and index.
+
+    Resident of it is what the process has in memory that is of no file, the threads' stacks too.
+    What else of the process is: code, and segment files that are mapped.
+    """
     heap = facts.services.native.heap()
     if heap is None:
         return []
     allocated, active = heap
-    return [
+    fields: Fields = [
         ("allocator_allocated", allocated),
         ("allocator_active", active),
         ("allocator_frag_ratio", f"{active / max(1, allocated):.2f}"),
         ("allocator_frag_bytes", active - allocated),
+    ]
+    anonymous = process.anonymous_bytes()
+    if anonymous is None:
+        return fields
+    return [
+        *fields,
+        ("allocator_resident", anonymous),
+        ("allocator_rss_ratio", f"{anonymous / max(1, active):.2f}"),
+        ("allocator_rss_bytes", anonymous - active),
+        ("rss_overhead_ratio", f"{resident / max(1, anonymous):.2f}"),
+        ("rss_overhead_bytes", resident - anonymous),
     ]

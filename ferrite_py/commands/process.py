@@ -17,6 +17,16 @@ def resident_bytes() -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def anonymous_bytes() -> int | None:
+    """Resident memory that is of no file: heap, mappings, stacks; None where /proc has none."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    kib = next((line.split()[1] for line in lines if line.startswith("RssAnon:")), None)
+    return None if kib is None else int(kib) * 1024
+
+
 def system_memory_bytes() -> int:
     """Physical memory of the machine."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -31,7 +31,7 @@ uint64_t fe_python_note_peak(fe_engine *engine)
 {
     uint64_t used = fe_look_memory(engine->store);
     if (used > engine->stats.memory_peak) engine->stats.memory_peak = used;
-    return engine->stats.memory_peak;
+    return used;
 }
 
 void fe_python_take_shot(fe_server *server, fe_shot *shot)
@@ -54,5 +54,6 @@ void fe_python_take_shot(fe_server *server, fe_shot *shot)
     look_at_clients(&server->clients, shot);
     for (int i = 0; i < FE_ALLOC_CLASS_COUNT; i++)
         shot->by_class[i] = fe_alloc_used(&engine->alloc, (fe_alloc_class)i);
-    shot->engine.memory_peak = fe_python_note_peak(engine);
+    (void)fe_python_note_peak(engine);
+    shot->engine.memory_peak = engine->stats.memory_peak;
 }

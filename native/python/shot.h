@@ -18,7 +18,7 @@ typedef struct fe_shot {
     double ticks_per_us;
 } fe_shot;
 
-/* Raises the peak of used memory to what is used now, and returns it. The lock is held. */
+/* Raises the peak of used memory to what is used now, which is returned. The lock is held. */
 uint64_t fe_python_note_peak(fe_engine *engine);
 
 /* The lock is held, for as long as a look at every connection takes. */

@@ -128,15 +128,16 @@ PyObject *fe_python_statistics(fe_server *server)
 PyObject *fe_python_counters(fe_server *server)
 {
     fe_engine *engine = server->engine;
-    uint64_t commands, net_in, net_out;
+    uint64_t commands, net_in, net_out, used;
     FE_LOCKED(engine, {
-        fe_python_note_peak(engine);
+        used = fe_python_note_peak(engine);
         commands = engine->stats.commands;
         net_in = engine->stats.net_in;
         net_out = engine->stats.net_out;
     });
-    return Py_BuildValue("{s:K,s:K,s:K}", "commands", (unsigned long long)commands, "net_in",
-                         (unsigned long long)net_in, "net_out", (unsigned long long)net_out);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K}", "commands", (unsigned long long)commands, "net_in",
+                         (unsigned long long)net_in, "net_out", (unsigned long long)net_out,
+                         "used_memory", (unsigned long long)used);
 }
 
 PyObject *fe_python_heap(fe_server *server)

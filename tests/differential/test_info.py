@@ -8,6 +8,7 @@ from tests.support.both import Both
 from tests.support.client import RawClient
 from tests.support.match import anything
 from tests.support.script import values
+from tests.support.servers import Server
 
 SECTIONS = {
     "server": "Server", "clients": "Clients", "memory": "Memory", "persistence": "Persistence",
@@ -21,7 +22,7 @@ FIELDS = {
     "server": "redis_version redis_mode os arch_bits process_id run_id tcp_port server_time_usec "
     "uptime_in_seconds uptime_in_days hz configured_hz executable config_file "
     "multiplexing_api redis_git_sha1 redis_git_dirty redis_build_id process_supervised "
-    "io_threads_active lru_clock",
+    "io_threads_active lru_clock monotonic_clock atomicvar_api",
     "clients": "connected_clients cluster_connections maxclients client_recent_max_input_buffer "
     "client_recent_max_output_buffer blocked_clients tracking_clients",
     "memory": "used_memory used_memory_human used_memory_rss used_memory_rss_human "
@@ -29,6 +30,8 @@ FIELDS = {
     "used_memory_startup used_memory_dataset used_memory_dataset_perc total_system_memory "
     "total_system_memory_human maxmemory maxmemory_human maxmemory_policy "
     "allocator_allocated allocator_active allocator_frag_ratio allocator_frag_bytes "
+    "allocator_resident allocator_rss_ratio allocator_rss_bytes rss_overhead_ratio "
+    "rss_overhead_bytes "
     "used_memory_vm_eval used_memory_lua used_memory_lua_human used_memory_scripts "
     "used_memory_scripts_human used_memory_scripts_eval used_memory_vm_functions "
     "used_memory_functions used_memory_vm_total used_memory_vm_total_human "
@@ -37,12 +40,15 @@ FIELDS = {
     "lazyfree_pending_objects lazyfreed_objects",
     "persistence": "loading async_loading rdb_changes_since_last_save rdb_bgsave_in_progress "
     "rdb_last_save_time rdb_last_bgsave_status aof_enabled aof_rewrite_in_progress "
-    "aof_last_bgrewrite_status aof_last_write_status",
+    "aof_last_bgrewrite_status aof_last_write_status current_cow_size current_fork_perc "
+    "rdb_last_cow_size aof_last_cow_size aof_rewrites rdb_last_load_keys_loaded "
+    "module_fork_in_progress",
     "stats": "total_connections_received total_commands_processed instantaneous_ops_per_sec "
     "total_net_input_bytes total_net_output_bytes instantaneous_input_kbps "
     "instantaneous_output_kbps rejected_connections sync_full sync_partial_ok sync_partial_err "
     "expired_keys expired_time_cap_reached_count expire_cycle_cpu_milliseconds "
-    "evicted_keys evicted_clients keyspace_hits keyspace_misses pubsub_channels "
+    "evicted_keys evicted_clients total_eviction_exceeded_time current_eviction_exceeded_time "
+    "dump_payload_sanitizations reply_buffer_shrinks keyspace_hits keyspace_misses pubsub_channels "
     "pubsub_patterns latest_fork_usec unexpected_error_replies total_error_replies "
     "total_reads_processed total_writes_processed total_net_repl_input_bytes "
     "total_net_repl_output_bytes instantaneous_input_repl_kbps instantaneous_output_repl_kbps "
@@ -374,6 +380,33 @@ def test_time_spent_on_expiry(both2: Both) -> None:
     if both2.subject.is_ferrite:
         assert told_ms == int(found["Ferrite"]["step_expire_us_total"]) // 1000
     assert told_ms >= 0
+
+
+def exceeded_ms(server: Server) -> int:
+    """For how long memory has been above its limit, as of a write that was asked for."""
+    server.admin.command("SET", "k", "v")
+    return int(info(server.admin, "stats")["Stats"]["current_eviction_exceeded_time"])
+
+
+def test_memory_above_its_limit_is_timed(both2: Both) -> None:
+    """The time grows while it is so; when it is over it is in the total."""
+    with both2.settings(maxmemory="1024"):
+        both2.until(lambda server: exceeded_ms(server) > 0, "the time of too much memory")
+        both2.run("CONFIG", "SET", "maxmemory", "10gb")
+        both2.until(lambda server: exceeded_ms(server) == 0, "the end of that time")
+    for server in both2.servers:
+        assert int(info(server.admin, "stats")["Stats"]["total_eviction_exceeded_time"]) > 0
+
+
+def test_resident_memory_has_its_parts(both2: Both) -> None:
+    """What is of no file and the rest are all of it; a ratio is that of its two numbers."""
+    fields = info(both2.client().subject, "memory")["Memory"]
+    anonymous = int(fields["allocator_resident"])
+
+    assert anonymous + int(fields["rss_overhead_bytes"]) == int(fields["used_memory_rss"])
+    assert anonymous - int(fields["allocator_active"]) == int(fields["allocator_rss_bytes"])
+    ratio = anonymous / int(fields["allocator_active"])
+    assert float(fields["allocator_rss_ratio"]) == pytest.approx(ratio, abs=0.0051)
 
 
 def test_memory_follows_the_data(both2: Both) -> None:
