@@ -117,7 +117,7 @@ def examine(data_dir: Path, *, verify: bool, progress: Progress | None = None) -
     try:
         names = sorted(path.name for path in folder.iterdir())
         files = {name: size for name in names if (size := _size(folder, name)) is not None}
-        if not files and folder == data_dir:
+        if not files and folder == data_dir and not _is_log(folder):
             raise FerriteError(
                 f"{data_dir}: no data folder: it holds neither log nor segment files"
             )
@@ -134,6 +134,11 @@ def examine(data_dir: Path, *, verify: bool, progress: Progress | None = None) -
     others = [name for name in names if not _NAME.fullmatch(name)]
     in_use = _is_locked(data_dir / "LOCK")
     return Report(folder, verify, in_use, segments, others, live, saved_damage)
+
+
+def _is_log(folder: Path) -> bool:
+    """Whether it is the folder of segment files in a data folder, which has a lock beside it."""
+    return folder.resolve().name == "log" and (folder.resolve().parent / "LOCK").exists()
 
 
 def _saved(data_dir: Path) -> tuple[dict[tuple[int, int], int] | None, str]:

@@ -264,9 +264,11 @@ def test_what_is_no_data_folder(
 
 def test_an_empty_log_is_no_damage(log: Path) -> None:
     """A server that has not sealed anything yet has an empty log."""
-    report = examine(log.parent, verify=True)
+    (log.parent / "LOCK").touch()
 
-    assert (report.segments, report.damage_count) == ([], 0)
+    for folder in (log.parent, log):
+        report = examine(folder, verify=True)
+        assert (report.folder, report.segments, report.damage_count) == (log, [], 0)
 
 
 def test_files_that_a_server_removes_meanwhile_are_passed_over(log: Path) -> None:
