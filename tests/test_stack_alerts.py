@@ -13,6 +13,17 @@ QUEUE_FULL = 'ferrite_telemetry_lost_total{instance="a",reason="queue_full"}'
 RATE_LIMIT = 'ferrite_telemetry_lost_total{instance="a",reason="rate_limit"}'
 LOGS_LOST = 'ferrite_telemetry_logs_lost_total{instance="a",reason="queue_full"}'
 FAILURES = 'ferrite_telemetry_export_failures_total{instance="a",signal="logs"}'
+REJECTED = 'ferrite_telemetry_export_rejected_total{instance="a",signal="metrics"}'
+RARE_LOST = 'ferrite_telemetry_events_lost_total{instance="a",reason="queue_full"}'
+RARE_CAPPED = 'ferrite_telemetry_events_lost_total{instance="a",reason="rate_limit"}'
+USED = 'ferrite_memory_used{instance="a"}'
+LIMIT = 'ferrite_memory_max{instance="a"}'
+EVICTED = 'ferrite_keys_evicted_total{instance="a"}'
+DISK_TIER = 'ferrite_hybridlog_tier_size{instance="a",tier="disk"}'
+MUTABLE_TIER = 'ferrite_hybridlog_tier_size{instance="a",tier="mutable"}'
+OOM = 'ferrite_errors_total{instance="a",code="OOM"}'
+OTHER_ERRORS = 'ferrite_errors_total{instance="a",code="WRONGTYPE"}'
+REFUSED = 'ferrite_storage_writers_refused_total{instance="a"}'
 DAMAGED = 'ferrite_disk_damaged_segments{instance="a"}'
 
 
@@ -47,6 +58,9 @@ def alert(
         ({QUEUE_FULL: "0+60x40"}, True),
         ({FAILURES: "0+60x40"}, True),
         ({LOGS_LOST: "0+60x40"}, True),
+        ({REJECTED: "0+60x40"}, True),
+        ({RARE_LOST: "0+60x40"}, True),
+        ({RARE_CAPPED: "0+60x40"}, False),
         ({QUEUE_FULL: "0x40", FAILURES: "0+60x40"}, True),
         ({RATE_LIMIT: "0+60x40"}, False),
         ({QUEUE_FULL: "0x40", FAILURES: "0x40"}, False),
@@ -58,6 +72,59 @@ def test_the_alert_of_lost_telemetry(tmp_path: Path, series: dict[str, str], fir
     expected = {"instance": "a", "severity": "warning", "summary": summary}
 
     alert(tmp_path, "FerriteLosesTelemetry", series, expected if fires else None)
+
+
+@pytest.mark.parametrize(
+    ("series", "fires"),
+    [
+        ({EVICTED: "0x200", MUTABLE_TIER: "99x200"}, True),
+        ({EVICTED: "0+600x200"}, False),
+        ({EVICTED: "7x200"}, False),
+        ({EVICTED: "9x50 0x150"}, False),
+        ({EVICTED: "0x200", DISK_TIER: "0x200"}, False),
+        ({USED: "90x200", EVICTED: "0x200"}, False),
+    ],
+    ids=["fixed", "evicts", "idle", "reset", "disk", "room"],
+)
+def test_the_alert_of_memory(tmp_path: Path, series: dict[str, str], fires: bool) -> None:
+    """A cache that evicts is full as long as it lives, and well; one that does not will refuse."""
+    given = {USED: "99x200", LIMIT: "100x200", **series}
+    summary = "a uses 99% of its memory and evicts nothing"
+    expected = {"instance": "a", "severity": "warning", "summary": summary}
+
+    alert(tmp_path, "FerriteMemoryNearLimit", given, expected if fires else None, minutes=180)
+
+
+@pytest.mark.parametrize(
+    ("series", "fires"),
+    [
+        ({OOM: "0+60x40"}, True),
+        ({REFUSED: "0+60x40"}, True),
+        ({OOM: "5x40", REFUSED: "5x40", OTHER_ERRORS: "0+60x40"}, False),
+    ],
+)
+def test_the_alert_of_refused_writes(tmp_path: Path, series: dict[str, str], fires: bool) -> None:
+    """It fires while writes are refused, for want of memory or of a disk."""
+    summary = "a refuses writes: it has no memory or no disk for them"
+    expected = {"instance": "a", "severity": "critical", "summary": summary}
+
+    alert(tmp_path, "FerriteRefusesWrites", series, expected if fires else None)
+
+
+@pytest.mark.parametrize(
+    ("command", "fires"), [("GET", True), ("WAIT", False), ("DEBUG SLEEP", False), ("DEBUG", False)]
+)
+def test_the_alert_of_slow_commands(tmp_path: Path, command: str, fires: bool) -> None:
+    """Not for commands that wait as long as their caller has said."""
+    labels = f'instance="a",command="{command}"'
+    series = {
+        f'ferrite_command_duration_bucket{{{labels},le="{bound}"}}': values
+        for bound, values in (("0.25", "0x40"), ("0.5", "0+60x40"), ("+Inf", "0+60x40"))
+    }
+    summary = "1 % of GET on a take longer than 497.5ms"
+    expected = {"instance": "a", "command": "GET", "severity": "warning", "summary": summary}
+
+    alert(tmp_path, "FerriteSlow", series, expected if fires else None)
 
 
 @pytest.mark.parametrize(
