@@ -262,7 +262,8 @@ class TelemetryConfig:
     record_keys: str = setting(
         "pattern",
         Choice(("off", "pattern", "hashed", "full")),
-        "What spans say of keys: nothing, user:* for user:123, a hash, or the key.",
+        "What spans say of keys: nothing, user:* for user:123 (addresses, tokens and numbers are"
+        " hidden, words are not), a hash, or the key.",
         redis="telemetry-record-keys",
         runtime=True,
     )

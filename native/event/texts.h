@@ -30,10 +30,12 @@ static inline void fe_texts_put(fe_texts *texts, fe_trace_text type, fe_bytes te
 /* A text of a record; len 0: it has none. Trusts the record. */
 fe_bytes fe_texts_find(const fe_trace_record *record, fe_trace_text type);
 
-/* The pattern of a key: "user:456:profile" becomes "user:*:profile". Parts between `:/|.,;#@{} ` that
- * look like an identifier become `*`: a UUID, 16 bytes and more or hexadecimal digits from 8 on with a
- * decimal digit among them, and what is not printable ASCII; in other parts each run of digits does.
- * `out` has FE_TEXT_KEY_MAX bytes; returns how many were written. */
+/* The pattern of a key: "user:456:profile" becomes "user:*:profile". Parts between `:/|.,;#{}?= ` that
+ * look like an identifier become `*`: hexadecimal digits from 8 on with a decimal digit among them, as in a UUID; of parts
+ * of 16 bytes and more those with a digit, those that begin as tokens do (sk_live_, ghp_, eyJ), and those with 16 letters
+ * that are no words: in a row, or in cases that change more often than every sixth; and what is not printable ASCII. What has
+ * an `@` or `%40` between `:/|,;#{}?= ` becomes `*` as a whole, and so does what follows a `=` there, and all that
+ * follows a `?`. In other parts each run of digits does. `out` has FE_TEXT_KEY_MAX bytes; returns how many were written. */
 size_t fe_texts_pattern(fe_bytes key, uint8_t out[FE_TEXT_KEY_MAX]);
 
 /* The command line with literals masked: "SET user:123 ?", or "SET ? ?" without the text of the key.
