@@ -163,6 +163,11 @@ def _tier_findings(found: Tiers) -> Iterator[str]:
             "Flush: the disk takes less than clients write, and writers wait. See"
             " INFO hybridlog (sealed_bytes, disk_state)."
         )
+    if found["compaction_behind"]:
+        yield (
+            "Compaction: so much on disk is garbage that writers wait until there is less. See"
+            " INFO hybridlog (file_dead_bytes, space_amplification)."
+        )
 
 
 @command(

@@ -295,6 +295,7 @@ static void tell_ways_down(teller *to, const metrics_shot *shot)
     tell_u64(to, FE_METRIC_WRITERS_REFUSED, tier->refused);
     tell_u64(to, FE_METRIC_DISK_ERRORS, tier->errors);
     tell_u64(to, FE_METRIC_FLUSH_BEHIND, tier->behind);
+    tell_u64(to, FE_METRIC_COMPACTION_BEHIND, tier->owing);
     tell_u64(to, FE_METRIC_DISK_OK, tier->state == FE_DISK_OK);
     tell_of(to, FE_METRIC_DISK_STATE, "ok", tier->state == FE_DISK_OK);
     tell_of(to, FE_METRIC_DISK_STATE, "full", tier->state == FE_DISK_FULL);

@@ -69,7 +69,10 @@ bool fe_frozen_begin(fe_store *store, fe_frozen_job *job)
 {
     FE_ASSERT(!store->frozen.busy);
     fe_frozen_choice choice;
-    if (!store->log.tiered || !fe_frozen_pick(store, &choice)) return false;
+    if (!store->log.tiered) return false;
+    bool picked = fe_frozen_pick(store, &choice);
+    if (store->tiers != NULL) fe_tiers_tell_room(store);
+    if (!picked) return false;
     job_start(store, job, &choice);
     fe_segment_file *file = &store->log.files[choice.segment];
     file->busy = true;
@@ -170,7 +173,9 @@ void fe_frozen_end(fe_store *store, fe_frozen_job *job)
     file->busy = false;
     store->frozen.busy = false;
     fe_log_unpin(log, job->segment);
-    if (store->tiers != NULL && log->dead_head != 0) fe_tiers_ask_for_work(store->tiers);
+    if (store->tiers == NULL) return;
+    if (log->dead_head != 0) fe_tiers_ask_for_work(store->tiers);
+    fe_tiers_tell_room(store);
 }
 
 void fe_frozen_stats_get(const fe_store *store, fe_frozen_stats *stats)
@@ -493,5 +498,7 @@ fe_frozen_next fe_frozen_step(fe_store *store, fe_frozen_job *job)
     fe_frozen_credits(store);
     if (!fe_frozen_may_move(store)) return move_wait(store, job);
     job->wait_ms = 0;
-    return move_some(store, job);
+    fe_frozen_next next = move_some(store, job);
+    if (store->tiers != NULL) fe_tiers_moved(store);
+    return next;
 }

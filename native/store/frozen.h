@@ -101,6 +101,9 @@ typedef struct fe_frozen {
     bool busy;            /* a job is under way */
     bool paused;          /* nothing expires, by order */
     bool last_was_look;   /* the last job was found by `look` */
+    bool strained;        /* there is nearly too much garbage */
+    bool tight;           /* the disk is over its target */
+    bool stuck;           /* compaction was due, and found no segment to work on */
     bool thorough;        /* by order: any garbage is worth a move, and moves owe nothing */
     bool forget;          /* by order: segments that are `given_up` are worked on */
     uint32_t look;        /* the segment looked at last, for RECOUNT and EXPIRE */
@@ -187,7 +190,7 @@ fe_frozen_next fe_frozen_step(fe_store *store, fe_frozen_job *job);
 void fe_frozen_end(fe_store *store, fe_frozen_job *job);
 void fe_frozen_job_close(fe_frozen_job *job);
 
-/* Whether the disk is so full that jobs should not be slowed down. */
+/* Whether the disk is so full, or so much of it is garbage, that jobs should not be slowed down. */
 bool fe_frozen_is_urgent(const fe_store *store);
 
 /* Compacts every segment that has garbage in it, until none is left: call it again, with jobs between,
@@ -201,6 +204,13 @@ bool fe_frozen_forget_damaged(fe_store *store);
 
 /* Withdraws both orders: whoever gave one and does not call again until false must. Harmless otherwise. */
 void fe_frozen_orders_end(fe_store *store);
+
+/* Whether writers have to wait until there is less garbage in files; of who is `waiting` already, a little less than
+ * made them wait. Whenever it may have become untrue, fe_tiers_tell_room is called. */
+bool fe_frozen_owes(fe_store *store, bool waiting);
+
+/* Whether the disk is full, and compaction can make room. */
+bool fe_frozen_can_gain(fe_store *store);
 
 /* Whether the policy could still remove keys from disk. */
 bool fe_frozen_can_evict(const fe_store *store);

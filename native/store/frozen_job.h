@@ -18,9 +18,21 @@ bool fe_frozen_pick(fe_store *store, fe_frozen_choice *choice);
 void fe_frozen_credits(fe_store *store);
 /* Whether live records may be appended to the log again now. */
 bool fe_frozen_may_move(const fe_store *store);
+/* Tells the jobs of the disk's state as it is now. */
+void fe_frozen_look(fe_store *store);
+/* Bytes of garbage in files that are not worth a move now. */
+uint64_t fe_frozen_garbage_allowed(const fe_store *store);
+/* frozen_debt.c: finds out whether there is nearly too much garbage. */
+void fe_frozen_strain(fe_store *store);
 /* Bytes by which the files, or as many of them as there are too many, are over what eviction keeps free; 0:
  * none. */
 uint64_t fe_frozen_over(const fe_store *store);
+
+/* Bytes of garbage in files. */
+static inline uint64_t fe_frozen_garbage(const fe_store *store)
+{
+    return store->log.frozen.used - store->log.frozen.live;
+}
 
 /* frozen_read.c. Whether the bytes are the record that its entry tells of, undamaged. Any thread. */
 bool fe_frozen_is_sound(const fe_frozen_job *job, const fe_frozen_item *item, const uint8_t *data);

@@ -9,7 +9,8 @@
  * The target is disk_max less a reserve, so that the next flushes find room; the same of what the disk itself had
  * room for when it was full, and of the number of files that may be open, of which some are kept free. Compaction is paid for by
  * what clients append, at a rate that rises with the share of garbage, and by a base rate; it pauses
- * while the flush is behind. When the disk is full it owes nothing: nothing else makes room.
+ * while the flush is behind. When the disk is full or over its target, or garbage is near its most (frozen_debt.c), it
+ * owes nothing, and pauses only while memory is crowded: else a load that keeps the flush busy would keep it from its turn for ever.
  *
  * volatile-ttl: the histograms of all segments are added up by powers of two of the time that is left;
  * the cut is the first power below which enough would expire; a round evicts up to the cut.
@@ -82,9 +83,15 @@ uint64_t fe_frozen_over(const fe_store *store)
     return of_files > bytes ? of_files : bytes;
 }
 
-bool fe_frozen_is_urgent(const fe_store *store)
+/* Room on disk is. */
+static bool is_scarce(const fe_store *store)
 {
     return store->frozen.disk.full || fe_frozen_over(store) != 0;
+}
+
+bool fe_frozen_is_urgent(const fe_store *store)
+{
+    return store->frozen.strained || is_scarce(store);
 }
 
 bool fe_frozen_can_evict(const fe_store *store)
@@ -116,7 +123,15 @@ static bool is_crammed(const fe_store *store)
     return held > store->tiers->mutable_max * 2 + CRAMMED_SEGMENTS * store->log.segment_max;
 }
 
-static void disk_look(fe_store *store)
+static bool may_not_move(const fe_store *store)
+{
+    if (store->frozen.disk.full) return is_crammed(store);
+    if (store->tiers->state == FE_DISK_FAILED || !fe_frozen_is_urgent(store))
+        return is_behind(store);
+    return fe_tier_is_crowded(store);
+}
+
+void fe_frozen_look(fe_store *store)
 {
     const fe_tiers *tiers = store->tiers;
     if (tiers == NULL) return;
@@ -125,27 +140,23 @@ static void disk_look(fe_store *store)
                                           .max = fe_tiers_bytes_max(store),
                                           .files = tiers->file_count,
                                           .files_max = store->options.files_max,
-                                          .behind = full ? is_crammed(store) : is_behind(store),
                                           .full = full};
+    store->frozen.tight = fe_frozen_over(store) != 0;
+    store->frozen.disk.behind = may_not_move(store);
 }
 
 /* Garbage -------------------------------------------------------------------------------------- */
 
-static uint64_t garbage(const fe_store *store)
-{
-    return store->log.frozen.used - store->log.frozen.live;
-}
-
 static unsigned allowed_percent(const fe_store *store)
 {
-    if (!fe_frozen_is_urgent(store)) return GARBAGE_PERCENT;
+    if (!is_scarce(store)) return GARBAGE_PERCENT;
     return fe_frozen_can_evict(store) ? GARBAGE_PERCENT_EVICT : GARBAGE_PERCENT_STRICT;
 }
 
-static uint64_t garbage_allowed(const fe_store *store)
+uint64_t fe_frozen_garbage_allowed(const fe_store *store)
 {
     uint64_t allowed = store->log.frozen.used / 100 * allowed_percent(store);
-    return allowed < GARBAGE_MIN && !fe_frozen_is_urgent(store) ? GARBAGE_MIN : allowed;
+    return allowed < GARBAGE_MIN && !is_scarce(store) ? GARBAGE_MIN : allowed;
 }
 
 /* Credits -------------------------------------------------------------------------------------- */
@@ -154,7 +165,8 @@ static void credit_for_writes(fe_store *store)
 {
     fe_frozen *frozen = &store->frozen;
     uint64_t written = store->log.appended - frozen->appended;
-    uint64_t allowed = garbage_allowed(store), dead = garbage(store), used = store->log.frozen.used;
+    uint64_t allowed = fe_frozen_garbage_allowed(store), dead = fe_frozen_garbage(store),
+             used = store->log.frozen.used;
     frozen->appended = store->log.appended;
     if (dead <= allowed || used == 0) return;
     uint64_t rate = RATE_BASE * 256 + RATE_SLOPE * 256 * (dead - allowed) / used;
@@ -165,7 +177,8 @@ static void credit_for_writes(fe_store *store)
 void fe_frozen_credits(fe_store *store)
 {
     fe_frozen *frozen = &store->frozen;
-    disk_look(store);
+    fe_frozen_strain(store);
+    fe_frozen_look(store);
     int64_t elapsed = store->now_ms - frozen->credit_ms;
     if (elapsed > CREDIT_MS_MAX) elapsed = CREDIT_MS_MAX;
     credit_for_writes(store);
@@ -183,7 +196,7 @@ bool fe_frozen_may_move(const fe_store *store)
     const fe_frozen *frozen = &store->frozen;
     if (frozen->disk.behind) return false;
     if (frozen->thorough) return true;
-    return frozen->disk.full || (frozen->move_credit > 0 || fe_frozen_over(store) != 0);
+    return frozen->move_credit > 0 || fe_frozen_is_urgent(store);
 }
 
 /* Looking -------------------------------------------------------------------------------------- */
@@ -270,14 +283,15 @@ static bool refill_next(fe_store *store, fe_frozen_choice *choice)
 
 static bool compact_next(fe_store *store, fe_frozen_choice *choice)
 {
-    uint64_t dead = garbage(store);
+    uint64_t dead = fe_frozen_garbage(store);
     bool thorough = store->frozen.thorough;
-    if (dead == 0 || (!thorough && dead <= garbage_allowed(store))) return false;
+    if (dead == 0 || (!thorough && dead <= fe_frozen_garbage_allowed(store))) return false;
     if (!fe_frozen_may_move(store)) return false;
     bool strict = allowed_percent(store) == GARBAGE_PERCENT_STRICT;
     unsigned class_max = thorough ? CLASS_MAX_THOROUGH : strict ? CLASS_MAX_STRICT : CLASS_MAX;
     uint32_t n = fe_log_frozen_victim(&store->log, class_max, store->now_ms);
     *choice = (fe_frozen_choice){FE_FROZEN_COMPACT, n};
+    store->frozen.stuck = n == 0;
     return n != 0;
 }
 
@@ -462,16 +476,23 @@ static uint64_t leaving(const fe_store *store)
     return bytes;
 }
 
+/* Compaction makes that much room, as soon as memory lets it: what volatile-* evicted is garbage until then. */
+static bool is_garbage_enough(const fe_store *store, uint64_t over)
+{
+    const fe_frozen *frozen = &store->frozen;
+    uint64_t dead = fe_frozen_garbage(store);
+    if (frozen->stuck || (frozen->disk.full && frozen->disk.behind)) return false;
+    return dead > over && dead > fe_frozen_garbage_allowed(store);
+}
+
 static bool evict_next(fe_store *store, fe_frozen_choice *choice)
 {
     uint64_t over = fe_frozen_over(store), gone = leaving(store);
     if (over <= gone || !fe_frozen_can_evict(store)) return false;
-    over -= gone;
+    if (is_garbage_enough(store, over - gone)) return false;
     uint32_t n = 0;
     if (fe_frozen_is_volatile(store)) {
-        uint64_t dead = garbage(store); /* what was evicted is that, until it is compacted */
-        bool enough = dead > over && dead > garbage_allowed(store);
-        if (!enough || !fe_frozen_may_move(store)) n = volatile_next(store);
+        n = volatile_next(store);
     } else {
         store->frozen.evict_hard = false;
         n = oldest_free(store, FE_TIER_DISK);

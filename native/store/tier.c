@@ -166,6 +166,12 @@ static bool memory_is_over(const fe_store *store)
     return loan_is_spent(store) || loan_is_early(store);
 }
 
+bool fe_tier_is_crowded(const fe_store *store)
+{
+    bool waits = excess_of(store) != 0 && store->log.tiers[FE_TIER_SEALED].segments != 0;
+    return waits || memory_is_over(store);
+}
+
 /* Hooks ---------------------------------------------------------------------------------------- */
 
 void fe_tier_on_work(fe_store *store, fe_tier_hook *hook, void *context)
@@ -195,23 +201,30 @@ void fe_tiers_ask_for_work(const fe_tiers *tiers)
 }
 
 /* What a command that needs memory is told now. */
-static fe_status pressure(const fe_store *store)
+static fe_status pressure(fe_store *store)
 {
     const fe_tiers *tiers = store->tiers;
     if (FE_UNLIKELY(tiers->index_over)) return FE_NO_MEMORY;
-    if (FE_LIKELY(!memory_is_over(store))) return FE_OK;
+    if (FE_LIKELY(!memory_is_over(store)))
+        return FE_UNLIKELY(fe_frozen_owes(store, tiers->owing)) ? FE_BUSY : FE_OK;
     if (!loan_is_spent(store)) return FE_BUSY; /* steps help, whatever the disk does */
     if (tiers->state == FE_DISK_FAILED) return FE_IO;
     if (tiers->state != FE_DISK_FULL) return FE_BUSY;
-    return fe_frozen_can_evict(store) ? FE_BUSY : FE_NO_MEMORY;
+    return fe_frozen_can_evict(store) || fe_frozen_can_gain(store) ? FE_BUSY : FE_NO_MEMORY;
 }
 
 /* Something has changed that writers may have waited for. */
 void fe_tiers_tell_room(fe_store *store)
 {
     fe_tiers *tiers = store->tiers;
-    if (!tiers->behind || pressure(store) == FE_BUSY) return;
-    tiers->behind = false;
+    if (!tiers->behind && !tiers->owing) return;
+    if (pressure(store) == FE_BUSY) {
+        bool over = memory_is_over(store);
+        tiers->owing |= !over;
+        tiers->behind &= over;
+        return;
+    }
+    tiers->behind = tiers->owing = false;
     if (tiers->on_room != NULL) tiers->on_room(tiers->room_context);
 }
 
@@ -302,13 +315,20 @@ fe_status fe_tier_admit(fe_store *store)
     fe_status status = pressure(store);
     if (FE_LIKELY(status == FE_OK)) return FE_OK;
     if (status == FE_BUSY) {
-        tiers->behind = true;
+        bool over = memory_is_over(store);
+        *(over ? &tiers->behind : &tiers->owing) = true;
         tiers->stats.busy++;
-        fe_tiers_ask_for_work(tiers);
+        tiers->stats.owed += !over;
+        if (over) fe_tiers_ask_for_work(tiers);
     } else {
         tiers->stats.refused++;
     }
     return status;
+}
+
+void fe_tiers_moved(fe_store *store)
+{
+    if (store->log.bytes > store->tiers->mutable_max) seal_over(store);
 }
 
 /* Demotion ------------------------------------------------------------------------------------- */
@@ -408,7 +428,8 @@ bool fe_tier_step(fe_store *store, uint64_t bytes)
     bool more = demote_over(store, bytes);
     more |= fe_cache_step(store, bytes);
     fe_tiers_tell_room(store);
-    return more || (store->tiers->behind && store->log.tiers[FE_TIER_SEALED].segments == 0);
+    bool wanted = store->tiers->behind || (store->frozen.strained && memory_is_over(store));
+    return more || (wanted && store->log.tiers[FE_TIER_SEALED].segments == 0);
 }
 
 bool fe_tier_is_ordered(const fe_store *store)
@@ -525,6 +546,7 @@ void fe_tier_stats_get(const fe_store *store, fe_tier_stats *stats)
     fe_tiers_room_stats(store, stats);
     stats->index_over = tiers->index_over;
     stats->behind = tiers->behind;
+    stats->owing = tiers->owing;
 }
 
 static const char *segment_check(const fe_log *log, uint32_t n)

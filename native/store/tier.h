@@ -54,7 +54,8 @@ typedef struct fe_tier_stats {
     int no_space;      /* FULL: ENOSPC or EDQUOT, when the disk itself has no room; else 0 */
     uint64_t room; /* bytes of files that it had room for when it was full lately; 0: it was not */
     bool index_over;                         /* what is no tier leaves none of the limit for them */
-    bool behind;                             /* writers are made to wait */
+    bool behind;                             /* writers are made to wait for the flush ... */
+    bool owing;                              /* ... for compaction */
     fe_disk_error error;                     /* the last one */
     uint64_t errors;                         /* flushes and removals that failed */
     uint64_t sealed, flushed, flushed_bytes; /* segments; bytes of their files */
@@ -64,6 +65,7 @@ typedef struct fe_tier_stats {
     uint64_t page_faults;           /* pages of mapped files that could not be read */
     uint64_t removed;               /* files */
     uint64_t busy, refused;         /* answers of fe_tier_admit */
+    uint64_t owed;                  /* of `busy`, for compaction */
 } fe_tier_stats;
 
 typedef struct fe_unmap_job {
@@ -106,7 +108,8 @@ typedef struct fe_tiers {
     fe_disk_room room; /* the last one */
     int64_t retry_ms;  /* no flush before, while the state is not OK */
     bool index_over;
-    bool behind;
+    bool behind;     /* writers wait for the flush ... */
+    bool owing;      /* ... for compaction */
     bool keep_files; /* they stay when the store is freed (store/save.h) */
     bool leaving;    /* a stop is near: no bound on files counts */
     int sync_error;  /* errno of segments that could not be synced; 0: there were none */
@@ -131,6 +134,8 @@ void fe_tiers_tell_room(fe_store *store);
 bool fe_tiers_seal_up_to(fe_store *store, uint64_t sequence, unsigned max);
 /* Unmaps and removes all that waits for it; nobody else runs jobs, and nothing is pinned but by them. Blocks. */
 void fe_tiers_run_jobs(fe_store *store);
+/* Records were moved to the log: what is over the budget is sealed, as writers do it. */
+void fe_tiers_moved(fe_store *store);
 /* Only its file is left of a mapped segment, at once. */
 void fe_tiers_demote(fe_store *store, uint32_t n);
 /* For whoever changes a tier: the time before it, 0 when nobody wants to know, and the telling. */
@@ -164,10 +169,13 @@ void fe_tier_on_change(fe_store *store, fe_tier_change_hook *hook, void *context
  * segments; for about `bytes` of records looked at. Returns whether there is more to do at once. */
 bool fe_tier_step(fe_store *store, uint64_t bytes);
 
-/* Before a command that may need memory. FE_OK; FE_BUSY: the flush is behind, the writer waits for
+/* Before a command that may need memory. FE_OK; FE_BUSY: the flush or compaction is behind, the writer waits for
  * on_room; FE_IO: the disk refuses what has to leave memory; FE_NO_MEMORY: the index leaves no
  * memory for records, or the disk is full (fe_store_is_disk_full) and nothing can be evicted. */
 FE_MUST_USE fe_status fe_tier_admit(fe_store *store);
+
+/* Whether what waits to be written takes so much memory that nothing is to be added by moving. */
+bool fe_tier_is_crowded(const fe_store *store);
 
 /* Whether memory of mapped segments is wanted for what waits to be written: a step gives it up. */
 bool fe_tier_is_lending(const fe_store *store);

@@ -99,6 +99,7 @@ PLAIN = {
     "ferrite_storage_changes_total": "rdb_changes_since_last_save",
     "ferrite_storage_expired_unreclaimed": "expired_unreclaimed_bytes",
     "ferrite_storage_flush_behind": "flush_behind",
+    "ferrite_storage_compaction_behind": "compaction_behind",
     "ferrite_storage_writers_refused_total": "writers_refused",
     "ferrite_storage_writers_slowed_total": "writers_slowed",
 }
