@@ -22,7 +22,7 @@ POLL_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 
 INSIST_SECONDS = 10.0
-"""A signal so soon after a stop that failed gives the data up if they still cannot be saved."""
+"""A signal so soon after one that failed gives the data up if they still cannot be saved."""
 
 
 class Store(Protocol):
@@ -41,7 +41,6 @@ class Keep:
         self.is_saving = False
         self.is_retrying = False
         self.has_failed = False
-        self._failed_at = float("-inf")
         self._given_up = threading.Event()
         self._turn = asyncio.Lock()
         self._is_finished = False
@@ -57,10 +56,9 @@ class Keep:
                 while self._is_awaited and await asyncio.to_thread(native.prepare_save):
                     await self._pause()
             except OSError as error:
-                self._failed_at = time.monotonic()
                 log.error(
                     "the data cannot be saved, so the server goes on: %s; make room and stop it"
-                    " again. SHUTDOWN FORCE, or a second signal within %d s, gives the data up",
+                    " again. SHUTDOWN FORCE, or two signals within %d s, give the data up",
                     error,
                     INSIST_SECONDS,
                 )
@@ -75,11 +73,6 @@ class Keep:
     @property
     def _is_awaited(self) -> bool:
         return self.is_wanted and not self._given_up.is_set()
-
-    @property
-    def has_just_failed(self) -> bool:
-        """Whether the last attempt to stop failed so lately that another one insists."""
-        return time.monotonic() - self._failed_at < INSIST_SECONDS
 
     def give_up(self) -> None:
         """Whatever cannot be saved now is lost: nothing is waited for."""

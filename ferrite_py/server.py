@@ -34,7 +34,7 @@ from ferrite_py.commands.runner import Runner
 from ferrite_py.config import Config, Sources
 from ferrite_py.disk_watch import DiskWatch
 from ferrite_py.errors import ConfigError, StartupError
-from ferrite_py.keep import Keep, tell_found
+from ferrite_py.keep import INSIST_SECONDS, Keep, tell_found
 from ferrite_py.listen.accept import Gate, Listener
 from ferrite_py.listen.carrier import Carrier, Transport
 from ferrite_py.listen.reactors import Reactors
@@ -447,6 +447,7 @@ class End:
         self._services = services
         self._notifier = notifier
         self._asking: asyncio.Task[None] | None = None
+        self._failed_at = float("-inf")
 
     def on_signal(self, name: str) -> None:
         """SIGTERM or SIGINT, the first or a later one."""
@@ -467,8 +468,9 @@ class End:
 
     async def _ask(self, name: str) -> None:
         keep = self._services.keep
-        insists = keep.has_just_failed
+        insists = time.monotonic() - self._failed_at < INSIST_SECONDS
         if not await keep.prepare(self._services.native):
+            self._failed_at = time.monotonic()
             if not insists:
                 self._notifier.status("cannot stop: the data cannot be saved, see the log")
                 return

@@ -125,7 +125,7 @@ def test_a_signal_does_not_cost_the_data(
     refuse(server)
     server.signal(number)
     until_logged(server, GOES_ON)
-    assert "SHUTDOWN FORCE, or a second signal within 10 s, gives the data up" in server.log()
+    assert "SHUTDOWN FORCE, or two signals within 10 s, give the data up" in server.log()
     assert_served(server)
     heal(server)
     server.signal(number)
@@ -145,14 +145,29 @@ def test_a_second_signal_gives_the_data_up(start: Start) -> None:
     assert "the data were not saved and are lost to the next start: " in server.log()
 
 
+def test_a_signal_after_a_shutdown_is_the_first(start: Start, folder: Path) -> None:
+    """Scripts send a signal when SHUTDOWN has not helped: that does not give the data up."""
+    server = start()
+    load(server)
+    refuse(server)
+    with server.client() as client:
+        assert client.command("SHUTDOWN").raw == REFUSED
+    server.signal(signal.SIGTERM)
+    until_logged(server, GOES_ON, 2)
+    assert_served(server)
+    heal(server)
+    server.stop()
+    assert_saved(start, folder)
+
+
 def test_signals_far_apart_are_attempts(start: Start, tmp_path: Path, folder: Path) -> None:
     """Only a signal soon after a failure insists."""
     work = tmp_path / "patient"
     work.mkdir()
     code = (
-        "import ferrite_py.keep as keep\n"
-        f"assert keep.INSIST_SECONDS == {INSIST_SECONDS}\n"
-        "keep.INSIST_SECONDS = 0\n"
+        "import ferrite_py.server as server\n"
+        f"assert server.INSIST_SECONDS == {INSIST_SECONDS}\n"
+        "server.INSIST_SECONDS = 0\n"
         "from ferrite_py.cli import main\n"
         "raise SystemExit(main())"
     )

@@ -3,6 +3,10 @@
 #include "engine/workers.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/check.h"
@@ -112,6 +116,47 @@ TEST(a_save_brings_everything_back)
     fe_engine_free(engine); /* never claimed: nothing is lost */
 }
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    (void)getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes;
+    CHECK_INT(0, setrlimit(RLIMIT_FSIZE, &limit));
+}
+
+static fe_status prepare(fe_engine *engine)
+{
+    fe_status status;
+    const struct timespec pause = {0, 1000000};
+    while ((status = fe_engine_prepare_save(engine, error)) == FE_BUSY)
+        (void)nanosleep(&pause, NULL);
+    return status;
+}
+
+/* What the disk does not take is known while the workers run, and costs nothing. */
+TEST(a_save_is_prepared_while_the_workers_run)
+{
+    fe_engine *engine = served();
+    fill(engine);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    limit_files(1024);
+    CHECK_INT(FE_IO, prepare(engine));
+    CHECK(strstr(error, path) == error && strstr(error, strerror(EFBIG)) != NULL);
+    CHECK_INT(KEYS, keys_of(engine));
+    limit_files(RLIM_INFINITY);
+    CHECK_INT(FE_OK, prepare(engine));
+    CHECK_INT(FE_OK, prepare(engine));
+    fe_workers_stop(engine);
+    CHECK(fe_engine_save(engine, "1", &report, error));
+    fe_engine_free(engine);
+    engine = open_engine();
+    CHECK_INT(KEYS, keys_of(engine));
+    CHECK_INT(FE_OK, fe_engine_prepare_save(engine, error)); /* nothing has changed */
+    CHECK(fe_engine_claim(engine, error));
+    fe_engine_discard(engine);
+    fe_engine_free(engine);
+}
+
 TEST(a_discard_leaves_an_empty_folder)
 {
     fe_engine *engine = served();
@@ -172,6 +217,7 @@ int main(void)
     if (mkdtemp(path) == NULL) return 1;
     RUN(a_save_brings_everything_back);
     RUN(a_discard_leaves_an_empty_folder);
+    RUN(a_save_is_prepared_while_the_workers_run);
     RUN(without_either_the_files_stay_and_are_set_aside);
     RUN(a_damaged_folder_is_refused_in_one_line);
     RUN(without_a_data_folder_there_is_nothing_to_keep);
