@@ -78,6 +78,11 @@ def render_show(loaded: Loaded) -> str:
         line = f"{setting.key} = {setting.kind.toml_format(loaded.config.value(setting.name))}"
         if setting.secret and loaded.config.value(setting.name) != setting.default:
             line = f"# {setting.key} is set, and not shown"
+        elif setting.hide is not None:
+            value = loaded.config.value(setting.name)
+            if (shown := setting.hide(value)) != value:
+                # Nobody is to load it again.
+                line = f"# {setting.key} = {setting.kind.toml_format(shown)}"
         return [line if origin is None else f"{line}  # {origin}"]
 
     return _render_sections(lines).lstrip("\n")

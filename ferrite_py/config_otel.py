@@ -64,6 +64,20 @@ WHOLE_NUMBERS = {
 }
 """Variables that must say a whole number above 0, and the signal that each is of."""
 
+LIMITS = {
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": ("traces", "logs"),
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": ("traces", "logs"),
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": ("traces",),
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": ("traces",),
+    "OTEL_SPAN_EVENT_COUNT_LIMIT": ("traces",),
+    "OTEL_SPAN_LINK_COUNT_LIMIT": ("traces",),
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": ("traces",),
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": ("traces",),
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": ("logs",),
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": ("logs",),
+}
+"""Variables that must say a whole number, for the signals that the SDK reads each for."""
+
 TEMPORALITIES = ("cumulative", "delta", "lowmemory")
 """The third is deltas of histograms alone."""
 
@@ -72,6 +86,12 @@ HISTOGRAMS = {
     "exponential": "base2_exponential_bucket_histogram",
 }
 """Our names of the kinds of histograms, and OpenTelemetry's."""
+
+
+def takes_ratio(environ: Mapping[str, str]) -> bool:
+    """Whether OTEL_TRACES_SAMPLER_ARG is the ratio of the sampler, or of ours if none is named."""
+    sampler = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    return sampler not in SAMPLERS or sampler.endswith("traceidratio")
 
 
 def read_temporality(text: str) -> str | None:
@@ -153,6 +173,10 @@ def wrong_variables(
         text = environ.get(name, "")
         if text.strip() and signal in signals and not is_whole(text):
             yield f'{name}: "{text}": expected a whole number above 0'
+    for name, signals_of in LIMITS.items():
+        text = environ.get(name, "")
+        if text.strip() and not is_count(text) and any(one in signals for one in signals_of):
+            yield f'{name}: "{text}": expected a whole number'
     yield from _unknown_detectors(environ)
 
 
@@ -172,12 +196,21 @@ def without_effect(environ: Mapping[str, str], signals: Collection[str] = SIGNAL
     for name, (signal, why) in WITHOUT_EFFECT.items():
         if environ.get(name, "").strip() and (not signal or signal in signals):
             yield f"{name}: without effect; {why}"
+    has_ratio = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip() and "traces" in signals
+    if has_ratio and not takes_ratio(environ):
+        sampler = environ["OTEL_TRACES_SAMPLER"].strip()
+        yield f"OTEL_TRACES_SAMPLER_ARG: without effect; {sampler} takes none"
 
 
 def is_whole(text: str) -> bool:
     """Whether it is a whole number above 0, in digits of ASCII; blanks around it do not count."""
+    return is_count(text) and int(text) > 0
+
+
+def is_count(text: str) -> bool:
+    """The same, or 0."""
     digits = text.strip()
-    return digits.isascii() and digits.isdigit() and int(digits) > 0
+    return digits.isascii() and digits.isdigit()
 
 
 def _is_number(text: str) -> bool:

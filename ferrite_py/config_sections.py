@@ -4,7 +4,7 @@ The example file, the reference in `docs/`, the environment name, the flag and t
 all follow from the fields; `python -m tools.generate` writes the files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -61,6 +61,8 @@ def setting(
     flag: str = "",
     otel: str = "",
     otel_read: Callable[[str], str | None] = str,
+    otel_counts: Callable[[Mapping[str, str]], bool] | None = None,
+    hide: Callable[[str], str] | None = None,
 ) -> T:
     """Declare a field together with all that is to be known of it; see `Setting`."""
     made = partial(
@@ -74,6 +76,8 @@ def setting(
         flag=flag,
         otel=otel,
         otel_read=otel_read,
+        otel_counts=otel_counts,
+        hide=hide,
     )
     declared: T = field(default=default, metadata={"setting": made})
     return declared

@@ -49,6 +49,10 @@ class Setting:
     """OpenTelemetry's variable that sets it as well; empty for none."""
     otel_read: Callable[[str], str | None] = str
     """What that variable's text is as ours; None when it says nothing of this setting."""
+    otel_counts: Callable[[Mapping[str, str]], bool] | None = None
+    """Whether that variable says anything beside the others; None where it always does."""
+    hide: Callable[[str], str] | None = None
+    """The value without what is secret in it; None where nothing can be."""
 
     @property
     def name(self) -> str:
@@ -230,7 +234,8 @@ def _read_otel(environ: Mapping[str, str], catalogue: Catalogue) -> list[Assignm
     """Read OpenTelemetry's own variables; ours go over them. An empty one counts as unset."""
     found: list[Assignment] = []
     for setting in catalogue.settings:
-        text = environ.get(setting.otel, "") if setting.otel else ""
+        counts = setting.otel_counts is None or setting.otel_counts(environ)
+        text = environ.get(setting.otel, "") if setting.otel and counts else ""
         value = setting.otel_read(text) if text else None
         if value is not None:
             found.append(Assignment(setting, value, setting.otel, (_ENVIRONMENT, 0)))

@@ -21,6 +21,7 @@ from ferrite_py.config_otel import (
     TEMPORALITIES,
     read_histograms,
     read_temporality,
+    takes_ratio,
 )
 from ferrite_py.config_sections import setting
 from ferrite_py.config_tables import Fraction, Pairs, Seconds, Table
@@ -115,6 +116,7 @@ class TelemetryConfig:
         Text(),
         "URL of the collector, such as http://localhost:4317 for grpc or http://localhost:4318"
         " for http; tracing needs it.",
+        hide=without_secrets,
         otel="OTEL_EXPORTER_OTLP_ENDPOINT",
     )
     protocol: str = setting(
@@ -141,6 +143,7 @@ class TelemetryConfig:
         redis="telemetry-sample-rate",
         runtime=True,
         otel="OTEL_TRACES_SAMPLER_ARG",
+        otel_counts=takes_ratio,
     )
     traces_enabled: bool = setting(
         True,

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult
 from ferrite_py.collector import Way, ways, wrong_files_of
 from ferrite_py.config import Config
 from ferrite_py.findings import Finding, Host
+from ferrite_py.hidden import without_secrets
 
 CONNECT_S = 2.0
 ANSWER_S = 2.0
@@ -31,7 +32,7 @@ def _look(way: Way) -> Iterator[Finding]:
         for name, _, message in (line.partition(": ") for line in wrong_files_of(way))
     ] or list(_unusable(way))
     yield from files
-    url, shown = way.url, way.endpoint
+    url, shown = way.url, without_secrets(way.endpoint)
     try:
         shown = f"{url.hostname}, port {_port(url)},"
         with socket.create_connection((url.hostname or "", _port(url)), CONNECT_S) as connection:

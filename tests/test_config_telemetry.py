@@ -72,6 +72,9 @@ def error_of(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -
         ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "-1", "-1"),
         ("OTEL_BLRP_MAX_QUEUE_SIZE", "1.5", "1.5"),
         ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "process, bogus", "bogus"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "long", "long"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "-1", "-1"),
+        ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1.5", "1.5"),
     ],
 )
 def test_words_of_opentelemetry_that_nobody_knows(
@@ -118,6 +121,10 @@ def test_all_words_that_are_wrong_are_told_with_their_place(tmp_path: Path) -> N
         ({"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "soon"}, "metrics_enabled = false\n"),
         ({"OTEL_BSP_EXPORT_TIMEOUT": "0"}, "traces_enabled = false\n"),
         ({"OTEL_BLRP_MAX_QUEUE_SIZE": "0"}, "logs_enabled = false\n"),
+        ({"OTEL_SPAN_LINK_COUNT_LIMIT": "x"}, "traces_enabled = false\n"),
+        ({"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "x"}, "logs_enabled = false\n"),
+        ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "0"}, ""),
+        ({"OTEL_TRACES_SAMPLER": "always_off", "OTEL_TRACES_SAMPLER_ARG": "abc"}, ""),
         ({"OTEL_BSP_EXPORT_TIMEOUT": " ", "OTEL_BLRP_MAX_QUEUE_SIZE": ""}, ""),
     ],
 )
@@ -268,6 +275,23 @@ def test_variables_of_opentelemetry(
         assert loaded(tmp_path, "", ours).value(f"telemetry.{key}") == "http://ours"
         flagged = loaded(tmp_path, "", ours, **{key: "http://flag"})
         assert flagged.value(f"telemetry.{key}") == "http://flag"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "line"),
+    [
+        ("http://h:4318", 'endpoint = "http://h:4318"  # command line\n'),
+        ("http://me:s3cret@h:4318", '# endpoint = "http://***@h:4318"  # command line\n'),
+        ("https://me:s3c@ret/s3cret@h", '# endpoint = "https://***@h"  # command line\n'),
+        ("h:1?token=s3cret", '# endpoint = "h:1?***"  # command line\n'),
+    ],
+)
+def test_show_hides_what_is_secret_in_the_endpoint(endpoint: str, line: str) -> None:
+    """A name, a password, a query; what is shown of them cannot be loaded by mistake."""
+    text = render_show(Sources(None, {}, {"telemetry.endpoint": endpoint}).load())
+
+    assert line in text
+    assert "s3cret" not in text
 
 
 def test_show_hides_headers(tmp_path: Path) -> None:

@@ -20,14 +20,17 @@ from ferrite_py.config_otel import (
     EXPORTERS,
     HISTOGRAMS,
     KNOWN,
+    LIMITS,
     PROPAGATORS,
     SAMPLERS,
     SIGNALS,
     WHOLE_NUMBERS,
+    is_count,
     is_whole,
 )
 from ferrite_py.config_telemetry import OTLP_PROTOCOLS
 from ferrite_py.errors import StartupError
+from ferrite_py.hidden import without_secrets
 
 ALWAYS = 1 << 64
 """The bound of a sampler that takes every trace id; one below which no id is takes none."""
@@ -98,7 +101,12 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _check_numbers(values: Mapping[str, str], signals: Sequence[str]) -> None:
+def _check_numbers(values: dict[str, str], signals: Sequence[str]) -> None:
+    for name, signals_of in LIMITS.items():
+        if name in values and not is_count(values[name]):
+            if any(signal in signals for signal in signals_of):
+                raise StartupError(f"{name}: {values[name]!r} is no whole number")
+            del values[name]  # the SDK reads those of spans also where there are none
     for name, signal in WHOLE_NUMBERS.items():
         if signal in signals and name in values and not is_whole(values[name]):
             raise StartupError(f"{name}: {values[name]!r} is no whole number above 0")
@@ -236,14 +244,14 @@ def has_endpoint(signal: str, values: Mapping[str, str]) -> bool:
 
 
 def shown_endpoint(signal: str, values: Mapping[str, str]) -> str:
-    """Where a signal goes, for the log: without a name and password."""
+    """Where a signal goes, for the log: without a name, a password and a query."""
     exporter = exporter_of(signal, values)
     endpoint = values.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or values.get(
         "OTEL_EXPORTER_OTLP_ENDPOINT"
     )
     if exporter != "otlp" or not endpoint:
         return exporter
-    return re.sub(r"(^|//)[^/]*@", r"\1", endpoint)
+    return without_secrets(endpoint)
 
 
 @dataclass(frozen=True, slots=True)

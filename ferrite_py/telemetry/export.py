@@ -41,7 +41,7 @@ from ferrite_py.telemetry.metrics import MetricsExport
 from ferrite_py.telemetry.names import Detail, operation_name
 from ferrite_py.telemetry.rare import Event
 from ferrite_py.telemetry.rare import request_of as rare_request
-from ferrite_py.telemetry.transport import trace_transport
+from ferrite_py.telemetry.transport import short, trace_transport
 from ferrite_py.yielding import step_back, yielding
 
 log = logging.getLogger(__name__)
@@ -357,7 +357,7 @@ def metrics_export(config: TelemetryConfig, sdk: Sdk, meter: Meter) -> MetricsEx
             )
     except Exception as error:
         # The exporters raise what their libraries raise, of files, URLs and options.
-        raise StartupError(f"cannot export metrics: {error}") from error
+        raise StartupError(f"cannot export metrics: {short(str(error))}") from error
 
 
 class Exporting:

@@ -3,6 +3,7 @@
 (The SDK's own handler is deprecated, and would name attributes after Python's log records.)
 """
 
+import copy
 import logging
 import threading
 import time
@@ -23,9 +24,11 @@ from opentelemetry.trace import TraceFlags
 from ferrite_py import logs
 from ferrite_py.config_otel import SIGNALS
 from ferrite_py.errors import StartupError
+from ferrite_py.hidden import masked
 from ferrite_py.measure import Samples
 from ferrite_py.telemetry.environment import exporter_of, in_force, protocol_of
 from ferrite_py.telemetry.partial import Rejections
+from ferrite_py.telemetry.transport import short
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +107,11 @@ class Complaints(logging.Handler):
     """Passes what the SDK says on to where the server's own log goes, but not over OTLP."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one message."""
+        """Write one message; a library may have put a URL with a secret into it."""
+        text = record.getMessage()
+        if (shown := masked(text)) != text:
+            record = copy.copy(record)
+            record.msg, record.args = shown, ()
         for handler in logging.getLogger(logs.ROOT).handlers:
             if not isinstance(handler, OtlpHandler):
                 handler.handle(record)
@@ -193,7 +200,7 @@ class Logs:
         except StartupError:
             raise
         except Exception as error:
-            raise StartupError(f"cannot export logs: {error}") from error
+            raise StartupError(f"cannot export logs: {short(str(error))}") from error
         self._provider.add_log_record_processor(self._queue)
         self._handler = OtlpHandler(self._provider)
 

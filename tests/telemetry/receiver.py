@@ -392,9 +392,10 @@ class _HttpHandler(BaseHTTPRequestHandler):
             self.close_connection = True  # cut by `stop`, or by a sender that gave up
 
     def do_POST(self) -> None:
-        signal = self.path.removeprefix("/v1/")
+        path = self.path.partition("?")[0]
+        signal = path.removeprefix("/v1/")
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        if self.path != f"/v1/{signal}" or signal not in SIGNALS:
+        if path != f"/v1/{signal}" or signal not in SIGNALS:
             self._answer(404, b"")
             return
         if self.headers.get("Content-Type") != "application/x-protobuf":

@@ -111,6 +111,11 @@ def test_resource_of_the_environment() -> None:
             Sampler(ALWAYS // 4, parent_based=True),
         ),
         (
+            {"OTEL_TRACES_SAMPLER": "parentbased_always_on", "OTEL_TRACES_SAMPLER_ARG": "abc"},
+            {},
+            Sampler(ALWAYS, parent_based=True),
+        ),
+        (
             {"OTEL_TRACES_SAMPLER": "traceidratio", "FERRITE_TELEMETRY_SAMPLE_RATE": "0.25"},
             {},
             Sampler(ALWAYS // 4, parent_based=True),
@@ -272,7 +277,8 @@ def test_what_the_sdk_cannot_read_ends_the_start_with_a_line() -> None:
     [
         ({}, "http://h:4317"),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://t:1/v1/traces"}, "https://t:1/v1/traces"),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://me:s3cret@t:1"}, "https://t:1"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://me:s3cret@t:1"}, "https://***@t:1"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://t:1/a?k=s3cret"}, "https://t:1/a?***"),
         ({"OTEL_TRACES_EXPORTER": "console"}, "console"),
     ],
 )
@@ -289,6 +295,10 @@ def test_the_log_says_where_traces_go(environ: dict[str, str], shown: str) -> No
         ({"OTEL_PROPAGATORS": "baggage"}, ["baggage comes with trace contexts; none is taken"]),
         ({"OTEL_METRICS_EXPORTER": "otlp, Prometheus"}, ["Prometheus is passed over"]),
         ({"OTEL_METRICS_EXEMPLAR_FILTER": "always_on"}, ["always_on is taken for trace_based"]),
+        (
+            {"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": "abc"},
+            ["SAMPLER_ARG: without effect; always_on takes none"],
+        ),
     ],
 )
 def test_what_means_nothing_here_is_told(
