@@ -97,12 +97,13 @@ struct fe_reader {
     uint16_t
         nested_left[FE_READER_ATTRIBUTE_DEPTH_MAX]; /* elements still to come, outermost first */
     uint16_t nested_seen;                           /* elements of all of them */
-    bool attribute_seen;
+    uint8_t attributes;                             /* in front of this request, so far */
     bool authenticated;
     bool item_kept; /* ITEM_BODY: it is a text, not an error or verbatim string */
     stage stage;
     key key; /* of the pair under way */
     span texts[NO_KEY];
+    uint8_t said_by[NO_KEY]; /* which attribute, from 1 on, has said it */
     fe_args args;
     elsewhere body;
     unquoted *unquoted;
@@ -192,12 +193,15 @@ static inline void finish(fe_reader *reader, fe_request *request, const fe_bytes
     *request = (fe_request){.argv = argv,
                             .argc = (uint32_t)argc,
                             .size = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size};
-    if (FE_UNLIKELY(reader->attribute_seen)) {
+    if (FE_UNLIKELY(reader->attributes != 0)) {
         request->traceparent = text_view(reader, TRACEPARENT);
-        request->tracestate = text_view(reader, TRACESTATE);
+        /* That of another caller says nothing of this one. */
+        if (request->traceparent.len == 0 ||
+            reader->said_by[TRACESTATE] == reader->said_by[TRACEPARENT])
+            request->tracestate = text_view(reader, TRACESTATE);
         request->baggage = text_view(reader, BAGGAGE);
         memset(reader->texts, 0, sizeof reader->texts);
-        reader->attribute_seen = false;
+        reader->attributes = 0;
     }
     reader->start = reader->pos;
     reader->stage = START;
@@ -392,7 +396,8 @@ static outcome read_attribute_header(fe_reader *reader)
 {
     fe_bytes line;
     int64_t pairs;
-    if (reader->attribute_seen) return fail(reader, PROTOCOL "repeated attribute");
+    if (reader->attributes == FE_READER_ATTRIBUTES_MAX)
+        return fail(reader, PROTOCOL "too many attributes");
     outcome found = find_header(reader, PROTOCOL "too big attribute count string", &line);
     if (found != GO_ON) return found;
     if (!read_length(line, &pairs) || pairs < 0 || line.ptr[line.len + 1] != '\n') {
@@ -403,7 +408,7 @@ static outcome read_attribute_header(fe_reader *reader)
     }
 
     advance(reader, line.len + 2);
-    reader->attribute_seen = true;
+    reader->attributes++;
     reader->nested_seen = 0;
     reader->items_left = (uint8_t)(2 * pairs);
     reader->stage = pairs == 0 ? START : ITEM;
@@ -427,6 +432,7 @@ static void keep_item(fe_reader *reader, const fe_bytes *text)
     } else if (text != NULL && reader->key != NO_KEY) {
         size_t offset = (size_t)(text->ptr - reader->data) - reader->start;
         reader->texts[reader->key] = (span){offset, text->len};
+        reader->said_by[reader->key] = reader->attributes;
     }
 }
 
@@ -600,7 +606,7 @@ static void clear(fe_reader *reader)
     reader->start = 0;
     reader->scanned = 0;
     reader->depth = 0;
-    reader->attribute_seen = false;
+    reader->attributes = 0;
     memset(reader->texts, 0, sizeof reader->texts);
     reader->stage = START;
     reader->error = "";

@@ -319,7 +319,7 @@ TEST(malformed_attributes_are_errors)
     FAILS("|1\r\n,x\r\n", "malformed attribute");
     FAILS("|1\r\n$-2\r\n", "invalid bulk length");
     FAILS("|1\r\n$65537\r\n", "too big attribute");
-    FAILS("|0\r\n|0\r\n", "repeated attribute");
+    FAILS("|0\r\n|0\r\n|0\r\n|0\r\n|0\r\n|0\r\n|0\r\n|0\r\n|0\r\n", "too many attributes");
 }
 
 /* The missing count is exact for a bulk, and the parsed part is neither consumed nor parsed again.
