@@ -98,6 +98,7 @@ struct fe_reader {
         nested_left[FE_READER_ATTRIBUTE_DEPTH_MAX]; /* elements still to come, outermost first */
     uint16_t nested_seen;                           /* elements of all of them */
     uint8_t attributes;                             /* in front of this request, so far */
+    uint8_t pairs_seen;                             /* of all of them */
     bool authenticated;
     bool item_kept; /* ITEM_BODY: it is a text, not an error or verbatim string */
     stage stage;
@@ -201,7 +202,7 @@ static inline void finish(fe_reader *reader, fe_request *request, const fe_bytes
             request->tracestate = text_view(reader, TRACESTATE);
         request->baggage = text_view(reader, BAGGAGE);
         memset(reader->texts, 0, sizeof reader->texts);
-        reader->attributes = 0;
+        reader->attributes = reader->pairs_seen = 0;
     }
     reader->start = reader->pos;
     reader->stage = START;
@@ -403,12 +404,13 @@ static outcome read_attribute_header(fe_reader *reader)
     if (!read_length(line, &pairs) || pairs < 0 || line.ptr[line.len + 1] != '\n') {
         return fail(reader, PROTOCOL "invalid attribute length");
     }
-    if (pairs > FE_READER_ATTRIBUTE_PAIRS_MAX) {
+    if (pairs > FE_READER_ATTRIBUTE_PAIRS_MAX - reader->pairs_seen) {
         return fail(reader, PROTOCOL "too many attribute pairs");
     }
 
     advance(reader, line.len + 2);
     reader->attributes++;
+    reader->pairs_seen = (uint8_t)(reader->pairs_seen + pairs);
     reader->nested_seen = 0;
     reader->items_left = (uint8_t)(2 * pairs);
     reader->stage = pairs == 0 ? START : ITEM;
@@ -606,7 +608,7 @@ static void clear(fe_reader *reader)
     reader->start = 0;
     reader->scanned = 0;
     reader->depth = 0;
-    reader->attributes = 0;
+    reader->attributes = reader->pairs_seen = 0;
     memset(reader->texts, 0, sizeof reader->texts);
     reader->stage = START;
     reader->error = "";

@@ -30,7 +30,7 @@
 /* Arguments of one request; memory grows only as they come. */
 #define FE_READER_BULKS_MAX INT32_MAX
 #define FE_READER_ATTRIBUTES_MAX 8       /* in front of one request; more are a protocol error */
-#define FE_READER_ATTRIBUTE_PAIRS_MAX 16 /* more pairs than this is a protocol error */
+#define FE_READER_ATTRIBUTE_PAIRS_MAX 16 /* of all of them; more are a protocol error */
 #define FE_READER_ATTRIBUTE_DEPTH_MAX 8  /* aggregates within each other, inside of an attribute */
 #define FE_READER_ATTRIBUTE_NESTED_MAX 1024 /* elements of all of them */
 #define FE_READER_ATTRIBUTE_TEXT_MAX                                                               \

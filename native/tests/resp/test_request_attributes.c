@@ -60,6 +60,21 @@ TEST(attributes_are_as_many_as_allowed)
     check_said(EIGHT("|1\r\n+traceparent\r\n+a\r\n") "PING\r\n", "a - -");
 }
 
+TEST(pairs_of_all_attributes_are_bounded_together)
+{
+    fe_alloc alloc;
+    fe_alloc_init(&alloc);
+    fe_reader *reader = fe_reader_new(&alloc, 1024);
+    static const char input[] = "|8\r\n" EIGHT("+a\r\n+b\r\n") "|9\r\n";
+    fe_request request = {0};
+
+    fe_reader_feed(reader, (const uint8_t *)input, sizeof input - 1);
+    CHECK_INT(FE_READ_ERROR, fe_reader_next(reader, &request));
+
+    CHECK(strstr(fe_reader_error(reader), "too many attribute pairs") != NULL);
+    fe_reader_free(reader);
+}
+
 TEST(the_next_request_has_none_of_them)
 {
     fe_alloc alloc;
@@ -83,6 +98,7 @@ int main(void)
     RUN(a_later_attribute_goes_over_an_earlier_one);
     RUN(a_tracestate_belongs_to_the_traceparent_beside_it);
     RUN(attributes_are_as_many_as_allowed);
+    RUN(pairs_of_all_attributes_are_bounded_together);
     RUN(the_next_request_has_none_of_them);
     return check_done();
 }
