@@ -245,6 +245,7 @@ static void evict(fe_store *store, const found *f)
     fe_store_remove_known(store, f->keyspace, f->entry->hash, f->slot, f->entry->deadline, f->size,
                           FE_MISS_EVICTED);
     store->stats.evicted_keys++;
+    store->frozen.evict_barren = false;
     stats->evicted_keys++;
     stats->evicted_bytes += f->size;
 }

@@ -56,6 +56,7 @@ typedef enum fe_frozen_next {
 typedef struct fe_frozen_disk {
     uint64_t bytes, max;       /* of all files; max 0: no limit */
     uint64_t files, files_max; /* how many; the same */
+    uint64_t wanted;           /* full: bytes of the file that there is no room for */
     bool behind;               /* the flush is: nothing is moved */
     bool full; /* nothing can be flushed before there is room: moving owes nothing */
 } fe_frozen_disk;
@@ -118,6 +119,7 @@ typedef struct fe_frozen {
         evict; /* the segment that the search for volatile keys stands at; 0: at its beginning */
     uint32_t evict_generation;
     bool evict_hard;      /* also what was read: the last round found nothing else */
+    bool evict_barren;    /* ... and that neither: what volatile-* takes is not on disk */
     uint64_t evict_found; /* evicted_keys when this round began */
     fe_frozen_cut cut;
     fe_frozen_stats stats;

@@ -62,6 +62,8 @@ static uint64_t bytes_over(const fe_store *store)
     const fe_frozen_disk *disk = &store->frozen.disk;
     if (disk->max == 0) return 0;
     uint64_t goal = target(disk->max, RESERVE_SEGMENTS * store->log.segment_max);
+    if (disk->wanted <= disk->max && goal > disk->max - disk->wanted)
+        goal = disk->max - disk->wanted;
     return disk->bytes > goal ? disk->bytes - goal : 0;
 }
 
@@ -94,7 +96,8 @@ bool fe_frozen_is_urgent(const fe_store *store)
     return store->frozen.strained || is_scarce(store);
 }
 
-bool fe_frozen_can_evict(const fe_store *store)
+/* Whether there may be something on disk that the policy takes. */
+static bool has_keys(const fe_store *store)
 {
     if (store->options.policy == FE_POLICY_NOEVICTION) return false;
     const fe_log *log = &store->log;
@@ -103,6 +106,15 @@ bool fe_frozen_can_evict(const fe_store *store)
     for (uint32_t i = 0; i < store->options.databases; i++)
         if (store->keyspaces[i].expires != 0) return segments != 0;
     return false;
+}
+
+bool fe_frozen_can_evict(const fe_store *store)
+{
+    const fe_frozen *frozen = &store->frozen;
+    bool helps =
+        !frozen->disk.full || frozen->disk.max == 0 || frozen->disk.wanted <= frozen->disk.max;
+    bool finds = !fe_frozen_is_volatile(store) || !frozen->evict_barren;
+    return helps && finds && has_keys(store);
 }
 
 /* Memory that waits to be flushed, beyond which nothing is added to it by moving. */
@@ -140,6 +152,7 @@ void fe_frozen_look(fe_store *store)
                                           .max = fe_tiers_bytes_max(store),
                                           .files = tiers->file_count,
                                           .files_max = store->options.files_max,
+                                          .wanted = full ? tiers->wanted : 0,
                                           .full = full};
     store->frozen.tight = fe_frozen_over(store) != 0;
     store->frozen.disk.behind = may_not_move(store);
@@ -443,7 +456,9 @@ static uint32_t round_next(const fe_store *store)
 static void round_restart(fe_store *store)
 {
     fe_frozen *frozen = &store->frozen;
-    frozen->evict_hard = frozen->stats.evicted_keys == frozen->evict_found;
+    bool found = frozen->stats.evicted_keys != frozen->evict_found;
+    frozen->evict_barren = frozen->evict_hard && !found;
+    frozen->evict_hard = !found;
     frozen->evict_found = frozen->stats.evicted_keys;
     frozen->evict = 0;
     frozen->cut.ready = false;
@@ -488,7 +503,7 @@ static bool is_garbage_enough(const fe_store *store, uint64_t over)
 static bool evict_next(fe_store *store, fe_frozen_choice *choice)
 {
     uint64_t over = fe_frozen_over(store), gone = leaving(store);
-    if (over <= gone || !fe_frozen_can_evict(store)) return false;
+    if (over <= gone || !has_keys(store)) return false;
     if (is_garbage_enough(store, over - gone)) return false;
     uint32_t n = 0;
     if (fe_frozen_is_volatile(store)) {

@@ -77,8 +77,7 @@ typedef struct fe_unmap_job {
 
 /* When the disk itself had no room for a file. */
 typedef struct fe_disk_room {
-    uint64_t bytes;  /* of all other files; 0: none, or it never was so */
-    uint64_t wanted; /* bytes of that file, or of one that was not tried since */
+    uint64_t bytes; /* of all other files; 0: none, or it never was so */
     int64_t at_ms;
     int code; /* ENOSPC or EDQUOT */
 } fe_disk_room;
@@ -106,7 +105,8 @@ typedef struct fe_tiers {
     bool out_of_files; /* FULL: because of files_max */
     int no_space;      /* FULL: because of the disk itself, which said this errno; else 0 */
     fe_disk_room room; /* the last one */
-    int64_t retry_ms;  /* no flush before, while the state is not OK */
+    uint64_t wanted; /* FULL: bytes of the file that there is no room for; 0: not because of them */
+    int64_t retry_ms; /* no flush before, while the state is not OK */
     bool index_over;
     bool behind;     /* writers wait for the flush ... */
     bool owing;      /* ... for compaction */

@@ -30,7 +30,7 @@ void fe_tiers_refused(fe_store *store, const fe_flush_job *job)
     if (asked)
         *room =
             (fe_disk_room){.bytes = tiers->file_bytes, .at_ms = store->now_ms, .code = job->error};
-    if (asked || known) room->wanted = job->size;
+    tiers->wanted = job->refused ? 0 : job->size;
     tiers->no_space = asked || known ? room->code : 0;
     tiers->retry_ms = (known ? room->at_ms : store->now_ms) + RETRY_MS;
 }
@@ -47,7 +47,7 @@ void fe_tiers_gained_room(fe_store *store)
     fe_tiers *tiers = store->tiers;
     if (tiers->state != FE_DISK_FULL) return;
     const fe_disk_room *room = &tiers->room;
-    if (tiers->no_space != 0 && tiers->file_bytes + room->wanted > room->bytes) return;
+    if (tiers->no_space != 0 && tiers->file_bytes + tiers->wanted > room->bytes) return;
     tiers->retry_ms = store->now_ms;
 }
 

@@ -47,7 +47,6 @@ static void without_eviction(int error, const char *text)
     for (uint64_t i = 0; i < written; i++)
         if (i % 4 != 0) remove_key(&t, i);
     CHECK_INT(written / 2, write_on(&t, 10000, written / 2));
-    CHECK(!fe_store_is_disk_full(t.f.store));
     for (uint64_t i = 0; i < written; i += 4)
         CHECK(reads(&t, i));
     CHECK(t.faults.taken <= ROOM);
@@ -133,17 +132,112 @@ TEST(no_file_is_tried_before_enough_has_gone_or_a_second_has)
     CHECK_INT(tries, t.faults.no_rooms);
 
     fe_tiers *tiers = t.f.store->tiers;
-    tiers->room.wanted = tiers->room.bytes; /* of a long value, more than any file here */
+    tiers->wanted = tiers->room.bytes; /* of a long value, more than any file here */
     fe_log_drop(&t.f.store->log, t.f.store->log.tiers[FE_TIER_DISK].oldest);
     run_jobs(&t);
     CHECK(tiers->retry_ms > fe_store_now(t.f.store));
 
-    tiers->room.wanted = 4096;
+    tiers->wanted = 4096;
     fe_log_drop(&t.f.store->log, t.f.store->log.tiers[FE_TIER_DISK].oldest);
     run_jobs(&t);
     CHECK_INT(fe_store_now(t.f.store), tiers->retry_ms);
     CHECK(flush_sealed(&t) || stats_of(&t).state == FE_DISK_FULL);
     fe_index_reset(&t.f.store->databases[0]->index); /* it named what was dropped */
+    tiered_close(&t);
+}
+
+/* As a command does it. */
+static void write_volatile(tiered *t)
+{
+    name_buf buf;
+    static const uint8_t value[LEN];
+    fe_bytes name = name_of(&buf, 1u << 20);
+    make_resident(t, 0, name, fe_key_hash(&t->f.seed, name));
+    CHECK(set(&t->f, 0, name, (fe_bytes){value, LEN}, START_MS + 1000000000));
+}
+
+static void without_prey(fe_policy policy, uint64_t disk_max)
+{
+    tiered t;
+    full_open(&t, policy, ENOSPC);
+    fe_store_options options = *fe_store_get_options(t.f.store);
+    options.disk_max = disk_max;
+    fe_store_set_options(t.f.store, &options);
+    uint64_t written = 0, more = 1;
+    for (; written < 6000 && more != 0; written += more) {
+        write_volatile(&t); /* so it never leaves memory */
+        more = write_on(&t, written, 50) == 50 ? 50 : 0;
+    }
+
+    CHECK(written < 6000);
+    CHECK_INT(FE_DISK_FULL, stats_of(&t).state);
+    CHECK(t.f.store->keyspaces[0].expires == 1 && !fe_frozen_can_evict(t.f.store));
+    CHECK_INT(FE_NO_MEMORY, fe_store_make_room(t.f.store));
+
+    t.faults.room += 1u << 20;
+    options.disk_max += disk_max != 0 ? 1u << 20 : 0;
+    fe_store_set_options(t.f.store, &options);
+    CHECK(write_on(&t, 6000, 6000) < 6000); /* by then it is on disk */
+    fe_frozen_stats frozen;
+    fe_frozen_stats_get(t.f.store, &frozen);
+    CHECK_INT(1, frozen.evicted_keys);
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
+TEST(nobody_waits_for_the_eviction_of_what_is_in_memory_only)
+{
+    without_prey(FE_POLICY_VOLATILE_LRU, 0);
+    without_prey(FE_POLICY_VOLATILE_LRU, ROOM);
+    without_prey(FE_POLICY_VOLATILE_TTL, 0);
+}
+
+/* What is kept free is less than the file takes. */
+static void with_long_values(uint64_t disk_max)
+{
+    static uint8_t value[700000];
+    tiered t;
+    full_open(&t, FE_POLICY_ALLKEYS_LRU, ENOSPC);
+    fe_store_options options = *fe_store_get_options(t.f.store);
+    options.disk_max = disk_max;
+    t.faults.room = disk_max == 0 ? 2u << 20 : 0;
+    fe_store_set_options(t.f.store, &options);
+    for (uint64_t i = 0; i < 12; i++) {
+        name_buf name;
+        CHECK_INT(300, write_on(&t, i * 300, 300));
+        CHECK(set(&t.f, 0, name_of(&name, 10000 + i), (fe_bytes){value, sizeof value},
+                  FE_DEADLINE_NONE));
+    }
+    CHECK_INT(1000, write_on(&t, 20000, 1000));
+    check_store(&t.f);
+    tiered_close(&t);
+}
+
+TEST(as_much_is_evicted_as_a_long_value_needs)
+{
+    with_long_values(2u << 20);
+    with_long_values(0);
+}
+
+TEST(a_value_that_never_fits_is_waited_for_by_nobody)
+{
+    static uint8_t value[3u << 20];
+    tiered t;
+    name_buf name;
+    fe_store_options options = tiered_options();
+    options.policy = FE_POLICY_ALLKEYS_LRU;
+    options.disk_max = 2u << 20;
+    tiered_open(&t, options);
+    CHECK_INT(2000, write_on(&t, 0, 2000));
+    CHECK(set(&t.f, 0, name_of(&name, 10000), (fe_bytes){value, sizeof value}, FE_DEADLINE_NONE));
+
+    CHECK(write_on(&t, 2000, 2000) < 2000);
+    CHECK_INT(FE_NO_MEMORY, fe_store_make_room(t.f.store));
+    fe_tier_stats stats = stats_of(&t);
+    CHECK(stats.state == FE_DISK_FULL && stats.file_bytes > options.disk_max / 2);
+
+    CHECK(del(&t.f, 0, name_of(&name, 10000)));
+    CHECK_INT(2000, write_on(&t, 4000, 2000));
     tiered_close(&t);
 }
 
@@ -186,6 +280,9 @@ int main(void)
     RUN(room_from_outside_is_used_by_itself);
     RUN(a_cache_grows_again_when_others_give_room_back);
     RUN(no_file_is_tried_before_enough_has_gone_or_a_second_has);
+    RUN(nobody_waits_for_the_eviction_of_what_is_in_memory_only);
+    RUN(as_much_is_evicted_as_a_long_value_needs);
+    RUN(a_value_that_never_fits_is_waited_for_by_nobody);
     RUN(at_a_stop_the_disk_is_asked_for_each_file);
     RUN(a_disk_max_that_is_lower_than_the_disk_counts);
     return check_done();

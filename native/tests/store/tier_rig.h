@@ -45,12 +45,15 @@ static inline void collect(tiered *t)
     fe_frozen_job_close(&job);
 }
 
-/* Writes `count` keys, while the background threads do their part; how many could be written. */
+/* Writes `count` keys, while the background threads do their part; how many could be written before
+ * writes were refused for several seconds. */
 static inline uint64_t write_on(tiered *t, uint64_t first, uint64_t count)
 {
     uint64_t i = first;
-    for (unsigned rounds = 0; i < first + count && rounds < 20000; rounds++) {
+    unsigned refused = 0;
+    for (unsigned rounds = 0; i < first + count && rounds < 20000 && refused < 500; rounds++) {
         fe_status status = fe_store_make_room(t->f.store);
+        refused = status == FE_NO_MEMORY ? refused + 1 : 0;
         if (status == FE_OK) {
             fill_one(t, i++);
             continue;
