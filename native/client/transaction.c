@@ -161,7 +161,7 @@ static bool database_change_hits(const fe_watch *watch, fe_store *store, const f
     fe_key key;
     fe_bytes name = {watch->name, watch->name_len};
     /* What is on disk may be the key: then it counts as changed. */
-    if (!fe_fetch_key(store, watch->db, name, watch->hash, FE_NEED_READ, NULL)) return true;
+    if (!fe_fetch_key(store, watch->db, name, watch->hash, FE_NEED_HEAD, NULL)) return true;
     fe_key_find(store, watch->db, name, watch->hash, true, &key);
     return fe_key_exists(&key);
 }

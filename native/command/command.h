@@ -40,6 +40,7 @@ enum {
     FE_UNQUEUED = 1 << 27, /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
     FE_OVERWRITES = 1 << 28, /* replaces its keys, whatever they hold: need not be read from disk */
     FE_COLD = 1 << 29,   /* tells where keys are, so they stay there: nothing is read from disk */
+    FE_HEADS = 1 << 30,  /* needs of its keys only name, type, length and deadline: not the value */
     FE_SECRET = 1 << 26, /* its arguments never reach logs, MONITOR, SLOWLOG or spans */
 };
 

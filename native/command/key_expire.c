@@ -153,7 +153,7 @@ static void pexpiretime(fe_call *call)
     .keys = {{FE_KEY_RW | FE_KEY_UPDATE, 1, 0, 1}}, .group = "generic", .complexity = "O(1)"
 
 #define DEADLINE_ROW                                                                               \
-    .arity = 2, .flags = FE_READONLY | FE_FAST, .categories = FE_CAT_KEYSPACE,                     \
+    .arity = 2, .flags = FE_READONLY | FE_FAST | FE_HEADS, .categories = FE_CAT_KEYSPACE,          \
     .keys = {{FE_KEY_RO | FE_KEY_ACCESS, 1, 0, 1}}, .group = "generic", .complexity = "O(1)",      \
     .syntax = "key"
 

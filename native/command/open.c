@@ -100,6 +100,13 @@ fe_bytes fe_open_text(const fe_key *key, char digits[21])
     return (fe_bytes){(const uint8_t *)digits, fe_number_print_int64(digits, value)};
 }
 
+size_t fe_open_length(const fe_key *key)
+{
+    char digits[21];
+    bool is_int = (fe_record_flags(key->record) & FE_RECORD_INT) != 0;
+    return is_int ? fe_open_text(key, digits).len : fe_record_value_len(key->record);
+}
+
 /* Answers with bytes of the value that are not copied; shorter texts are copied into the reply. */
 static bool lend(fe_call *call, const fe_key *key, fe_bytes part)
 {

@@ -34,6 +34,8 @@ const char *fe_open_type_name(fe_type type);
 
 /* The string value as text: of an INT record its digits, written into `digits`. */
 fe_bytes fe_open_text(const fe_key *key, char digits[21]);
+/* Length of that text; the value itself may be missing (FE_HEADS). */
+size_t fe_open_length(const fe_key *key);
 
 /* Replies with the string value as a bulk string. */
 void fe_open_reply_text(fe_call *call, const fe_key *key);

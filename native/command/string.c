@@ -34,8 +34,7 @@ static void string_length(fe_call *call)
         return;
     }
     if (!fe_open_check_type(call, &key, FE_TYPE_STRING)) return;
-    char digits[21];
-    fe_reply_integer(&call->reply, (int64_t)fe_open_text(&key, digits).len);
+    fe_reply_integer(&call->reply, (int64_t)fe_open_length(&key));
 }
 
 static void getrange(fe_call *call)
@@ -135,7 +134,7 @@ static const fe_command_row rows[] = {
         .name = "strlen",
         .run = string_length,
         .arity = 2,
-        .flags = FE_READONLY | FE_FAST,
+        .flags = FE_READONLY | FE_FAST | FE_HEADS,
         .categories = FE_CAT_STRING,
         .keys = {{FE_KEY_RO, 1, 0, 1}},
         .group = "string",

@@ -129,7 +129,8 @@ static const fe_command_row rows[] = {
         .name = "watch",
         .run = watch,
         .arity = -2,
-        .flags = FE_NOSCRIPT | FE_LOADING | FE_STALE | FE_FAST | FE_ALLOW_BUSY | FE_UNQUEUED,
+        .flags =
+            FE_NOSCRIPT | FE_LOADING | FE_STALE | FE_FAST | FE_ALLOW_BUSY | FE_UNQUEUED | FE_HEADS,
         .categories = FE_CAT_TRANSACTION,
         .keys = {{FE_KEY_RO, 1, -1, 1}},
         .group = "transactions",

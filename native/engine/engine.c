@@ -5,6 +5,7 @@
  */
 #include "engine/engine.h"
 #include "engine/keep.h"
+#include "engine/workers.h"
 #include "store/fetch.h"
 
 #include <poll.h>
@@ -86,7 +87,9 @@ fe_engine *fe_engine_new(const fe_engine_options *options)
 
 uint32_t fe_engine_take_reads(fe_engine *engine, fe_disk_read **reads, uint32_t max)
 {
-    if (FE_LIKELY(engine->disk == NULL) || !fe_fetch_is_wanted(engine->store)) return 0;
+    if (FE_LIKELY(engine->disk == NULL)) return 0;
+    if (FE_UNLIKELY(fe_fetch_wants_trash(engine->store))) fe_workers_wake(engine);
+    if (!fe_fetch_is_wanted(engine->store)) return 0;
     uint32_t places = fe_disk_reserve(engine->disk, max);
     uint32_t count = fe_fetch_take(engine->store, reads, places);
     fe_disk_release(engine->disk, places - count);

@@ -98,6 +98,7 @@ void fe_flusher_submit_reads(fe_engine *engine)
     if (engine->device == NULL) return;
     fe_disk_read *reads[READS_MAX];
     uint64_t entered = fe_engine_enter(engine);
+    fe_fetch_trash_given(engine->store);
     uint32_t count = fe_engine_take_reads(engine, reads, READS_MAX);
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     fe_disk_start(engine->disk, reads, count);

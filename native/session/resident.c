@@ -15,13 +15,19 @@ static bool set_is_blind(const fe_bytes *argv, uint32_t argc)
            fe_bytes_is_word(argv[3], "exat") || fe_bytes_is_word(argv[3], "pxat");
 }
 
+/* As part of a transaction that may write. */
+static fe_need need_among_writes(const fe_command_row *row)
+{
+    return (row->flags & FE_HEADS) != 0 ? FE_NEED_SOLE : FE_NEED_EXACT;
+}
+
 static fe_need need_of(const fe_command_row *row, const fe_bytes *argv, uint32_t argc)
 {
-    if (!(row->flags & (FE_WRITE | FE_MAY_REPLICATE))) return FE_NEED_READ;
+    bool head = (row->flags & FE_HEADS) != 0;
+    if (!(row->flags & (FE_WRITE | FE_MAY_REPLICATE))) return head ? FE_NEED_HEAD : FE_NEED_READ;
     if (row->flags & FE_OVERWRITES) return FE_NEED_BLIND;
     if (strcmp(row->name, "set") == 0 && set_is_blind(argv, argc)) return FE_NEED_BLIND;
-    if (strcmp(row->name, "del") == 0 || strcmp(row->name, "unlink") == 0) return FE_NEED_REMOVE;
-    return FE_NEED_EXACT;
+    return head ? FE_NEED_REMOVE : FE_NEED_EXACT; /* DEL, UNLINK */
 }
 
 /* A command whose keys are looked at, in one database. */
@@ -31,7 +37,7 @@ typedef struct look {
     fe_waiter *waiter;
     fe_need need;
     uint32_t db;
-    bool writes; /* part of a transaction that may write: nothing in it is less than EXACT */
+    bool writes; /* part of a transaction that may write: nothing in it is less than SOLE */
     bool all;    /* so far, everything was there */
     bool forget; /* nothing is looked at: what was written goes (fe_resident_forget) */
 } look;
@@ -89,7 +95,7 @@ static void look_call(look *at, const fe_command_row *row, const fe_bytes *argv,
                       const uint64_t *hashes, uint64_t hashed)
 {
     const fe_hash_seed *seed = fe_store_seed(at->store);
-    at->need = at->writes ? FE_NEED_EXACT : need_of(row, argv, argc);
+    at->need = at->writes ? need_among_writes(row) : need_of(row, argv, argc);
     for (int s = 0; s < FE_KEY_SPECS_MAX && row->keys[s].first != 0; s++) {
         const fe_key_spec *spec = &row->keys[s];
         if (spec->flags & FE_KEY_NOT_KEY) continue;
@@ -156,7 +162,7 @@ bool fe_resident_queue(fe_session *session)
     look at = {.store = engine->store,
                .observed = observed(engine),
                .waiter = &session->waiter,
-               .need = FE_NEED_READ,
+               .need = FE_NEED_HEAD,
                .all = true};
     fe_watches_each(transaction, look_watched, &at);
     for (uint32_t i = 0; i < transaction->count; i++)

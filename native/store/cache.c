@@ -174,6 +174,8 @@ static fe_address copy_make(fe_store *store, fe_ring_name name, uint64_t head, u
     live_add(log, n, size + FE_CACHE_HOME_BYTES, keyspace);
     fe_address copy = fe_address_make(n, offset, log->offset_bits);
     memcpy(fe_log_at(log, copy), record, size);
+    if (FE_UNLIKELY(fe_record_is_head(record)))
+        store->cache.heads[name] = store->cache.ring[name].next;
     if (name == FE_RING_MAIN) head |= FE_CACHE_IN_MAIN;
     fe_cache_set_head(log, copy, head);
     return copy;
@@ -325,6 +327,7 @@ static fe_address copy_keep(fe_store *store, const fe_keyspace *keyspace, fe_add
         return copy_make(store, FE_RING_MAIN, head, keyspace->id, record, size);
     if (!places_reserve(store, main)) return FE_ADDRESS_NONE;
     place_add(log, main, fe_address_segment(copy, log->offset_bits));
+    if (fe_record_is_head(record)) store->cache.heads[FE_RING_MAIN] = main->next;
     fe_cache_set_head(log, copy, head | FE_CACHE_IN_MAIN);
     return copy;
 }
@@ -343,7 +346,7 @@ static void copy_decide(fe_store *store, fe_keyspace *keyspace, uint64_t hash, u
         kept_add(&store->cache, size);
         return;
     }
-    fe_address home = fe_cache_drop(log, copy, size);
+    fe_address home = fe_cache_drop(log, copy);
     if (moved != FE_ADDRESS_NONE) {
         *slot = (*slot & ~FE_ADDRESS_MASK) | moved;
         kept_add(&store->cache, size);
@@ -371,7 +374,7 @@ static size_t hand_look(fe_store *store, uint32_t n, uint64_t offset)
     if (slot != NULL)
         copy_decide(store, keyspace, hash, slot);
     else
-        (void)fe_cache_drop(log, copy, size); /* an orphan */
+        (void)fe_cache_drop(log, copy); /* an orphan */
     return size + FE_CACHE_HOME_BYTES;
 }
 
@@ -430,6 +433,20 @@ static fe_ring *ring_due(fe_store *store)
 void fe_cache_keep(fe_store *store, bool keeps)
 {
     store->cache.keeps = keeps;
+}
+
+void fe_cache_give_up(fe_store *store, uint64_t *slot)
+{
+    fe_address home = fe_cache_drop(&store->log, fe_slot_address(*slot));
+    *slot = (*slot & ~FE_ADDRESS_MASK) | home;
+}
+
+bool fe_cache_has_heads(const fe_store *store)
+{
+    const fe_cache *cache = &store->cache;
+    for (unsigned i = 0; i < FE_RINGS; i++)
+        if (cache->ring[i].first < cache->heads[i]) return true;
+    return false;
 }
 
 uint64_t fe_cache_bytes(const fe_store *store)

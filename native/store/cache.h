@@ -10,7 +10,8 @@
  * The slot of a cached key holds the copy's address; the head in front of the copy holds the home's.
  * Nothing in it is ever written to disk: dropping a copy puts the home address back in the slot. A
  * copy's record is frozen as its home is: writing the key appends to the log, and both die. Its
- * first word is as in memory: keyspace and access.
+ * first word is as in memory: keyspace and access. A copy may be a head (store/record.h), where those who had it
+ * read need no value: who needs it has it read again (store/fetch.h).
  *
  * Which copies stay (the parameters are measured: docs/decisions):
  *
@@ -69,8 +70,9 @@ typedef struct fe_cache_stats {
 typedef struct fe_cache {
     uint64_t budget; /* bytes of segments */
     fe_ring ring[FE_RINGS];
-    uint64_t hold[FE_RINGS]; /* places from here on are left alone */
-    bool keeps;              /* all places are: see fe_cache_keep */
+    uint64_t hold[FE_RINGS];  /* places from here on are left alone */
+    bool keeps;               /* all places are: see fe_cache_keep */
+    uint64_t heads[FE_RINGS]; /* from this place on, there are no copies without a value */
     fe_ghost ghost;
     uint64_t kept;    /* bytes kept by MAIN's hand beyond what it may keep for what it drops */
     uint64_t average; /* size of copies, a moving average, in 64ths of a byte */
@@ -107,9 +109,10 @@ static inline bool fe_cache_holds(const fe_log *log, fe_address address)
     return fe_log_segment(log, address)->tier == FE_TIER_CACHE;
 }
 
-/* The copy of `size` bytes dies; returns its home. */
-static inline fe_address fe_cache_drop(fe_log *log, fe_address copy, size_t size)
+/* The copy dies; returns its home. */
+static inline fe_address fe_cache_drop(fe_log *log, fe_address copy)
 {
+    size_t size = fe_record_size(fe_log_at(log, copy));
     fe_address home = fe_cache_home(log, copy);
     fe_cache_set_head(log, copy, FE_CACHE_DEAD);
     fe_log_kill(log, copy, size + FE_CACHE_HOME_BYTES);
@@ -150,6 +153,12 @@ bool fe_cache_step(fe_store *store, uint64_t bytes);
  * caller keeps the segment where it is meanwhile. */
 void fe_cache_carry(fe_store *store, uint32_t segment, fe_cursor *cursor, uint64_t bytes,
                     bool *done);
+
+/* The slot names a copy, which dies: it names its home again. */
+void fe_cache_give_up(fe_store *store, uint64_t *slot);
+
+/* Whether copies without a value (fe_record_is_head) may be among the others. */
+bool fe_cache_has_heads(const fe_store *store);
 
 /* Bytes of memory in the cache's segments. */
 uint64_t fe_cache_bytes(const fe_store *store);

@@ -4,7 +4,8 @@
  *
  *     late --(with many others, or for a waiter)--> queued --fe_fetch_take--> in flight --fe_fetch_done--> over
  *      ^                                              ^                         |
- *      |                                              +--fe_fetch_done: the record is longer, or it is
+ *      |                                              +--fe_fetch_done: the record is longer (one that nobody
+ *      |                                              |  waits for may be over instead), or it is
  *      |                                              |  tried once more        |
  *      +--fe_fetch_done: it was refused, which says nothing of the record-------+
  *
@@ -88,21 +89,44 @@ static void table_remove(fe_fetch *fetch, fe_fetch_read *read)
 
 static void queue_append(fe_fetch *fetch, fe_disk_read *read)
 {
+    bool is_long = fe_room_is_long(read->length);
+    fe_fetch_queue *queue = is_long ? &fetch->long_queue : &fetch->queue;
     read->next = NULL;
-    *(fetch->last != NULL ? &fetch->last->next : &fetch->first) = read;
-    fetch->last = read;
+    *(queue->last != NULL ? &queue->last->next : &queue->first) = read;
+    queue->last = read;
     fetch->queued++;
+    if (is_long) fetch->long_queued += read->length;
+}
+
+/* The next that may be taken; NULL: none. */
+static fe_disk_read *queue_take(fe_store *store)
+{
+    fe_fetch *fetch = &store->fetch;
+    bool is_long = fe_room_for_long(store);
+    fe_fetch_queue *queue = is_long ? &fetch->long_queue : &fetch->queue;
+    fe_disk_read *read = queue->first;
+    if (read == NULL) return NULL;
+    queue->first = read->next;
+    if (queue->first == NULL) queue->last = NULL;
+    read->next = NULL;
+    fetch->queued--;
+    if (is_long) fetch->long_queued -= read->length;
+    return read;
 }
 
 bool fe_fetch_is_wanted(const fe_store *store)
 {
-    return store->fetch.first != NULL || store->fetch.failed != NULL || fe_late_is_due(store);
+    const fe_fetch *fetch = &store->fetch;
+    return fetch->queue.first != NULL || fetch->failed != NULL || fe_room_for_long(store) ||
+           fe_late_is_due(store);
 }
 
-static void wake(fe_waiter *waiter)
+static void wake(fe_fetch *fetch, fe_waiter *waiter)
 {
     FE_ASSERT(waiter->pending > 0);
-    if (--waiter->pending == 0 && waiter->wake != NULL) waiter->wake(waiter);
+    if (--waiter->pending != 0) return;
+    fe_room_ready(fetch, waiter);
+    if (waiter->wake != NULL) waiter->wake(waiter);
 }
 
 static void wake_failed(fe_fetch *fetch)
@@ -110,7 +134,7 @@ static void wake_failed(fe_fetch *fetch)
     for (fe_waiter *waiter; (waiter = fetch->failed) != NULL;) {
         fetch->failed = waiter->failed_next;
         waiter->failed = false;
-        wake(waiter);
+        wake(fetch, waiter);
     }
 }
 
@@ -164,6 +188,7 @@ static void buffer_give(fe_store *store, fe_fetch_read *read)
     read->memory = NULL;
     fetch->late_bytes -= read->late_bytes;
     read->late_bytes = 0;
+    fe_room_give(store, read);
     if (memory == NULL) return;
     if (read->mapping != 0) {
         fe_trash_put(&store->trash, FE_ALLOC_LOG, memory, read->mapping);
@@ -205,16 +230,18 @@ static bool ask(fe_store *store, fe_fetch_read *read, uint64_t bytes)
 }
 
 /* How much to read at first: all of the record where its size is bounded, or known. */
-static uint64_t first_bytes(const fe_store *store, const fe_fetch_read *read)
+static uint64_t first_bytes(const fe_store *store, fe_address address)
 {
-    uint64_t bytes = FIRST_MAX, max = (uint64_t)store->log.files[read->segment].record_max * 8;
-    if (max != 0 && (max < bytes || max == store->log.segments[read->segment].used)) bytes = max;
-    return bytes < read->limit ? bytes : read->limit;
+    uint32_t n = fe_address_segment(address, store->log.offset_bits);
+    uint64_t used = store->log.segments[n].used, max = (uint64_t)store->log.files[n].record_max * 8;
+    uint64_t limit = used - fe_address_offset(address, store->log.offset_bits);
+    uint64_t bytes = max != 0 && (max < FIRST_MAX || max == used) ? max : FIRST_MAX;
+    return bytes < limit ? bytes : limit;
 }
 
 bool fe_fetch_ask(fe_store *store, fe_fetch_read *read)
 {
-    return ask(store, read, first_bytes(store, read));
+    return ask(store, read, first_bytes(store, read->address));
 }
 
 /* A read that is neither queued nor in the table yet; NULL without memory. */
@@ -295,28 +322,15 @@ void fe_fetch_drop(fe_store *store, fe_fetch_read *read)
 
 /* Waiters -------------------------------------------------------------------------------------- */
 
-/* The cache holds what came since the oldest open waiter opened. */
-static void hold_update(fe_store *store)
-{
-    const fe_waiter *oldest = store->fetch.oldest;
-    for (unsigned i = 0; i < FE_RINGS; i++)
-        store->cache.hold[i] = oldest != NULL ? oldest->hold[i] : FE_RING_NOWHERE;
-}
-
 void fe_fetch_open(fe_store *store, fe_waiter *waiter)
 {
     fe_fetch *fetch = &store->fetch;
     if (waiter->open) return;
     waiter->open = true;
-    for (unsigned i = 0; i < FE_RINGS; i++) {
-        const fe_ring *ring = &store->cache.ring[i];
-        waiter->hold[i] = ring->tail != FE_RING_NOWHERE ? ring->tail : ring->next;
-    }
     waiter->older = fetch->newest;
     waiter->newer = NULL;
     *(fetch->newest != NULL ? &fetch->newest->newer : &fetch->oldest) = waiter;
     fetch->newest = waiter;
-    hold_update(store);
 }
 
 /* Memory for the wait is lacking: it is woken, with the error, when reads are taken. */
@@ -333,6 +347,7 @@ static void wait_fail(fe_store *store, fe_waiter *waiter)
 void fe_fetch_wait(fe_store *store, fe_fetch_read *read, fe_need need, bool walk, fe_waiter *waiter)
 {
     fe_fetch_open(store, waiter);
+    fe_room_wait(&store->fetch, waiter);
     fe_wait *wait = NULL;
     if (read != NULL) wait = fe_alloc_take(store->alloc, FE_ALLOC_ENGINE, sizeof(*wait));
     if (wait == NULL) {
@@ -379,29 +394,45 @@ void fe_waiter_close(fe_store *store, fe_waiter *waiter)
     fe_settle_revoke(store, waiter);
     *(waiter->older != NULL ? &waiter->older->newer : &fetch->oldest) = waiter->newer;
     *(waiter->newer != NULL ? &waiter->newer->older : &fetch->newest) = waiter->older;
-    hold_update(store);
+    fe_room_close(store, waiter);
     *waiter = (fe_waiter){.wake = waiter->wake};
 }
 
 /* Asking for a key ----------------------------------------------------------------------------- */
 
+static bool needs_value(fe_need need)
+{
+    return need == FE_NEED_READ || need == FE_NEED_EXACT;
+}
+
 static void want(fe_store *store, const fe_keyspace *keyspace, fe_address address, uint64_t hash,
                  fe_need need, fe_waiter *waiter)
 {
     const fe_fetch *fetch = &store->fetch;
-    if (waiter == NULL && fetch->queued + fetch->in_flight >= AHEAD_MAX) return;
+    if (waiter == NULL && (fetch->queued + fetch->in_flight >= AHEAD_MAX ||
+                           !fe_room_ahead(store, first_bytes(store, address))))
+        return;
     fe_fetch_read *read = fe_fetch_start(store, keyspace, address, hash);
-    if (read != NULL) read->wanted = true;
+    if (read != NULL) {
+        read->wanted = true;
+        read->whole |= needs_value(need);
+    }
     if (waiter != NULL) fe_fetch_wait(store, read, need, false, waiter);
 }
 
-/* Whether the key is in memory and not past its deadline. */
-static bool is_there(const fe_store *store, const fe_keyspace *keyspace, fe_bytes name,
-                     uint64_t hash, fe_need need)
+/* Whether the key is in memory and not past its deadline. Of one that is, without the value that is needed, only the
+ * home is left. */
+static bool is_there(fe_store *store, fe_keyspace *keyspace, fe_bytes name, uint64_t hash,
+                     fe_need need, bool ahead)
 {
     fe_record *record;
-    const uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
+    uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
     if (slot == NULL) return false;
+    if (FE_UNLIKELY(fe_record_is_head(record)) && needs_value(need)) {
+        if (ahead && store->cache.keeps) return true; /* it may be the transaction's that waits */
+        fe_cache_give_up(store, slot);
+        return false;
+    }
     if (need == FE_NEED_EXACT) fe_tier_touch(store, fe_slot_address(*slot));
     return !(*slot & FE_SLOT_DEADLINE) || !fe_store_expired(store, fe_record_deadline(record));
 }
@@ -412,9 +443,11 @@ bool fe_fetch_key(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, fe
     if (FE_LIKELY(!store->log.tiered)) return true;
     fe_keyspace *keyspace = store->databases[db];
     const fe_index *index = &keyspace->index;
-    bool may_stay = need == FE_NEED_READ || need == FE_NEED_BLIND;
-    bool is_known = may_stay || store->log.tiers[FE_TIER_MAPPED].segments != 0;
-    if (is_known && is_there(store, keyspace, name, hash, need) && may_stay) return true;
+    bool may_stay = need == FE_NEED_READ || need == FE_NEED_BLIND || need == FE_NEED_HEAD;
+    bool is_known = may_stay || store->log.tiers[FE_TIER_MAPPED].segments != 0 ||
+                    (need == FE_NEED_EXACT && fe_cache_has_heads(store));
+    if (is_known && is_there(store, keyspace, name, hash, need, waiter == NULL) && may_stay)
+        return true;
     const uint64_t *cold = fe_index_find_cold(index, hash, NULL);
     if (FE_LIKELY(cold == NULL)) return true;
     if (need == FE_NEED_BLIND && fe_settle_grant(store, keyspace, name, hash, cold, waiter))
@@ -482,7 +515,10 @@ static bool cache(fe_store *store, fe_keyspace *keyspace, uint64_t hash, uint64_
 {
     fe_record *record = record_of(read);
     fe_image_record_restore(record, keyspace->id, fe_access_frozen(store, read->address));
-    if (read->mapping == 0) return fe_cache_put(store, keyspace, hash, slot, record, read->size);
+    bool cut = FE_UNLIKELY(fe_room_is_spent(store, read, record));
+    read->kept = cut ? fe_record_cut(record) : read->size;
+    if (cut || read->mapping == 0)
+        return fe_cache_put(store, keyspace, hash, slot, record, read->kept);
     size_t offset = (size_t)((uint8_t *)record - (uint8_t *)read->memory);
     if (!fe_cache_adopt(store, keyspace, hash, slot, read->memory, read->mapping, offset,
                         read->size))
@@ -619,7 +655,9 @@ void fe_fetch_waits_end(fe_store *store, fe_fetch_read *read, int error)
         if (error != 0 && (passing || (!walk && !overwrites(wait)))) waiter->error = error;
         if (error != 0 && walk && ++waiter->skipped > FE_FETCH_BAD / 2) waiter->error = error;
         wait_end(store, wait);
-        wake(waiter);
+        waiter->kept += read->kept;
+        if (fe_room_is_long(read->asked)) waiter->kept_long += read->kept;
+        wake(&store->fetch, waiter);
     }
 }
 
@@ -635,6 +673,7 @@ static void finish(fe_store *store, fe_fetch_read *read)
     fe_keyspace *keyspace = store->by_id[read->keyspace];
     int error = read->verdict == FE_VERDICT_BAD ? read->error : 0;
     if (keyspace == NULL) error = 0; /* it was flushed: there is nothing to read any more */
+    fe_room_hold(store, read);
     if (keyspace != NULL && error == 0) error = take_record(store, keyspace, read);
     if (keyspace != NULL && error != 0) error = lose_record(store, keyspace, read, error);
     if (error != 0 && !is_passing(error) && waits_walk(read)) fe_missing_failed(store, read);
@@ -652,6 +691,18 @@ static bool again(fe_store *store, fe_fetch_read *read, uint64_t bytes)
     if (ask(store, read, bytes)) return true;
     bad(read, ENOMEM);
     return false;
+}
+
+/* A long record that nobody waits for: it is left for later when there is no room to read it ahead of need. Whether
+ * the read is over. */
+static bool leave(fe_store *store, fe_fetch_read *read, uint64_t bytes)
+{
+    if (read->waits != NULL || read->settles) return false;
+    buffer_give(store, read);
+    if (fe_room_ahead(store, bytes)) return false;
+    store->fetch.late_reads -= read->was_late;
+    fe_fetch_drop(store, read);
+    return true;
 }
 
 /* A read that failed for now is put off, and started again after a pause: for those who wait, some times; for the
@@ -688,7 +739,8 @@ void fe_fetch_done(fe_store *store, fe_disk_read *disk)
     if (read->verdict == FE_VERDICT_MORE) {
         fetch->stats.longer++;
         uint64_t bytes = read->size != 0 ? read->size : FIRST_MAX;
-        if (again(store, read, bytes < read->limit ? bytes : read->limit)) return;
+        if (bytes > read->limit) bytes = read->limit;
+        if (leave(store, read, bytes) || again(store, read, bytes)) return;
     } else if (read->verdict == FE_VERDICT_BAD && !is_passing(read->error) &&
                ++read->tries < TRIES) {
         fetch->stats.retried++;
@@ -699,15 +751,10 @@ void fe_fetch_done(fe_store *store, fe_disk_read *disk)
 
 /* The buffer is taken only now, when the disk has a place for the read: a command may have queued any number. False
  * without memory: the read is over, or put off. */
-static bool take_first(fe_store *store, fe_disk_read **taken)
+static bool take_buffer(fe_store *store, fe_disk_read *disk, fe_disk_read **taken)
 {
-    fe_fetch *fetch = &store->fetch;
-    fe_disk_read *disk = fetch->first;
     fe_fetch_read *read = (fe_fetch_read *)disk;
-    fetch->first = disk->next;
-    if (fetch->first == NULL) fetch->last = NULL;
-    disk->next = NULL;
-    fetch->queued--;
+    fe_room_take(store, read);
     if (FE_UNLIKELY(!buffer_take(store, read, disk->length))) {
         bad(read, ENOMEM);
         if (!put_off(store, read)) finish(store, read);
@@ -723,8 +770,8 @@ uint32_t fe_fetch_take(fe_store *store, fe_disk_read **reads, uint32_t max)
     wake_failed(fetch);
     if (fe_late_is_due(store)) fe_late_start(store);
     uint32_t count = 0;
-    while (count < max && fetch->first != NULL)
-        count += take_first(store, &reads[count]);
+    for (fe_disk_read *disk; count < max && (disk = queue_take(store)) != NULL;)
+        count += take_buffer(store, disk, &reads[count]);
     fetch->in_flight += count;
     return count;
 }
@@ -780,14 +827,20 @@ static void close_read(fe_store *store, fe_fetch_read *read)
     fe_fetch_drop(store, read);
 }
 
+static void queue_close(fe_store *store, const fe_fetch_queue *queue)
+{
+    for (fe_disk_read *read = queue->first, *next; read != NULL; read = next) {
+        next = read->next;
+        close_read(store, (fe_fetch_read *)read);
+    }
+}
+
 void fe_fetch_close(fe_store *store)
 {
     fe_fetch *fetch = &store->fetch;
     FE_ASSERT(fetch->in_flight == 0 && fetch->oldest == NULL);
-    for (fe_disk_read *read = fetch->first, *next; read != NULL; read = next) {
-        next = read->next;
-        close_read(store, (fe_fetch_read *)read);
-    }
+    queue_close(store, &fetch->queue);
+    queue_close(store, &fetch->long_queue);
     for (fe_fetch_read *read = fetch->late, *next; read != NULL; read = next) {
         next = read->late_next;
         close_read(store, read);

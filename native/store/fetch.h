@@ -13,9 +13,11 @@
  *            else the same again from the top: look up, park or run.
  *     the session ends: fe_waiter_close, whatever it waits for.
  *
- * - The waiter stays open from its first look to the run: the read cache drops nothing that came
- *   meanwhile, so a command of many keys has them all at once. Each look may find a key gone to disk
+ * - The waiter stays open from its first look to the run: the read cache drops nothing that came since
+ *   the first of its reads, so a command of many keys has them all at once. Each look may find a key gone to disk
  *   that was in memory at the one before; at most one read for each key follows.
+ * - Memory: long reads of all waiters together have a bound (fetch_room.c), but for the values that one command needs
+ *   at the same time. Where nobody needs the value, more than a little is kept without it (store/record.h).
  * - Needs of a transaction: the strongest of all its commands for each key, EXACT when a command of
  *   it may write and another names the key too. After a pause inside EXEC (Python, disk) other steps
  *   have run: look again.
@@ -26,7 +28,8 @@
  *
  * What a key's look-up finds in the index, and what follows for each need:
  *
- *     in memory | records on disk that may be it | READ       EXACT, REMOVE    BLIND
+ *     in memory | records on disk that may be it | READ, HEAD EXACT, SOLE,     BLIND
+ *               |                                |            REMOVE
  *     ----------+--------------------------------+-----------------------------------------------
  *     yes       | none                           | run        run              run
  *     yes       | some                           | run        read them        run
@@ -68,7 +71,9 @@ typedef enum fe_need {
     FE_NEED_READ,  /* the current record must be in memory */
     FE_NEED_EXACT, /* and no record on disk may be the key's: for what deletes, moves or writes it */
     FE_NEED_BLIND, /* it will be overwritten whatever it is */
-    FE_NEED_REMOVE /* as EXACT for DEL and UNLINK: one that cannot be read is removed */
+    FE_NEED_HEAD,  /* as READ, but the value may be missing (store/record.h) */
+    FE_NEED_SOLE,  /* as EXACT, but the value may be missing */
+    FE_NEED_REMOVE /* as SOLE for DEL and UNLINK: one that cannot be read is removed */
 } fe_need;
 
 typedef struct fe_wait fe_wait;   /* one waiter in one read */
@@ -82,11 +87,16 @@ typedef struct fe_waiter {
                                                within a call that the waiter is given to */
     /* The rest is the store's. */
     bool open, counts, failed;
+    bool holds; /* places of the cache's rings, from `hold` on */
     uint32_t skipped;
     uint64_t hold[FE_RINGS];
+    uint64_t kept;      /* bytes that were cached for it ... */
+    uint64_t kept_long; /* ... by long reads ... */
+    uint64_t ready;     /* ... as many, while it has all that it asked for */
     fe_wait *waits;
     fe_grant *grants;
     struct fe_waiter *older, *newer, *failed_next;
+    struct fe_waiter *holds_before, *holds_after;
 } fe_waiter;
 
 /* Whether the command may run as far as this key is concerned. Else reads were joined or started,
@@ -109,6 +119,10 @@ void fe_waiter_close(fe_store *store, fe_waiter *waiter);
 /* Whether fe_fetch_take has something to give. To be asked now and then when no batch runs: reads that
  * were put off may be due. */
 bool fe_fetch_is_wanted(const fe_store *store);
+/* Whether reads wait for trash to be given back. */
+bool fe_fetch_wants_trash(const fe_store *store);
+/* As much as could be was given back: one that waits for it goes on. */
+void fe_fetch_trash_given(fe_store *store);
 /* Those that were put off are due now, as far as the bound on them allows. */
 void fe_fetch_hurry(fe_store *store);
 /* Stores up to `max` reads that are to be submitted and returns how many. These have buffers, those that stay queued
@@ -178,13 +192,20 @@ typedef struct fe_pick {
     uint32_t keyspace; /* 0: none */
 } fe_pick;
 
+typedef struct fe_fetch_queue {
+    fe_disk_read *first, *last;
+} fe_fetch_queue;
+
 typedef struct fe_fetch {
     uint32_t block;        /* O_DIRECT's grain, bytes; 0 counts as 4096 */
     fe_fetch_read **table; /* under way, by address */
     uint32_t buckets, count;
-    fe_disk_read *first, *last; /* not submitted yet */
-    uint32_t queued, in_flight;
-    fe_fetch_read *late, *late_last; /* put off: they only settle; the oldest first */
+    fe_fetch_queue queue, long_queue; /* not submitted yet; long_queue: see fetch_room.c */
+    uint32_t queued, in_flight;       /* queued: of both queues */
+    uint64_t long_queued, long_bytes; /* bytes of long reads that are queued; in flight */
+    uint64_t ready_bytes;             /* by long reads, of waiters that have all they asked for */
+    bool trash_given;                 /* one goes on whatever waits to be given back */
+    fe_fetch_read *late, *late_last;  /* put off: they only settle; the oldest first */
     uint32_t late_count;
     uint32_t late_reads;    /* that had been put off, queued or in flight ... */
     uint64_t late_bytes;    /* ... with so many bytes of buffers */
@@ -195,6 +216,9 @@ typedef struct fe_fetch {
     uint32_t settle_count, grant_count, counting;
     fe_grant *grants[FE_FETCH_GRANT_CHAINS];
     fe_waiter *oldest, *newest;
+    struct {
+        fe_waiter *first, *last;
+    } holds; /* those that hold places of the cache, in order of the places */
     fe_waiter *failed;
     void *buffers[FE_FETCH_BUFFER_PAGES];
     uint32_t buffer_count[FE_FETCH_BUFFER_PAGES];

@@ -31,8 +31,11 @@ struct fe_fetch_read {
     size_t size;
     int error;
     uint8_t verdict, tries;
-    uint8_t refusals; /* times that it was put off because it was refused */
-    bool wanted;      /* by a command, or ahead of one: the record is cached */
+    uint64_t long_bytes; /* of its buffer, in flight, when it is long (fetch_room.c) */
+    uint64_t kept;       /* bytes of it that the cache has taken */
+    uint8_t refusals;    /* times that it was put off because it was refused */
+    bool wanted;         /* by a command, or ahead of one: the record is cached */
+    bool whole;          /* by one that needs the value */
     bool pick;
     void *memory;   /* the block that holds the buffer */
     size_t mapping; /* its size, when it is a mapping of its own */
@@ -87,6 +90,25 @@ bool fe_fetch_ask(fe_store *store, fe_fetch_read *read);
 void fe_fetch_drop(fe_store *store, fe_fetch_read *read);
 /* Wakes all who wait for the read, with the error if it is one. */
 void fe_fetch_waits_end(fe_store *store, fe_fetch_read *read, int error);
+
+/* fetch_room.c */
+/* Whether a read of so many bytes counts as long. */
+bool fe_room_is_long(uint64_t bytes);
+/* Whether the first of the long reads that are queued may be started. */
+bool fe_room_for_long(const fe_store *store);
+/* Whether a read of so many bytes that nobody waits for may be begun. */
+bool fe_room_ahead(const fe_store *store, uint64_t bytes);
+/* The read, if it is long, gets a buffer; has none any more. */
+void fe_room_take(fe_store *store, fe_fetch_read *read);
+void fe_room_give(fe_store *store, fe_fetch_read *read);
+/* From now on the cache drops nothing that comes, until those who wait for the read are closed. */
+void fe_room_hold(fe_store *store, const fe_fetch_read *read);
+/* The waiter waits for one more read; has all that it asked for; is closed. */
+void fe_room_wait(fe_fetch *fetch, fe_waiter *waiter);
+void fe_room_ready(fe_fetch *fetch, fe_waiter *waiter);
+void fe_room_close(fe_store *store, fe_waiter *waiter);
+/* Whether only the head of the record is to be kept: nobody needs its value, and those who wait for it have much. */
+bool fe_room_is_spent(const fe_store *store, const fe_fetch_read *read, const fe_record *record);
 
 /* fetch_late.c */
 /* Puts off a read that is in the table and has no buffer. */

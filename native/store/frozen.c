@@ -216,6 +216,12 @@ static bool is_copied(const found *f)
     return fe_slot_address(*f->slot) != f->home;
 }
 
+/* Whether the copy has the value too. */
+static bool is_copied_whole(const fe_store *store, const found *f)
+{
+    return is_copied(f) && !fe_record_is_head(fe_log_at(&store->log, fe_slot_address(*f->slot)));
+}
+
 static bool is_hot(const fe_store *store, const found *f)
 {
     return is_copied(f) || fe_log_touched(&store->log, f->home) != 0;
@@ -267,7 +273,7 @@ static void copy_replace(fe_store *store, const found *f, fe_record *record, uns
     fe_address copy = fe_slot_address(*f->slot);
     fe_record_set_access(record, fe_record_access(fe_log_at(log, copy)));
     *warmth = fe_cache_warmth(log, copy);
-    (void)fe_cache_drop(log, copy, f->size);
+    (void)fe_cache_drop(log, copy);
 }
 
 /* Appends the record again; `image` is as it lies in its file, or NULL: it is taken from its copy in
@@ -354,7 +360,7 @@ static void count_alive(fe_store *store, fe_frozen_job *job, const found *f)
 /* What is to move and lies in the read cache is moved at once: no read is needed. */
 static bool move_from_cache(fe_store *store, const found *f, uint64_t *work)
 {
-    if (!is_copied(f) || !fe_frozen_may_move(store)) return false;
+    if (!is_copied_whole(store, f) || !fe_frozen_may_move(store)) return false;
     *work += f->size + MOVE_COST;
     return move(store, f, NULL);
 }
@@ -450,13 +456,13 @@ static bool move_one(fe_store *store, fe_frozen_job *job, uint64_t *work)
     uint8_t *image = job->records + (at - job->records_offset);
     if (item->damaged) {
         damage_tell(store, job, at);
-        if (!is_copied(&f) && !is_sound_mapped(store, job, item, &f, image)) {
+        if (!is_copied_whole(store, &f) && !is_sound_mapped(store, job, item, &f, image)) {
             give_up(store, job, &f);
             return true;
         }
     }
     *work += f.size;
-    return move(store, &f, item->damaged && is_copied(&f) ? NULL : image);
+    return move(store, &f, item->damaged && is_copied_whole(store, &f) ? NULL : image);
 }
 
 static fe_frozen_next move_some(fe_store *store, fe_frozen_job *job)

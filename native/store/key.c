@@ -80,12 +80,12 @@ static void deadline_enter(fe_keyspace *keyspace, int64_t deadline)
     keyspace->deadline_sum += deadline;
 }
 
-/* The record of `size` bytes dies, with its share of the segment's deadlines. Of a copy in the read
- * cache, the home dies with it. */
+/* The record of `size` bytes, its value included, dies, with its share of the segment's deadlines. Of a copy in the
+ * read cache, the home dies with it. */
 static void log_kill(fe_log *log, fe_address address, int64_t deadline, size_t size)
 {
     if (FE_UNLIKELY(fe_log_segment(log, address)->tier == FE_TIER_CACHE))
-        address = fe_cache_drop(log, address, size);
+        address = fe_cache_drop(log, address);
     if (deadline != FE_DEADLINE_NONE) fe_log_deadline_remove(log, address, deadline, size);
     fe_log_kill(log, address, size);
 }
@@ -165,7 +165,7 @@ void fe_key_look_up(fe_store *store, uint32_t db, fe_bytes name, uint64_t hash, 
 
 void fe_store_kill(fe_store *store, fe_address address, const fe_record *record)
 {
-    log_kill(&store->log, address, fe_record_deadline(record), fe_record_size(record));
+    log_kill(&store->log, address, fe_record_deadline(record), fe_record_whole_size(record));
 }
 
 /* `record` is the one that the slot names, wherever it lies. */
@@ -174,7 +174,7 @@ static inline void remove_record(fe_store *store, fe_keyspace *keyspace, uint64_
 {
     fe_address address = fe_slot_address(*slot);
     int64_t deadline = fe_record_deadline(record);
-    size_t size = fe_record_size(record);
+    size_t size = fe_record_whole_size(record);
     deadline_leave(keyspace, deadline);
     fe_index_remove(&keyspace->index, hash, slot);
     log_kill(&store->log, address, deadline, size);
@@ -341,10 +341,12 @@ static bool write_appended(fe_key *key, plan *p, uint32_t access, keep what)
     } else {
         if (FE_UNLIKELY(log->tiered)) warmth_inherit(log, key->address, address);
         old_deadline = fe_record_deadline(old);
-        fe_bytes value = fe_record_value(old);
-        size_t bytes = value.len < p->value_len ? value.len : p->value_len;
-        if (what == KEEP_VALUE) memcpy(fe_record_value_ptr(record), value.ptr, bytes);
-        log_kill(log, key->address, old_deadline, fe_record_size(old));
+        if (what == KEEP_VALUE) {
+            fe_bytes value = fe_record_value(old);
+            size_t bytes = value.len < p->value_len ? value.len : p->value_len;
+            memcpy(fe_record_value_ptr(record), value.ptr, bytes);
+        }
+        log_kill(log, key->address, old_deadline, fe_record_whole_size(old));
     }
     store->stats.appended++;
     settle(key, address, p, old_deadline);
@@ -591,5 +593,5 @@ fe_status fe_key_copy(fe_key *to, const fe_key *from, int64_t deadline)
 
 size_t fe_key_memory(const fe_key *key)
 {
-    return key->record == NULL ? 0 : fe_record_size(key->record) + sizeof(uint64_t);
+    return key->record == NULL ? 0 : fe_record_whole_size(key->record) + sizeof(uint64_t);
 }

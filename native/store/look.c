@@ -28,7 +28,7 @@ static bool look_memory(const fe_store *store, uint64_t slot, const fe_record *r
     if (fe_store_expired(store, fe_record_deadline(record))) return false;
     *where = (fe_whereabouts){.tier = (fe_tier)fe_log_segment(log, address)->tier,
                               .at = place_of(log, address),
-                              .bytes = fe_record_size(record),
+                              .bytes = fe_record_whole_size(record),
                               .deadline_ms = fe_record_deadline(record),
                               .certain = true};
     if (where->tier == FE_TIER_CACHE) {

@@ -15,6 +15,9 @@
  *     value, slack.
  *     A string that grows (APPEND, SETRANGE, SETBIT) takes this form, for its capacity.
  *
+ *   head (in the read cache only): a record of the large form without its value, for commands that need none. value_len
+ *     tells the value's length, value_cap is 0, and instead of zero stands the size of the whole record, in 8-byte units.
+ *
  *   filler (type 0): a dead record or unused space; bits 8..31 hold its whole size in 8-byte units
  *     (>= 1).
  *     Walking a segment from its first byte therefore always meets a record or a filler.
@@ -118,6 +121,19 @@ static inline size_t fe_record_size(const fe_record *record)
                               fe_record_value_cap(record));
 }
 
+/* Whether the value is missing: what the record tells of it, its length and type, holds. */
+static inline bool fe_record_is_head(const fe_record *record)
+{
+    return (fe_record_flags(record) & FE_RECORD_LARGE) && fe_record_load32(record, 20) != 0;
+}
+
+/* The size of the record with its value: of a head, that of the record it was made of. */
+static inline size_t fe_record_whole_size(const fe_record *record)
+{
+    if (fe_record_is_head(record)) return (size_t)fe_record_load32(record, 20) * FE_RECORD_ALIGN;
+    return fe_record_size(record);
+}
+
 static inline fe_bytes fe_record_key(const fe_record *record)
 {
     return (fe_bytes){(const uint8_t *)record + fe_record_head_len(fe_record_flags(record)),
@@ -132,6 +148,7 @@ static inline uint8_t *fe_record_value_ptr(fe_record *record)
 
 static inline fe_bytes fe_record_value(const fe_record *record)
 {
+    FE_ASSERT(!fe_record_is_head(record)); /* else a command runs that said it needs no value */
     return (fe_bytes){(const uint8_t *)record + fe_record_head_len(fe_record_flags(record)) +
                           fe_record_key_len(record),
                       fe_record_value_len(record)};
@@ -146,6 +163,9 @@ static inline int64_t fe_record_deadline(const fe_record *record)
     memcpy(&deadline, (const uint8_t *)record + 8 + ((flags & FE_RECORD_LARGE) ? 16 : 0), 8);
     return deadline;
 }
+
+/* Makes a record, whose value has at least 16 bytes, a head in place; returns its size then. */
+size_t fe_record_cut(fe_record *record);
 
 static inline uint32_t fe_record_keyspace(const fe_record *record)
 {
