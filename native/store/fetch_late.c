@@ -25,9 +25,9 @@ bool fe_late_is_due(const fe_store *store)
 {
     const fe_fetch *fetch = &store->fetch;
     if (FE_LIKELY(fetch->late == NULL)) return false;
-    if (!late_has_room(fetch) || store->now_ms < fetch->late_rest_ms) return false;
+    if (!late_has_room(fetch) || store->steady_ms < fetch->late_rest_ms) return false;
     return fetch->hurry || fetch->late_count >= LATE_MAX ||
-           store->now_ms - fetch->late_ms >= LATE_MS;
+           store->steady_ms - fetch->late_ms >= LATE_MS;
 }
 
 void fe_fetch_hurry(fe_store *store)
@@ -57,7 +57,7 @@ static void late_remove(fe_fetch *fetch, fe_fetch_read *read)
 void fe_late_add(fe_store *store, fe_fetch_read *read)
 {
     fe_fetch *fetch = &store->fetch;
-    if (fetch->late == NULL) fetch->late_ms = store->now_ms;
+    if (fetch->late == NULL) fetch->late_ms = store->steady_ms;
     late_append(fetch, read);
     fetch->stats.put_off++;
 }
@@ -65,7 +65,7 @@ void fe_late_add(fe_store *store, fe_fetch_read *read)
 void fe_late_again(fe_store *store, fe_fetch_read *read)
 {
     fe_late_add(store, read);
-    store->fetch.late_rest_ms = store->now_ms + LATE_MS;
+    store->fetch.late_rest_ms = store->steady_ms + LATE_MS;
 }
 
 bool fe_late_promote(fe_store *store, fe_fetch_read *read)
@@ -103,7 +103,7 @@ void fe_late_start(fe_store *store)
     unsigned failures = 0;
     for (uint32_t left = fetch->late_count; left > 0 && late_has_room(fetch); left--) {
         if (late_start_one(store)) continue;
-        fetch->late_rest_ms = store->now_ms + LATE_MS;
+        fetch->late_rest_ms = store->steady_ms + LATE_MS;
         if (++failures == LATE_FAILURES_MAX) break;
     }
     if (fetch->late == NULL) fetch->hurry = false;

@@ -121,13 +121,14 @@ static void rest(fe_store *store, const fe_frozen_job *job)
     if (is_all_damage(job))
         file->rest_ms = INT64_MAX;
     else if (job->error != 0)
-        file->rest_ms = store->now_ms + (job->error == ENOMEM ? FE_FROZEN_REST_MS : REST_ERROR_MS);
+        file->rest_ms =
+            store->steady_ms + (job->error == ENOMEM ? FE_FROZEN_REST_MS : REST_ERROR_MS);
     else if (job->unreadable != 0)
-        file->rest_ms = store->now_ms + REST_ERROR_MS;
+        file->rest_ms = store->steady_ms + REST_ERROR_MS;
     else if (job->left != 0)
-        file->rest_ms = store->now_ms + FE_FROZEN_REST_MS;
-    if (file->given_up && file->rest_ms > store->now_ms + FE_FROZEN_REST_MS)
-        file->rest_ms = store->now_ms + FE_FROZEN_REST_MS; /* the order is still to be obeyed */
+        file->rest_ms = store->steady_ms + FE_FROZEN_REST_MS;
+    if (file->given_up && file->rest_ms > store->steady_ms + FE_FROZEN_REST_MS)
+        file->rest_ms = store->steady_ms + FE_FROZEN_REST_MS; /* the order is still to be obeyed */
 }
 
 /* By order a segment has one whole pass, or one that an error has ended. */
@@ -490,8 +491,8 @@ static fe_frozen_next move_some(fe_store *store, fe_frozen_job *job)
  * something to do. */
 static fe_frozen_next move_wait(const fe_store *store, fe_frozen_job *job)
 {
-    if (job->wait_ms == 0) job->wait_ms = store->now_ms;
-    if (store->now_ms - job->wait_ms < WAIT_MAX_MS) return FE_FROZEN_WAIT;
+    if (job->wait_ms == 0) job->wait_ms = store->steady_ms;
+    if (store->steady_ms - job->wait_ms < WAIT_MAX_MS) return FE_FROZEN_WAIT;
     job->left++;
     return FE_FROZEN_DONE;
 }

@@ -192,11 +192,11 @@ void fe_frozen_credits(fe_store *store)
     fe_frozen *frozen = &store->frozen;
     fe_frozen_strain(store);
     fe_frozen_look(store);
-    int64_t elapsed = store->now_ms - frozen->credit_ms;
+    int64_t elapsed = store->steady_ms - frozen->credit_ms;
     if (elapsed > CREDIT_MS_MAX) elapsed = CREDIT_MS_MAX;
     credit_for_writes(store);
     if (elapsed > 0) {
-        frozen->credit_ms = store->now_ms;
+        frozen->credit_ms = store->steady_ms;
         frozen->look_credit += (uint64_t)elapsed * LOOK_CREDIT_PER_MS;
         frozen->move_credit += elapsed * MOVE_CREDIT_PER_MS;
     }
@@ -219,7 +219,7 @@ static bool is_free(const fe_store *store, uint32_t n)
 {
     const fe_segment_file *file = &store->log.files[n];
     return fe_frozen_has_file(&store->log.segments[n]) && !file->busy && !file->doomed &&
-           file->rest_ms <= store->now_ms;
+           file->rest_ms <= store->steady_ms;
 }
 
 static bool worth_expiring(fe_store *store, uint32_t n)
@@ -242,11 +242,11 @@ static bool worth_expiring(fe_store *store, uint32_t n)
 static bool look(fe_store *store, fe_frozen_choice *choice)
 {
     fe_frozen *frozen = &store->frozen;
-    if (frozen->look == 0 && store->now_ms < frozen->look_ms) return false;
+    if (frozen->look == 0 && store->steady_ms < frozen->look_ms) return false;
     for (unsigned i = 0; i < LOOK_MAX; i++) {
         if (frozen->look >= store->log.high) {
             frozen->look = 0;
-            frozen->look_ms = store->now_ms + LOOK_PAUSE_MS;
+            frozen->look_ms = store->steady_ms + LOOK_PAUSE_MS;
             return false;
         }
         uint32_t n = ++frozen->look;
@@ -302,7 +302,7 @@ static bool compact_next(fe_store *store, fe_frozen_choice *choice)
     if (!fe_frozen_may_move(store)) return false;
     bool strict = allowed_percent(store) == GARBAGE_PERCENT_STRICT;
     unsigned class_max = thorough ? CLASS_MAX_THOROUGH : strict ? CLASS_MAX_STRICT : CLASS_MAX;
-    uint32_t n = fe_log_frozen_victim(&store->log, class_max, store->now_ms);
+    uint32_t n = fe_log_frozen_victim(&store->log, class_max, store->steady_ms);
     *choice = (fe_frozen_choice){FE_FROZEN_COMPACT, n};
     store->frozen.stuck = n == 0;
     return n != 0;
@@ -321,7 +321,7 @@ bool fe_frozen_compact_all(fe_store *store)
 {
     const fe_log *log = &store->log;
     int64_t soon =
-        store->now_ms + FE_FROZEN_REST_MS; /* what rests because blind writes wait for it */
+        store->steady_ms + FE_FROZEN_REST_MS; /* what rests because blind writes wait for it */
     bool more = store->frozen.busy || log->dead_head != 0 || is_recount_due(log) ||
                 fe_log_frozen_victim(log, CLASS_MAX_THOROUGH, soon) != 0;
     store->frozen.thorough = more;

@@ -143,8 +143,18 @@ const fe_store_options *fe_store_get_options(const fe_store *store)
     return &store->options;
 }
 
+/* Of several threads that tell the time, one may be late by this much. */
+#define BEHIND_MS 1000
+
+static void steady_set(fe_store *store, int64_t wall_ms)
+{
+    if (wall_ms > store->wall_ms) store->steady_ms += wall_ms - store->wall_ms;
+    if (wall_ms > store->wall_ms || wall_ms < store->wall_ms - BEHIND_MS) store->wall_ms = wall_ms;
+}
+
 void fe_store_set_now(fe_store *store, int64_t now_ms)
 {
+    steady_set(store, now_ms);
     if (now_ms <= store->now_ms) return;
     store->now_ms = now_ms;
     store->access_now = fe_access_fresh(store);

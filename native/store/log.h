@@ -80,7 +80,7 @@ typedef struct fe_segment_file {
     bool miscounted;       /* `live` is too high: records of dead keyspaces, or that went unread */
     bool damaged;          /* a record or block of its file does not match its checksum */
     bool given_up;   /* by order, what is damaged of it is removed when its next job meets it */
-    int64_t rest_ms; /* no job over its footer before (Unix ms) */
+    int64_t rest_ms; /* no job over its footer before (steady_ms of the store) */
 } fe_segment_file;
 
 typedef struct fe_tier_sum {

@@ -74,7 +74,7 @@ static bool flush_all(fe_store *store, char *error)
     fe_flush_job job = {.fd = -1};
     unsigned failures = 0;
     store->tiers->leaving = true; /* a bound on files must not cost what is in memory */
-    store->tiers->retry_ms = fe_clock_wall_ms();
+    store->tiers->retry_ms = store->steady_ms;
     while (fe_tier_demote_all(store, FE_TIER_MAPPED) && failures < FLUSH_TRIES) {
         if (!flush_one(store, &job)) failures++;
         (void)fe_tier_step(store, FE_SEGMENT_MIN);

@@ -37,7 +37,7 @@ fe_status fe_save_ready_step(fe_store *store, fe_save_ready *ready, char error[F
                        last->segment, last->generation, strerror(last->code));
         return FE_IO;
     }
-    tiers->retry_ms = store->now_ms;
+    tiers->retry_ms = store->steady_ms;
     if (fe_tiers_seal_up_to(store, ready->sequence, SEALS_MAX) ||
         is_left(&store->log, FE_TIER_SEALED, ready->sequence)) {
         fe_tiers_ask_for_work(tiers);

@@ -74,10 +74,12 @@ struct fe_store {
     fe_trash_list trash;
     fe_index_space index_space;
     fe_log log;
-    int64_t now_ms;
-    uint32_t access_now;                     /* what a fresh record's access field says */
-    fe_keyspace *keyspaces;                  /* options.databases of them */
-    fe_keyspace **databases;                 /* database number to keyspace */
+    int64_t now_ms;          /* Unix ms; stands still while a clock that was set back catches up */
+    int64_t steady_ms;       /* goes on then: for pauses and retries */
+    int64_t wall_ms;         /* as told last */
+    uint32_t access_now;     /* what a fresh record's access field says */
+    fe_keyspace *keyspaces;  /* options.databases of them */
+    fe_keyspace **databases; /* database number to keyspace */
     fe_keyspace *by_id[FE_KEYSPACE_MAX + 1]; /* NULL where the id is not LIVE */
     uint8_t id_state[FE_KEYSPACE_MAX + 1];
     uint32_t id_last; /* ids are given out in a circle */

@@ -111,7 +111,7 @@ static void budgets_update(fe_store *store)
 void fe_tiers_options_changed(fe_store *store)
 {
     budgets_update(store);
-    store->tiers->retry_ms = store->now_ms; /* disk_max or files_max may be higher */
+    store->tiers->retry_ms = store->steady_ms; /* disk_max or files_max may be higher */
 }
 
 void fe_tier_set_resident(fe_store *store, uint64_t resident_bytes)

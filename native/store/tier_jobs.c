@@ -17,7 +17,7 @@
 static bool disk_is_ready(const fe_store *store)
 {
     const fe_tiers *tiers = store->tiers;
-    return tiers->state == FE_DISK_OK || store->now_ms >= tiers->retry_ms;
+    return tiers->state == FE_DISK_OK || store->steady_ms >= tiers->retry_ms;
 }
 
 static bool is_out_of_files(const fe_store *store)

@@ -28,11 +28,11 @@ void fe_tiers_refused(fe_store *store, const fe_flush_job *job)
     tiers->state = job->error == 0 || asked ? FE_DISK_FULL : FE_DISK_FAILED;
     tiers->out_of_files = job->refused;
     if (asked)
-        *room =
-            (fe_disk_room){.bytes = tiers->file_bytes, .at_ms = store->now_ms, .code = job->error};
+        *room = (fe_disk_room){
+            .bytes = tiers->file_bytes, .at_ms = store->steady_ms, .code = job->error};
     tiers->wanted = job->refused ? 0 : job->size;
     tiers->no_space = asked || known ? room->code : 0;
-    tiers->retry_ms = (known ? room->at_ms : store->now_ms) + RETRY_MS;
+    tiers->retry_ms = (known ? room->at_ms : store->steady_ms) + RETRY_MS;
 }
 
 void fe_tiers_took(fe_store *store)
@@ -48,14 +48,14 @@ void fe_tiers_gained_room(fe_store *store)
     if (tiers->state != FE_DISK_FULL) return;
     const fe_disk_room *room = &tiers->room;
     if (tiers->no_space != 0 && tiers->file_bytes + tiers->wanted > room->bytes) return;
-    tiers->retry_ms = store->now_ms;
+    tiers->retry_ms = store->steady_ms;
 }
 
-/* Whether it said so less than `ms` ago. The clock may have been set back since. */
+/* Whether it said so less than `ms` ago. */
 static bool is_said_within(const fe_store *store, int64_t ms)
 {
-    int64_t age = store->now_ms - store->tiers->room.at_ms;
-    return store->tiers->room.bytes != 0 && age >= 0 && age < ms;
+    int64_t age = store->steady_ms - store->tiers->room.at_ms;
+    return store->tiers->room.bytes != 0 && age < ms;
 }
 
 /* What the disk itself had room for lately; 0: nothing is known. */

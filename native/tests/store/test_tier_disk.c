@@ -1,7 +1,8 @@
 /* The way of segments to a disk that fails, or has no room or no file left for them. */
 #include "tests/store/tier_rig.h"
 
-static void disk_fails(int write_error, int take_error, int code)
+/* `clock_back`: by so much, when it has failed. */
+static void disk_fails(int write_error, int take_error, int code, int64_t clock_back)
 {
     tiered t;
     tiered_open(&t, tiered_options());
@@ -23,7 +24,10 @@ static void disk_fails(int write_error, int take_error, int code)
     CHECK(!fe_tier_flush_begin(t.f.store, &job)); /* not yet */
 
     t.faults.write_error = t.faults.take_error = 0;
-    fe_store_set_now(t.f.store, START_MS + 1000);
+    fe_store_set_now(t.f.store, START_MS - clock_back);
+    CHECK(!fe_tier_flush_begin(t.f.store, &job));
+    fe_store_set_now(t.f.store, START_MS - clock_back + 1000);
+    CHECK_INT(clock_back == 0 ? START_MS + 1000 : START_MS, fe_store_now(t.f.store));
     CHECK(flush_sealed(&t));
 
     CHECK_INT(FE_DISK_OK, stats_of(&t).state);
@@ -36,9 +40,14 @@ static void disk_fails(int write_error, int take_error, int code)
 
 TEST(a_disk_that_refuses_is_an_error_of_writes_until_it_heals)
 {
-    disk_fails(EIO, 0, EIO);
-    disk_fails(EMFILE, 0, EMFILE);
-    disk_fails(0, EIO, EIO);
+    disk_fails(EIO, 0, EIO, 0);
+    disk_fails(EMFILE, 0, EMFILE, 0);
+    disk_fails(0, EIO, EIO, 0);
+}
+
+TEST(a_disk_that_has_healed_is_tried_again_though_the_clock_was_set_back)
+{
+    disk_fails(EIO, 0, EIO, 3600000);
 }
 
 TEST(short_writes_are_continued)
@@ -208,6 +217,7 @@ TEST(a_file_that_cannot_be_removed_is_an_error_and_its_number_goes_on)
 int main(void)
 {
     RUN(a_disk_that_refuses_is_an_error_of_writes_until_it_heals);
+    RUN(a_disk_that_has_healed_is_tried_again_though_the_clock_was_set_back);
     RUN(short_writes_are_continued);
     RUN(files_never_take_more_than_disk_max);
     RUN(files_are_no_more_than_may_be_open);
