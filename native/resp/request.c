@@ -104,7 +104,8 @@ struct fe_reader {
     stage stage;
     key key; /* of the pair under way */
     span texts[NO_KEY];
-    uint8_t said_by[NO_KEY]; /* which attribute, from 1 on, has said it */
+    span state;              /* the tracestate of the attribute under way */
+    uint8_t said_by[NO_KEY]; /* which attribute, from 1 on, has said it last */
     fe_args args;
     elsewhere body;
     unquoted *unquoted;
@@ -183,6 +184,13 @@ static fe_bytes text_view(const fe_reader *reader, key which)
     return (fe_bytes){reader->data + reader->start + text.offset, text.len};
 }
 
+static void attributes_forget(fe_reader *reader)
+{
+    memset(reader->texts, 0, sizeof reader->texts);
+    memset(reader->said_by, 0, sizeof reader->said_by);
+    reader->attributes = reader->pairs_seen = 0;
+}
+
 /* Fills *request from argv and the attribute; the next request starts at pos. */
 static inline void finish(fe_reader *reader, fe_request *request, const fe_bytes *argv, size_t argc)
 {
@@ -196,13 +204,9 @@ static inline void finish(fe_reader *reader, fe_request *request, const fe_bytes
                             .size = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size};
     if (FE_UNLIKELY(reader->attributes != 0)) {
         request->traceparent = text_view(reader, TRACEPARENT);
-        /* That of another caller says nothing of this one. */
-        if (request->traceparent.len == 0 ||
-            reader->said_by[TRACESTATE] == reader->said_by[TRACEPARENT])
-            request->tracestate = text_view(reader, TRACESTATE);
+        request->tracestate = text_view(reader, TRACESTATE);
         request->baggage = text_view(reader, BAGGAGE);
-        memset(reader->texts, 0, sizeof reader->texts);
-        reader->attributes = reader->pairs_seen = 0;
+        attributes_forget(reader);
     }
     reader->start = reader->pos;
     reader->stage = START;
@@ -433,9 +437,19 @@ static void keep_item(fe_reader *reader, const fe_bytes *text)
         reader->key = text == NULL ? NO_KEY : find_key(*text);
     } else if (text != NULL && reader->key != NO_KEY) {
         size_t offset = (size_t)(text->ptr - reader->data) - reader->start;
-        reader->texts[reader->key] = (span){offset, text->len};
+        span *to = reader->key == TRACESTATE ? &reader->state : &reader->texts[reader->key];
+        *to = (span){offset, text->len};
         reader->said_by[reader->key] = reader->attributes;
     }
+}
+
+/* A tracestate is of the traceparent beside it: that of another attribute neither counts nor goes over one. */
+static void end_attribute(fe_reader *reader)
+{
+    bool has_state = reader->said_by[TRACESTATE] == reader->attributes;
+    if (reader->said_by[TRACEPARENT] == reader->attributes)
+        reader->texts[TRACESTATE] = has_state ? reader->state : (span){0, 0};
+    reader->stage = START;
 }
 
 /* One item less is to come, of the innermost aggregate, and of those around it that end with it. */
@@ -444,7 +458,7 @@ static outcome count_item(fe_reader *reader)
     reader->stage = ITEM;
     for (; reader->depth > 0; reader->depth--)
         if (--reader->nested_left[reader->depth - 1] > 0) return GO_ON;
-    if (--reader->items_left == 0) reader->stage = START;
+    if (--reader->items_left == 0) end_attribute(reader);
     return GO_ON;
 }
 
@@ -608,8 +622,7 @@ static void clear(fe_reader *reader)
     reader->start = 0;
     reader->scanned = 0;
     reader->depth = 0;
-    reader->attributes = reader->pairs_seen = 0;
-    memset(reader->texts, 0, sizeof reader->texts);
+    attributes_forget(reader);
     reader->stage = START;
     reader->error = "";
 }

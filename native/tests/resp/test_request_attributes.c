@@ -53,6 +53,10 @@ TEST(a_tracestate_belongs_to_the_traceparent_beside_it)
     check_said("|1\r\n+traceparent\r\n+a\r\n|2\r\n+traceparent\r\n+b\r\n+tracestate\r\n+s=1\r\n"
                "PING\r\n",
                "b s=1 -");
+    check_said("|2\r\n+traceparent\r\n+a\r\n+tracestate\r\n+s=1\r\n|1\r\n+tracestate\r\n+s=2\r\n"
+               "PING\r\n",
+               "a s=1 -");
+    check_said("|1\r\n+tracestate\r\n+s=1\r\n|1\r\n+traceparent\r\n+a\r\nPING\r\n", "a - -");
 }
 
 TEST(attributes_are_as_many_as_allowed)
