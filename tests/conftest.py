@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.both import Both
+from tests.support.process import reaches_a_server
 from tests.support.servers import (
     TIER_VARIABLE,
     TIERS,
@@ -52,6 +53,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers("memory_only"):
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment() -> Iterator[None]:
+    """No test depends on what the shell's variables say to the server or to its libraries."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in filter(reaches_a_server, list(os.environ)):
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The command line."""
 
 import errno
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,8 @@ Calls = list[tuple[Config, Path | None, Sources]]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, and none of the variables that could reach the configuration."""
+    """An empty current folder."""
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("FERRITE_")]:
-        monkeypatch.delenv(name)
     return tmp_path
 
 

@@ -15,15 +15,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.client import RawClient
-from tests.support.servers import free_port
+from tests.support.servers import SUBJECT_VARIABLE, TIER_VARIABLE, free_port
 
 DEADLINE_S = 15.0
 
+_THEIRS = ("FERRITE_", "OTEL_", "GRPC_", "SSL_CERT_")
+_OF_THE_TESTS = (SUBJECT_VARIABLE, TIER_VARIABLE)
+
+
+def reaches_a_server(name: str) -> bool:
+    """Whether a variable may change what a server or one of its libraries does."""
+    theirs = name.startswith(_THEIRS) or name.endswith("_CA_BUNDLE")
+    return theirs and name not in _OF_THE_TESTS
+
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without settings of the server, and with `extra`."""
-    ours = ("FERRITE_", "OTEL_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    """This process's environment without what reaches a server, and with `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not reaches_a_server(name)}
     return {**kept, "FERRITE_METRICS_PORT": "0", **extra}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.house.sources import ROOT
 from tests.support import match, payload, resp, script
 from tests.support.both import Both, MismatchError
 from tests.support.client import Reply
+from tests.support.process import environment
 from tests.support.servers import TIER_VARIABLE, Server, subject_server
 
 
@@ -195,3 +197,46 @@ def test_no_server_outlives_the_tests(tmp_path: Path) -> None:
 
     assert (tmp_path / "server.log").exists()
     assert not Path(f"/proc/{int(ended.stdout)}").exists()
+
+
+SHELL = {
+    "OTEL_SDK_DISABLED": "true",
+    "FERRITE_SERVER_PORT": "1",
+    "GRPC_VERBOSITY": "INFO",
+    "REQUESTS_CA_BUNDLE": "/nowhere",
+    "SSL_CERT_FILE": "/nowhere",
+}
+"""Variables that a developer may well have, and that would change what tests see."""
+
+
+def test_servers_of_the_tests_do_not_get_the_shells_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that a test gives are the only ones."""
+    for name, value in SHELL.items():
+        monkeypatch.setenv(name, value)
+
+    found = environment({"GRPC_TRACE": "all"})
+
+    assert SHELL.keys().isdisjoint(found)
+    assert found["GRPC_TRACE"] == "all"
+
+
+def test_tests_do_not_get_the_shells_variables() -> None:
+    """Such as those about the configuration, which would find telemetry switched off."""
+    chosen = "tests/support/test_support.py::test_none_of_the_shells_variables_is_left"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", chosen],
+        cwd=ROOT,
+        env={**os.environ, **SHELL},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_none_of_the_shells_variables_is_left() -> None:
+    """What the test above runs with all of them set."""
+    assert SHELL.keys().isdisjoint(os.environ)
