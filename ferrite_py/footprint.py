@@ -22,7 +22,8 @@ def footprint(config: Config) -> Own | None:
     """Measure it in a process of its own; None when that cannot be started."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__],
+            # Without -P modules of the current folder would be executed in place of Python's.
+            [sys.executable, "-P", "-m", __name__],
             input=pickle.dumps(config),
             capture_output=True,
             timeout=_PATIENCE_SECONDS,

@@ -122,6 +122,17 @@ def test_a_footprint_is_measured() -> None:
     assert tiered.resident > 8 * MIB  # an interpreter alone takes as much
 
 
+def test_a_footprint_executes_nothing_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module there may be anybody's."""
+    (tmp_path / "tempfile.py").write_text("open('executed', 'w').close()\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    assert footprint(config_of()) is not None
+    assert not (tmp_path / "executed").exists()
+
+
 def test_config_check_and_doctor_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A limit that cannot be held is a warning of both, and no error."""
     host = Host(tmp_path, -1, -1, -1, own=Own(MIB, 40 * MIB))
