@@ -33,6 +33,17 @@ __attribute__((format(printf, 2, 3))) static bool fail(char *error, const char *
 
 /* Blind writes ---------------------------------------------------------------------------------- */
 
+/* The next read; long ones may have to wait until what was read before is given back. */
+static bool next_read(fe_store *store, fe_disk_read **read)
+{
+    if (fe_fetch_take(store, read, 1) == 1) return true;
+    fe_trash trash;
+    while (fe_store_trash_take(store, &trash))
+        fe_trash_unmap(store->alloc, &trash);
+    fe_fetch_trash_given(store);
+    return fe_fetch_take(store, read, 1) == 1;
+}
+
 /* Reads what still waits to be read, one after the other, so that no slot is left whose key may have
  * another. */
 static bool settle(fe_store *store, char *error)
@@ -40,7 +51,7 @@ static bool settle(fe_store *store, char *error)
     fe_disk_read *read;
     FE_ASSERT(store->fetch.in_flight == 0);
     fe_fetch_hurry(store);
-    while (fe_fetch_take(store, &read, 1) == 1) {
+    while (next_read(store, &read)) {
         int code = 0;
         int64_t got = fe_device_read(store->tiers->device, read->fd, read->buffer, read->length,
                                      read->offset, &code);

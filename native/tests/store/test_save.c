@@ -147,6 +147,21 @@ TEST(a_copy_is_saved_as_its_home)
     tiered_close(&t);
 }
 
+/* SET, which does not wait for what is on disk; 40 bytes. */
+static void write_blindly(tiered *t, uint64_t i)
+{
+    name_buf buf;
+    fe_waiter waiter = {0};
+    fe_bytes name = name_of(&buf, i);
+    uint64_t hash = fe_key_hash(&t->f.seed, name);
+    CHECK(fe_fetch_key(t->f.store, 0, name, hash, FE_NEED_BLIND, &waiter));
+    fe_key key;
+    fe_key_find(t->f.store, 0, name, hash, false, &key);
+    uint8_t *to = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, 40, FE_DEADLINE_NONE);
+    CHECK(to != NULL && value_of(to, i, 40).len == 40);
+    fe_waiter_close(t->f.store, &waiter);
+}
+
 TEST(a_blind_write_that_nothing_has_settled_yet_is_settled_first)
 {
     tiered t;
@@ -154,23 +169,36 @@ TEST(a_blind_write_that_nothing_has_settled_yet_is_settled_first)
     for (uint64_t i = 0; i < 500; i++)
         put(&t, 0, i, 100, FE_DEADLINE_NONE);
     demote_all(&t, FE_TIER_DISK);
-    for (uint64_t i = 0; i < 500; i += 2) {
-        name_buf buf;
-        fe_waiter waiter = {0};
-        fe_bytes name = name_of(&buf, i);
-        uint64_t hash = fe_key_hash(&t.f.seed, name);
-        CHECK(fe_fetch_key(t.f.store, 0, name, hash, FE_NEED_BLIND, &waiter));
-        fe_key key;
-        fe_key_find(t.f.store, 0, name, hash, false, &key);
-        uint8_t *to = fe_key_write(&key, FE_TYPE_STRING, FE_VALUE_PLAIN, 40, FE_DEADLINE_NONE);
-        CHECK(to != NULL && value_of(to, i, 40).len == 40);
-        fe_waiter_close(t.f.store, &waiter);
-    }
+    for (uint64_t i = 0; i < 500; i += 2)
+        write_blindly(&t, i);
     CHECK_INT(750, t.f.store->databases[0]->index.count);
     restart(&t);
     CHECK_INT(500, last.keys);
     for (uint64_t i = 0; i < 500; i++)
         CHECK(cold_has(&t, 0, i, i % 2 ? 100 : 40));
+    tiered_close(&t);
+}
+
+/* Reads of long records have a bound, which what was read before and is garbage now takes up. */
+TEST(blind_writes_over_many_long_values_are_settled_first)
+{
+    tiered t;
+    fe_store_options options = tiered_options();
+    options.memory_max = 8u << 20;
+    tiered_open(&t, options);
+    for (uint64_t i = 0; i < 40; i++)
+        put(&t, 0, i, 300000, FE_DEADLINE_NONE);
+    demote_all(&t, FE_TIER_DISK);
+    for (uint64_t i = 0; i < 40; i++)
+        write_blindly(&t, i);
+    CHECK_INT(80, t.f.store->databases[0]->index.count);
+    CHECK(fe_save_run(t.f.store, SERVER, &last, error));
+    CHECK_INT(40, last.keys);
+    leave(&t);
+    CHECK(begin(&t, options));
+    claim(&t);
+    for (uint64_t i = 0; i < 40; i++)
+        CHECK(cold_has(&t, 0, i, 40));
     tiered_close(&t);
 }
 
@@ -323,6 +351,7 @@ int main(void)
     RUN(a_large_index_comes_back_and_goes_on_growing);
     RUN(a_copy_is_saved_as_its_home);
     RUN(a_blind_write_that_nothing_has_settled_yet_is_settled_first);
+    RUN(blind_writes_over_many_long_values_are_settled_first);
     RUN(what_is_no_segment_of_the_table_is_removed);
     RUN(segments_without_a_manifest_are_set_aside);
     RUN(a_start_that_ends_before_it_claims_leaves_all_as_it_was);
