@@ -200,12 +200,16 @@ def size_of(text: str) -> int | None:
 def written_size(text: str) -> int | None:
     """The bytes that people mean by `1.5 GiB` as well; None if it is no size.
 
-    Parts of a byte are left off.
+    Parts of a byte are left off; but a fraction without a unit is a mistake, and one that would
+    come out as 0 must not become "no limit".
     """
     match = _WRITTEN_SIZE.fullmatch(text.strip().lower())
     if match is None or match[2] not in _WRITTEN_UNITS:
         return None
-    return int(Fraction(match[1]) * _WRITTEN_UNITS[match[2]])
+    number, unit = Fraction(match[1]), _WRITTEN_UNITS[match[2]]
+    size = int(number * unit)
+    is_too_fine = (unit == 1 and "." in match[1]) or (number != 0 and size == 0)
+    return None if is_too_fine else size
 
 
 def size_text(size: int) -> str:

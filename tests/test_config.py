@@ -162,6 +162,7 @@ def test_configuration_cannot_be_changed_in_place() -> None:
         ("[storage]\nmax_memory = '1.5gb'", "storage.max_memory", 3 << 29),
         ("[storage]\nmax_memory = '1tb'", "storage.max_memory", 1 << 40),
         ("[storage]\nmax_memory = '1.0001 KiB'", "storage.max_memory", 1024),
+        ("[storage]\nmax_memory = '0.0gb'", "storage.max_memory", 0),
         ("[storage]\nmax_memory = ' 100mb '", "storage.max_memory", 100 << 20),
         (
             "[server]\nmax_memory_clients = '0.5gb'",
@@ -308,6 +309,8 @@ def test_one_port_at_two_addresses_is_no_conflict(tmp_path: Path) -> None:
     ("name", "texts"),
     [
         ("storage.max_memory", ["-1", "1.gb", "1xb", "", "1e3", "9223372036854775808", "１"]),
+        ("storage.max_memory", ["0.5", "1.5", "1.0b", "0.0000000001gb"]),
+        ("server.max_memory_clients", ["0.5", "0.9b", "0.0001kb"]),
         ("storage.segment_size", ["3mb", "32kb", "2gb", "big"]),
         ("server.timeout", ["500ms", "1w", "-1", "1.5s", "3000000000"]),
         ("server.port", ["007", "+7", "1e3", "", "１"]),
