@@ -43,6 +43,11 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value_of, text)
 
 
+def has_variable(text: str) -> bool:
+    """Whether there is something in the text that `expand` replaces."""
+    return _VARIABLE.search(text) is not None
+
+
 def flat(table: Mapping[str, object], path: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
     """The items of a TOML table, those of tables inside it under dotted names."""
     for key, value in table.items():

@@ -185,7 +185,7 @@ class Settings:
 
     def rewrite(self, path: Path) -> None:
         """Write what was changed in the running server to the file. Raises ConfigError."""
-        rewrite(path, self._config, self._changed)
+        rewrite(path, self._config, self._changed, self._sources.environ)
 
 
 def fit_connections(config: Config) -> tuple[Config, int]:

@@ -298,9 +298,8 @@ def test_rewrite_writes_only_what_differs(tmp_path: Path) -> None:
         {"server.timeout": 60, "server.hz": 20, "storage.max_memory": 1 << 20, "server.port": 1},
     )
 
-    rewrite(
-        path, config, ["server.timeout", "server.hz", "storage.max_memory", "storage.databases"]
-    )
+    names = ["server.timeout", "server.hz", "storage.max_memory", "storage.databases"]
+    rewrite(path, config, names, {})
 
     after = before.replace("hz = 10", "hz = 20").replace("= 5\n", '= "1mb"\n')
     assert path.read_text(encoding="utf-8") == after
@@ -313,7 +312,7 @@ def test_rewrite_keeps_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "f.toml"
     path.write_text("\ufeff[server]\nhz = 10\n", encoding="utf-8")
 
-    rewrite(path, with_values(Config(), {"server.hz": 20}), ["server.hz"])
+    rewrite(path, with_values(Config(), {"server.hz": 20}), ["server.hz"], {})
 
     assert path.read_text(encoding="utf-8") == "\ufeff[server]\nhz = 20\n"
 
@@ -324,11 +323,50 @@ def test_rewrite_of_a_file_that_is_gone_gives_all_that_is_no_default(tmp_path: P
     values = {"server.port": 7863, "server.requirepass": "p", "storage.databases": 3}
     config = with_values(Config(), {**values, "server.timeout": 5, "metrics.enabled": False})
 
-    rewrite(path, config, ["server.timeout"])
+    rewrite(path, config, ["server.timeout"], {})
 
     assert load(path, {}, {}) == config
     assert path.read_text(encoding="utf-8").count("=") == 5
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_rewrite_of_a_file_that_is_gone_leaves_secrets_where_they_are(tmp_path: Path) -> None:
+    """What the environment gives it gives again; headers of the file may have come from there."""
+    path = tmp_path / "f.toml"
+    path.write_text(
+        "[server]\nhz = 20\n[telemetry]\nresource_attributes = { team = 'a' }\n"
+        "headers = { authorization = 'Bearer ${TOKEN}' }\n",
+        encoding="utf-8",
+    )
+    environ = {
+        "TOKEN": "hidden-1",
+        "FERRITE_SERVER_REQUIREPASS": "hidden-2",
+        "OTEL_EXPORTER_OTLP_HEADERS": "key=hidden-3",
+        "OTEL_RESOURCE_ATTRIBUTES": "from=x${Y}z",
+        "FERRITE_SERVER_TIMEOUT": "7",
+    }
+    config = load(path, environ, {})
+    path.unlink()
+
+    rewrite(path, config, [], environ)
+
+    text = path.read_text(encoding="utf-8")
+    assert "hidden" not in text
+    assert "timeout" not in text
+    again = load(path, environ, {})
+    headers = config.telemetry.headers[1:]
+    assert again == with_values(config, {"telemetry.headers": headers})
+
+
+def test_rewrite_refuses_what_the_file_would_not_give_back(tmp_path: Path) -> None:
+    """A flag's `${NAME}` means itself, but a variable in the file: the next start would fail."""
+    path = tmp_path / "f.toml"
+    config = load(None, {}, {"telemetry.resource_attributes": "a=x${Y}z"})
+
+    with pytest.raises(ConfigError, match=r"^telemetry\.resource_attributes: a has \$\{\.\.\.\}"):
+        rewrite(path, config, [], {})
+
+    assert not path.exists()
 
 
 def test_rewrite_of_the_example_gives_every_setting(tmp_path: Path) -> None:
@@ -337,7 +375,7 @@ def test_rewrite_of_the_example_gives_every_setting(tmp_path: Path) -> None:
     path.write_text(render_example(), encoding="utf-8")
     config = with_values(Config(), {name: value for name, (_, value) in SAMPLES.items()})
 
-    rewrite(path, config, NAMES)
+    rewrite(path, config, NAMES, {})
 
     lines = path.read_text(encoding="utf-8").splitlines()
     assert load(path, {}, {}) == config
@@ -351,9 +389,9 @@ def test_rewrite_follows_links_and_reports_failure(tmp_path: Path) -> None:
     link.symlink_to(target)
     config = with_values(Config(), {"server.hz": 20})
 
-    rewrite(link, config, ["server.hz"])
+    rewrite(link, config, ["server.hz"], {})
 
     assert link.is_symlink()
     assert target.read_text(encoding="utf-8") == "[server]\nhz = 20\n"
     with pytest.raises(ConfigError, match=r"^cannot write .*/none/f: No such file or directory$"):
-        rewrite(tmp_path / "none" / "f", config, ["server.hz"])
+        rewrite(tmp_path / "none" / "f", config, ["server.hz"], {})
