@@ -7,7 +7,7 @@ rely on them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +209,8 @@ def _port_conflict(config: Config) -> tuple[str, str] | None:
     return None
 
 
-_EVERYWHERE = frozenset(("*", "0.0.0.0", "::", "::*"))
+_EVERYWHERE = frozenset(("::", "::*"))  # the metrics' page takes IPv4 there as well
+_EVERYWHERE_V4 = frozenset(("*", "0.0.0.0"))
 _OTHER_NAMES = {"localhost": ("127.0.0.1", "::1")}
 
 
@@ -219,9 +220,13 @@ def _may_meet(here: Iterable[str], there: Iterable[str]) -> bool:
         {name for text in texts for name in _OTHER_NAMES.get(text.lstrip("-"), (text.lstrip("-"),))}
         for texts in (here, there)
     )
-    return bool(ours & theirs) or (
-        bool(ours and theirs) and not _EVERYWHERE.isdisjoint(ours | theirs)
-    )
+    return any(_is_within(*pair) or _is_within(*pair[::-1]) for pair in product(ours, theirs))
+
+
+def _is_within(address: str, other: str) -> bool:
+    """Whether who listens on `other` has `address` as well; a name may be of either family."""
+    is_v4 = ":" not in address
+    return address == other or other in _EVERYWHERE or (is_v4 and other in _EVERYWHERE_V4)
 
 
 def _tls_conflict(tls: TlsConfig) -> tuple[str, str] | None:

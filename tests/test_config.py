@@ -280,6 +280,14 @@ def test_memory_bound_follows_max_memory() -> None:
             "5: metrics.port: 1 is server.port as well; choose another",
         ),
         (
+            "[server]\nbind = '0.0.0.0'\nport = 1\n[metrics]\nport = 1\nbind = '::'",
+            "5: metrics.port: 1 is server.port as well; choose another",
+        ),
+        (
+            "[server]\nbind = ['::1', '10.0.0.1']\nport = 1\n[metrics]\nport = 1\nbind = '*'",
+            "5: metrics.port: 1 is server.port as well; choose another",
+        ),
+        (
             "[tls]\nport = 9090\ncert_file = 'c'\nkey_file = 'k'\nclient_auth = 'no'",
             "metrics.port: 9090 is tls.port as well; choose another",
         ),
@@ -298,8 +306,10 @@ def test_errors_in_a_file(tmp_path: Path, text: str, expected: str) -> None:
 def test_one_port_at_two_addresses_is_no_conflict(tmp_path: Path) -> None:
     """Nor is the port of a page that is off."""
     bound = "[server]\nbind = '10.0.0.1'\nport = 6399\n[metrics]\n"
+    v4 = "[server]\nbind = '0.0.0.0'\nport = 6399\n[metrics]\nbind = '::1'\n"
 
     assert load_text(tmp_path, f"{bound}port = 6399").metrics.port == 6399
+    assert load_text(tmp_path, f"{v4}port = 6399").metrics.port == 6399
     assert not load_text(
         tmp_path, "[server]\nport = 9090\n[metrics]\nenabled = false"
     ).metrics.enabled
