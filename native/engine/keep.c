@@ -12,9 +12,9 @@ static bool fail(const fe_engine *engine, char *error, const char *text, const c
 }
 
 /* What can be done about a folder that cannot be opened. */
-static const char *advice(const char *text)
+static const char *advice(const fe_engine *engine)
 {
-    if (strncmp(text, "log/", 4) == 0)
+    if (engine->found.can_serve)
         return "; nothing was changed. To serve all other files, with errors for the keys of such"
                " ones, start with storage.damaged_files = \"serve\"; to start without any of the"
                " data, remove the file manifest: the folder log is then set aside";
@@ -29,7 +29,7 @@ bool fe_engine_load(fe_engine *engine, char error[FE_ENGINE_ERROR_MAX])
     char text[FE_SAVE_ERROR_MAX];
     engine->load_ticks[0] = fe_clock_ticks();
     if (!fe_save_open(engine->store, &engine->found, text))
-        return fail(engine, error, text, advice(text));
+        return fail(engine, error, text, advice(engine));
     engine->load_ticks[1] = fe_clock_ticks();
     engine->options.store.seed = *fe_store_seed(engine->store);
     return true;
@@ -58,10 +58,8 @@ fe_status fe_engine_prepare_save(fe_engine *engine, char error[FE_ENGINE_ERROR_M
     fe_status status = fe_save_ready_step(engine->store, &engine->ready, text);
     if (status == FE_OK) fe_reserve_begin(engine->store, &room);
     fe_engine_leave(engine, FE_STEP_TIER, entered);
-    bool asked = status == FE_OK;
-    if (asked && !fe_save_ready_room(engine->device, &room, text)) status = FE_IO;
+    if (status == FE_OK && !fe_save_ready_room(engine->device, &room, text)) status = FE_IO;
     entered = fe_engine_enter(engine);
-    if (asked) fe_reserve_end(engine->store, &room);
     if (status == FE_IO) fe_save_ready_end(engine->store, &engine->ready);
     fe_engine_leave(engine, FE_STEP_TIER, entered);
     if (status == FE_IO) (void)fail(engine, error, text, "");

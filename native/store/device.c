@@ -248,6 +248,7 @@ fe_device *fe_device_open(fe_alloc *alloc, const char *path, const fe_device_cal
     device->alloc = alloc;
     device->calls = calls;
     device->folder = device->log_folder = device->lock = -1;
+    pthread_mutex_init(&device->reserve_lock, NULL);
     device->guard = fe_guard_open(alloc);
     if (device->guard == NULL) errno = ENOMEM;
     const char *failed =
@@ -268,6 +269,7 @@ void fe_device_close(fe_device *device)
     if (device->log_folder >= 0) fe_device_close_fd(device, device->log_folder);
     if (device->folder >= 0) fe_device_close_fd(device, device->folder);
     if (device->lock >= 0) fe_device_close_fd(device, device->lock);
+    pthread_mutex_destroy(&device->reserve_lock);
     fe_alloc_give(device->alloc, FE_ALLOC_ENGINE, device);
 }
 

@@ -184,8 +184,10 @@ void fe_device_file_release(fe_device *device, const char *name, uint64_t size);
 typedef struct fe_device_file {
     fe_device *device;
     uint64_t size;
+    uint64_t room; /* bytes that were reserved for it; they stay after an error */
     int fd;
     int error;
+    bool is_named; /* it has its final name */
     char name[FE_DEVICE_NAME_MAX + 1];
 } fe_device_file;
 
@@ -198,7 +200,8 @@ bool fe_device_file_append(fe_device_file *file, const void *data, size_t size,
 /* Syncs, gives the file its name, syncs the folder. When it fails, a file that had the name before
  * still has it; only if it was the sync of the folder that failed, the name may hold either. */
 bool fe_device_file_commit(fe_device_file *file, int *error_code) FE_MUST_USE;
-/* Drops what was written. */
+/* Drops what was written. After a commit that failed, room that was reserved is held again, though the file had
+ * its name already. */
 void fe_device_file_abandon(fe_device_file *file);
 
 /* Begin, append and commit in one. */

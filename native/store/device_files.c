@@ -3,7 +3,8 @@
  *     begin: <name>.new is made --append--> ... --commit--> synced, renamed to <name>, folder synced
  *                                              \--abandon or an error--> <name>.new is removed
  *
- * <name>.new may be there before, with room that was reserved: it is written into, and cut at the end.
+ * <name>.new may be there before, with room that was reserved: it is written into, and cut at the end. Then it
+ * stays after an error, so that another try has that room.
  */
 #include "store/device_folder.h"
 
@@ -32,7 +33,8 @@ static void drop(fe_device_file *file)
     int cause = errno;
     if (file->fd >= 0) fe_device_close_fd(file->device, file->fd);
     file->fd = -1;
-    (void)fe_device_unlinkat(file->device, file->device->folder, temporary_of(file->name).name);
+    if (file->room == 0)
+        (void)fe_device_unlinkat(file->device, file->device->folder, temporary_of(file->name).name);
     errno = cause;
 }
 
@@ -67,24 +69,26 @@ bool fe_device_file_reserve(fe_device *device, const char *name, uint64_t size, 
 
 void fe_device_file_release(fe_device *device, const char *name, uint64_t size)
 {
-    const char *text = temporary_of(name).name;
+    temporary text = temporary_of(name);
     if (size == 0) {
-        (void)fe_device_unlinkat(device, device->folder, text);
+        (void)fe_device_unlinkat(device, device->folder, text.name);
         return;
     }
     uint64_t before = 0;
-    int fd = fe_device_openat(device, device->folder, text, O_WRONLY);
+    int fd = fe_device_openat(device, device->folder, text.name, O_WRONLY);
     if (fd < 0) return;
     if (fe_device_size(fd, &before) && before > size && ftruncate(fd, (off_t)size) != 0) before = 0;
     fe_device_close_fd(device, fd);
 }
 
 /* Gives back what was reserved and not written. False with errno. */
-static bool cut(const fe_device_file *file)
+static bool cut(fe_device_file *file)
 {
     uint64_t size;
     if (!fe_device_size(file->fd, &size)) return false;
-    return size == file->size || ftruncate(file->fd, (off_t)file->size) == 0;
+    if (size != file->size && ftruncate(file->fd, (off_t)file->size) != 0) return false;
+    if (file->room > file->size) file->room = file->size;
+    return true;
 }
 
 bool fe_device_file_begin(fe_device *device, fe_device_file *file, const char *name,
@@ -96,7 +100,11 @@ bool fe_device_file_begin(fe_device *device, fe_device_file *file, const char *n
     memcpy(file->name, name, len + 1);
     file->fd =
         fe_device_openat(device, device->folder, temporary_of(name).name, O_WRONLY | O_CREAT);
-    return file->fd >= 0 || fail(file, error_code);
+    if (file->fd >= 0 && fe_device_size(file->fd, &file->room)) return true;
+    *error_code = file->error = errno; /* whatever is there stays */
+    if (file->fd >= 0) fe_device_close_fd(device, file->fd);
+    file->fd = -1;
+    return false;
 }
 
 bool fe_device_file_append(fe_device_file *file, const void *data, size_t size, int *error_code)
@@ -118,12 +126,16 @@ bool fe_device_file_commit(fe_device_file *file, int *error_code)
     file->fd = -1;
     if (!fe_device_rename(device, temporary_of(file->name).name, file->name))
         return fail(file, error_code);
+    file->is_named = true;
     return fe_device_sync_folder(device, device->folder) || fail(file, error_code);
 }
 
 void fe_device_file_abandon(fe_device_file *file)
 {
     if (file->error == 0) drop(file);
+    if (file->is_named && file->room != 0)
+        (void)fe_device_rename(file->device, file->name, temporary_of(file->name).name);
+    file->is_named = false;
 }
 
 bool fe_device_write_file(fe_device *device, const char *name, const void *data, size_t size,

@@ -4,6 +4,7 @@
 
 #include "store/device.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 struct fe_device {
@@ -14,8 +15,11 @@ struct fe_device {
     int log_folder;  /* <path>/log */
     int lock;        /* <path>/LOCK */
     uint32_t block_size;
-    bool hands_over;     /* sync_file_range does what it says */
-    _Atomic bool direct; /* becomes false when a file turns out to refuse it */
+    bool hands_over;              /* sync_file_range does what it says */
+    _Atomic bool direct;          /* becomes false when a file turns out to refuse it */
+    pthread_mutex_t reserve_lock; /* over the two below, and the files that they are about */
+    uint64_t reserved;            /* bytes that the disk has given for the next index */
+    uint64_t reserve_order;       /* of the newest job that asked for them (store/reserve.h) */
 };
 
 /* openat, with O_CLOEXEC, tried again when it is interrupted. -1 with errno. */

@@ -1,11 +1,13 @@
 /* See reserve.h. */
 #include "store/reserve.h"
+#include "store/device_folder.h"
 #include "store/save_format.h"
 #include "store/store.h"
 #include "store/tier.h"
 
 #define GROWTH_SHARE 8u /* of the index, that is held beforehand, and at least ... */
 #define GROWTH_MIN ((uint64_t)64 << 10)
+#define FAR 2u /* times what is wanted */
 
 /* As many bytes as the index file may have (store/save_format.h), if nothing more is written. */
 static uint64_t index_bytes(const fe_store *store)
@@ -27,37 +29,66 @@ void fe_reserve_begin(const fe_store *store, fe_reserve_job *job)
     uint64_t rest = leaving ? 0 : FE_RESERVE_SEGMENTS * (uint64_t)store->log.segment_max;
     *job = (fe_reserve_job){.least = least,
                             .wanted = least + (more < GROWTH_MIN ? GROWTH_MIN : more) + rest,
-                            .shrinks = leaving,
-                            .held = store->tiers->reserved};
+                            .order = ++store->tiers->reserve_order,
+                            .shrinks = leaving};
 }
 
-static bool take(fe_device *device, fe_reserve_job *job, uint64_t size, int *error_code)
+static bool take(fe_device *device, uint64_t size, int *error_code)
 {
-    return fe_device_file_reserve(device, FE_SAVE_MANIFEST, FE_SAVE_MANIFEST_MAX, error_code) &&
-           fe_device_file_reserve(device, FE_RESERVE_INDEX, size, error_code) &&
-           (job->held = size) != 0;
+    if (!fe_device_file_reserve(device, FE_SAVE_MANIFEST, FE_SAVE_MANIFEST_MAX, error_code) ||
+        !fe_device_file_reserve(device, FE_RESERVE_INDEX, size, error_code))
+        return false;
+    device->reserved = size;
+    return true;
 }
 
-bool fe_reserve_run(fe_device *device, fe_reserve_job *job, int *error_code)
+/* An older job knows of a smaller index than the one that room was taken for since. */
+static void shrink(fe_device *device, const fe_reserve_job *job)
 {
-    uint64_t slack = (job->wanted - job->least) / 2;
-    if (job->shrinks && job->held > job->wanted) {
-        fe_device_file_release(device, FE_RESERVE_INDEX, job->wanted);
-        job->held = job->wanted;
-    }
-    if (job->held >= job->least + slack || (job->shrinks && job->held >= job->least)) return true;
+    if (job->order < device->reserve_order) return;
+    device->reserve_order = job->order;
+    if (device->reserved <= job->wanted * (job->shrinks ? 1 : FAR)) return;
+    fe_device_file_release(device, FE_RESERVE_INDEX, job->wanted);
+    device->reserved = job->wanted;
+}
+
+static bool run(fe_device *device, const fe_reserve_job *job, int *error_code)
+{
+    uint64_t enough = job->shrinks ? job->least : job->least + (job->wanted - job->least) / 2;
     int code = 0;
-    if (take(device, job, job->wanted, &code)) return true;
-    return job->held >= job->least || take(device, job, job->least, error_code);
+    shrink(device, job);
+    if (device->reserved >= enough || take(device, job->wanted, &code)) return true;
+    return device->reserved >= job->least || take(device, job->least, error_code);
 }
 
-void fe_reserve_end(fe_store *store, const fe_reserve_job *job)
+bool fe_reserve_run(fe_device *device, const fe_reserve_job *job, int *error_code)
 {
-    store->tiers->reserved = job->held;
+    pthread_mutex_lock(&device->reserve_lock);
+    bool done = run(device, job, error_code);
+    pthread_mutex_unlock(&device->reserve_lock);
+    return done;
+}
+
+void fe_reserve_set(fe_device *device, uint64_t held)
+{
+    pthread_mutex_lock(&device->reserve_lock);
+    device->reserved = held;
+    pthread_mutex_unlock(&device->reserve_lock);
+}
+
+uint64_t fe_reserve_held(fe_device *device)
+{
+    pthread_mutex_lock(&device->reserve_lock);
+    uint64_t held = device->reserved;
+    pthread_mutex_unlock(&device->reserve_lock);
+    return held;
 }
 
 void fe_reserve_drop(fe_device *device)
 {
+    pthread_mutex_lock(&device->reserve_lock);
     fe_device_file_release(device, FE_RESERVE_INDEX, 0);
     fe_device_file_release(device, FE_SAVE_MANIFEST, 0);
+    device->reserved = 0;
+    pthread_mutex_unlock(&device->reserve_lock);
 }

@@ -289,33 +289,46 @@ static bool write_index(writer *w, uint32_t index, int64_t now_ms, int *error_co
 
 /* The run -------------------------------------------------------------------------------------- */
 
-static bool write_files(fe_store *store, const char *server, fe_save_report *report, char *error)
+#define INDEX 1u /* FE_RESERVE_INDEX */
+
+/* The index, unless an earlier try has written it: there need not be room for a second one. */
+static bool save_index(fe_store *store, int64_t now_ms, char *error)
 {
     fe_device *device = store->tiers->device;
+    fe_save_index *saved = &store->tiers->saved;
     int code = 0;
-    uint32_t index = 1; /* FE_RESERVE_INDEX */
     writer w = {.store = store};
+    if (saved->bytes != 0) return true;
     for (uint32_t db = 0; db < store->options.databases; db++)
         w.keys += store->databases[db]->index.count;
-    if (!write_index(&w, index, report->saved_ms, &code))
-        return fail(error, "index-%u: cannot be written: %s", index, strerror(code));
-    store->tiers->reserved = 0; /* it is the index now */
-    report->keys = w.keys;
+    bool done = write_index(&w, INDEX, now_ms, &code);
+    if (done || w.file.device != NULL) fe_reserve_set(device, done ? 0 : w.file.room);
+    if (!done) return fail(error, "index-%u: cannot be written: %s", INDEX, strerror(code));
+    *saved =
+        (fe_save_index){.bytes = w.file.size, .keys = w.keys, .saved_ms = now_ms, .crc = w.crc};
+    return true;
+}
+
+static bool save_manifest(fe_store *store, const char *server, fe_save_report *report, char *error)
+{
+    const fe_save_index *saved = &store->tiers->saved;
+    int code = 0;
+    report->saved_ms = saved->saved_ms;
+    report->keys = saved->keys;
     report->segments = store->tiers->file_count;
     report->segment_bytes = store->tiers->file_bytes;
-    report->index_bytes = w.file.size;
+    report->index_bytes = saved->bytes;
     fe_save_manifest manifest = {.saved_ms = report->saved_ms,
-                                 .index = index,
-                                 .index_bytes = w.file.size,
-                                 .index_crc = w.crc,
-                                 .keys = w.keys,
+                                 .index = INDEX,
+                                 .index_bytes = saved->bytes,
+                                 .index_crc = saved->crc,
+                                 .keys = saved->keys,
                                  .segments = report->segments};
     (void)snprintf(manifest.server, sizeof(manifest.server), "%s", server);
     char text[FE_SAVE_MANIFEST_MAX];
     size_t size = fe_save_manifest_write(&manifest, text);
-    if (!fe_device_write_file(device, FE_SAVE_MANIFEST, text, size, &code))
-        return fail(error, FE_SAVE_MANIFEST ": cannot be written: %s", strerror(code));
-    return true;
+    return fe_device_write_file(store->tiers->device, FE_SAVE_MANIFEST, text, size, &code) ||
+           fail(error, FE_SAVE_MANIFEST ": cannot be written: %s", strerror(code));
 }
 
 bool fe_save_run(fe_store *store, const char *server, fe_save_report *report,
@@ -328,7 +341,9 @@ bool fe_save_run(fe_store *store, const char *server, fe_save_report *report,
     if (!settle(store, error)) return false;
     if (!flush_all(store, error)) return false;
     if (!sync_segments(store, error)) return false;
-    if (!write_files(store, server, report, error)) return false;
+    if (!save_index(store, report->saved_ms, error)) return false;
+    if (!save_manifest(store, server, report, error)) return false;
+    store->tiers->saved = (fe_save_index){0};
     report->took_ms = fe_clock_monotonic_ms() - begun_ms;
     return true;
 }

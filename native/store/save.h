@@ -36,13 +36,15 @@ typedef struct fe_save_report {
     uint64_t orphans;                 /* files of segments that nothing named, removed */
     int64_t saved_ms;                 /* Unix ms */
     int64_t took_ms;
+    bool can_serve; /* fe_save_open has failed, as it would not with serves_damaged */
 } fe_save_report;
 
 /* Fills a new tiered store with what its folder holds. The store's hash seed becomes the one of the
  * data. Without a manifest the store stays empty, and segments that are there are set aside as
  * `log.unclean-<UTC time>`.
  *
- * False, and nothing in the folder has changed: something is damaged, missing, or of a newer
+ * False, and nothing in the folder has changed (unless no empty file could be made for one that is lost and is to be
+ * served as damaged: those before it are there then): something is damaged, missing, or of a newer
  * version, or memory or the disk failed; `error` is one line that names the file (relative to the
  * folder), the place and the cause. The store is only good for fe_store_free then, which leaves the
  * files alone. */
@@ -69,7 +71,7 @@ FE_MUST_USE fe_status fe_save_ready_step(fe_store *store, fe_save_ready *ready,
                                          char error[FE_SAVE_ERROR_MAX]);
 /* Behind FE_OK, without the lock: room for the index and the manifest, which fe_reserve_begin has told of.
  * False with a line. */
-FE_MUST_USE bool fe_save_ready_room(fe_device *device, fe_reserve_job *job,
+FE_MUST_USE bool fe_save_ready_room(fe_device *device, const fe_reserve_job *job,
                                     char error[FE_SAVE_ERROR_MAX]);
 /* There is no stop: bounds count again. */
 void fe_save_ready_end(fe_store *store, fe_save_ready *ready);

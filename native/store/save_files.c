@@ -28,6 +28,7 @@ typedef struct opener {
     look *idle[DEPTH];
     uint32_t idle_count;
     bool failed;
+    bool *can_serve;
     char *error;
 } opener;
 
@@ -45,15 +46,24 @@ static void damaged(opener *o, uint32_t n, uint64_t offset, const char *cause)
 {
     fe_store *store = o->store;
     if (!store->options.serves_damaged) {
+        if (!o->failed) *o->can_serve = true;
         wrong(o, n, offset, cause);
         return;
     }
     fe_log_mark_damaged(&store->log, n);
     fe_fetch_note_fault(store, n, offset, EBADMSG, cause);
-    if (store->log.files[n].fd >= 0) return;
-    store->log.files[n].fd =
-        fe_device_stand_in(store->tiers->device, n, store->log.segments[n].generation);
-    if (store->log.files[n].fd < 0) wrong(o, n, 0, strerror(errno));
+}
+
+/* Empty files for those that are lost: only when all others were found to be good or served all the same. */
+static void stand_in(opener *o)
+{
+    fe_log *log = &o->store->log;
+    for (uint32_t n = 1; n <= log->high && !o->failed; n++) {
+        if (log->segments[n].tier != FE_TIER_DISK || log->files[n].fd >= 0) continue;
+        log->files[n].fd =
+            fe_device_stand_in(o->store->tiers->device, n, log->segments[n].generation);
+        if (log->files[n].fd < 0) wrong(o, n, 0, strerror(errno));
+    }
 }
 
 /* Whether the file's trailer is to be read. */
@@ -148,11 +158,12 @@ static void run(opener *o, uint8_t *blocks)
         looks_begin(o);
         looks_reap(o);
     }
+    stand_in(o);
 }
 
-bool fe_save_files_open(fe_store *store, char error[FE_SAVE_ERROR_MAX])
+bool fe_save_files_open(fe_store *store, bool *can_serve, char error[FE_SAVE_ERROR_MAX])
 {
-    opener o = {.store = store, .error = error, .next = 1};
+    opener o = {.store = store, .error = error, .can_serve = can_serve, .next = 1};
     o.seed_check =
         fe_hash(&store->options.seed, (const uint8_t *)SEED_CHECK, sizeof(SEED_CHECK) - 1);
     uint8_t *blocks = fe_pages_map(store->alloc, FE_ALLOC_ENGINE, DEPTH * PAGE, PAGE);

@@ -5,7 +5,9 @@
 #include "store/save.h"
 
 /* Opens the file of every segment of a log that was loaded, and compares its size and its trailer with
- * what the log says. False with a line that names the file; those that were opened stay so. */
-FE_MUST_USE bool fe_save_files_open(fe_store *store, char error[FE_SAVE_ERROR_MAX]);
+ * what the log says. False with a line that names the file; those that were opened stay so. *can_serve is set
+ * when it was one that serves_damaged is for. */
+FE_MUST_USE bool fe_save_files_open(fe_store *store, bool *can_serve,
+                                    char error[FE_SAVE_ERROR_MAX]);
 
 #endif

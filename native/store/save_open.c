@@ -120,7 +120,9 @@ static bool load(fe_store *store, fe_save_report *report, char *error)
     fe_save_manifest manifest;
     if (!manifest_read(store, &manifest, error) || !index_load(store, &manifest, error))
         return false;
-    if (!fe_save_files_open(store, error) || !orphans_remove(store, report, error)) return false;
+    if (!fe_save_files_open(store, &report->can_serve, error) ||
+        !orphans_remove(store, report, error))
+        return false;
     files_count(store);
     report->found = FE_SAVE_LOADED;
     report->keys = manifest.keys;
@@ -196,9 +198,9 @@ bool fe_save_claim(fe_store *store, char error[FE_SAVE_ERROR_MAX])
             return fail(error, "%s: cannot be removed: %s", name, strerror(code));
     }
     fe_reserve_job room;
+    fe_reserve_drop(device); /* left by a server that was killed, however large its index was */
     fe_reserve_begin(store, &room);
-    if (fe_reserve_run(device, &room, &code))
-        fe_reserve_end(store, &room); /* else a flush says so */
+    (void)!fe_reserve_run(device, &room, &code); /* if there is no room, a flush says so */
     return true;
 }
 

@@ -46,7 +46,7 @@ fe_status fe_save_ready_step(fe_store *store, fe_save_ready *ready, char error[F
     return FE_OK;
 }
 
-bool fe_save_ready_room(fe_device *device, fe_reserve_job *job, char error[FE_SAVE_ERROR_MAX])
+bool fe_save_ready_room(fe_device *device, const fe_reserve_job *job, char error[FE_SAVE_ERROR_MAX])
 {
     int code = 0;
     if (fe_reserve_run(device, job, &code)) return true;

@@ -96,8 +96,9 @@ typedef struct fe_tiers {
     uint64_t seal_after; /* bytes appended before another segment is looked for in vain */
     uint64_t drain;      /* mapped segments up to this sequence go to disk, whatever the budget */
     uint64_t file_bytes, file_count;
-    uint64_t reserved; /* bytes that the disk has given for the next index */
-    fe_cursor carry;   /* in the mapped segment that leaves memory */
+    uint64_t reserve_order; /* of the last job (store/reserve.h) */
+    fe_save_index saved;    /* what a save that failed later has written already */
+    fe_cursor carry;        /* in the mapped segment that leaves memory */
     uint32_t carry_generation;
     fe_unmap_job unmaps[FE_TIER_UNMAPS]; /* a ring */
     uint32_t unmap_first, unmap_count;

@@ -166,7 +166,6 @@ static void flush_succeeded(fe_store *store, const fe_flush_job *job)
 void fe_tier_flush_end(fe_store *store, fe_flush_job *job)
 {
     store->log.files[job->segment].busy = false;
-    fe_reserve_end(store, &job->reserve);
     if (job->fd < 0)
         flush_failed(store, job);
     else

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ static char path[64];
 static char error[FE_ENGINE_ERROR_MAX];
 static fe_save_report report;
 
-static fe_engine *open_engine(void)
+static fe_engine *open_engine_that(bool serves_damaged)
 {
     fe_engine_options options = {
         .store = {.databases = 2,
@@ -27,7 +28,8 @@ static fe_engine *open_engine(void)
                   .segment_size = 64 << 10,
                   .mutable_size = 512 << 10,
                   .readonly_size = 256 << 10,
-                  .seed = {(uint64_t)check_cases, 7}},
+                  .seed = {(uint64_t)check_cases, 7},
+                  .serves_damaged = serves_damaged},
         .hz = 100,
         .expire_effort = 1,
     };
@@ -35,6 +37,11 @@ static fe_engine *open_engine(void)
     fe_engine *engine = fe_engine_open(&options, error);
     if (engine == NULL) fprintf(stderr, "%s\n", error);
     return engine;
+}
+
+static fe_engine *open_engine(void)
+{
+    return open_engine_that(false);
 }
 
 static fe_bytes name_of(char *text, uint32_t number)
@@ -201,6 +208,76 @@ TEST(a_damaged_folder_is_refused_in_one_line)
     CHECK_INT(0, unlink(name));
 }
 
+/* The n-th file of the folder log, by its name. */
+static void segment_path(unsigned n, char text[128])
+{
+    char whole[80];
+    struct dirent **entries;
+    (void)snprintf(whole, sizeof whole, "%s/log", path);
+    int count = scandir(whole, &entries, NULL, alphasort), at = 0;
+    for (int i = 0; i < count; i++) {
+        if (entries[i]->d_name[0] != '.' && (unsigned)at++ == n)
+            (void)snprintf(text, 128, "%s/%.30s", whole, entries[i]->d_name);
+        free(entries[i]);
+    }
+    if (count < 0 || (unsigned)at <= n) abort();
+    free(entries);
+}
+
+static void restore(const char *name)
+{
+    char kept[136];
+    (void)snprintf(kept, sizeof kept, "%s/kept", path);
+    CHECK_INT(0, rename(kept, name));
+}
+
+static void take_away(const char *name)
+{
+    char kept[136];
+    (void)snprintf(kept, sizeof kept, "%s/kept", path);
+    CHECK_INT(0, rename(name, kept));
+}
+
+/* Nobody is told to do what does not help, and a start that fails has changed nothing. */
+TEST(only_what_can_be_served_is_said_to_be)
+{
+    char first[128], other[128];
+    fe_engine *engine = served();
+    fill(engine);
+    fe_workers_stop(engine);
+    CHECK(fe_engine_save(engine, "1", &report, error));
+    fe_engine_free(engine);
+    segment_path(0, first);
+    segment_path(1, other);
+
+    take_away(first);
+    CHECK(open_engine() == NULL);
+    CHECK(strstr(error, first) == error && strstr(error, "damaged_files = \"serve\"") != NULL);
+    restore(first);
+
+    take_away(other);
+    CHECK_INT(0, symlink(other, other)); /* cannot be opened, though it is there */
+    for (unsigned serves = 0; serves < 2; serves++) {
+        CHECK(open_engine_that(serves != 0) == NULL);
+        CHECK(strstr(error, other) == error && strstr(error, strerror(ELOOP)) != NULL);
+        CHECK(strstr(error, "damaged_files") == NULL);
+        CHECK(strstr(error, "remove the file manifest") != NULL);
+    }
+    char lost[136];
+    (void)snprintf(lost, sizeof lost, "%s/lost", path);
+    CHECK_INT(0, rename(first, lost));
+    CHECK(open_engine_that(true) == NULL);
+    CHECK(access(first, F_OK) != 0); /* no file stands in for it */
+    CHECK_INT(0, unlink(other));
+    restore(other);
+    engine = open_engine_that(true);
+    CHECK(engine != NULL && access(first, F_OK) == 0);
+    CHECK(fe_engine_claim(engine, error));
+    fe_engine_discard(engine);
+    fe_engine_free(engine);
+    CHECK_INT(0, unlink(lost));
+}
+
 TEST(without_a_data_folder_there_is_nothing_to_keep)
 {
     fe_engine_options options = {.store = {.databases = 1, .samples = 5}};
@@ -220,6 +297,7 @@ int main(void)
     RUN(a_save_is_prepared_while_the_workers_run);
     RUN(without_either_the_files_stay_and_are_set_aside);
     RUN(a_damaged_folder_is_refused_in_one_line);
+    RUN(only_what_can_be_served_is_said_to_be);
     RUN(without_a_data_folder_there_is_nothing_to_keep);
     remove_folder(path);
     return check_done();

@@ -542,6 +542,17 @@ TEST(room_is_held_for_a_small_file)
     CHECK_INT(5, length_of(&f, "name"));
     CHECK_INT(-1, length_of(&f, "name.new"));
     CHECK(fe_device_file_reserve(f.device, "name", 8192, &error));
+    for (int n = 0; n < 4;
+         n++) { /* open, write, sync, rename: whatever fails, as much as is needed stays */
+        (void)faults_next(&f.faults, 0, EIO);
+        f.faults.fail_after = n;
+        CHECK(!fe_device_write_file(f.device, "name", "HELLO", 5, &error));
+        faults_stop(&f.faults);
+        CHECK_INT(n < 2 ? 8192 : 5, length_of(&f, "name.new"));
+        check_file(&f, "name", "hello");
+    }
+    fe_device_file_release(f.device, "name", 0);
+    CHECK(fe_device_file_reserve(f.device, "name", 8192, &error));
     fe_device_file_release(f.device, "name", 0);
     fe_device_file_release(f.device, "name", 0);
     CHECK_INT(-1, length_of(&f, "name.new"));

@@ -195,6 +195,84 @@ TEST(a_store_without_memory_is_told_so_and_the_folder_stays)
     tiered_close(&t);
 }
 
+/* Others take what a save gives back, on a disk that is full: so it gives nothing back before it is over. */
+static void fills_up(tiered *t, int code)
+{
+    t->faults.allocate_error = t->faults.full_error = code;
+}
+
+static int64_t room_of(const tiered *t, const char *name)
+{
+    char path[256];
+    struct stat about;
+    (void)snprintf(path, sizeof path, "%s/%s", t->path, name);
+    return stat(path, &about) == 0 ? (int64_t)about.st_size : -1;
+}
+
+TEST(the_room_of_the_index_outlives_a_save_that_fails_at_any_call)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        tiered t;
+        tiered_open(&t, tiered_options());
+        claim(&t);
+        fill(&t, 0, 20000, 20);
+        demote_all(&t, FE_TIER_DISK);
+        int *const errors[] = {&t.faults.write_error, &t.faults.sync_error, &t.faults.folder_error};
+        *errors[i] = EIO;
+        CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
+        CHECK(strstr(error, "index-1: ") == error && strstr(error, strerror(EIO)) != NULL);
+        CHECK(!in_folder(&t, "index-1"));
+        CHECK(fe_reserve_held(t.device) > 100000);
+        CHECK_INT(fe_reserve_held(t.device), room_of(&t, "index-1.new"));
+        *errors[i] = 0;
+        fills_up(&t, ENOSPC);
+        CHECK(save(&t));
+        CHECK_INT(20000, last.keys);
+        fills_up(&t, 0);
+        leave(&t);
+        CHECK(begin(&t, tiered_options()));
+        CHECK_INT(20000, last.keys);
+        claim(&t);
+        tiered_close(&t);
+    }
+}
+
+static int refuse_manifest(void *context, int folder, const char *from, const char *to)
+{
+    if (strcmp(to, "manifest") != 0) return fe_device_system.renameat(NULL, folder, from, to);
+    (void)context;
+    errno = EIO;
+    return -1;
+}
+
+TEST(an_index_that_is_written_is_not_written_again)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    claim(&t);
+    fill(&t, 0, 20000, 20);
+    demote_all(&t, FE_TIER_DISK);
+    t.calls.renameat = refuse_manifest;
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(!fe_save_run(t.f.store, SERVER, &last, error));
+        CHECK(strstr(error, "manifest: ") == error && strstr(error, strerror(EIO)) != NULL);
+        CHECK(in_folder(&t, "index-1") && !in_folder(&t, "index-1.new"));
+        CHECK(!in_folder(&t, "manifest") && in_folder(&t, "manifest.new"));
+        fills_up(&t, ENOSPC);
+    }
+    t.calls.renameat = fe_device_system.renameat;
+    CHECK(save(&t));
+    CHECK_INT(20000, last.keys);
+    CHECK_INT((int64_t)last.index_bytes, room_of(&t, "index-1"));
+    fills_up(&t, 0);
+    leave(&t);
+    CHECK(begin(&t, tiered_options()));
+    CHECK_INT(20000, last.keys);
+    CHECK(cold_has(&t, 0, 19999, 20));
+    claim(&t);
+    tiered_close(&t);
+}
+
 int main(void)
 {
     RUN(a_disk_that_refuses_fails_the_save_and_not_silently);
@@ -207,5 +285,7 @@ int main(void)
     RUN(an_index_that_cannot_be_synced_is_no_save);
     RUN(the_manifest_is_there_again_only_after_a_save_and_claims_fail_loudly);
     RUN(a_store_without_memory_is_told_so_and_the_folder_stays);
+    RUN(the_room_of_the_index_outlives_a_save_that_fails_at_any_call);
+    RUN(an_index_that_is_written_is_not_written_again);
     return check_done();
 }

@@ -2,6 +2,9 @@
 #include "store/reserve.h"
 #include "tests/store/save_rig.h"
 
+#include <pthread.h>
+#include <time.h>
+
 /* Calls and flushes until it is decided, as the server and its flusher do. */
 static fe_status make_ready(tiered *t, fe_save_ready *ready)
 {
@@ -97,7 +100,6 @@ TEST(a_full_disk_has_room_for_the_index)
     CHECK_INT(FE_OK, make_ready(&t, &ready));
     fe_reserve_begin(t.f.store, &room);
     CHECK(fe_save_ready_room(t.device, &room, error));
-    fe_reserve_end(t.f.store, &room);
     CHECK(save(&t));
     CHECK_INT(20000, last.keys);
     CHECK_INT((int64_t)last.index_bytes, size_of(&t, "index-1"));
@@ -156,7 +158,7 @@ TEST(no_segment_takes_the_room_of_its_index)
     t.faults.allocate_error = 0;
     t.f.store->tiers->retry_ms = 0;
     CHECK(flush_sealed(&t));
-    CHECK(size_of(&t, "index-1.new") >= (int64_t)t.f.store->tiers->reserved);
+    CHECK(size_of(&t, "index-1.new") >= (int64_t)fe_reserve_held(t.device));
     restart(&t);
     CHECK_INT(2000, last.keys);
     tiered_close(&t);
@@ -208,6 +210,133 @@ TEST(a_discard_gives_the_room_back)
     remove_folder(t.path);
 }
 
+/* A server that is killed leaves the room of an index that may have been large. */
+TEST(what_a_killed_server_held_is_given_back_at_the_start)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    CHECK(fe_save_claim(t.f.store, error));
+    int64_t small = size_of(&t, "index-1.new");
+    fill(&t, 0, 20000, 8);
+    demote_all(&t, FE_TIER_DISK);
+    CHECK(size_of(&t, "index-1.new") > small + 100000);
+    t.f.store->tiers->keep_files = true;
+    leave(&t);
+    CHECK(begin(&t, tiered_options()));
+    CHECK_INT(FE_SAVE_UNCLEAN, last.found);
+    claim(&t);
+    CHECK_INT(small, size_of(&t, "index-1.new"));
+    CHECK_INT(small, fe_reserve_held(t.device));
+    tiered_close(&t);
+}
+
+TEST(room_that_is_far_too_much_is_given_back_while_the_server_runs)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    claim(&t);
+    int64_t small = size_of(&t, "index-1.new");
+    fe_reserve_job job;
+    int code = 0;
+    fe_reserve_begin(t.f.store, &job);
+    job.least += (uint64_t)small * 4; /* as when there were many keys */
+    job.wanted += (uint64_t)small * 4;
+    CHECK(fe_reserve_run(t.device, &job, &code));
+    CHECK(size_of(&t, "index-1.new") > small * 4);
+    fill(&t, 0, 10, 100);
+    (void)fe_tier_demote_all(t.f.store, FE_TIER_SEALED);
+    CHECK(flush_sealed(&t));
+    CHECK(size_of(&t, "index-1.new") < small * 2);
+    CHECK_INT(size_of(&t, "index-1.new"), fe_reserve_held(t.device));
+    tiered_close(&t);
+}
+
+/* A flush was begun before a stop was prepared, and looks for its room after that. */
+TEST(who_prepares_a_stop_and_who_flushes_know_of_each_other)
+{
+    tiered t;
+    tiered_open(&t, tiered_options());
+    claim(&t);
+    fe_reserve_job flush, stop, later;
+    int code = 0;
+    fe_reserve_begin(t.f.store, &flush);
+    t.f.store->tiers->leaving = true;
+    fe_reserve_begin(t.f.store, &stop);
+    CHECK(fe_save_ready_room(t.device, &stop, error));
+    CHECK_INT(stop.wanted, size_of(&t, "index-1.new"));
+    CHECK(fe_reserve_run(t.device, &flush, &code));
+    CHECK(size_of(&t, "index-1.new") >= (int64_t)flush.least);
+    CHECK_INT(size_of(&t, "index-1.new"), fe_reserve_held(t.device));
+
+    /* What is older gives nothing back of what a newer one has taken. */
+    fe_reserve_begin(t.f.store, &stop);
+    fe_reserve_begin(t.f.store, &later);
+    later.least = later.wanted = 4 << 20;
+    CHECK(fe_reserve_run(t.device, &later, &code));
+    CHECK(fe_save_ready_room(t.device, &stop, error));
+    CHECK_INT(4 << 20, size_of(&t, "index-1.new"));
+    t.f.store->tiers->leaving = false;
+    tiered_close(&t);
+}
+
+/* Two at once: the first one's request is refused, after the other has had time for its own. */
+typedef struct both {
+    tiered t;
+    pthread_t other;
+    fe_reserve_job job;
+    _Atomic bool has_room;
+    bool is_begun;
+} both;
+
+static void *other_takes(void *context)
+{
+    both *b = context;
+    int code = 0;
+    if (!fe_reserve_run(b->t.device, &b->job, &code)) abort();
+    b->has_room = true;
+    return NULL;
+}
+
+static int allocate_between(void *context, int fd, off_t size)
+{
+    both *b = context;
+    if (size < 8 << 20) return fe_device_system.allocate(NULL, fd, size);
+    if (!b->is_begun && pthread_create(&b->other, NULL, other_takes, b) != 0) abort();
+    b->is_begun = true;
+    const struct timespec pause = {0, 1000000};
+    for (unsigned i = 0; i < 200 && !b->has_room; i++)
+        (void)nanosleep(&pause, NULL);
+    errno = ENOSPC;
+    return -1;
+}
+
+TEST(a_request_that_fails_takes_nothing_from_another)
+{
+    both b = {0};
+    tiered_open(&b.t, tiered_options());
+    claim(&b.t);
+    fe_device_calls calls = fe_device_system;
+    calls.context = &b;
+    calls.allocate = allocate_between;
+    fe_device_close(b.t.device);
+    char text[256];
+    b.t.device = fe_device_open(&b.t.f.alloc, b.t.path, &calls, text);
+    if (b.t.device == NULL) abort();
+    b.t.f.store->tiers->device = b.t.device;
+    fe_reserve_job job;
+    int code = 0;
+    fe_reserve_begin(b.t.f.store, &job);
+    b.job = job;
+    job.least = job.wanted = 8 << 20;
+    b.job.least = b.job.wanted = 2 << 20;
+    CHECK(!fe_reserve_run(b.t.device, &job, &code));
+    CHECK_INT(ENOSPC, code);
+    CHECK_INT(0, pthread_join(b.other, NULL));
+    CHECK_INT(2 << 20, size_of(&b.t, "index-1.new"));
+    CHECK_INT(2 << 20, fe_reserve_held(b.t.device));
+    tiered_close(&b.t);
+}
+
 int main(void)
 {
     RUN(a_full_disk_has_room_for_the_index);
@@ -216,6 +345,10 @@ int main(void)
     RUN(what_was_held_for_memory_is_given_back_before_the_stop);
     RUN(a_file_system_that_holds_no_room_is_no_trouble);
     RUN(a_discard_gives_the_room_back);
+    RUN(what_a_killed_server_held_is_given_back_at_the_start);
+    RUN(room_that_is_far_too_much_is_given_back_while_the_server_runs);
+    RUN(who_prepares_a_stop_and_who_flushes_know_of_each_other);
+    RUN(a_request_that_fails_takes_nothing_from_another);
     RUN(a_store_is_made_ready_while_it_is_in_use);
     RUN(a_disk_that_refuses_is_known_of_before_the_stop);
     RUN(bounds_on_files_count_again_when_there_is_no_stop);
