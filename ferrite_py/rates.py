@@ -66,7 +66,7 @@ class Exceeded:
 
     @property
     def current_ms(self) -> int:
-        """Since when it is above the limit, as of the last sample; 0 when it is not."""
+        """How long it has been above the limit, as of the last sample; 0 when it is not."""
         return 0 if self._since is None else round((self._now - self._since) * 1000)
 
     @property
@@ -75,8 +75,10 @@ class Exceeded:
         return round(self._total_s * 1000) + self.current_ms
 
     def reset(self) -> None:
-        """Forget the times that are over, as CONFIG RESETSTAT does."""
+        """Begin anew, as Redis's CONFIG RESETSTAT does: the current time, too, counts from now."""
         self._total_s = 0.0
+        if self._since is not None:
+            self._since = self._now
 
 
 @dataclass(slots=True)

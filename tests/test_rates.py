@@ -49,7 +49,11 @@ def test_time_above_the_limit() -> None:
     assert (exceeded.current_ms, exceeded.total_ms) == (200, 1200)
 
     exceeded.reset()
-    assert (exceeded.current_ms, exceeded.total_ms) == (200, 200)
+    assert (exceeded.current_ms, exceeded.total_ms) == (0, 0)
+    exceeded.sample(5.3, 9, 5)
+    assert (exceeded.current_ms, exceeded.total_ms) == (100, 100)
+    exceeded.sample(5.4, 5, 5)
+    assert (exceeded.current_ms, exceeded.total_ms) == (0, 200)
 
 
 def test_durations() -> None:
