@@ -157,6 +157,8 @@ def assignments_of(
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise ConfigError(f"{name}{_syntax_error(text, str(error))}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: {error}") from error
     found: list[Assignment] = []
     for section, table in document.items():
         origin, order = _place(text, name, section)
@@ -317,7 +319,9 @@ def parse_assignment(assignment: Assignment, base: object) -> object:
     try:
         return setting.kind.parse(value, base)
     except BadValueError as error:
-        shown = "(not shown)" if setting.secret else _shown(assignment.value)
+        # What is wrong with a text may be just what its `hide` does not expect.
+        is_hidden = setting.secret or setting.hide is not None
+        shown = "(not shown)" if is_hidden else _shown(assignment.value)
         message = f"{setting.name} = {shown}: expected {error.expected}"
         raise ConfigError(f"{assignment.origin}: {message}", assignment.order) from error
 
@@ -328,7 +332,7 @@ def _list_of(text: str) -> object:
         return text
     try:
         return tomli.loads(f"value = {text}")["value"]
-    except tomli.TOMLDecodeError:
+    except (tomli.TOMLDecodeError, RecursionError):
         return text
 
 

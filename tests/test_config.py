@@ -31,6 +31,7 @@ TLS_NEEDS = {"tls.cert_file": "c", "tls.key_file": "k", "tls.ca_file": "ca"}
 SECTIONS = "there are [server], [storage], [logging], [tls], [metrics], [telemetry], [insight]"
 SIZES = 'bytes, or text with a unit (kb, mb, gb, tb, or in thousands k, m, g, t) such as "64mb"'
 TOO_LARGE = "expected at most 9223372036854775807 bytes; this is too large"
+TOO_DEEP = " TOML inline arrays/tables are nested more than the allowed 400 levels"
 A_PERCENTAGE = 'a percentage such as "5%"'
 PERMISSIONS = 'permission bits as octal text, such as "700"'
 
@@ -260,6 +261,7 @@ def test_memory_bound_follows_max_memory() -> None:
             "2: server.requirepass = (not shown): expected text in UTF-8 without NUL",
         ),
         ("[server]\nport = \n", "2:8: Invalid value"),
+        (f"x = {'[' * 3000}", TOO_DEEP),
         ('x = """', "1:8: Unterminated string"),
         ("[tls]\nport = 1", "2: tls.port: TLS needs tls.cert_file as well"),
         (
@@ -299,7 +301,7 @@ def test_memory_bound_follows_max_memory() -> None:
 )
 def test_errors_in_a_file(tmp_path: Path, text: str, expected: str) -> None:
     """An error names the file, the line, the key, the value, and what is expected or known."""
-    place = "ferrite.toml:" if expected[0].isdigit() else ""
+    place = "ferrite.toml:" if expected[0].isdigit() or expected is TOO_DEEP else ""
     assert error_of(tmp_path, text) == f"{place}{expected}"
 
 
@@ -315,6 +317,16 @@ def test_one_port_at_two_addresses_is_no_conflict(tmp_path: Path) -> None:
     ).metrics.enabled
 
 
+@pytest.mark.parametrize("text", ["http://me:hidden@h:1\0", "me:hidden\n@h\udcff"])
+def test_an_endpoint_that_is_no_text_is_not_shown(text: str) -> None:
+    """It may have a password in it."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"FERRITE_TELEMETRY_ENDPOINT": text}, {})
+
+    place = "FERRITE_TELEMETRY_ENDPOINT: telemetry.endpoint"
+    assert str(caught.value) == f"{place} = (not shown): expected text in UTF-8 without NUL"
+
+
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
@@ -327,7 +339,7 @@ def test_one_port_at_two_addresses_is_no_conflict(tmp_path: Path) -> None:
         ("server.client_output_buffer_limit", ["normal 1 2", "x 1 2 3", "normal a 2 3"]),
         ("server.max_memory_clients", ["x", "-5%", "1e9%"]),
         ("server.unix_socket_permissions", ["1777", "8", "-1"]),
-        ("server.bind", [" ".join(["::1"] * 17)]),
+        ("server.bind", [" ".join(["::1"] * 17), "[" * 3000 + " a" * 20]),
         ("logging.file", ["a\0b", "\udcff"]),
     ],
 )
