@@ -138,14 +138,25 @@ class GrpcTransport:
 
 
 def _retry_info(metadata: Any) -> float | None:
-    """The pause that a RetryInfo among the trailers asks for."""
+    """The pause that a RetryInfo among the trailers asks for, in seconds.
+
+    It is one of the details of a google.rpc.Status, or, of a few receivers, a trailer of its own.
+    """
     rpc = importlib.import_module("google.rpc.error_details_pb2")
+    status = importlib.import_module("google.rpc.status_pb2")
 
     for key, value in metadata or ():
-        if key == "google.rpc.retryinfo-bin":
-            with suppress(Exception):
-                info: Any = rpc.RetryInfo.FromString(value)
-                return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+        info: Any = rpc.RetryInfo()
+        with suppress(Exception):  # bytes that are no message
+            if key == "grpc-status-details-bin":
+                details = status.Status.FromString(value).details
+                if not any(detail.Unpack(info) for detail in details):
+                    continue
+            elif key == "google.rpc.retryinfo-bin":
+                info.ParseFromString(value)
+            else:
+                continue
+            return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
     return None
 
 

@@ -26,7 +26,8 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import DebugInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
@@ -65,6 +66,7 @@ class Fault:
     http_code: int = 200
     retry_after_s: int = 0
     retry_info_s: int = 0
+    is_bare: bool = False
     rejected: int = 0
 
 
@@ -93,13 +95,17 @@ def bad_request() -> Fault:
     return Fault("bad_request", grpc_code=grpc.StatusCode.INVALID_ARGUMENT, http_code=400)
 
 
-def exhausted(retry_info_s: int = 0) -> Fault:
-    """Say RESOURCE_EXHAUSTED over gRPC, with RetryInfo if given; over HTTP 429."""
+def exhausted(retry_info_s: int = 0, *, is_bare: bool = False) -> Fault:
+    """Say RESOURCE_EXHAUSTED over gRPC, with RetryInfo if given; over HTTP 429.
+
+    It is one of the status's details, as a collector sends it, unless it is bare: a trailer.
+    """
     return Fault(
         "exhausted",
         grpc_code=grpc.StatusCode.RESOURCE_EXHAUSTED,
         http_code=429,
         retry_info_s=retry_info_s,
+        is_bare=is_bare,
     )
 
 
@@ -308,11 +314,20 @@ def _context(tls: Certificates) -> ssl.SSLContext:
     return context
 
 
-def _retry_info(seconds: int) -> tuple[str, bytes]:
-    """The trailer that asks to be left alone for so long."""
+def _details(fault: Fault) -> tuple[str, bytes]:
+    """The trailer that says more of a fault: how long to leave the receiver alone, if it has that.
+
+    A google.rpc.Status has it behind another detail.
+    """
     info = RetryInfo()
-    info.retry_delay.seconds = seconds
-    return "google.rpc.retryinfo-bin", info.SerializeToString()
+    info.retry_delay.seconds = fault.retry_info_s
+    if fault.is_bare:
+        return "google.rpc.retryinfo-bin", info.SerializeToString()
+    status = Status(code=fault.grpc_code.value[0], message="told to by the test")
+    status.details.add().Pack(DebugInfo(detail="none"))
+    if fault.retry_info_s:
+        status.details.add().Pack(info)
+    return "grpc-status-details-bin", status.SerializeToString()
 
 
 def _response(signal: str, fault: Fault) -> Any:
@@ -338,8 +353,7 @@ class _Service:
         if fault.name == "hanging":
             context.abort(grpc.StatusCode.CANCELLED, "let go")
         if fault.grpc_code is not grpc.StatusCode.OK:
-            if fault.retry_info_s:
-                context.set_trailing_metadata((_retry_info(fault.retry_info_s),))
+            context.set_trailing_metadata((_details(fault),))
             context.abort(fault.grpc_code, "told to by the test")
         return _response(self._signal, fault)
 

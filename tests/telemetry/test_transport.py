@@ -166,11 +166,16 @@ def test_what_may_be_sent_again(protocol: str) -> None:
         transport.close()
 
 
-@pytest.mark.parametrize(("wait_s", "outcome"), [(0, Outcome.REFUSED), (2, Outcome.AGAIN)])
-def test_what_is_exhausted_recovers_if_the_receiver_says_so(wait_s: int, outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("wait_s", "is_bare", "outcome"),
+    [(0, False, Outcome.REFUSED), (2, False, Outcome.AGAIN), (2, True, Outcome.AGAIN)],
+)
+def test_what_is_exhausted_recovers_if_the_receiver_says_so(
+    wait_s: int, is_bare: bool, outcome: Outcome
+) -> None:
     """RESOURCE_EXHAUSTED may be sent again only with RetryInfo: it may be the request's size."""
     with Receiver() as receiver:
-        receiver.behave(exhausted(retry_info_s=wait_s))
+        receiver.behave(exhausted(retry_info_s=wait_s, is_bare=is_bare))
         transport = transport_to(receiver, "grpc")
 
         answer = transport.send(request_of(1), TIMEOUT_S)
