@@ -75,8 +75,9 @@ def _way(config: TelemetryConfig, environ: Mapping[str, str], signal: str) -> Wa
         return None
     if "otlp" not in exporters.lower():
         return None
-    _, protocol = _variable(environ, signal, "PROTOCOL")
-    is_grpc = (protocol.lower() or config.protocol) == "grpc"
+    # The variable of all signals is in the setting already, unless ours or a flag goes over it.
+    protocol = environ.get(f"{PREFIX}_{signal.upper()}_PROTOCOL", "").strip().lower()
+    is_grpc = (protocol or config.protocol) == "grpc"
     certificate = _variable(environ, signal, "CERTIFICATE")
     return Way(
         origin=own if environ.get(own, "").strip() else SETTING,

@@ -95,6 +95,42 @@ def test_an_endpoint_of_one_signal() -> None:
     assert list(wrong_endpoints(off, environ)) == []
 
 
+@pytest.mark.parametrize(
+    ("protocol", "over", "endpoint", "more", "wrong"),
+    [
+        ("http/protobuf", "grpc", "collector:4317", {}, ""),
+        ("grpc", "http", "http://me:pw@h:4318", {}, ""),
+        ("http/protobuf", "grpc", "https://h:1", {KEY: "key"}, f"{KEY}: gRPC needs {CERT} as well"),
+        ("grpc", "http", "https://h:1", {KEY: "key"}, ""),
+    ],
+)
+@pytest.mark.parametrize("is_flag", [True, False])
+def test_what_goes_over_the_protocol_of_all_signals(
+    certificates: Certificates,
+    protocol: str,
+    over: str,
+    endpoint: str,
+    more: dict[str, str],
+    wrong: str,
+    *,
+    is_flag: bool,
+) -> None:
+    """Our variable and a flag decide how an endpoint and its files are judged."""
+    flags = {"telemetry.enabled": "yes", "telemetry.endpoint": endpoint}
+    environ = {f"{BEGIN}_PROTOCOL": protocol, **dict.fromkeys(more, str(certificates.key))}
+    if is_flag:
+        flags["telemetry.protocol"] = over
+    else:
+        environ["FERRITE_TELEMETRY_PROTOCOL"] = over
+
+    config = Sources(None, environ, flags).load().config.telemetry
+
+    assert list(wrong_files(config, environ)) == ([wrong] if wrong else [])
+    assert {way.is_grpc for way in ways(config, environ).values()} == {over == "grpc"}
+    own = environ | {f"{BEGIN}_LOGS_PROTOCOL": protocol}
+    assert ways(config, own)["logs"].is_grpc is (protocol == "grpc")
+
+
 @pytest.mark.parametrize("endpoint", ["http://h:99999", "http://", "http://h/?a=b"])
 def test_the_start_and_config_check_say_the_same_of_an_endpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], endpoint: str
