@@ -6,8 +6,13 @@ HIDDEN = "***"
 
 _LOGIN = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE)
 _LOGIN_INSIDE = re.compile(r"//[^/\s]*@")
-_QUERY_INSIDE = re.compile(r"((?:\burl: |\bhttps?://)[^\s?]*)\?\S*")
-"""What the libraries say of a request begins its path with `url: `."""
+_WORD_INSIDE = re.compile(r"(?:\burl: |\bhttps?://)\S*", re.IGNORECASE)
+"""What the libraries say of a request begins its path with `url: `. A match has all of a word, so
+that no other begins in it: the time is in proportion to the text, which a receiver may write."""
+_QUOTED_INSIDE = re.compile(r"""(["'])(/[^\s?"']*)\?(?:(?!\1).)*(\1|$)""", re.DOTALL)
+"""A path that Python's library for HTTP shows; what it complains of may be a space in it."""
+_LOOKED_AT_MAX = 1 << 16
+"""Characters: what is longer is cut."""
 
 
 def without_secrets(url: str) -> str:
@@ -20,5 +25,12 @@ def without_secrets(url: str) -> str:
 
 
 def masked(text: str) -> str:
-    """A message in which URLs may stand, without their secrets."""
-    return _QUERY_INSIDE.sub(rf"\1?{HIDDEN}", _LOGIN_INSIDE.sub(f"//{HIDDEN}@", text))
+    """A message in which URLs may stand, without their secrets and not longer than 64 Ki."""
+    text = _LOGIN_INSIDE.sub(f"//{HIDDEN}@", text[:_LOOKED_AT_MAX])
+    text = _QUOTED_INSIDE.sub(rf"\1\2?{HIDDEN}\3", text)
+    return _WORD_INSIDE.sub(_without_query, text)
+
+
+def _without_query(word: re.Match[str]) -> str:
+    place, mark, _ = word[0].partition("?")
+    return f"{place}?{HIDDEN}" if mark else place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,30 @@ def test_urls_without_secrets(url: str, shown: str) -> None:
             "exceeded with url: /v1/logs?*** (Caused",
         ),
         ("https://h/v1?a=b&c=d refused", "https://h/v1?*** refused"),
+        ("HTTPS://h/?tok=1 and Http://h?a", "HTTPS://h/?*** and Http://h?***"),
+        (
+            "control characters. '/v1/traces?token=s3cret x' (found at least ' ')",
+            "control characters. '/v1/traces?***' (found at least ' ')",
+        ),
+        ("not \"/v1?a='b\" but '/v1?c", 'not "/v1?***" but \'/v1?***'),
         ("what? 50 // 2 me@example", "what? 50 // 2 me@example"),
     ],
 )
 def test_messages_without_secrets(text: str, shown: str) -> None:
     """All the rest of a message is left."""
     assert shown == masked(text)
+
+
+@pytest.mark.parametrize("part", ["http://", "url: ", "//", "'/a?", "\"/a?'/a", "//a@", "?"])
+def test_a_long_message_takes_time_in_proportion(part: str) -> None:
+    """A receiver writes it. With each URL looked for in all others these take 9 seconds."""
+    text = part * (1 << 14)
+
+    began = time.process_time()
+    shown = masked(text)
+
+    assert time.process_time() - began < 2.0
+    assert len(shown) <= 2 * (1 << 16)
 
 
 def test_the_log_tells_no_secret_of_an_endpoint(tmp_path: Path, receiver: Receiver) -> None:
