@@ -56,8 +56,12 @@ none or several), and why."""
 
 DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"
 
+EXPORT_TIMEOUT = "OTEL_BSP_EXPORT_TIMEOUT"
+_DIGITS_MAX = 18
+"""What 64 bits hold; Python refuses to read thousands."""
+
 WHOLE_NUMBERS = {
-    "OTEL_BSP_EXPORT_TIMEOUT": "traces",
+    EXPORT_TIMEOUT: "traces",
     "OTEL_BLRP_SCHEDULE_DELAY": "logs",
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "logs",
     "OTEL_BLRP_MAX_QUEUE_SIZE": "logs",
@@ -171,8 +175,8 @@ def wrong_variables(
             yield f'{name}: "{environ[name]}": expected a number of seconds'
     for name, signal in WHOLE_NUMBERS.items():
         text = environ.get(name, "")
-        if text.strip() and signal in signals and not is_whole(text):
-            yield f'{name}: "{text}": expected a whole number above 0'
+        if text.strip() and signal in signals and not may_say(name, text):
+            yield f'{name}: "{text}": expected a {whole(name)}'
     for name, signals_of in LIMITS.items():
         text = environ.get(name, "")
         if text.strip() and not is_count(text) and any(one in signals for one in signals_of):
@@ -202,6 +206,16 @@ def without_effect(environ: Mapping[str, str], signals: Collection[str] = SIGNAL
         yield f"OTEL_TRACES_SAMPLER_ARG: without effect; {sampler} takes none"
 
 
+def may_say(name: str, text: str) -> bool:
+    """Whether one of WHOLE_NUMBERS may say this; of a timeout 0 is no limit."""
+    return is_count(text) if name == EXPORT_TIMEOUT else is_whole(text)
+
+
+def whole(name: str) -> str:
+    """What it may say, for people."""
+    return "whole number" if name == EXPORT_TIMEOUT else "whole number above 0"
+
+
 def is_whole(text: str) -> bool:
     """Whether it is a whole number above 0, in digits of ASCII; blanks around it do not count."""
     return is_count(text) and int(text) > 0
@@ -210,7 +224,7 @@ def is_whole(text: str) -> bool:
 def is_count(text: str) -> bool:
     """The same, or 0."""
     digits = text.strip()
-    return digits.isascii() and digits.isdigit()
+    return digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_MAX
 
 
 def _is_number(text: str) -> bool:

@@ -6,6 +6,7 @@ objects are made while the result is in force, without arguments, so that they r
 """
 
 import contextlib
+import math
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from ferrite_py import __version__
 from ferrite_py.collector import PREFIX, ways
 from ferrite_py.config import TelemetryConfig
 from ferrite_py.config_otel import (
+    EXPORT_TIMEOUT,
     EXPORTERS,
     HISTOGRAMS,
     KNOWN,
@@ -26,7 +28,8 @@ from ferrite_py.config_otel import (
     SIGNALS,
     WHOLE_NUMBERS,
     is_count,
-    is_whole,
+    may_say,
+    whole,
 )
 from ferrite_py.config_telemetry import OTLP_PROTOCOLS
 from ferrite_py.errors import StartupError
@@ -39,8 +42,10 @@ TIMEOUT_MS_FROM = 1000.0
 """The SDK reads timeouts in seconds, the specification has them in milliseconds: from here on a
 number is taken for those."""
 
+NO_LIMIT_S = 86_400.0
+"""What no limit to the time of a request is (a timeout of 0): sockets take no infinite one."""
+
 _SPAN_DELAY, _SPAN_BATCH = "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
-_SPAN_TIMEOUT = "OTEL_BSP_EXPORT_TIMEOUT"
 _LOG_DELAY, _LOG_BATCH = "OTEL_BLRP_SCHEDULE_DELAY", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"
 _LOG_QUEUE = "OTEL_BLRP_MAX_QUEUE_SIZE"
 _SDK_QUEUE = 2048
@@ -108,8 +113,8 @@ def _check_numbers(values: dict[str, str], signals: Sequence[str]) -> None:
                 raise StartupError(f"{name}: {values[name]!r} is no whole number")
             del values[name]  # the SDK reads those of spans also where there are none
     for name, signal in WHOLE_NUMBERS.items():
-        if signal in signals and name in values and not is_whole(values[name]):
-            raise StartupError(f"{name}: {values[name]!r} is no whole number above 0")
+        if signal in signals and name in values and not may_say(name, values[name]):
+            raise StartupError(f"{name}: {values[name]!r} is no {whole(name)}")
 
 
 def _put_log_batches(values: dict[str, str], config: TelemetryConfig) -> None:
@@ -187,7 +192,8 @@ def _put_timeouts(values: dict[str, str], signals: Sequence[str]) -> None:
             number = float(text)
         except ValueError as error:
             raise StartupError(f"{name}: {text!r} is no number of seconds") from error
-        values[name] = str(number / 1000 if number >= TIMEOUT_MS_FROM else number)
+        seconds = number / 1000 if number >= TIMEOUT_MS_FROM else number
+        values[name] = str(min(seconds, NO_LIMIT_S) if seconds else NO_LIMIT_S)
 
 
 @contextlib.contextmanager
@@ -230,9 +236,14 @@ def propagators_of(values: Mapping[str, str]) -> frozenset[str]:
 
 
 def export_timeout_s(values: Mapping[str, str]) -> float | None:
-    """How long a batch of spans may be on its way, all attempts included; None if nobody says."""
-    text = values.get(_SPAN_TIMEOUT)
-    return int(text) / 1000 if text else None
+    """How long a batch of spans may be on its way, all attempts included; None if nobody says.
+
+    0 is no limit, as the specification has it.
+    """
+    text = values.get(EXPORT_TIMEOUT)
+    if not text:
+        return None
+    return int(text) / 1000 or math.inf
 
 
 def has_endpoint(signal: str, values: Mapping[str, str]) -> bool:

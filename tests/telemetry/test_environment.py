@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 
 import pytest
@@ -15,6 +16,7 @@ from ferrite_py.config_otel import WITHOUT_EFFECT
 from ferrite_py.errors import ConfigError, StartupError
 from ferrite_py.telemetry.environment import (
     ALWAYS,
+    NO_LIMIT_S,
     Sampler,
     check_sampler,
     environment,
@@ -26,7 +28,9 @@ from ferrite_py.telemetry.environment import (
     shown_endpoint,
 )
 from ferrite_py.telemetry.export import read_sdk
-from tests.telemetry.exporting import telemetry
+from ferrite_py.telemetry.transport import Outcome
+from tests.telemetry.exporting import PROTOCOLS, request_of, telemetry, transport_to
+from tests.telemetry.receiver import Receiver
 
 
 def values_of(environ: dict[str, str] | None = None, **settings: str) -> dict[str, str]:
@@ -259,9 +263,28 @@ def test_the_time_of_a_batch() -> None:
 
     assert export_timeout_s(values_of({name: "2500"})) == 2.5
     assert export_timeout_s(values_of({name: " "})) is None
+    assert export_timeout_s(values_of({name: "0"})) == math.inf
+    with pytest.raises(StartupError, match=f"{name}: '9999.*' is no whole number"):
+        values_of({name: "9" * 5000})
     with pytest.raises(StartupError, match=f"{name}: '2.5s' is no whole number"):
         values_of({name: "2.5s"})
     assert values_of({name: "2.5s"}, traces_enabled="no")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("text", ["0", "0.0", "inf", "1e300"])
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT"])
+def test_no_limit_to_the_time_of_a_request(protocol: str, text: str, name: str) -> None:
+    """A timeout of 0 is none, as the specification has it; a socket takes no endless one."""
+    values = values_of({name: text})
+
+    assert float(values[name]) == NO_LIMIT_S
+    environ = {"OTEL_EXPORTER_OTLP_TIMEOUT": text}
+    with Receiver() as receiver:
+        transport = transport_to(receiver, protocol, environ)
+        answer = transport.send(request_of(1), transport.timeout_s)
+        transport.close()
+    assert answer.outcome is Outcome.TAKEN, answer.reason
 
 
 def test_what_the_sdk_cannot_read_ends_the_start_with_a_line() -> None:
