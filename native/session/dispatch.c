@@ -135,26 +135,36 @@ static void reject_full(fe_run *it)
     fe_run_reject(it, line);
 }
 
+/* What a tiered store asks of a command that writes nothing: it waits for no room, and makes none. */
+static bool check_queue(fe_run *it, bool queues)
+{
+    if (!queues || !fe_store_is_full(it->call.store)) return true;
+    reject_full(it);
+    return false;
+}
+
 /* Whether the command may run as far as memory and disk are concerned; else it was refused, or,
  * with `*wait`, is to run again. */
 static bool check_memory(fe_run *it, uint32_t flags, bool *wait)
 {
     bool may_take = (flags & (FE_WRITE | FE_DENYOOM)) != 0;
     if (!may_take && it->call.engine->options.store.memory_max == 0) return true;
+    /* A queue may grow without end: nothing more is queued when nothing fits, whatever the command. */
+    bool queues = it->session->client.transaction.open && !(flags & FE_UNQUEUED);
+    if (!may_take && fe_store_is_tiered(it->call.store)) return check_queue(it, queues);
     fe_status status = fe_store_make_room(it->call.store);
     if (FE_LIKELY(status == FE_OK)) return true;
     if (status == FE_BUSY) {
         *wait = (flags & FE_WRITE) != 0;
         return !*wait;
     }
-    if (status == FE_IO) {
-        if (flags & FE_WRITE) reject_disk(it);
-        return !(flags & FE_WRITE);
-    }
-    /* A queue may grow without end: nothing more is queued then, whatever the command. */
-    bool queues = it->session->client.transaction.open && !(flags & FE_UNQUEUED);
-    if (!(flags & FE_DENYOOM) && !queues) return true;
-    reject_full(it);
+    if (status == FE_IO && !(flags & FE_WRITE)) return true;
+    if (status != FE_IO && !(flags & FE_DENYOOM) && !queues) return true;
+    fe_store_note_refused(it->call.store);
+    if (status == FE_IO)
+        reject_disk(it);
+    else
+        reject_full(it);
     return false;
 }
 

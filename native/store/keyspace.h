@@ -363,6 +363,10 @@ uint64_t fe_store_used(const fe_store *store);
  * memory_max, reclaims and evicts a bounded amount. Returns FE_OK, or FE_NO_MEMORY when the policy
  * finds nothing to evict: the command answers OOM. Of a tiered store, what fe_tier_admit says. */
 FE_MUST_USE fe_status fe_store_make_room(fe_store *store);
+/* Whether a tiered store has no room for anything, and none can be made: nobody is counted as waiting. */
+bool fe_store_is_full(fe_store *store);
+/* A write was answered an error, as fe_store_make_room said. */
+void fe_store_note_refused(fe_store *store);
 
 /* Splits or merges that are due, of each index; and looks at so many buckets of what was flushed. */
 bool fe_store_step_index(fe_store *store, uint32_t buckets);

@@ -314,16 +314,23 @@ fe_status fe_tier_admit(fe_store *store)
     if (FE_UNLIKELY(store->log.bytes > tiers->mutable_max)) seal_over(store);
     fe_status status = pressure(store);
     if (FE_LIKELY(status == FE_OK)) return FE_OK;
-    if (status == FE_BUSY) {
-        bool over = memory_is_over(store);
-        *(over ? &tiers->behind : &tiers->owing) = true;
-        tiers->stats.busy++;
-        tiers->stats.owed += !over;
-        if (over) fe_tiers_ask_for_work(tiers);
-    } else {
-        tiers->stats.refused++;
-    }
-    return status;
+    if (status != FE_BUSY) return status;
+    bool over = memory_is_over(store);
+    *(over ? &tiers->behind : &tiers->owing) = true;
+    tiers->stats.busy++;
+    tiers->stats.owed += !over;
+    if (over) fe_tiers_ask_for_work(tiers);
+    return FE_BUSY;
+}
+
+bool fe_store_is_full(fe_store *store)
+{
+    return store->tiers != NULL && pressure(store) == FE_NO_MEMORY;
+}
+
+void fe_store_note_refused(fe_store *store)
+{
+    if (store->tiers != NULL) store->tiers->stats.refused++;
 }
 
 void fe_tiers_moved(fe_store *store)

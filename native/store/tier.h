@@ -64,8 +64,9 @@ typedef struct fe_tier_stats {
     uint64_t locked, lock_failures; /* mappings that are kept in memory, and not; since the start */
     uint64_t page_faults;           /* pages of mapped files that could not be read */
     uint64_t removed;               /* files */
-    uint64_t busy, refused;         /* answers of fe_tier_admit */
+    uint64_t busy;                  /* how often fe_tier_admit said so */
     uint64_t owed;                  /* of `busy`, for compaction */
+    uint64_t refused;               /* writes (fe_store_note_refused) */
 } fe_tier_stats;
 
 typedef struct fe_unmap_job {
