@@ -171,6 +171,7 @@ void fe_frozen_end(fe_store *store, fe_frozen_job *job)
     stats_add(store, job);
     order_done(store, job);
     rest(store, job);
+    fe_log_set_hopeless(log, job->segment, file->rest_ms == INT64_MAX);
     file->busy = false;
     store->frozen.busy = false;
     fe_log_unpin(log, job->segment);

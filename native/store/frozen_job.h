@@ -28,10 +28,11 @@ void fe_frozen_strain(fe_store *store);
  * none. */
 uint64_t fe_frozen_over(const fe_store *store);
 
-/* Bytes of garbage in files. */
+/* Bytes of garbage in files, but for what compaction cannot give back. */
 static inline uint64_t fe_frozen_garbage(const fe_store *store)
 {
-    return store->log.frozen.used - store->log.frozen.live;
+    const fe_log_frozen *frozen = &store->log.frozen;
+    return frozen->used - frozen->live - frozen->lost;
 }
 
 /* frozen_read.c. Whether the bytes are the record that its entry tells of, undamaged. Any thread. */

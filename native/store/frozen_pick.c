@@ -356,7 +356,9 @@ static void forget_begin(fe_store *store)
     for (uint32_t n = 1; log->damaged != 0 && n <= log->high; n++) {
         fe_segment_file *file = &log->files[n];
         file->given_up = file->damaged;
-        if (file->damaged) file->rest_ms = 0;
+        if (!file->damaged) continue;
+        file->rest_ms = 0;
+        fe_log_set_hopeless(log, n, false);
     }
     store->frozen.forget = true;
 }

@@ -80,6 +80,7 @@ typedef struct fe_segment_file {
     bool miscounted;       /* `live` is too high: records of dead keyspaces, or that went unread */
     bool damaged;          /* a record or block of its file does not match its checksum */
     bool given_up;   /* by order, what is damaged of it is removed when its next job meets it */
+    bool hopeless;   /* all that is left is damaged: no job will be (fe_log_set_hopeless) */
     int64_t rest_ms; /* no job over its footer before (steady_ms of the store) */
 } fe_segment_file;
 
@@ -96,6 +97,7 @@ typedef struct fe_tier_sum {
 /* What can be compacted of the segments that have a file: those with more than one record. */
 typedef struct fe_log_frozen {
     uint64_t used, live;             /* bytes appended to them; of these in live records */
+    uint64_t lost;                   /* of them, dead in those that are hopeless */
     uint32_t head[FE_LOG_CLASSES];   /* their lists, by 64ths of `used` that are alive */
     uint32_t walk_segment;           /* whose live bytes are being counted anew; 0: none */
     uint64_t walk_offset, walk_died; /* counted up to here; bytes that died behind it */
@@ -222,6 +224,8 @@ uint64_t fe_log_walk_end(fe_log *log, uint64_t counted, uint32_t records);
 /* A record of a frozen segment dies of which only the address is known: its bytes count as alive until a
  * walk, or until nothing in the segment has a slot. */
 void fe_log_kill_unread(fe_log *log, fe_address address);
+/* Whether its garbage is no work for compaction any more. The segment has a file. */
+void fe_log_set_hopeless(fe_log *log, uint32_t segment, bool hopeless);
 /* Something in the segment's file is damaged. */
 void fe_log_mark_damaged(fe_log *log, uint32_t segment);
 /* On disk nothing is marked any more: gives the marks up when they tell of no read. */

@@ -42,10 +42,11 @@ static const char *segment_check(const fe_log *log, uint32_t n)
 /* Segments with files: each in the list of its class, and the sums. */
 static const char *frozen_check(const fe_log *log)
 {
-    uint64_t used = 0, live = 0, count = 0, listed = 0;
+    uint64_t used = 0, live = 0, lost = 0, count = 0, listed = 0;
     for (uint32_t n = 1; n <= log->high; n++) {
         const fe_segment *segment = &log->segments[n];
         if (!fe_log_in_frozen_list(segment)) continue;
+        if (log->files[n].hopeless) lost += segment->used - segment->live;
         used += segment->used;
         live += segment->live;
         count++;
@@ -58,6 +59,7 @@ static const char *frozen_check(const fe_log *log)
         }
     if (listed != count) return "log: a frozen segment in a wrong class";
     if (used != log->frozen.used || live != log->frozen.live) return "log: wrong sums of files";
+    if (lost != log->frozen.lost) return "log: a wrong sum of what is lost";
     return NULL;
 }
 

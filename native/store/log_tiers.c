@@ -118,12 +118,20 @@ static void frozen_list_take(fe_log *log, uint32_t n)
     segment->next = segment->prev = 0;
 }
 
+/* Bytes that are dead in a segment of the lists that is hopeless. */
+static uint64_t lost_of(const fe_log *log, uint32_t n)
+{
+    const fe_segment *segment = &log->segments[n];
+    return log->files[n].hopeless ? segment->used - segment->live : 0;
+}
+
 static void frozen_link(fe_log *log, uint32_t n)
 {
     const fe_segment *segment = &log->segments[n];
     if (!fe_log_in_frozen_list(segment)) return;
     log->frozen.used += segment->used;
     log->frozen.live += segment->live;
+    log->frozen.lost += lost_of(log, n);
     frozen_list_put(log, n);
 }
 
@@ -133,6 +141,7 @@ static void frozen_unlink(fe_log *log, uint32_t n)
     if (!fe_log_in_frozen_list(segment)) return;
     log->frozen.used -= segment->used;
     log->frozen.live -= segment->live;
+    log->frozen.lost -= lost_of(log, n);
     frozen_list_take(log, n);
 }
 
@@ -308,12 +317,21 @@ void fe_log_kill_frozen(fe_log *log, uint32_t n, size_t size, uint32_t records)
     log->tiers[segment->tier].records -= records;
     if (fe_log_in_frozen_list(segment)) {
         log->frozen.live -= size;
+        log->frozen.lost += log->files[n].hopeless ? size : 0;
         if (fe_log_frozen_class_of(segment) != segment->class_now) {
             frozen_list_take(log, n);
             frozen_list_put(log, n);
         }
     }
     if (segment->live == 0 && !log->files[n].doomed) doom(log, n);
+}
+
+void fe_log_set_hopeless(fe_log *log, uint32_t n, bool hopeless)
+{
+    bool listed = fe_log_in_frozen_list(&log->segments[n]);
+    if (listed) log->frozen.lost -= lost_of(log, n);
+    log->files[n].hopeless = hopeless;
+    if (listed) log->frozen.lost += lost_of(log, n);
 }
 
 void fe_log_kill_unread(fe_log *log, fe_address address)
@@ -324,6 +342,7 @@ void fe_log_kill_unread(fe_log *log, fe_address address)
         log->frozen.walk_died_records++;
     log->files[n].miscounted = true;
     log->files[n].rest_ms = 0;
+    fe_log_set_hopeless(log, n, false);
     fe_log_kill_frozen(log, n, 0, 1);
 }
 

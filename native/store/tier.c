@@ -220,8 +220,8 @@ void fe_tiers_tell_room(fe_store *store)
     if (!tiers->behind && !tiers->owing) return;
     if (pressure(store) == FE_BUSY) {
         bool over = memory_is_over(store);
-        tiers->owing |= !over;
-        tiers->behind &= over;
+        tiers->owing = !over || (tiers->owing && fe_frozen_owes(store, true));
+        tiers->behind = over;
         return;
     }
     tiers->behind = tiers->owing = false;
