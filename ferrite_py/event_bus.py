@@ -59,8 +59,10 @@ def is_small(config: Config) -> bool:
 def is_used(config: Config, environ: Mapping[str, str]) -> bool:
     """Whether commands are recorded at all."""
     telemetry = config.telemetry
-    no_exporter = environ.get("OTEL_TRACES_EXPORTER") == "none"
-    return telemetry.enabled and telemetry.traces_enabled and not no_exporter
+    text = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    words = {word.strip() for word in (text or "otlp").split(",")}
+    has_exporter = not words.isdisjoint(("otlp", "console"))
+    return telemetry.enabled and telemetry.traces_enabled and has_exporter
 
 
 def told(config: Config) -> str:

@@ -95,7 +95,9 @@ def test_without_traces_there_is_nothing_to_tell() -> None:
     assert event_bus.warning(config_of(**values), {}) is not None
     assert event_bus.warning(config_of(**values, telemetry__enabled=False), {}) is None
     assert event_bus.warning(config_of(**values, telemetry__traces_enabled=False), {}) is None
-    assert event_bus.warning(config_of(**values), {"OTEL_TRACES_EXPORTER": "none"}) is None
+    for words, is_made in (("none", False), ("none, None", False), ("none,console", True)):
+        line = event_bus.warning(config_of(**values), {"OTEL_TRACES_EXPORTER": words})
+        assert (line is not None) == is_made, words
 
 
 def test_config_check_warns(capsys: pytest.CaptureFixture[str]) -> None:
