@@ -4,14 +4,13 @@ What can never work is known from these alone, and ends the start and `config ch
 that names the setting or the variable; whether somebody listens is the doctor's to find out.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from ferrite_py.config_otel import SIGNALS
-from ferrite_py.config_telemetry import TelemetryConfig
+from ferrite_py.config_telemetry import GRPC_NAMES, TelemetryConfig
 
 PREFIX = "OTEL_EXPORTER_OTLP"
 SETTING = "telemetry.endpoint"
@@ -20,9 +19,6 @@ _AUTHORITIES = {
     False: ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 }
 """The variables of the libraries, gRPC or not, that count where OpenTelemetry's is not set."""
-
-_OWN_NAMES = re.compile(r"(?!https?://)[a-z][a-z0-9+.-]*:(?=\D)|ipv[46]:", re.IGNORECASE)
-"""How gRPC's own names of places begin, such as `unix:` and `dns:`; what follows is gRPC's."""
 
 _URL = "expected a URL such as http://collector:{}"
 
@@ -114,7 +110,7 @@ def wrong_endpoints(config: TelemetryConfig, environ: Mapping[str, str]) -> Iter
 
 def _wrong(way: Way) -> str | None:
     expected = _URL.format(4317 if way.is_grpc else 4318)
-    if way.is_grpc and _OWN_NAMES.match(way.endpoint):
+    if way.is_grpc and GRPC_NAMES.match(way.endpoint):
         return None
     try:
         url = way.url

@@ -1,5 +1,6 @@
 """The settings of telemetry: what is recorded, kept, and sent where; and the page of metrics."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,6 +30,12 @@ from ferrite_py.hidden import without_secrets
 
 OTLP_PROTOCOLS = {"grpc": "grpc", "http": "http/protobuf"}
 """Our names of the protocols, and OpenTelemetry's."""
+
+GRPC_NAMES = re.compile(
+    r"(?!https?://)[a-z][a-z0-9+.-]*:(?!//[^/?#])(?=\D)|ipv[46]:(?!//)", re.IGNORECASE
+)
+"""How gRPC's own names of places begin, such as `unix:` and `dns:///`; what follows is gRPC's. With
+a host behind two slashes it is none: the SDK takes that for the place."""
 
 SEMCONV_OPT_IN = {"database": "stable", "database/dup": "dup"}
 """What OTEL_SEMCONV_STABILITY_OPT_IN may say of databases, and what it means here."""
@@ -362,7 +369,7 @@ def telemetry_conflict(config: TelemetryConfig) -> tuple[str, str] | None:
     has_scheme = endpoint.lower().startswith(("http://", "https://"))
     if config.protocol == "http" and not has_scheme:
         return "telemetry.endpoint", f'"{endpoint}" must begin with http:// or https://'
-    if "://" in endpoint and not has_scheme:
+    if "://" in endpoint and not has_scheme and not GRPC_NAMES.match(config.endpoint):
         message = f'"{endpoint}" must begin with http:// or https://, or be host:port for TLS'
         return "telemetry.endpoint", message
     return None

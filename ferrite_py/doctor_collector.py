@@ -12,6 +12,7 @@ from urllib.parse import SplitResult
 
 from ferrite_py.collector import Way, ways, wrong_files_of
 from ferrite_py.config import Config
+from ferrite_py.config_telemetry import GRPC_NAMES
 from ferrite_py.findings import Finding, Host
 from ferrite_py.hidden import without_secrets
 
@@ -32,6 +33,9 @@ def _look(way: Way) -> Iterator[Finding]:
         for name, _, message in (line.partition(": ") for line in wrong_files_of(way))
     ] or list(_unusable(way))
     yield from files
+    if way.is_grpc and GRPC_NAMES.match(way.endpoint):
+        yield _named(way)
+        return
     url, shown = way.url, without_secrets(way.endpoint)
     try:
         shown = f"{url.hostname}, port {_port(url)},"
@@ -42,6 +46,21 @@ def _look(way: Way) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         message = f"{shown} {getattr(error, 'strerror', None) or error}"
         yield Finding("warn", way.origin, message, "start the collector, or change the endpoint")
+
+
+def _named(way: Way) -> Finding:
+    """A place by gRPC's own name: a unix socket is looked at, others are gRPC's to find."""
+    scheme, _, path = way.endpoint.partition(":")
+    if scheme.lower() != "unix":
+        return Finding("ok", way.origin, f"{without_secrets(way.endpoint)} is not looked at")
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(CONNECT_S)
+            connection.connect(path.removeprefix("//"))
+    except (OSError, ValueError) as error:
+        message = f"{path} {getattr(error, 'strerror', None) or error}"
+        return Finding("warn", way.origin, message, "start the collector, or change the endpoint")
+    return Finding("ok", way.origin, f"{path} takes connections")
 
 
 def _port(url: SplitResult) -> int:

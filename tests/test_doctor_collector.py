@@ -117,6 +117,22 @@ def test_each_signal_has_its_own_collector(place: str) -> None:
     assert found(environ, enabled=False) == []
 
 
+def test_names_of_places_that_are_grpcs_own(tmp_path: Path) -> None:
+    """A unix socket is looked at; what else gRPC knows is no reason for a warning."""
+    ours = "telemetry.endpoint"
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        assert found({}, endpoint=f"unix:{path}") == [("ok", ours)]
+        assert found({}, endpoint=f"unix://{path}") == [("ok", ours)]
+    assert found({}, endpoint=f"unix:{path}") == [("warn", ours)]
+    assert found({}, endpoint="unix:" + "x" * 200) == [("warn", ours)]
+    for name in ("dns:localhost:4317", "dns:///localhost:4317", "ipv4:127.0.0.1:1"):
+        assert found({}, endpoint=name) == [("ok", ours)]
+
+
 def test_an_endpoint_without_a_scheme_is_one_with_tls(place: str) -> None:
     """As gRPC has it, unless the variable says that it is not."""
     insecure = {"OTEL_EXPORTER_OTLP_INSECURE": "true"}

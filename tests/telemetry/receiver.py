@@ -143,11 +143,13 @@ class _State:
 class Receiver:
     """Listens on a free port for each of gRPC and HTTP until it is closed.
 
-    With certificates it speaks TLS only, and wants the same one of its clients.
+    With certificates it speaks TLS only, and wants the same one of its clients. gRPC may be at a
+    place of its own, such as `unix:///path`.
     """
 
-    def __init__(self, tls: Certificates | None = None) -> None:
+    def __init__(self, tls: Certificates | None = None, grpc_place: str = "") -> None:
         self._tls = tls
+        self._grpc_place = grpc_place
         self._changed = threading.Condition()
         self._state = _State()
         self._grpc_port = 0
@@ -199,7 +201,7 @@ class Receiver:
             ("logs", logs_service_pb2_grpc.add_LogsServiceServicer_to_server),
         ):
             add(_Service(self, signal), self._grpc)
-        place = f"{HOST}:{self._grpc_port}"
+        place = self._grpc_place or f"{HOST}:{self._grpc_port}"
         if self._tls is None:
             self._grpc_port = self._grpc.add_insecure_port(place)
         else:

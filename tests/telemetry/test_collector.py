@@ -61,8 +61,9 @@ def refused(endpoint: str, protocol: str) -> bool:
         ("h", False, True),
         ("[::1]:4317", False, True),
         ("unix:/run/otel.sock", False, True),
-        ("unix:///run/otel.sock", True, True),
-        ("dns:///h:4317", True, True),
+        ("unix:///run/otel.sock", False, True),
+        ("dns:///h:4317", False, True),
+        ("dns://10.0.0.1/h:4317", True, True),
         ("ipv4:10.0.0.1:4317", False, True),
         ("ftp://me:s3cret@h", True, True),
         ("http://", True, True),
@@ -221,6 +222,21 @@ def test_the_scheme_goes_over_the_variable(name: str, text: str) -> None:
         transport.close()
 
     assert answer.outcome is Outcome.TAKEN, answer.reason
+
+
+def test_grpc_takes_its_own_names_of_places(tmp_path: Path) -> None:
+    """With an empty host, too: spans arrive over a unix socket."""
+    place = f"unix://{tmp_path}/s"
+    with Receiver(grpc_place=place) as receiver:
+        config = telemetry(None, enabled="yes", endpoint=place)
+        environ = {f"{BEGIN}_INSECURE": "true"}
+        transport = trace_transport(environment(config, environ, "id"))
+
+        answer = transport.send(request_of(1), 10.0)
+        transport.close()
+
+    assert answer.outcome is Outcome.TAKEN, answer.reason
+    assert len(receiver.spans()) == 1
 
 
 def test_all_signals_follow_the_scheme(tmp_path: Path, receiver: Receiver) -> None:
