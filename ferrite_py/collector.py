@@ -143,7 +143,9 @@ def wrong_files_of(way: Way) -> Iterator[str]:
     """
     if not way.has_tls:
         return
-    yield from _unlike(way.certificate, b"CERTIFICATE-----", "certificate")
+    has_folders = Path(way.certificate[1]).is_dir() and not way.is_grpc
+    if not has_folders and not _is_passed_over(way):
+        yield from _unlike(way.certificate, b"CERTIFICATE-----", "certificate")
     yield from _unlike(way.client_certificate, b"CERTIFICATE-----", "certificate")
     yield from _unlike(way.client_key, b"KEY-----", "key")
     if way.is_grpc and bool(way.client_key[1]) != bool(way.client_certificate[1]):
@@ -154,10 +156,28 @@ def wrong_files_of(way: Way) -> Iterator[str]:
         yield f"{given}: gRPC needs {missing} as well"
 
 
+def files_passed_over(config: TelemetryConfig, environ: Mapping[str, str]) -> Iterator[str]:
+    """A line for each file of TLS that cannot be read, and that gRPC has others instead of."""
+    passed = (way for way in ways(config, environ).values() if way.has_tls and _is_passed_over(way))
+    for name, path in dict.fromkeys(way.certificate for way in passed):
+        yield f"{name}: cannot read {path}; gRPC trusts the authorities that it brings"
+
+
+def _is_passed_over(way: Way) -> bool:
+    name, path = way.certificate
+    if name not in _AUTHORITIES[True]:
+        return False
+    try:
+        Path(path).read_bytes()
+    except OSError:
+        return True
+    return False
+
+
 def _unlike(file: tuple[str, str], mark: bytes, what: str) -> Iterator[str]:
-    """What is wrong with a PEM file; a folder of authorities is looked at by its reader."""
+    """What is wrong with a PEM file."""
     name, path = file
-    if not path or Path(path).is_dir():
+    if not path:
         return
     try:
         if mark not in Path(path).read_bytes():

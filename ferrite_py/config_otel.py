@@ -181,18 +181,21 @@ def wrong_variables(
         text = environ.get(name, "")
         if text.strip() and not is_count(text) and any(one in signals for one in signals_of):
             yield f'{name}: "{text}": expected a whole number'
-    yield from _unknown_detectors(environ)
 
 
-def _unknown_detectors(environ: Mapping[str, str]) -> Iterator[str]:
-    """Detectors of the resource that are not installed; the SDK would go on without them."""
-    words = environ.get(DETECTORS, "").split(",")
-    names = [word.strip() for word in words if word.strip() not in ("", "*")]
-    known = entry_points(group="opentelemetry_resource_detector").names if names else ()
-    for name in names:
-        if name not in known:
-            expected = f"expected names of detectors that are installed: {', '.join(sorted(known))}"
-            yield f'{DETECTORS}: "{name}": {expected}'
+def detectors(environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The detectors of the resource that are given: what the SDK finds, and what is not installed.
+
+    A variable may be the same for all of a fleet; each image has detectors of its own.
+    """
+    words = [word.strip() for word in environ.get(DETECTORS, "").split(",") if word.strip()]
+    if not words:
+        return [], []
+    installed = {"*", *entry_points(group="opentelemetry_resource_detector").names}
+    return (
+        [word for word in words if word in installed],
+        [word for word in words if word not in installed],
+    )
 
 
 def without_effect(environ: Mapping[str, str], signals: Collection[str] = SIGNALS) -> Iterator[str]:

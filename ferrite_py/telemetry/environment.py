@@ -18,6 +18,7 @@ from ferrite_py import __version__
 from ferrite_py.collector import PREFIX, ways
 from ferrite_py.config import TelemetryConfig
 from ferrite_py.config_otel import (
+    DETECTORS,
     EXPORT_TIMEOUT,
     EXPORTERS,
     HISTOGRAMS,
@@ -27,6 +28,7 @@ from ferrite_py.config_otel import (
     SAMPLERS,
     SIGNALS,
     WHOLE_NUMBERS,
+    detectors,
     is_count,
     may_say,
     whole,
@@ -92,6 +94,7 @@ def environment(
     _put_compression(values, config)
     _put_sampler(values, config, is_rate_ours=is_rate_ours)
     _put_timeouts(values, config.signals)
+    _put_detectors(values)
     _put_ways(values, config)
     _check_numbers(values, config.signals)
     if config.logs_enabled:
@@ -179,6 +182,13 @@ def _put_ways(values: dict[str, str], config: TelemetryConfig) -> None:
             if name.startswith(PREFIX):
                 what = name.removeprefix(begin).removeprefix(PREFIX)
                 values[f"{begin}{what}"] = path
+
+
+def _put_detectors(values: dict[str, str]) -> None:
+    """Without those that are not installed: the SDK writes a traceback for each."""
+    known, unknown = detectors(values)
+    if unknown:
+        values[DETECTORS] = ",".join(known)
 
 
 def _put_timeouts(values: dict[str, str], signals: Sequence[str]) -> None:

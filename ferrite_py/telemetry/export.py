@@ -13,9 +13,16 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 
 from ferrite_py import event_bus
 from ferrite_py._native import Encoder, Server
-from ferrite_py.collector import wrong_files
+from ferrite_py.collector import files_passed_over, wrong_files
 from ferrite_py.config import Config, ServerConfig, Sources, TelemetryConfig, TlsConfig
-from ferrite_py.config_otel import ALL_EXEMPLARS, KNOWN, PROPAGATORS, without_effect
+from ferrite_py.config_otel import (
+    ALL_EXEMPLARS,
+    DETECTORS,
+    KNOWN,
+    PROPAGATORS,
+    detectors,
+    without_effect,
+)
 from ferrite_py.errors import StartupError
 from ferrite_py.exemplars import Exemplar, Exemplars
 from ferrite_py.measure import UNIT_SECONDS, Meter, Samples
@@ -118,6 +125,10 @@ def _warn(config: TelemetryConfig, environ: Mapping[str, str], propagators: froz
             log.warning("%s: %s is passed over; there are otlp, console, none", name, word)
     if environ.get("OTEL_METRICS_EXEMPLAR_FILTER", "").strip().lower() == ALL_EXEMPLARS:
         log.warning("OTEL_METRICS_EXEMPLAR_FILTER: always_on is taken for trace_based")
+    for word in detectors(environ)[1]:
+        log.warning("%s: %s is passed over; it is not installed", DETECTORS, word)
+    for line in files_passed_over(config, environ):
+        log.warning("%s", line)
     for line in without_effect(environ, config.signals):
         log.warning("%s", line)
 

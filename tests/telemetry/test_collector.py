@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ferrite_py.collector import ways, wrong_endpoints, wrong_files
 from ferrite_py.config import Sources
 from ferrite_py.errors import ConfigError
 from ferrite_py.telemetry.environment import environment
+from ferrite_py.telemetry.export import read_sdk
 from ferrite_py.telemetry.transport import Outcome, trace_transport
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.process import Process
@@ -208,6 +210,8 @@ def test_files_that_nobody_needs(tmp_path: Path, certificates: Certificates) -> 
     assert (wrong(logs), wrong(logs, logs_enabled="no")) == (1, 0)
     assert (wrong(cert), wrong(cert, protocol="http")) == (1, 0)
     assert (wrong(missing, protocol="http"), wrong({CA: str(tmp_path)}, protocol="http")) == (1, 0)
+    folder = {CERT: str(tmp_path)}
+    assert (wrong({CA: str(tmp_path)}), wrong(folder, protocol="http")) == (1, 1)
 
 
 @pytest.mark.parametrize("name", [f"{BEGIN}_INSECURE", f"{BEGIN}_TRACES_INSECURE"])
@@ -251,6 +255,27 @@ def test_all_signals_follow_the_scheme(tmp_path: Path, receiver: Receiver) -> No
     assert receiver.spans()
     assert receiver.metrics()
     assert receiver.logs()
+
+
+@pytest.mark.parametrize("what", ["missing", ""])
+def test_authorities_that_grpc_does_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    """Of gRPC's own variable gRPC takes the authorities that it brings: a warning, no end."""
+    roots = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+    environ = {roots: str(tmp_path / what)}
+    config = telemetry(None, enabled="yes", endpoint="https://h:1")
+
+    with caplog.at_level(logging.WARNING, "ferrite_py"):
+        read_sdk(config, environ, "id")
+
+    [line] = caplog.messages
+    assert line.startswith(f"{roots}: cannot read {tmp_path}")
+    (tmp_path / "empty").touch()
+    environ[roots] = str(tmp_path / "empty")
+    assert list(wrong_files(config, environ)) == [
+        f"{roots}: there is no certificate in {tmp_path}/empty (PEM)"
+    ]
 
 
 def test_files_of_one_signal_and_of_all(certificates: Certificates) -> None:

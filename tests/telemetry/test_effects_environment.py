@@ -108,7 +108,7 @@ def test_the_sampler_of_the_environment(
 
 def test_resource_detectors_of_the_environment(tmp_path: Path, receiver: Receiver) -> None:
     """`process` tells which process it is; what the settings say of the resource stays."""
-    environ = {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process"}
+    environ = {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "aws_ecs, process"}
     settings = traced(receiver, resource_attributes="process.command=cache")
     server = Process(tmp_path, *settings, environ=environ)
     with server.client() as client:
@@ -120,6 +120,7 @@ def test_resource_detectors_of_the_environment(tmp_path: Path, receiver: Receive
     assert span.resource["process.runtime.name"] == "cpython"
     assert span.resource["process.command"] == "cache"
     assert span.resource["service.name"] == "ferrite"
+    assert "aws_ecs is passed over; it is not installed" in server.log()
 
 
 def test_the_time_of_a_batch_is_the_environments(tmp_path: Path, receiver: Receiver) -> None:

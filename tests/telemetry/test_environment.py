@@ -319,6 +319,11 @@ def test_the_log_says_where_traces_go(environ: dict[str, str], shown: str) -> No
         ({"OTEL_METRICS_EXPORTER": "otlp, Prometheus"}, ["Prometheus is passed over"]),
         ({"OTEL_METRICS_EXEMPLAR_FILTER": "always_on"}, ["always_on is taken for trace_based"]),
         (
+            {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel,aws_ecs"},
+            ["aws_ecs is passed over; it is not installed"],
+        ),
+        ({"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "*"}, []),
+        (
             {"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": "abc"},
             ["SAMPLER_ARG: without effect; always_on takes none"],
         ),
