@@ -102,7 +102,9 @@ static void queue_append(fe_fetch *fetch, fe_disk_read *read)
 static fe_disk_read *queue_take(fe_store *store)
 {
     fe_fetch *fetch = &store->fetch;
-    bool is_long = fe_room_for_long(store);
+    /* In turns: a long read keeps its place and the disk busy for as long as many short ones. */
+    bool is_long = fe_room_for_long(store) &&
+                   (fetch->queue.first == NULL || (fetch->long_turn = !fetch->long_turn));
     fe_fetch_queue *queue = is_long ? &fetch->long_queue : &fetch->queue;
     fe_disk_read *read = queue->first;
     if (read == NULL) return NULL;
@@ -429,7 +431,7 @@ static bool is_there(fe_store *store, fe_keyspace *keyspace, fe_bytes name, uint
     uint64_t *slot = fe_index_find(&keyspace->index, name, hash, &record);
     if (slot == NULL) return false;
     if (FE_UNLIKELY(fe_record_is_head(record)) && needs_value(need)) {
-        if (ahead && store->cache.keeps) return true; /* it may be the transaction's that waits */
+        if (ahead) return true; /* it may be another's that waits; who needs the value asks again */
         fe_cache_give_up(store, slot);
         return false;
     }

@@ -203,9 +203,10 @@ typedef struct fe_fetch {
     fe_fetch_queue queue, long_queue; /* not submitted yet; long_queue: see fetch_room.c */
     uint32_t queued, in_flight;       /* queued: of both queues */
     uint64_t long_queued, long_bytes; /* bytes of long reads that are queued; in flight */
-    uint64_t ready_bytes;             /* by long reads, of waiters that have all they asked for */
-    bool trash_given;                 /* one goes on whatever waits to be given back */
-    fe_fetch_read *late, *late_last;  /* put off: they only settle; the oldest first */
+    bool long_turn;       /* the last read was taken from long_queue, though queue had one */
+    uint64_t ready_bytes; /* by long reads, of waiters that have all they asked for */
+    bool trash_given;     /* one goes on whatever waits to be given back */
+    fe_fetch_read *late, *late_last; /* put off: they only settle; the oldest first */
     uint32_t late_count;
     uint32_t late_reads;    /* that had been put off, queued or in flight ... */
     uint64_t late_bytes;    /* ... with so many bytes of buffers */

@@ -7,7 +7,7 @@
  * a waiter only has to run, or before the worker has given back what it could, for both are sure to happen. The queue
  * is in order of asking: who waits for several has them before who came later.
  *
- * Nobody waits for what is read ahead of need: no more of it is begun than half of the bound.
+ * Nobody waits for what is read ahead of need: no more of it is begun than half of the bound, or of the read cache.
  *
  * Threads: the engine's lock is held.
  */
@@ -74,7 +74,8 @@ bool fe_room_ahead(const fe_store *store, uint64_t bytes)
     const fe_fetch *fetch = &store->fetch;
     if (FE_LIKELY(!fe_room_is_long(bytes))) return true;
     uint64_t used = fetch->long_bytes + fetch->long_queued;
-    return used == 0 || used + bytes <= bound_of(store) / 2;
+    uint64_t bound = bound_of(store), cache = store->cache.budget;
+    return used == 0 || used + bytes <= (cache < bound ? cache : bound) / 2;
 }
 
 void fe_room_take(fe_store *store, fe_fetch_read *read)

@@ -417,16 +417,17 @@ TEST(what_was_read_for_others_by_short_reads_holds_no_long_one_back)
     fake_free(d);
 }
 
-TEST(while_a_transaction_waits_in_its_middle_no_head_is_given_up_ahead_of_need)
+TEST(ahead_of_need_no_head_is_given_up_that_another_may_wait_for)
 {
     fake_disk *d = long_store(1, 300 << 10);
     make_heads(d, 1);
-    fe_cache_keep(d->f.store, true);
     CHECK(fetch_number(d, 0, FE_NEED_READ, NULL));
     CHECK(record_of(d, 0) != NULL);
-    fe_cache_keep(d->f.store, false);
-    CHECK(!fetch_number(d, 0, FE_NEED_READ, NULL));
+    fe_waiter a = {.wake = count_wake};
+    CHECK(!fetch_number(d, 0, FE_NEED_READ, &a));
     CHECK(record_of(d, 0) == NULL);
+    (void)complete_all(d);
+    fe_waiter_close(d->f.store, &a);
     fake_free(d);
 }
 
@@ -454,6 +455,7 @@ TEST(ahead_of_need_no_more_is_read_than_half_of_the_bound)
 {
     enum { LEN = 1 << 20 };
     fake_disk *d = long_store(MANY, LEN);
+    fe_cache_set_budget(d->f.store, BOUND);
     for (uint64_t i = 0; i < MANY; i++)
         CHECK(!fetch_number(d, i, FE_NEED_READ, NULL));
     fake_submit(d);
@@ -467,6 +469,43 @@ TEST(ahead_of_need_no_more_is_read_than_half_of_the_bound)
     check_value(d, MANY - 1, LEN);
     fe_waiter_close(d->f.store, &a);
     check_store(&d->f);
+    fake_free(d);
+}
+
+TEST(ahead_of_need_no_more_is_read_than_half_of_the_read_cache)
+{
+    fake_disk *d = long_store(MANY, 300 << 10);
+    fe_cache_set_budget(d->f.store, 1 << 20);
+    for (uint64_t i = 0; i < MANY; i++)
+        CHECK(!fetch_number(d, i, FE_NEED_READ, NULL));
+    fake_submit(d);
+    CHECK_INT(1, d->count);
+    (void)complete_all(d);
+    fake_free(d);
+}
+
+/* Who asks first for long ones does not keep short ones waiting. */
+TEST(short_and_long_reads_are_taken_in_turns)
+{
+    fake_disk *d = long_store(2, 300 << 10);
+    fe_waiter a[4] = {
+        {.wake = count_wake}, {.wake = count_wake}, {.wake = count_wake}, {.wake = count_wake}};
+    CHECK(!fetch_number(d, 0, FE_NEED_READ, &a[0]) && !fetch_number(d, 1, FE_NEED_READ, &a[1]));
+    CHECK(!fetch_number(d, 1005, FE_NEED_READ, &a[2]) &&
+          !fetch_number(d, 1010, FE_NEED_READ, &a[3]));
+    fe_disk_read *reads[4];
+    CHECK_INT(4, fe_fetch_take(d->f.store, reads, 4));
+    bool longs[4];
+    for (unsigned i = 0; i < 4; i++)
+        longs[i] = reads[i]->length > (200 << 10);
+    CHECK(longs[0] != longs[1] && longs[2] != longs[3]);
+    for (unsigned i = 0; i < 4; i++) {
+        reads[i]->result = -EIO;
+        fe_fetch_done(d->f.store, reads[i]);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        fe_waiter_close(d->f.store, &a[i]);
+    (void)complete_all(d);
     fake_free(d);
 }
 
@@ -621,9 +660,11 @@ int main(void)
     RUN(long_reads_wait_until_what_they_replaced_is_given_back);
     RUN(long_reads_go_on_one_by_one_when_the_worker_cannot_give_enough_back);
     RUN(what_was_read_for_others_by_short_reads_holds_no_long_one_back);
-    RUN(while_a_transaction_waits_in_its_middle_no_head_is_given_up_ahead_of_need);
+    RUN(ahead_of_need_no_head_is_given_up_that_another_may_wait_for);
     RUN(short_reads_pass_long_ones_that_wait);
     RUN(ahead_of_need_no_more_is_read_than_half_of_the_bound);
+    RUN(ahead_of_need_no_more_is_read_than_half_of_the_read_cache);
+    RUN(short_and_long_reads_are_taken_in_turns);
     RUN(a_record_that_is_found_to_be_long_ahead_of_need_is_left_when_there_is_no_room);
     RUN(without_a_limit_of_memory_nothing_is_cut_or_held_back);
     RUN(whatever_is_asked_in_whatever_order_lengths_and_values_are_right);
