@@ -556,6 +556,17 @@ static ssize_t gated(void *context, int fd, void *data, size_t size, off_t offse
     return pread(fd, data, size, offset);
 }
 
+/* Whether an event comes. What is left to do of io_uring's rings of earlier tests interrupts the wait. */
+static bool is_told(int epoll)
+{
+    struct epoll_event got;
+    int count;
+    do
+        count = epoll_wait(epoll, &got, 1, HANG_MS);
+    while (count < 0 && errno == EINTR);
+    return count == 1;
+}
+
 TEST(when_reads_pile_up_behind_a_busy_thread_another_is_told)
 {
     sem_t gate;
@@ -566,14 +577,14 @@ TEST(when_reads_pile_up_behind_a_busy_thread_another_is_told)
     fixture f;
     fixture_open(&f, FE_DISK_THREADS, MANY, &calls);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event edge = {.events = EPOLLIN | EPOLLET}, got;
+    struct epoll_event edge = {.events = EPOLLIN | EPOLLET};
     CHECK_INT(0, epoll_ctl(epoll, EPOLL_CTL_ADD, fe_disk_fd(f.disk), &edge));
     CHECK_INT(MANY, fe_disk_submit(f.disk, f.list, MANY));
     sem_post(&gate);
-    CHECK_INT(1, epoll_wait(epoll, &got, 1, HANG_MS)); /* and does not take it */
+    CHECK(is_told(epoll)); /* and does not take it */
     for (unsigned i = 1; i < MANY; i++)
         sem_post(&gate);
-    CHECK_INT(1, epoll_wait(epoll, &got, 1, HANG_MS));
+    CHECK(is_told(epoll));
     for (unsigned i = 0; i < MANY; i++)
         check_block(next_done(f.disk));
     close(epoll);
