@@ -24,6 +24,12 @@ typedef struct long_rig {
     uint64_t most; /* memory of mappings, while the last command ran */
 } long_rig;
 
+/* What is unmapped in the background: a round of it is bounded in time, and may be slow here. */
+static void work(fe_engine *engine)
+{
+    while (fe_workers_round(engine)) {}
+}
+
 static void freeze(long_rig *it)
 {
     rig_demote(&it->r, FE_TIER_DISK);
@@ -31,7 +37,7 @@ static void freeze(long_rig *it)
     uint64_t entered = fe_engine_enter(engine);
     while (fe_look_trim_cache(engine->store, 1 << 20)) {}
     fe_engine_leave(engine, FE_STEP_TIER, entered);
-    (void)fe_workers_round(engine); /* what is unmapped in the background */
+    work(engine);
 }
 
 static void long_open(long_rig *it)
@@ -81,7 +87,7 @@ static void settle(long_rig *it)
         fe_server_take_records(it->r.server);
         note(it);
         rig_pump(&it->r);
-        (void)fe_workers_round(engine);
+        work(engine);
     }
 }
 
