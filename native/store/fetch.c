@@ -28,12 +28,9 @@
 
 #define PAGE ((size_t)4096)
 #define FIRST_MAX ((uint64_t)16 << 10) /* read at first of a record of unknown size */
-#define MAPPING_MIN ((size_t)64 << 10) /* longer reads have a mapping, which the cache takes over */
-#define LEAD PAGE                      /* in front of what is read into a mapping */
 #define TRIES 2u
-#define REFUSALS_MAX 8u  /* pauses after which those who wait get the error */
-#define AHEAD_MAX 1024u  /* reads under way beyond which none is started ahead of need */
-#define BUFFERS_KEPT 64u /* of each size */
+#define REFUSALS_MAX 8u /* pauses after which those who wait get the error */
+#define AHEAD_MAX 1024u /* reads under way beyond which none is started ahead of need */
 #define BUCKETS_MIN 64u
 
 /* The table ------------------------------------------------------------------------------------ */
@@ -140,7 +137,7 @@ static void wake_failed(fe_fetch *fetch)
     }
 }
 
-/* Buffers -------------------------------------------------------------------------------------- */
+/* Starting ------------------------------------------------------------------------------------- */
 
 static uint32_t block_of(const fe_store *store)
 {
@@ -152,61 +149,6 @@ void fe_fetch_set_block(fe_store *store, uint32_t bytes)
     FE_ASSERT(bytes >= 512 && bytes <= PAGE && (bytes & (bytes - 1)) == 0);
     store->fetch.block = bytes;
 }
-
-static uint8_t *aligned(void *memory)
-{
-    return (uint8_t *)(((uintptr_t)memory + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
-}
-
-static bool buffer_take(fe_store *store, fe_fetch_read *read, size_t length)
-{
-    fe_fetch *fetch = &store->fetch;
-    if (length >= MAPPING_MIN) {
-        size_t bytes = LEAD + ((length + PAGE - 1) & ~(PAGE - 1));
-        read->memory = fe_pages_map(store->alloc, FE_ALLOC_LOG, bytes, PAGE);
-        if (read->memory == NULL) return false;
-        read->mapping = bytes;
-        read->disk.buffer = (uint8_t *)read->memory + LEAD;
-        return true;
-    }
-    size_t pages = (length + PAGE - 1) / PAGE;
-    if (pages <= FE_FETCH_BUFFER_PAGES && fetch->buffers[pages - 1] != NULL) {
-        read->memory = fetch->buffers[pages - 1];
-        memcpy(&fetch->buffers[pages - 1], aligned(read->memory), sizeof(void *));
-        fetch->buffer_count[pages - 1]--;
-    } else {
-        read->memory = fe_alloc_take(store->alloc, FE_ALLOC_ENGINE, (pages + 1) * PAGE);
-    }
-    if (read->memory == NULL) return false;
-    read->mapping = 0;
-    read->disk.buffer = aligned(read->memory);
-    return true;
-}
-
-static void buffer_give(fe_store *store, fe_fetch_read *read)
-{
-    fe_fetch *fetch = &store->fetch;
-    void *memory = read->memory;
-    read->memory = NULL;
-    fetch->late_bytes -= read->late_bytes;
-    read->late_bytes = 0;
-    fe_room_give(store, read);
-    if (memory == NULL) return;
-    if (read->mapping != 0) {
-        fe_trash_put(&store->trash, FE_ALLOC_LOG, memory, read->mapping);
-        return;
-    }
-    size_t pages = (read->disk.length + PAGE - 1) / PAGE;
-    if (pages > FE_FETCH_BUFFER_PAGES || fetch->buffer_count[pages - 1] == BUFFERS_KEPT) {
-        fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, memory);
-        return;
-    }
-    memcpy(aligned(memory), &fetch->buffers[pages - 1], sizeof(void *));
-    fetch->buffers[pages - 1] = memory;
-    fetch->buffer_count[pages - 1]++;
-}
-
-/* Starting ------------------------------------------------------------------------------------- */
 
 static uint64_t offset_of(const fe_store *store, const fe_fetch_read *read)
 {
@@ -312,7 +254,7 @@ fe_fetch_read *fe_fetch_start_late(fe_store *store, const fe_keyspace *keyspace,
 static void read_free(fe_store *store, fe_fetch_read *read)
 {
     fe_log_unpin(&store->log, read->segment);
-    buffer_give(store, read);
+    fe_buffer_give(store, read);
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, read);
 }
 
@@ -689,7 +631,7 @@ static void finish(fe_store *store, fe_fetch_read *read)
 /* Asks again, for `bytes`; when they are too many the read ends with an error. */
 static bool again(fe_store *store, fe_fetch_read *read, uint64_t bytes)
 {
-    buffer_give(store, read);
+    fe_buffer_give(store, read);
     if (ask(store, read, bytes)) return true;
     bad(read, ENOMEM);
     return false;
@@ -700,7 +642,7 @@ static bool again(fe_store *store, fe_fetch_read *read, uint64_t bytes)
 static bool leave(fe_store *store, fe_fetch_read *read, uint64_t bytes)
 {
     if (read->waits != NULL || read->settles) return false;
-    buffer_give(store, read);
+    fe_buffer_give(store, read);
     if (fe_room_ahead(store, bytes)) return false;
     store->fetch.late_reads -= read->was_late;
     fe_fetch_drop(store, read);
@@ -721,7 +663,7 @@ static bool put_off(fe_store *store, fe_fetch_read *read)
         read->refusals = 0;
         fe_fetch_waits_end(store, read, read->error);
     }
-    buffer_give(store, read);
+    fe_buffer_give(store, read);
     store->fetch.late_reads -= read->was_late;
     read->was_late = false;
     fe_late_again(store, read);
@@ -757,7 +699,7 @@ static bool take_buffer(fe_store *store, fe_disk_read *disk, fe_disk_read **take
 {
     fe_fetch_read *read = (fe_fetch_read *)disk;
     fe_room_take(store, read);
-    if (FE_UNLIKELY(!buffer_take(store, read, disk->length))) {
+    if (FE_UNLIKELY(!fe_buffer_take(store, read, disk->length))) {
         bad(read, ENOMEM);
         if (!put_off(store, read)) finish(store, read);
         return false;
@@ -812,17 +754,6 @@ void fe_fetch_durations_reset(fe_store *store)
     store->fetch.longest_ns = 0;
 }
 
-static void buffers_free(fe_store *store)
-{
-    fe_fetch *fetch = &store->fetch;
-    for (unsigned i = 0; i < FE_FETCH_BUFFER_PAGES; i++) {
-        for (void *memory; (memory = fetch->buffers[i]) != NULL;) {
-            memcpy(&fetch->buffers[i], aligned(memory), sizeof(void *));
-            fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, memory);
-        }
-    }
-}
-
 static void close_read(fe_store *store, fe_fetch_read *read)
 {
     fe_settle_end(store, read);
@@ -848,7 +779,7 @@ void fe_fetch_close(fe_store *store)
         close_read(store, read);
     }
     FE_ASSERT(fetch->count == 0 && fetch->settle_count == 0 && fetch->grant_count == 0);
-    buffers_free(store);
+    fe_buffers_free(store);
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, fetch->table);
     fe_alloc_give(store->alloc, FE_ALLOC_ENGINE, fetch->missing);
     uint32_t block = fetch->block;

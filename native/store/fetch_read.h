@@ -91,6 +91,12 @@ void fe_fetch_drop(fe_store *store, fe_fetch_read *read);
 /* Wakes all who wait for the read, with the error if it is one. */
 void fe_fetch_waits_end(fe_store *store, fe_fetch_read *read, int error);
 
+/* fetch_buffers.c */
+/* Memory for `length` bytes of the read; false without any. Given back, with what is counted for it. */
+bool fe_buffer_take(fe_store *store, fe_fetch_read *read, size_t length);
+void fe_buffer_give(fe_store *store, fe_fetch_read *read);
+void fe_buffers_free(fe_store *store);
+
 /* fetch_room.c */
 /* Whether a read of so many bytes counts as long. */
 bool fe_room_is_long(uint64_t bytes);
