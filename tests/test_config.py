@@ -17,12 +17,10 @@ from ferrite_py.config import (
     changed_names,
     load,
 )
-from ferrite_py.config_docs import render_example, render_reference, render_show
 from ferrite_py.config_redis import CONSTANTS
 from ferrite_py.config_sources import Setting
 from ferrite_py.errors import ConfigError, ManyConfigError
-from tests.support.settings import ALL, NAMES, SAMPLES
-from tools import generate
+from tests.support.settings import ALL, NAMES, SAMPLES, load_text
 
 # What TLS needs beside its port, so that tls.port can be set alone in a test.
 TLS_NEEDS = {"tls.cert_file": "c", "tls.key_file": "k", "tls.ca_file": "ca"}
@@ -43,13 +41,6 @@ def companions(name: str) -> dict[str, str]:
         "telemetry.enabled": {"telemetry.endpoint": "http://localhost:4317"},
     }
     return needs.get(name, {})
-
-
-def load_text(tmp_path: Path, text: str) -> Config:
-    """Load a configuration file of this text, alone."""
-    path = tmp_path / "ferrite.toml"
-    path.write_text(text, encoding="utf-8")
-    return load(path, {}, {})
 
 
 def error_of(tmp_path: Path, text: str) -> str:
@@ -469,56 +460,6 @@ def test_reload_takes_what_a_running_server_can() -> None:
 
     assert (config.server.port, config.server.hz) == (6379, 7)
     assert pending == {"server.port"}
-
-
-def test_generated_files_are_fresh() -> None:
-    """The example file and the reference say what the fields say."""
-    assert generate.stale(generate.ROOT) == []
-
-
-def test_generator_checks_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--check names stale files and writes nothing; without it they are written."""
-    assert generate.main(["--check"], tmp_path) == 1
-    assert "ferrite.toml.example is stale" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-    assert generate.main([], tmp_path) == 0
-    assert generate.main(["--check"], tmp_path) == 0
-
-
-def test_example_loads_as_the_defaults(tmp_path: Path) -> None:
-    """The example loads as it is, and with every key uncommented, as the defaults."""
-    example_text = render_example()
-    lines = example_text.splitlines()
-    keys = [line[1:] if line.startswith("#") and line[1:2].isalpha() else line for line in lines]
-
-    assert load_text(tmp_path, example_text) == Config()
-    assert load_text(tmp_path, "\n".join(keys)) == Config()
-    assert sum(before != after for before, after in zip(lines, keys, strict=True)) == len(ALL)
-
-
-def test_reference_names_everything() -> None:
-    """The reference page has a row for each setting and each constant parameter."""
-    page = render_reference()
-
-    for setting in ALL:
-        assert f"| `{setting.key}` | " in page
-        assert f"`{setting.environment}`" in page
-        assert setting.meaning.endswith(".")
-    for name in CONSTANTS:
-        assert f"| `{name}` | " in page
-
-
-def test_show_loads_again_and_hides_secrets(tmp_path: Path) -> None:
-    """What is shown can be loaded, names what set a value, and does not show a password."""
-    loaded = Sources(None, {"FERRITE_SERVER_REQUIREPASS": "secret"}, {"server.hz": "20"}).load()
-
-    text = render_show(loaded)
-
-    assert "secret" not in text
-    assert "hz = 20  # command line\n" in text
-    shown = load_text(tmp_path, text)
-    assert changed_names(shown, loaded.config) == {"server.requirepass"}
 
 
 def test_names_of_redis_are_unique() -> None:

@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import RawClient
-from tests.support.process import Process, run_to_end
+from tests.support.process import run_to_end
+from tests.support.starts import Start, starting
 from tests.support.waiting import until
 
 COUNT = 400
 VALUE = "x" * 1000
-
-Start = Callable[..., Process]
-
-
-def settings(folder: Path, *more: str) -> list[str]:
-    """Of a server with segments of 64 KiB over the folder."""
-    return [
-        f"storage.data_dir={folder / 'data'}",
-        "storage.segment_size=64kb",
-        "storage.read_cache_size=128kb",
-        "server.enable_debug_command=yes",
-        *more,
-    ]
+SETTINGS = (
+    "storage.segment_size=64kb",
+    "storage.read_cache_size=128kb",
+    "server.enable_debug_command=yes",
+)
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts servers over one data folder; they are ended by force after the test."""
-    started: list[Process] = []
-
-    def make(*more: str) -> Process:
-        work = tmp_path / f"server{len(started)}"
-        work.mkdir()
-        started.append(Process(work, *settings(tmp_path, *more)))
-        return started[-1]
-
-    yield make
-    for server in started:
-        server.kill()
+    """Starts servers over the data folder, which are ended by force after the test."""
+    with starting(tmp_path, tmp_path / "data", SETTINGS) as make:
+        yield make
 
 
 def segments(folder: Path) -> list[Path]:
@@ -106,7 +90,8 @@ def test_a_start_with_damaged_files(start: Start, tmp_path: Path) -> None:
     files[3].write_bytes(content)
     before = {file.name: file.stat().st_size for file in segments(tmp_path)}
 
-    ended = run_to_end(*(word for one in settings(tmp_path) for word in ("--set", one)))
+    given = (f"storage.data_dir={tmp_path / 'data'}", *SETTINGS)
+    ended = run_to_end(*(word for one in given for word in ("--set", one)))
     said = ended.stdout + ended.stderr
 
     assert ended.returncode == 1

@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from tests.support.client import RawClient
 from tests.support.process import DEADLINE_S, Process, run_to_end
 from tests.support.resp import encode
 from tests.support.servers import free_port
+from tests.support.starts import Start, starting
 
 SEGMENT = 64 << 10
 SMALL = (
@@ -28,8 +29,6 @@ BATCH = 500
 RESERVED = {"index-1.new", "manifest.new"}
 """Room that the disk has given for the next save."""
 
-Start = Callable[..., Process]
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -40,17 +39,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(tmp_path: Path, folder: Path) -> Iterator[Start]:
     """Starts servers over the data folder, which are ended by force after the test."""
-    started: list[Process] = []
-
-    def make(*settings: str) -> Process:
-        work = tmp_path / f"server{len(started)}"
-        work.mkdir()
-        started.append(Process(work, f"storage.data_dir={folder}", *SMALL, *settings))
-        return started[-1]
-
-    yield make
-    for server in started:
-        server.kill()
+    with starting(tmp_path, folder, SMALL) as make:
+        yield make
 
 
 def value(number: int) -> bytes:

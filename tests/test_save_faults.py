@@ -6,13 +6,14 @@ import re
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ferrite_py.keep import INSIST_SECONDS
 from tests.support.process import DEADLINE_S, Process
+from tests.support.starts import Start, starting
 
 KEYS = 100
 VALUE = "x" * 500
@@ -24,8 +25,6 @@ SETTINGS = (
     "server.enable_debug_command=yes",
 )
 
-Start = Callable[..., Process]
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -36,17 +35,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(tmp_path: Path, folder: Path) -> Iterator[Start]:
     """Starts servers over the data folder, which are ended by force after the test."""
-    started: list[Process] = []
-
-    def make(*settings: str) -> Process:
-        work = tmp_path / f"server{len(started)}"
-        work.mkdir()
-        started.append(Process(work, f"storage.data_dir={folder}", *SETTINGS, *settings))
-        return started[-1]
-
-    yield make
-    for server in started:
-        server.kill()
+    with starting(tmp_path, folder, SETTINGS) as make:
+        yield make
 
 
 def refuse(server: Process, size: int = 1024) -> None:

@@ -1,6 +1,8 @@
 """Every setting with a sample value, for the tests of the configuration."""
 
-from ferrite_py.config import CATALOGUE, MemoryBound, OutputLimit, OutputLimits
+from pathlib import Path
+
+from ferrite_py.config import CATALOGUE, Config, MemoryBound, OutputLimit, OutputLimits, load
 
 SAMPLES: dict[str, tuple[str, object]] = {
     "server.bind": ("10.0.0.1 -::1", ("10.0.0.1", "-::1")),
@@ -112,3 +114,10 @@ SAMPLES: dict[str, tuple[str, object]] = {
 
 ALL = CATALOGUE.settings
 NAMES = [setting.name for setting in ALL]
+
+
+def load_text(tmp_path: Path, text: str) -> Config:
+    """Load a configuration file of this text, alone."""
+    path = tmp_path / "ferrite.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, {}, {})
